@@ -1,0 +1,1 @@
+"""What people touch: the library front and the command line."""

@@ -1,0 +1,1 @@
+"""The coordinating side: it plans, assigns, supervises and merges, and computes nothing itself."""

@@ -1,0 +1,1 @@
+"""What every process knows: rois and grids, errors, locks, messages, job files, volumes."""

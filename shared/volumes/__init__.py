@@ -1,0 +1,1 @@
+"""Volumes: arrays on disk or in memory that are read and written by roi."""

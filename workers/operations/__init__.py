@@ -1,0 +1,1 @@
+"""The operations that a worker can apply to a block."""

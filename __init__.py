@@ -1,3 +1,62 @@
 """blockmill: take volumes of any size through a step, block by block, over worker processes."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blockmill.client.requests import BigRequestStreamer, RoiRequestBatch, RoiRequestBatchError
+    from blockmill.daemon.engine import Engine
+    from blockmill.shared.filelock import FileLock
+    from blockmill.shared.grid import BlockGrid
+    from blockmill.shared.job import Job, load_job
+    from blockmill.shared.roi import Roi
+    from blockmill.shared.signal import OrderedSignal
+    from blockmill.shared.volumes.address import open_volume
+    from blockmill.shared.volumes.description import FilesetDescription
+    from blockmill.shared.volumes.fileset import BlockwiseFileset
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "BigRequestStreamer": "client.requests",
+    "BlockGrid": "shared.grid",
+    "BlockwiseFileset": "shared.volumes.fileset",
+    "Engine": "daemon.engine",
+    "FileLock": "shared.filelock",
+    "FilesetDescription": "shared.volumes.description",
+    "Job": "shared.job",
+    "OrderedSignal": "shared.signal",
+    "Roi": "shared.roi",
+    "RoiRequestBatch": "client.requests",
+    "RoiRequestBatchError": "client.requests",
+    "load_job": "shared.job",
+    "open_volume": "shared.volumes.address",
+}
+
+__all__ = [  # noqa: PLE0604, RUF022 - the names of the table above, and the version
+    "BigRequestStreamer",
+    "BlockGrid",
+    "BlockwiseFileset",
+    "Engine",
+    "FileLock",
+    "FilesetDescription",
+    "Job",
+    "OrderedSignal",
+    "Roi",
+    "RoiRequestBatch",
+    "RoiRequestBatchError",
+    "__version__",
+    "load_job",
+    "open_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that ``import blockmill`` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'blockmill' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"blockmill.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .errors import OutOfBounds
@@ -62,6 +62,10 @@ class Roi:
         """The whole of a volume of `shape`."""
         stop = as_shape(shape)
         return cls((0,) * len(stop), stop)
+
+    def __iter__(self) -> Iterator[Shape]:
+        """`start`, then `stop`: a roi unpacks like a pair."""
+        return iter((self.start, self.stop))
 
     @property
     def ndim(self) -> int:

@@ -1,0 +1,39 @@
+# Needs Python 3.11 or newer (as PYTHON) and make; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint types check simulate clean
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+.venv/.core: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.dev: .venv/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: .venv/.core  ## write a sample volume, smooth it block by block
+	$(BIN)/blockmill volume create demo/cells.json --if-missing
+	$(BIN)/blockmill run configs/demo.yaml
+
+test: .venv/.dev  ## all tests
+	$(BIN)/python -m pytest -q
+
+lint: .venv/.dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev  ## basedpyright
+	$(BIN)/basedpyright
+
+check: lint types test  ## what CI runs
+
+simulate: .venv/.dev  ## the coordinator alone, a million blocks
+	$(BIN)/python benchmarks/simulate_coordinator.py
+
+clean:  ## remove the environment and the demo's files
+	rm -rf .venv demo build dist *.egg-info

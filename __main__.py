@@ -1,0 +1,6 @@
+"""``python -m blockmill`` is the command ``blockmill``."""
+
+from blockmill.client.command import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The command line: one name, one verb per thing that a person wants.
+
+Exit codes: 0 fine, 1 the job failed or was cancelled, 2 wrong usage, 5 wrong job or
+configuration file, 6 refused, 130 Ctrl-C. Verbs import what they need when they run, so
+that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from .. import __version__
+
+EXIT_FAILED = 1
+EXIT_BAD_FILE = 5
+EXIT_REFUSED = 6
+EXIT_INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Smallest job file:  input: cells.json / output: smooth.json / operation: {gaussian: {sigma: 1.5}}",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="blockmill")
+def cli() -> None:
+    """Take volumes of any size through a step, block by block, over worker processes."""
+
+
+@cli.command()
+@click.argument("job_file", metavar="JOB.yaml")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("-w", "--workers", type=click.IntRange(min=1), help="Worker processes; default: all processors.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; errors only.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on stdout.")
+def run(job_file: str, overwrite: bool, workers: int | None, quiet: bool, as_json: bool) -> None:
+    """Run a job file here and now ("-" reads it from stdin).
+
+    Run it again after an interruption and it goes on where it stopped: finished blocks
+    are checked by size and checksum and left alone.
+    """
+    from .run import run_job_file
+
+    sys.exit(run_job_file(job_file, overwrite=overwrite, workers=workers, quiet=quiet, as_json=as_json))
+
+
+@cli.group()
+def volume() -> None:
+    """Volumes: make samples, look into them."""
+
+
+@volume.command()
+@click.argument("address")
+@click.option("--shape", default="192,384,384", show_default=True, help="Voxels per axis, z,y,x.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same voxels.")
+@click.option("--if-missing", is_flag=True, help="Do nothing where the volume exists.")
+def create(address: str, shape: str, seed: int, if_missing: bool) -> None:
+    """Write a sample volume that looks like stained cells, as a blockwise fileset."""
+    from .sample import create_sample
+
+    sys.exit(create_sample(address, shape, seed, if_missing))
+
+
+@volume.command()
+@click.argument("address")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def info(address: str, as_json: bool) -> None:
+    """Say what a volume is: shape, element type, axes, blocks."""
+    from .volumeinfo import show_info
+
+    sys.exit(show_info(address, as_json))
+
+
+def main() -> None:
+    """Entry point of ``blockmill``."""
+    cli(prog_name="blockmill")

@@ -1,0 +1,40 @@
+"""Ctrl-C as a flag: the run looks at it between blocks, so nothing is cut in the middle."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class Interrupt:
+    """While entered, the first SIGINT or SIGTERM sets a flag; a second one raises at once.
+
+    Outside the main thread it does nothing, since signals don't arrive there.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self._came = False
+        self._before: dict[int, object] = {}
+
+    def came(self) -> bool:
+        """Whether a signal has come."""
+        return self._came
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self._came:
+            raise KeyboardInterrupt
+        self._came = True
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]

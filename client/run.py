@@ -1,0 +1,82 @@
+"""The verb ``run``: a job file on an engine of its own, shown to a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+
+from ..daemon.engine import Engine
+from ..daemon.jobrun import JobRun, Summary, Watcher
+from ..daemon.plan import Plan
+from ..shared.errors import BlockmillError, JobError, OutputRefused
+from ..shared.job import Job, load_job
+from .command import EXIT_BAD_FILE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
+from .interrupt import Interrupt
+from .progress import Display, display_for
+
+_MOST_FAILURES_SHOWN = 20
+
+
+def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool, as_json: bool) -> int:
+    """Run the job file at `path`; the exit code of the command."""
+    display = display_for(sys.stdout, quiet or as_json)
+    with Interrupt() as interrupt:
+        try:
+            job = load_job(path, sys.stdin.read() if path == "-" else None)
+            summary = _run(job, workers, overwrite, display, interrupt)
+        except KeyboardInterrupt:
+            display.stop()
+            again = "the same command" if path == "-" else f"blockmill run {path}"
+            print(f"interrupted; finished blocks are kept. To go on: {again}", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except BlockmillError as error:
+            display.stop()
+            print(f"blockmill: {error}", file=sys.stderr)
+            return _exit_code(error)
+    if as_json:
+        print(json.dumps(asdict(summary)))
+    elif not quiet:
+        _print_summary(summary)
+    return _report_failures(summary)
+
+
+def _exit_code(error: BlockmillError) -> int:
+    if isinstance(error, OutputRefused):
+        return EXIT_REFUSED
+    return EXIT_BAD_FILE if isinstance(error, JobError) else EXIT_FAILED
+
+
+def _run(
+    job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt
+) -> Summary:
+    """Plan and run, with the workers coming up while the plan is made."""
+
+    def planned(plan: Plan, done: bytes) -> None:
+        display.start(len(plan.grid), sum(done))
+
+    watcher = Watcher(planned, display.update, display.note, interrupt.came)
+    count = workers or job.workers or len(os.sched_getaffinity(0))
+    run = JobRun(job, count, overwrite=overwrite, watcher=watcher)
+    with Engine(count, preload=job.operation.preload) as engine:
+        summary = run.execute(engine)
+    display.stop()
+    return summary
+
+
+def _print_summary(summary: Summary) -> None:
+    rate = summary.bytes_written / 1e6 / max(summary.seconds, 1e-9)
+    found = f" ({summary.skipped} found finished)" if summary.skipped else ""
+    print(
+        f"{summary.outcome.replace('_', ' ')}: {summary.blocks} blocks{found}, {summary.voxels} voxels, "
+        f"{summary.seconds:.1f} s, {rate:.1f} MB/s -> {summary.output}"
+    )
+
+
+def _report_failures(summary: Summary) -> int:
+    for line in summary.failures[:_MOST_FAILURES_SHOWN]:
+        print(line, file=sys.stderr)
+    if (more := len(summary.failures) - _MOST_FAILURES_SHOWN) > 0:
+        print(f"and {more} more", file=sys.stderr)
+    return 0 if summary.outcome == "done" else EXIT_FAILED

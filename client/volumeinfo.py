@@ -1,0 +1,33 @@
+"""The verb ``volume info``: what a volume is, in a few lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ..shared.errors import BlockmillError
+from ..shared.volumes.address import open_volume
+from .command import EXIT_BAD_FILE
+
+
+def show_info(address: str, as_json: bool) -> int:
+    """Print what the volume at `address` is; the exit code of the command."""
+    try:
+        volume = open_volume(address)
+    except BlockmillError as error:
+        print(f"blockmill: {error}", file=sys.stderr)
+        return EXIT_BAD_FILE
+    facts = {
+        "address": address,
+        "shape": volume.shape,
+        "dtype": str(volume.dtype),
+        "axes": volume.axes,
+        "block_shape": volume.block_shape,
+    }
+    volume.close()
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        for key, value in facts.items():
+            print(f"{key:12} {list(value) if isinstance(value, tuple) else value}")
+    return 0

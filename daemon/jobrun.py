@@ -1,0 +1,274 @@
+"""One run of one job, from its file to its finished output; the same in every home.
+
+Plan, take the output (one run at a time), tell a resumable output from somebody else's,
+feed the engine, merge what comes back, leave things tidy however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..shared import wire
+from ..shared.errors import BlockmillError, JobError, OutputRefused
+from ..shared.grid import BlockGrid
+from ..shared.job import Job, job_hash
+from ..shared.volumes.address import Address, open_volume, split_address
+from ..shared.volumes.protocol import Volume
+from .engine import Engine
+from .handle import Ended, JobHandle, Notice, Progress, Result
+from .outputs import output_for
+from .plan import Plan, make_plan
+from .record import OutputLock, Record, differences, plain, read_record, write_record
+
+_LOOK_S = 0.1
+_CANCEL_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a run ended.
+
+    Attributes
+    ----------
+    outcome : {"done", "done_with_failures", "failed", "cancelled"}
+    blocks, skipped : int
+        Task blocks of the job, and those found finished.
+    voxels : int
+        Voxels of the output that this run finished, skipped ones not counted.
+    seconds : float
+        Wall time of the run.
+    bytes_written : int
+        Voxel bytes written by this run.
+    output : str
+        Address of the output.
+    failures : list of str
+        One line a failed block.
+    """
+
+    outcome: str
+    blocks: int
+    skipped: int
+    voxels: int
+    seconds: float
+    bytes_written: int
+    output: str
+    retries: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Where a run reports to, in the thread that runs it; replace what you need.
+
+    `planned` gets the plan and the map of blocks known as finished; `interrupted` is asked
+    often, and True ends the run as a KeyboardInterrupt would.
+    """
+
+    planned: Callable[[Plan, bytes], None] = lambda plan, done: None
+    progress: Callable[[Progress], None] = lambda progress: None
+    notice: Callable[[str], None] = lambda text: None
+    interrupted: Callable[[], bool] = lambda: False
+
+
+class JobRun:
+    """A job with its input opened and its plan made.
+
+    Parameters
+    ----------
+    job : Job
+    workers : int
+        Worker processes of the engine that will run it.
+    overwrite : bool
+        Replace an output that exists.
+    watcher : Watcher, optional
+        Told of plan, progress and notices.
+
+    Raises
+    ------
+    JobError
+        If input, output, roi or operation don't fit each other.
+    """
+
+    def __init__(
+        self, job: Job, workers: int, *, overwrite: bool = False, watcher: Watcher | None = None
+    ) -> None:
+        self._job = job
+        self._overwrite = overwrite
+        self._watcher = watcher or Watcher()
+        target = split_address(job.output.address)
+        _refuse_same_file(split_address(job.input.address), target)
+        source = open_volume(job.input.address)
+        try:
+            self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
+            self._identity = _identity(job, self.plan, source)
+        finally:
+            source.close()
+        self._target = target
+        self.output = output_for(target, job, self.plan)
+
+    def execute(self, engine: Engine) -> Summary:
+        """Run to the end, in the calling thread.
+
+        Returns
+        -------
+        Summary
+
+        Raises
+        ------
+        OutputRefused
+            If the output exists and is not this job's, or another run holds it.
+        KeyboardInterrupt
+            After running blocks were ended and their leavings removed; a later run goes on.
+        """
+        started_s = time.monotonic()
+        with OutputLock(self.output.path):
+            done, resumed = self._take_output()
+            for note in self.plan.notes:
+                self._watcher.notice(note)
+            self._watcher.planned(self.plan, done)
+            try:
+                ended, handle = self._mill(engine, done, resumed)
+            finally:
+                self.output.close()
+            if ended.outcome == "done":
+                self.output.finish()
+                write_record(self.output.path, self._record(finished=True))
+        return self._summary(ended, handle, time.monotonic() - started_s)
+
+    # -- the output -----------------------------------------------------------------
+
+    def _record(self, finished: bool) -> Record:
+        return Record(self._identity, self.plan.grid.block_shape, finished)
+
+    def _take_output(self) -> tuple[bytes, bool]:
+        """Make the output or take it up again; which blocks of it are known as finished."""
+        record = read_record(self.output.path) if not self._overwrite else None
+        if record is None:
+            self._start_output()
+            return b"", False
+        if differing := differences(record.identity, self._identity):
+            raise OutputRefused(
+                f"{self.output.path} exists and belongs to another job; what differs:\n  "
+                + "\n  ".join(differing)
+                + "\nrun with --overwrite to replace it, or name another output"
+            )
+        if not self.output.begun():
+            self._start_output()
+            return b"", False
+        self._keep_grid(record)
+        return self.output.go_on(), True
+
+    def _keep_grid(self, record: Record) -> None:
+        """Cut the job into the same blocks as the run before, which may have had other workers."""
+        if record.task_block != self.plan.grid.block_shape:
+            grid = BlockGrid(self.plan.grid.roi, record.task_block)
+            self.plan = replace(self.plan, grid=grid)
+            self.output = output_for(self._target, self._job, self.plan)
+
+    def _start_output(self) -> None:
+        if not self._overwrite and (found := self.output.leftovers()):
+            raise OutputRefused(
+                f"{found} exists, and no record beside it says that this job wrote it; "
+                "run with --overwrite to replace it, or name another output"
+            )
+        self.output.discard()
+        self.output.path.parent.mkdir(parents=True, exist_ok=True)
+        write_record(self.output.path, self._record(finished=False))
+        self.output.start(job_hash(self._identity))
+
+    # -- the work -------------------------------------------------------------------
+
+    def _mill(self, engine: Engine, done: bytes, resumed: bool) -> tuple[Ended, JobHandle]:
+        job = self._job
+        recipe = wire.Recipe(
+            source=job.input.address,
+            operation=job.operation.to_plain(),
+            offset=self.plan.roi.start,
+            output=self.output.worker_address,
+            job_hash=job_hash(self._identity),
+            resume=resumed,
+            durability=job.output.durability,
+            checksum=self.output.worker_address is None,
+            user_code=job.user_code,
+        )
+        handle = engine.submit(self.output.order(recipe, self.plan, job, done, engine.workers))
+        try:
+            return self._watch(handle), handle
+        except BaseException:
+            handle.cancel()
+            ended = handle.drain(_CANCEL_S)
+            self.output.sweep(ended.interrupted if ended is not None else [])
+            raise
+
+    def _watch(self, handle: JobHandle) -> Ended:
+        """Merge and report until the job has ended."""
+        while True:
+            if self._watcher.interrupted():
+                raise KeyboardInterrupt
+            item = handle.next(_LOOK_S)
+            match item:
+                case Result():
+                    self._merge(handle, item)
+                case Notice():
+                    self._watcher.notice(item.text)
+                case Ended():
+                    self._watcher.progress(handle.progress)
+                    self.output.sweep(item.interrupted)
+                    return item
+            self._watcher.progress(handle.progress)
+
+    def _merge(self, handle: JobHandle, result: Result) -> None:
+        try:
+            self.output.merge(result)
+        except (OSError, BlockmillError) as error:
+            handle.merge_failed(result.block, f"writing {result.roi} to {self.output.path}: {error}")
+        else:
+            handle.merged(result.block)
+
+    def _summary(self, ended: Ended, handle: JobHandle, seconds: float) -> Summary:
+        totals = handle.progress
+        failures = [f"block {roi}: {reason}" for _, roi, reason in ended.failures]
+        if ended.cause and not failures:
+            failures = [ended.cause]
+        return Summary(
+            outcome=ended.outcome,
+            blocks=len(self.plan.grid),
+            skipped=totals.skipped,
+            voxels=totals.voxels,
+            seconds=seconds,
+            bytes_written=totals.bytes_written,
+            output=self._job.output.address,
+            retries=totals.retries,
+            failures=failures,
+        )
+
+
+def _refuse_same_file(source: Address, target: Address) -> None:
+    if os.path.realpath(source.file) == os.path.realpath(target.file):
+        raise JobError(f"output {target.file} is the input itself; name another output file")
+
+
+def _identity(job: Job, plan: Plan, source: Volume) -> dict[str, object]:
+    """The job's identity with what its files turned out to be."""
+    stat = Path(split_address(job.input.address).file).stat()
+    return plain(
+        {
+            **job.identity(),
+            "input_is": {
+                "shape": source.shape,
+                "dtype": source.dtype.str,
+                "bytes": stat.st_size,
+                "modified_ns": stat.st_mtime_ns,
+            },
+            "output_is": {
+                "shape": plan.shape,
+                "dtype": plan.dtype.str,
+                "axes": plan.axes,
+                "storage_block": plan.storage_block,
+            },
+        }
+    )

@@ -1,0 +1,162 @@
+"""Merging results into one file: serially, and so that a killed run can go on.
+
+The file grows under the name ``<output>.partial``. Beside it, the ledger holds the checksum
+of each block that was merged, written after its voxels. A block counts as finished only if
+its voxels in the file agree with the ledger; so whatever a crash left behind is either
+right or done again.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..shared.errors import StorageError
+from ..shared.grid import BlockGrid
+from ..shared.roi import Roi
+from ..shared.volumes.protocol import Volume
+
+_ENTRY = struct.Struct("<BI")  # merged or not, CRC-32 of the block's bytes in C order
+
+
+class Ledger:
+    """Checksums of merged blocks, one fixed entry a block, in a small file.
+
+    Raises
+    ------
+    StorageError
+        If the file is there but has the size of another grid.
+    """
+
+    def __init__(self, path: Path, blocks: int) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        size = os.fstat(self._fd).st_size
+        if size not in (0, blocks * _ENTRY.size):
+            os.close(self._fd)
+            raise StorageError(f"{path}: {size} bytes are no ledger of {blocks} blocks; run with --overwrite")
+        os.ftruncate(self._fd, blocks * _ENTRY.size)
+
+    def note(self, block: int, crc32: int) -> None:
+        """Say that a block lies in the file."""
+        os.pwrite(self._fd, _ENTRY.pack(1, crc32), block * _ENTRY.size)
+
+    def crc_of(self, block: int) -> int | None:
+        """Checksum of a merged block; None if it was not merged."""
+        merged, crc32 = _ENTRY.unpack(os.pread(self._fd, _ENTRY.size, block * _ENTRY.size))
+        return crc32 if merged else None
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+class SingleFile:
+    """One output file, filled block by block by the merging thread.
+
+    Parameters
+    ----------
+    output : Path
+        Where the file appears when it is whole.
+    grid : BlockGrid
+        The blocks that it is made of.
+    create, reopen : callable
+        Make the volume at a path, or open the one there for reading and writing.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        grid: BlockGrid,
+        create: Callable[[Path], Volume],
+        reopen: Callable[[Path], Volume],
+    ) -> None:
+        self.output = output
+        self.partial = output.with_name(output.name + ".partial")
+        self._grid = grid
+        self._create = create
+        self._reopen = reopen
+        self._volume: Volume | None = None
+        self._ledger: Ledger | None = None
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where the checksums lie; kept beside the finished file, to check it later."""
+        return self.output.with_name(self.output.name + ".blocks")
+
+    def start(self) -> None:
+        """Begin an empty file."""
+        self.discard()
+        self._volume = self._create(self.partial)
+        self._ledger = Ledger(self.ledger_path, len(self._grid))
+
+    def go_on(self) -> bytes:
+        """Take up what an earlier run left.
+
+        Returns
+        -------
+        bytes
+            One byte a block: 1 where its voxels are in the file and agree with the ledger.
+        """
+        existing = self.partial if self.partial.exists() else self.output
+        try:
+            ledger = Ledger(self.ledger_path, len(self._grid))
+            volume = self._reopen(existing)
+        except (OSError, StorageError):
+            self.start()  # killed while HDF5 was writing its own bookkeeping: nothing can be trusted
+            return bytes(len(self._grid))
+        done = bytes(self._agrees(volume, ledger, block) for block in range(len(self._grid)))
+        self._volume, self._ledger = volume, ledger
+        if existing == self.output and not all(done):
+            volume.close()
+            self.output.replace(self.partial)
+            self._volume = self._reopen(self.partial)
+        return done
+
+    def _agrees(self, volume: Volume, ledger: Ledger, block: int) -> bool:
+        crc32 = ledger.crc_of(block)
+        if crc32 is None:
+            return False
+        try:
+            return checksum(volume.read(self._grid.roi_of(block))) == crc32
+        except (OSError, StorageError):
+            return False  # a damaged chunk; the block is done again
+
+    def merge(self, block: int, roi: Roi, array: NDArray[Any], crc32: int) -> None:
+        """Write the voxels of a block, then note it."""
+        assert self._volume is not None and self._ledger is not None, "started or taken up before"
+        self._volume.write(roi, array)
+        self._ledger.note(block, crc32)
+
+    def finish(self) -> None:
+        """Close, make durable, and give the file its name."""
+        self.close()  # HDF5 writes the last of its bookkeeping here
+        if self.partial.exists():
+            with self.partial.open("rb") as file:
+                os.fsync(file.fileno())
+            self.partial.replace(self.output)
+
+    def close(self) -> None:
+        """Close the files; what has been merged stays for a later run."""
+        if self._volume is not None:
+            self._volume.close()
+        if self._ledger is not None:
+            self._ledger.close()
+        self._volume = self._ledger = None
+
+    def discard(self) -> None:
+        """Remove what an earlier run left, finished or not."""
+        for path in (self.partial, self.output, self.ledger_path):
+            path.unlink(missing_ok=True)
+
+
+def checksum(array: NDArray[Any]) -> int:
+    """CRC-32 of an array's bytes in C order."""
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))

@@ -1,0 +1,262 @@
+"""Keeps worker processes alive: starts them, watches them, replaces the dead.
+
+It owns the nursery (the process that forks workers, see `workers/nursery.py`, started by
+command line) and the lifeline pipe whose end kills the whole tree. It decides nothing
+about blocks: `deaths` says who died and why, the engine tells the coordinator.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from ..shared import wire
+from ..shared.errors import EngineError
+
+GRACE_S = 0.7
+"""What a worker gets to unwind after SIGTERM before SIGKILL follows."""
+SILENCE_S = 10.0
+"""A worker that neither speaks nor uses the processor for so long is taken for frozen."""
+_START_FAILURES_ALLOWED = 5
+_LONGEST_BACK_OFF_S = 5.0
+_LOG_TAIL_LINES = 8
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """What the supervisor knows of one worker."""
+
+    number: int
+    log_path: Path
+    started_s: float
+    pid: int = 0
+    up: bool = False
+    heard_s: float = 0.0
+    cpu_s: float = -1.0
+    rss_bytes: int = 0
+    kill_at_s: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The end of a worker, told in full."""
+
+    worker: int
+    reason: str
+    was_up: bool
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How fast replacements may follow each other."""
+
+    failed_starts: int = 0
+    not_before_s: float = 0.0
+    last_log: str = field(default="")
+
+    def note(self, death: Death, now_s: float, log: str) -> None:
+        self.failed_starts = 0 if death.was_up else self.failed_starts + 1
+        self.last_log = log
+        if self.failed_starts:
+            self.not_before_s = now_s + min(0.1 * 2**self.failed_starts, _LONGEST_BACK_OFF_S)
+
+
+class Supervisor:
+    """Keeps `count` workers running.
+
+    Parameters
+    ----------
+    count : int
+        Number of workers.
+    endpoint : str
+        Where workers connect to.
+    run_dir : Path
+        Private folder for the logs of workers.
+    preload : iterable of str
+        Modules that the nursery imports once for all workers.
+    """
+
+    def __init__(self, count: int, endpoint: str, run_dir: Path, preload: Iterable[str] = ()) -> None:
+        self.count = count
+        self._run_dir = run_dir
+        self._next = 0
+        self._pace = _Pace()
+        self.workers: dict[int, WorkerProcess] = {}
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
+        # One compute thread per worker: the workers themselves fill the machine.
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        command = [
+            *(sys.executable, "-P", "-m", "blockmill.workers.nursery"),
+            *(str(theirs.fileno()), str(lifeline_read), endpoint, os.pathsep.join(sys.path), *preload),
+        ]
+        with theirs, (run_dir / "nursery.log").open("wb") as log:
+            self._nursery = subprocess.Popen(
+                command,
+                pass_fds=(theirs.fileno(), lifeline_read),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=threads | os.environ,
+                start_new_session=True,
+            )
+        os.close(lifeline_read)
+
+    def fileno(self) -> int:
+        """The descriptor to poll for news."""
+        return self._control.fileno()
+
+    # -- orders ---------------------------------------------------------------------
+
+    def fill(self, now_s: float) -> None:
+        """Start workers until `count` are there, at the pace that failures allow."""
+        if self._pace.failed_starts >= _START_FAILURES_ALLOWED:
+            raise EngineError(
+                f"{self._pace.failed_starts} workers in a row ended before they were up; "
+                f"the last one said:\n{self._pace.last_log or '(nothing)'}"
+            )
+        while len(self.workers) < self.count and now_s >= self._pace.not_before_s:
+            worker = WorkerProcess(self._next, self._run_dir / f"worker-{self._next}.log", now_s)
+            self._next += 1
+            worker.heard_s = now_s
+            self.workers[worker.number] = worker
+            self._order(wire.Spawn(worker.number, str(worker.log_path)))
+
+    def kill(self, number: int, why: str, now_s: float, grace_s: float = GRACE_S) -> None:
+        """End a worker: SIGTERM now, SIGKILL after `grace_s` seconds; 0 kills at once."""
+        worker = self.workers.get(number)
+        if worker is None or worker.kill_at_s is not None:
+            return
+        worker.why, worker.kill_at_s = why, now_s + grace_s
+        if grace_s > 0:
+            self._order(wire.Signal(number, signal.SIGTERM))
+        self.enforce(now_s)
+
+    def enforce(self, now_s: float) -> None:
+        """Send SIGKILL to the workers whose grace is over."""
+        for worker in self.workers.values():
+            if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
+                self._order(wire.Signal(worker.number, signal.SIGKILL))
+                worker.kill_at_s = now_s + GRACE_S
+
+    def _order(self, message: wire.ToNursery) -> None:
+        try:
+            self._control.send(wire.encode(message))
+        except OSError as error:
+            raise EngineError(f"the nursery of the workers is gone: {self._nursery_log()}") from error
+
+    # -- news -----------------------------------------------------------------------
+
+    def news(self, now_s: float) -> Iterator[Death]:
+        """The deaths that the nursery has reported since the last call.
+
+        Raises
+        ------
+        EngineError
+            If the nursery itself ended; no worker can be started or reaped then.
+        """
+        while select.select([self._control], [], [], 0)[0]:
+            packet = self._control.recv(1 << 16)
+            if not packet:
+                raise EngineError(f"the nursery of the workers ended: {self._nursery_log()}")
+            match wire.decode_from_nursery(packet):
+                case wire.Spawned(worker=number, pid=pid):
+                    self.workers[number].pid = pid
+                case wire.Exited() as exited:
+                    yield self._bury(exited, now_s)
+
+    def _bury(self, exited: wire.Exited, now_s: float) -> Death:
+        worker = self.workers.pop(exited.worker)
+        log = _tail(worker.log_path)
+        worker.log_path.unlink(missing_ok=True)
+        death = Death(worker.number, _obituary(worker, exited, log), worker.up)
+        if worker.kill_at_s is None:
+            self._pace.note(death, now_s, log)
+        return death
+
+    def heard(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
+        """Note a sign of life; None if no such worker is known."""
+        worker = self.workers.get(number)
+        if worker is not None:
+            worker.heard_s, worker.cpu_s = now_s, -1.0
+            worker.rss_bytes = rss_bytes or worker.rss_bytes
+        return worker
+
+    def frozen(self, now_s: float) -> list[int]:
+        """Workers that have been silent too long without using the processor.
+
+        A worker inside a long call that holds the interpreter lock can't send a
+        heartbeat, but its processor time grows.
+        """
+        found: list[int] = []
+        for worker in self.workers.values():
+            if now_s - worker.heard_s < SILENCE_S or not worker.pid or worker.kill_at_s is not None:
+                continue
+            used_s = _cpu_s(worker.pid)
+            if used_s == worker.cpu_s:
+                found.append(worker.number)
+            worker.cpu_s, worker.heard_s = used_s, now_s
+        return found
+
+    # -- the end --------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the nursery and every worker that is left, and reap them."""
+        self._control.close()  # the nursery kills and reaps its workers, then ends
+        try:
+            self._nursery.wait(timeout=GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._nursery.kill()
+            self._nursery.wait()
+        os.close(self._lifeline)  # the kernel ends whoever is left of the group
+
+    def _nursery_log(self) -> str:
+        return _tail(self._run_dir / "nursery.log") or f"exit code {self._nursery.poll()}"
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:  # it ended meanwhile; the nursery will tell
+        return -2.0
+    return times.user + times.system
+
+
+def _tail(path: Path) -> str:
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+
+
+def _obituary(worker: WorkerProcess, exited: wire.Exited, log: str) -> str:
+    """Why a worker died: our own reason, or signal or exit code, peak memory, last words."""
+    if exited.exit_code < 0:
+        how = f"was killed by {_signal_name(-exited.exit_code)}"
+        if exited.exit_code == -signal.SIGKILL and not worker.why:
+            how += " (out of memory, or by hand)"
+    else:
+        how = f"ended with exit code {exited.exit_code}"
+    if worker.why:
+        how = f"{worker.why}: {how}"
+    text = f"worker {worker.number} (pid {exited.pid}) {how}; peak memory {exited.max_rss_bytes >> 20} MiB"
+    return f"{text}; its last lines:\n{log}" if log and not worker.why else text
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

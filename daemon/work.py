@@ -1,0 +1,122 @@
+"""One job as the engine's thread holds it: what to send to workers, where results lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..shared import wire
+from ..shared.arena import Arena
+from ..shared.grid import BlockGrid
+from ..shared.roi import Roi
+from .handle import JobHandle, Result
+
+
+class RoiList:
+    """Blocks that are any rois, appended as they come."""
+
+    def __init__(self, rois: list[Roi] | None = None) -> None:
+        self._rois = list(rois or ())
+
+    def __len__(self) -> int:
+        return len(self._rois)
+
+    def roi_of(self, number: int) -> Roi:
+        """The voxels of block `number`."""
+        return self._rois[number]
+
+    def extend(self, rois: list[Roi]) -> None:
+        """Append blocks."""
+        self._rois.extend(rois)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a submitter asks of the engine.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What workers do with a block.
+    blocks : BlockGrid or RoiList
+        The blocks; a RoiList may grow while `sealed` is False.
+    merge_dtype : numpy.dtype or None
+        Results of this element type come back to the submitter; None: workers write them.
+    max_open : int or None
+        Most blocks that are running or waiting to be merged: the bound on memory.
+    retries : int
+        Further attempts at a block that failed.
+    on_error : {"fail", "finish"}
+        Whether a failed block ends the job, or the rest goes on.
+    ordered : bool
+        Whether results come in the order of block numbers.
+    done : bytes
+        Numbers of finished blocks as a map, one byte a block; empty: none.
+    block_timeout_s : float or None
+        Longest time for one attempt; its worker is killed then.
+    """
+
+    recipe: wire.Recipe
+    blocks: BlockGrid | RoiList
+    merge_dtype: np.dtype | None = None
+    max_open: int | None = None
+    retries: int = 2
+    on_error: str = "fail"
+    ordered: bool = False
+    done: bytes = b""
+    sealed: bool = True
+    block_timeout_s: float | None = None
+
+
+class EngineJob:
+    """A job inside the engine: the slots of its results, which workers know it, its totals."""
+
+    def __init__(self, name: str, order: Order, tell: Callable[..., None], segments: Iterator[int]) -> None:
+        self.name = name
+        self.order = order
+        self.handle = JobHandle(name, tell)
+        self.knowing: set[int] = set()  # workers that hold the recipe
+        self.out: set[int] = set()  # blocks given to a worker that have not come back
+        self._arena = Arena(segments)
+        self._slots: dict[int, wire.Slot] = {}
+        self._crcs: dict[int, int] = {}
+
+    def task(self, block: int, attempt: int) -> wire.Task:
+        """The message for one attempt at a block, with a place for its result."""
+        self.out.add(block)
+        roi = self.order.blocks.roi_of(block)
+        slot = None
+        if self.order.merge_dtype is not None:
+            # The slot of an earlier attempt serves again: whoever had it has answered or is dead.
+            slot = self._slots.get(block) or self._arena.take(roi.volume * self.order.merge_dtype.itemsize)
+            self._slots[block] = slot
+        return wire.Task(self.name, block, attempt, roi.start, roi.stop, slot)
+
+    def attachment(self, slot: wire.Slot) -> wire.Attach:
+        """The message that lets a worker open the segment of a slot."""
+        segment = self._arena.segments[slot.segment]
+        return wire.Attach(slot.segment, segment.path, segment.nbytes)
+
+    def count(self, done: wire.Done) -> None:
+        """Add a block that came out to the totals."""
+        totals = self.handle.progress
+        totals.blocks += 1
+        totals.voxels += self.order.blocks.roi_of(done.block).volume
+        totals.skipped += done.skipped
+        totals.bytes_read += done.nbytes_read
+        totals.bytes_written += done.nbytes_written
+        self._crcs[done.block] = done.crc32
+
+    def result(self, block: int) -> Result:
+        """The result of a block, to be merged; its slot frees itself when the array is gone."""
+        assert self.order.merge_dtype is not None
+        roi = self.order.blocks.roi_of(block)
+        array = self._arena.result(self._slots.pop(block), roi.shape, self.order.merge_dtype)
+        return Result(block, roi, array, self._crcs.pop(block, 0))
+
+    def close(self) -> list[int]:
+        """Close the shared memory; the numbers of the segments that workers may let go of."""
+        self._arena.close()
+        return list(self._arena.segments)

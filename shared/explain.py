@@ -1,0 +1,138 @@
+"""Pydantic's findings in plain words, each with the path of keys at which it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from .fields import nearest, shown
+
+KeyPath = tuple[str | int, ...]
+
+_COMPARED = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a number of ordinary size",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys and values",
+    "model_type": "a mapping of keys and values",
+    "model_attributes_type": "a mapping of keys and values",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One mistake: what is wrong, at which path, and which part of the file shows it best.
+
+    ``at`` is "value", "key" (the key itself is wrong) or "parent" (the key is not there).
+    """
+
+    path: KeyPath
+    text: str
+    at: Literal["value", "key", "parent"] = "value"
+
+    def __str__(self) -> str:
+        return f"{written(self.path)}: {self.text}" if self.path else self.text
+
+
+def written(path: KeyPath) -> str:
+    """A path as a person would write it: ``roi[1][0]``, ``operation.gaussian.sigma``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def complaints_of(error: ValidationError, schema: dict[str, Any]) -> list[Complaint]:
+    """Every finding of a validation; `schema` (JSON Schema) tells which keys are known."""
+    found = [(finding, _complaint(finding, schema)) for finding in error.errors(include_url=False)]
+    # Pydantic counts an entry that is wrong as absent, and then calls the list too short as well.
+    return [
+        one
+        for finding, one in found
+        if finding["type"] != "too_short" or not any(_is_below(other.path, one.path) for _, other in found)
+    ]
+
+
+def _is_below(path: KeyPath, above: KeyPath) -> bool:
+    return len(path) > len(above) and path[: len(above)] == above
+
+
+def _complaint(finding: Any, schema: dict[str, Any]) -> Complaint:
+    # Parts such as "<each>" name a branch of our own unions, not a key of the file.
+    path: KeyPath = tuple(part for part in finding["loc"] if not str(part).startswith("<"))
+    kind = finding["type"]
+    if kind == "missing":
+        return Complaint(path, "is missing", "parent")
+    if kind in ("extra_forbidden", "invalid_key"):
+        return Complaint((*path[:-1], str(path[-1])), _unknown_key(path, schema), "key")
+    return Complaint(path, _words(kind, finding))
+
+
+def _words(kind: str, finding: Any) -> str:
+    context, value = finding.get("ctx", {}), shown(finding["input"])
+    if kind == "plain_words":
+        return finding["msg"]
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in _COMPARED:
+        relation, key = _COMPARED[kind]
+        return f"must be {relation} {_bound(context[key])} (is {value})"
+    if kind in _EXPECTED:
+        note = "the text " if isinstance(finding["input"], str) else ""
+        return f"must be {_EXPECTED[kind]} (is {note}{value})"
+    if kind == "literal_error":
+        return f"must be {context['expected'].replace(chr(39), '')} (is {value})"
+    if kind == "too_short":
+        return "must not be an empty list"
+    return f"{finding['msg']} (is {value})"
+
+
+def _bound(bound: float) -> str:
+    return str(int(bound)) if float(bound).is_integer() else str(bound)
+
+
+def _unknown_key(path: KeyPath, schema: dict[str, Any]) -> str:
+    known = known_keys(schema, path[:-1])
+    if guess := nearest(path[-1], known):
+        return f"unknown key; did you mean {guess}?"
+    return f"unknown key; known are {', '.join(known)}" if known else "unknown key"
+
+
+def known_keys(schema: dict[str, Any], path: KeyPath) -> list[str]:
+    """The keys that a JSON Schema knows in the mapping at `path`."""
+    here = list(_branches(schema, schema))
+    for part in path:
+        here = [leaf for branch in here for leaf in _step(branch, part, schema)]
+    return list(dict.fromkeys(key for branch in here for key in branch.get("properties", {})))
+
+
+def _step(branch: dict[str, Any], part: str | int, root: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    below = branch.get("items") if isinstance(part, int) else branch.get("properties", {}).get(part)
+    return _branches(below, root) if isinstance(below, dict) else ()
+
+
+def _branches(schema: dict[str, Any], root: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """The schema itself with its reference followed, or all that it is a choice of."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if not choices:
+        yield schema
+        return
+    for choice in choices:
+        yield from _branches(choice, root)

@@ -1,0 +1,126 @@
+"""Addresses: where a volume lies, as a person writes it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import JobError, StorageError
+from .fileset import BlockwiseFileset
+from .hdf5 import Hdf5Volume, dataset_names
+from .layout import HDF5_EXTENSIONS
+from .npy import NpyVolume
+from .protocol import Volume
+
+Kind = Literal["fileset", "hdf5", "npy"]
+
+_SUPPORTED = (
+    "supported are 'x.json' (a blockwise fileset), "
+    "'f.h5/volume/data' (a dataset in an .h5, .hdf5 or .ilp file) and 'a.npy'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a volume lies.
+
+    Attributes
+    ----------
+    kind : {"fileset", "hdf5", "npy"}
+    file : str
+        Path of the file on disk.
+    internal : str
+        Path of the dataset inside an HDF5 file, without a leading slash; else empty.
+    """
+
+    kind: Kind
+    file: str
+    internal: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}/{self.internal}" if self.internal else self.file
+
+
+def split_address(text: str, base_dir: str | os.PathLike[str] | None = None) -> Address:
+    """Take an address apart.
+
+    Parameters
+    ----------
+    text : str
+        ``x.json``, ``f.h5/volume/data``, ``a.npy``. Only whole path components count, so a
+        directory may be called ``x.h5``.
+    base_dir : str or path, optional
+        What a relative address is relative to. Default: it stays relative.
+
+    Raises
+    ------
+    JobError
+        If the address is of no supported kind, or lacks the path of the dataset in its file.
+    """
+    if not isinstance(text, str) or not text or "\0" in text or "://" in text:
+        raise JobError(f"can't use {text!r} as an address; {_SUPPORTED}")
+    path = os.path.expanduser(text)  # noqa: PTH111
+    if base_dir is not None:
+        path = os.path.join(os.fspath(base_dir), path)
+    within = _split_hdf5(path)
+    if within is not None:
+        file, internal = within
+        if not internal:
+            raise JobError(_without_dataset(text, file))
+        return Address("hdf5", file, internal)
+    if path.endswith(".json"):
+        return Address("fileset", path)
+    if path.endswith(".npy"):
+        return Address("npy", path)
+    raise JobError(f"{text!r} is no address of a known kind; {_SUPPORTED}")
+
+
+def _split_hdf5(path: str) -> tuple[str, str] | None:
+    """File and internal path, split after the first HDF5 file name that is no directory."""
+    parts = path.split("/")
+    for index, part in enumerate(parts):
+        file = "/".join(parts[: index + 1])
+        if part.lower().endswith(HDF5_EXTENSIONS) and not Path(file).is_dir():
+            return file, "/".join(name for name in parts[index + 1 :] if name)
+    return None
+
+
+def _without_dataset(text: str, file: str) -> str:
+    hint = "add the path of a dataset in it, as in 'f.h5/volume/data'"
+    try:
+        names = dataset_names(file)
+    except StorageError:
+        names = []  # it may not exist yet; the message is about the address
+    if names:
+        hint += f"; the file has {', '.join(names[:10])}" + (", ..." if len(names) > 10 else "")
+    return f"{text!r} names an HDF5 file alone; {hint}"
+
+
+def open_volume(text: str, base_dir: str | os.PathLike[str] | None = None) -> Volume:
+    """Open the volume at an address for reading.
+
+    Parameters
+    ----------
+    text, base_dir
+        See `split_address`.
+
+    Raises
+    ------
+    JobError
+        If there is no such file or dataset, or it is of no supported kind.
+    StorageError
+        If it is there but can't be read.
+    """
+    address = split_address(text, base_dir)
+    if not Path(address.file).is_file():
+        reason = "is no file" if Path(address.file).exists() else "does not exist"
+        raise JobError(f"{address.file} {reason}; the address {text!r} names it")
+    if address.kind == "fileset":
+        return BlockwiseFileset(address.file)
+    if address.kind == "npy":
+        return NpyVolume(address.file)
+    volume = Hdf5Volume(address.file, address.internal)
+    _ = volume.shape  # opens the file now, so that a missing dataset is told here
+    return volume

@@ -1,0 +1,98 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+PARTIAL_MARK = ".partial-"
+
+
+def partial_name(path: str) -> str:
+    """A name beside `path` that no other writer uses; whoever finds it after a crash may delete it."""
+    return f"{path}{PARTIAL_MARK}{secrets.token_hex(6)}"
+
+
+def write_new(path: str, data: bytes | memoryview, *, sync: bool = False) -> None:
+    """Create `path` with `data`; with `sync` the data is on the medium when this returns.
+
+    Raises
+    ------
+    FileExistsError
+        If `path` exists.
+    OSError
+        If the data can't be written whole; what was written stays, for the caller to remove.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        if sync:
+            os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def removed_on_error(path: str) -> Iterator[None]:
+    """Remove `path` if the block of code ends with any exception, a KeyboardInterrupt included."""
+    try:
+        yield
+    except BaseException:
+        remove_if_there(path)
+        raise
+
+
+def remove_if_there(path: str) -> bool:
+    """Remove a file; returns whether there was one."""
+    try:
+        Path(path).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def write_atomically(path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
+    """Put a file of `data` at `path` in one step; readers see the old file or the new one.
+
+    Parameters
+    ----------
+    overwrite : bool
+        Whether an existing file is replaced. If not, it is left alone and refused.
+
+    Raises
+    ------
+    FileExistsError
+        If `overwrite` is off and `path` exists.
+    """
+    partial = partial_name(path)
+    with removed_on_error(partial):
+        write_new(partial, data)
+        if overwrite:
+            Path(partial).replace(path)
+        else:
+            os.link(partial, path)
+    if not overwrite:
+        remove_if_there(partial)
+
+
+def sync_directory(path: str) -> None:
+    """Bring the names in a directory to the medium."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: str) -> None:
+    """Bring the content of a file to the medium."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)

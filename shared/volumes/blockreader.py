@@ -1,0 +1,142 @@
+"""Single blocks of a fileset on disk, as a reader sees them.
+
+Blocks are told here by their absolute roi, clipped to the shape on disk.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from ..errors import CorruptBlock, LockTimeout, MissingBlock
+from ..filelock import FileLock
+from ..roi import Roi
+from .blockfile import DatasetLayout, read_bytes, read_part
+from .blockplace import other_writer, told
+from .layout import BlockPaths, Naming
+from .status import StatusRecord, checksum_of_file, parse_status
+
+_LONGEST_NAP_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReader:
+    """The blocks of one fileset: where they lie, what their status says, what they hold.
+
+    Attributes
+    ----------
+    naming : Naming
+        Where each block lies.
+    layout : DatasetLayout
+        How new block files are laid out.
+    job : str
+        Noted in the status records of what is written.
+    sync : bool
+        Whether each block is on the medium before it is marked available.
+    lock_timeout_s : float
+        How long another holder of a block's lock is waited for.
+    note : tuple of (str, bytes)
+        Name and content of the file that notes the description in each block directory.
+    puts_note : bool
+        Whether a write that creates a block directory puts the note into it.
+    """
+
+    naming: Naming
+    layout: DatasetLayout
+    job: str = ""
+    sync: bool = False
+    lock_timeout_s: float = 10.0
+    note: tuple[str, bytes] = ("", b"")
+    puts_note: bool = True
+
+    def paths(self, block: Roi) -> BlockPaths:
+        """The paths of a block as it lies on disk, or would be written."""
+        paths = self.naming.paths(block)
+        if not Path(paths.file).exists():
+            other = self.naming.paths_of_numpy2(block)
+            if Path(other.file).exists():
+                return other
+        return paths
+
+    def available(self, block: Roi) -> bool:
+        """Whether a block is marked available."""
+        return Path(self.naming.paths(block).status).exists()
+
+    def record(self, block: Roi) -> StatusRecord | None:
+        """The status record of a block; None where it is not available."""
+        content = read_bytes(self.naming.paths(block).status)
+        return None if content is None else parse_status(content)
+
+    def verify(self, block: Roi, job: str | None = None) -> str | None:
+        """None where the block file agrees with its status record, else the reason."""
+        record = self.record(block)
+        if record is None:
+            return "no status record"
+        if not record.has_facts:
+            return "the status record holds no facts to check by"
+        if job is not None and record.job != job:
+            return f"written by another job ({record.job or 'unnamed'})"
+        try:
+            size_bytes = Path(self.paths(block).file).stat().st_size
+            if size_bytes != record.size_bytes:
+                return f"file has {size_bytes} bytes, the record says {record.size_bytes}"
+            _, checksum = checksum_of_file(self.paths(block).file)
+        except FileNotFoundError:
+            return "the block file is missing"
+        return None if checksum == record.checksum else "checksum differs"
+
+    def locked(self, block: Roi) -> bool:
+        """Whether a lock file lies beside the block file."""
+        return not FileLock(self.paths(block).file).available()
+
+    def read(self, block: Roi, part: Roi) -> NDArray:
+        """Read a part (relative to the block) of a block file, in the file's dtype.
+
+        Our own writers rename whole files into place, so nothing is locked; a lock file of
+        any other writer, who may be changing the file itself, is waited for.
+
+        Raises
+        ------
+        MissingBlock, CorruptBlock, LockTimeout, StorageError
+        """
+        paths = self.naming.paths(block)
+        with told("read", paths.file):
+            try:
+                return self._read(paths, part)
+            except FileNotFoundError:
+                pass
+            try:
+                return self._read(self.naming.paths_of_numpy2(block), part)
+            except FileNotFoundError:
+                raise MissingBlock(f"{paths.file} does not exist") from None
+
+    def _read(self, paths: BlockPaths, part: Roi) -> NDArray:
+        deadline = time.monotonic() + self.lock_timeout_s
+        nap_s = 0.001
+        while True:
+            reason = other_writer(paths)
+            if reason is None:
+                try:
+                    return read_part(paths.file, paths.internal, part)
+                except BlockingIOError:
+                    reason = "another process has it open for writing"
+                except CorruptBlock as error:
+                    raise CorruptBlock(self.corrupt(paths, str(error))) from error
+            if time.monotonic() >= deadline:
+                raise LockTimeout(
+                    f"{paths.file}: {reason}; waited {self.lock_timeout_s:g} s. If no writer is left, "
+                    f"remove {paths.lock!r}"
+                )
+            time.sleep(nap_s)
+            nap_s = min(2 * nap_s, _LONGEST_NAP_S)
+
+    def corrupt(self, paths: BlockPaths, reason: str) -> str:
+        """The reason with all that helps to judge it, and what to do."""
+        size_bytes = Path(paths.file).stat().st_size if Path(paths.file).exists() else 0
+        record = parse_status(read_bytes(paths.status) or b"")
+        if record.size_bytes is not None and size_bytes != record.size_bytes:
+            reason += f"; the file has {size_bytes} bytes, its status record says {record.size_bytes}"
+        return f"{paths.file}: {reason}. Delete this file and run again, or run with --overwrite"

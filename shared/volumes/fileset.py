@@ -1,0 +1,191 @@
+"""Blockwise filesets: a volume in many HDF5 files, one a block, as lazyflow lays them out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingBlock, OutputRefused, StorageError
+from ..roi import Roi, Shape
+from .checks import check_data, check_out
+from .description import FilesetDescription, write_description
+from .filesetblocks import FilesetBlocks
+
+WriteStatus = Literal["whole", "all", "none"]
+
+
+class BlockwiseFileset(FilesetBlocks):
+    """A volume of block files, in the coordinates of its view.
+
+    Any number of threads and processes may read and write at once: a block is written by
+    one at a time under its lock file, and appears in one step. Between calls no file is open.
+
+    Parameters
+    ----------
+    description_path : str or path
+        The JSON description.
+    mode : {"r", "a"}
+        Whether it may be written.
+    job : str
+        Noted in the status of each block that is written; see `verify_block`.
+    durability : {"none", "block"}
+        ``"block"``: each block file is on the medium before it is marked available.
+    copy_description : bool
+        Whether a write that makes a block directory puts a copy of the description into it, as
+        the original does, for people who look around there.
+    lock_timeout_s : float
+        How long another writer's lock is waited for.
+
+    Raises
+    ------
+    JobError
+        If the description is missing or wrong, or asks for what is not supported.
+    """
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], description: FilesetDescription, **options: Any
+    ) -> BlockwiseFileset:
+        """Write a description file and open the new fileset for writing.
+
+        Parameters
+        ----------
+        **options
+            As for `BlockwiseFileset`, except the mode.
+
+        Raises
+        ------
+        OutputRefused
+            If the description file exists.
+        """
+        where = os.path.expanduser(os.fspath(path))  # noqa: PTH111
+        try:
+            Path(where).parent.mkdir(parents=True, exist_ok=True)
+            write_description(where, description, overwrite=False)
+        except FileExistsError as error:
+            raise OutputRefused(f"{where} exists; choose another name or remove it first") from error
+        except OSError as error:
+            raise StorageError(f"could not write the description {where}: {error}") from error
+        return cls(where, "a", **options)
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels of the view, per axis."""
+        return self._blocks.view.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self._description.dtype
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis."""
+        return self._description.axes
+
+    @property
+    def block_shape(self) -> Shape:
+        """Voxels per block file; may exceed the shape."""
+        return self._description.block_shape
+
+    @property
+    def address(self) -> str:
+        """Absolute path of the description file."""
+        return self._path
+
+    def read(self, roi: Roi, out: Any = None) -> Any:
+        """Read the voxels of `roi`.
+
+        Parameters
+        ----------
+        roi : Roi
+            In voxels of the view.
+        out : ndarray or h5py.Dataset of shape ``roi.shape``, optional
+            Filled, with numpy's unsafe casting where its dtype differs, and returned.
+
+        Raises
+        ------
+        OutOfBounds
+            If `roi` is empty or leaves the view.
+        MissingBlock
+            If a block is not available. All are looked at before the first voxel is copied.
+        CorruptBlock, LockTimeout, StorageError
+            If a block file can't be read; what was read before stays in `out`.
+        """
+        roi = self._blocks.checked(roi)
+        if out is not None:
+            check_out(roi, out)
+        blocks = list(self._blocks.grid.touching(roi))
+        for block in blocks:
+            if not self._store.available(self._blocks.on_disk(block.start)):
+                raise MissingBlock(f"block {list(block.start)} of {self._path} is not available", block.start)
+        result = np.empty(roi.shape, self.dtype) if out is None else out
+        for block in blocks:
+            common = block.intersection(roi)
+            assert common is not None
+            voxels = self._read_part(block, common)
+            result[common.relative_to(roi.start).to_slice()] = voxels.astype(result.dtype, copy=False)
+        return result
+
+    def _read_part(self, block: Roi, part: Roi) -> NDArray:
+        try:
+            return self._store.read(self._blocks.on_disk(block.start), part.relative_to(block.start))
+        except MissingBlock as error:
+            message = f"block {list(block.start)} of {self._path} is not there: {error}"
+            raise MissingBlock(message, block.start) from error
+
+    def write(self, roi: Roi, data: NDArray, *, status: WriteStatus = "whole") -> None:
+        """Write voxels; each block that `roi` touches appears in one step, in C order.
+
+        A block that `roi` covers is written anew, of others the rest is kept (0 where nothing was
+        written before). Every touched block loses its status first.
+
+        Parameters
+        ----------
+        roi : Roi
+            In voxels of the view.
+        data : ndarray of shape ``roi.shape`` and exactly the dtype of the fileset
+        status : {"whole", "all", "none"}
+            Which of the touched blocks are marked available: those of which `roi` covers all that
+            the view shows, every one, or none. A block that is put together from several writes
+            is marked at last by `set_block_status`.
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype of `data` differs.
+        OutOfBounds
+            If `roi` is empty or leaves the view.
+        LockTimeout, LockLost, CorruptBlock, StorageError
+            See `BlockWriter.write`; earlier blocks are written, the failed one is as it was.
+        """
+        self._check_writable()
+        roi = self._blocks.checked(roi)
+        check_data(roi, data, self.dtype, self._path)
+        if status not in ("whole", "all", "none"):
+            raise ValueError(f'status is {status!r}, expected "whole", "all" or "none"')
+        for block in self._blocks.grid.touching(roi):
+            common = block.intersection(roi)
+            assert common is not None
+            self._store.write(
+                self._blocks.on_disk(block.start),
+                common.relative_to(block.start),
+                data[common.relative_to(roi.start).to_slice()],
+                available=status == "all" or (status == "whole" and common == block),
+            )
+
+    def close(self) -> None:
+        """Nothing is held open; closing is harmless at any time."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._path!r}, {self._mode!r})"

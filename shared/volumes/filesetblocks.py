@@ -1,0 +1,172 @@
+"""The blocks of a fileset, each by its start: status, places, and tidying up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from ..errors import JobError, StorageError
+from ..grid import BlockGrid
+from ..roi import Roi, Shape
+from .blockfile import DatasetLayout
+from .blockplace import remove_empty_until
+from .blockwriter import BlockWriter
+from .description import FilesetDescription, format_description, read_description
+from .layout import Naming
+from .status import StatusRecord
+from .viewblocks import ViewBlocks
+
+Mode = Literal["r", "a"]
+Durability = Literal["none", "block"]
+
+
+class FilesetBlocks:
+    """A fileset as a set of blocks, told by where they start in its view.
+
+    For the parameters see `BlockwiseFileset`, which adds the voxels.
+    """
+
+    def __init__(
+        self,
+        description_path: str | os.PathLike[str],
+        mode: Mode = "r",
+        *,
+        job: str = "",
+        durability: Durability = "none",
+        copy_description: bool = True,
+        lock_timeout_s: float = 10.0,
+    ) -> None:
+        if mode not in ("r", "a"):
+            raise JobError(f'mode is {mode!r}, expected "r" to read or "a" to read and write')
+        if durability not in ("none", "block"):
+            raise JobError(f'durability is {durability!r}, expected "none" or "block"')
+        # Absolute from here on: a later change of the working directory changes nothing.
+        path = os.path.abspath(os.path.expanduser(os.fspath(description_path)))  # noqa: PTH100, PTH111
+        description = read_description(path)
+        if description.dtype.hasobject:
+            raise JobError(
+                f"{path}: dtype object is not supported: its blocks are pickles, which can run code"
+            )
+        self._path = path
+        self._mode: Mode = mode
+        self._description = description
+        self._blocks = ViewBlocks.of(description, path)
+        self._store = BlockWriter(
+            naming=Naming(_root(path, description), description.axes, description.block_file_name_format),
+            layout=_layout(description),
+            job=job,
+            sync=durability == "block",
+            lock_timeout_s=lock_timeout_s,
+            note=(os.path.basename(path), format_description(description.with_view_filled_in())),
+            puts_note=copy_description,
+        )
+
+    @property
+    def description(self) -> FilesetDescription:
+        """The description as it was read."""
+        return self._description
+
+    @property
+    def mode(self) -> Mode:
+        """``"r"`` or ``"a"``."""
+        return self._mode
+
+    @property
+    def grid(self) -> BlockGrid:
+        """The blocks of the view, in its coordinates, clipped to it."""
+        return self._blocks.grid
+
+    def block_rois(self) -> Iterator[Roi]:
+        """All blocks of the view, in C order, clipped to it."""
+        return iter(self._blocks.grid)
+
+    def _check_writable(self) -> None:
+        if self._mode != "a":
+            raise StorageError(f"{self._path} is open for reading only; open it with mode 'a' to change it")
+
+    def block_status(self, start: Shape) -> bool:
+        """Whether the block that starts at `start` (in the view) is marked available."""
+        return self._store.available(self._blocks.at(start))
+
+    def set_block_status(self, start: Shape, available: bool) -> None:
+        """Mark one block available, or not; see `BlockWriter.mark` for the errors."""
+        self._check_writable()
+        self._store.mark(self._blocks.at(start), available)
+
+    def set_block_statuses(self, roi: Roi, available: bool) -> None:
+        """Mark every block that shares a voxel with `roi`."""
+        self._check_writable()
+        for block in self._blocks.touching(roi):
+            self._store.mark(block, available)
+
+    def block_record(self, start: Shape) -> StatusRecord | None:
+        """The status record of a block, without facts if lazyflow wrote it; None: not available."""
+        return self._store.record(self._blocks.at(start))
+
+    def verify_block(self, start: Shape, job: str | None = None) -> str | None:
+        """None if a block is available and its file agrees with its record, else the reason.
+
+        Parameters
+        ----------
+        job : str, optional
+            Also ask that this job wrote it.
+        """
+        return self._store.verify(self._blocks.at(start), job)
+
+    def is_block_locked(self, start: Shape) -> bool:
+        """Whether a lock file lies beside the file of a block."""
+        return self._store.locked(self._blocks.at(start))
+
+    def sweep(self, roi: Roi | None = None) -> int:
+        """Remove what dead writers of this host left of the blocks that `roi` touches (default: all).
+
+        Returns
+        -------
+        int
+            Number of partial files and stale locks that were removed.
+        """
+        self._check_writable()
+        return sum(self._store.sweep(block) for block in self._blocks.touching(roi or self._blocks.view))
+
+    def remove_blocks(self, roi: Roi | None = None) -> None:
+        """Remove the blocks that `roi` touches (default: all), and nothing that is not theirs.
+
+        The directory of all blocks goes too, if that leaves it empty.
+
+        Raises
+        ------
+        LockTimeout
+            If another holds the lock of a block; earlier blocks are gone.
+        """
+        self._check_writable()
+        for block in self._blocks.touching(roi or self._blocks.view):
+            self._store.remove(block)
+        root = Path(self._store.naming.root)
+        remove_empty_until(root, root.parent if root != Path(self._path).parent else root)
+
+    def dataset_directory(self, start: Shape) -> str:
+        """The directory of a block."""
+        return self._store.naming.directory(self._blocks.at(start).start)
+
+    def dataset_path(self, start: Shape) -> str:
+        """File of a block and path of the dataset in it: ``.../b-([0], [5]).h5/volume/data``."""
+        paths = self._store.paths(self._blocks.at(start))
+        return f"{paths.file}/{paths.internal}"
+
+
+def _root(path: str, description: FilesetDescription) -> str:
+    inside = os.path.expanduser(description.dataset_root_dir)  # noqa: PTH111
+    return os.path.normpath(os.path.join(os.path.dirname(path), inside))
+
+
+def _layout(description: FilesetDescription) -> DatasetLayout:
+    return DatasetLayout(
+        dtype=description.dtype,
+        axes=description.axes,
+        chunks=description.chunks,
+        compression=description.compression,
+        compression_opts=description.compression_opts,
+        drange=description.drange,
+    )

@@ -1,0 +1,167 @@
+"""Volumes in numpy's own ``.npy`` files, read and written through a memory map."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import DTypeLike, NDArray
+
+from ..errors import JobError, OutputRefused, StorageError
+from ..roi import Roi, Shape, as_shape
+from .atomic import removed_on_error
+from .checks import check_data, check_out, checked_axes, checked_dtype
+
+
+class NpyVolume:
+    """One array in a ``.npy`` file, in C or Fortran order.
+
+    Parameters
+    ----------
+    path : str or path
+    mode : {"r", "r+"}
+        Whether it may be written.
+    axes : str, optional
+        One letter per axis, which the file does not tell. Default: the last letters of ``tczyx``.
+
+    Raises
+    ------
+    JobError
+        If the file is missing, is no ``.npy`` file of numbers, or `axes` does not fit.
+    StorageError
+        If the system refuses, or the disk is too full to write to the file.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r", axes: str | None = None
+    ) -> None:
+        self._path = os.fspath(path)
+        self._mode: Literal["r", "r+"] = mode
+        if mode == "r+":
+            _reserve(self._path)
+        array = self._mapped()
+        if array.size == 0:
+            raise JobError(f"{self._path} holds an array of shape {list(array.shape)}, which has no voxels")
+        self._array: NDArray | None = array
+        self._shape, self._dtype = array.shape, checked_dtype(array.dtype, self._path)
+        self._axes = checked_axes(axes, array.ndim, self._path)
+
+    def _mapped(self) -> NDArray:
+        try:
+            return np.load(self._path, mmap_mode=self._mode, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise JobError(f"{self._path} does not exist") from error
+        except (ValueError, EOFError, TypeError) as error:
+            raise JobError(f"{self._path} can't be used as a .npy file: {error}") from error
+        except OSError as error:
+            raise StorageError(f"could not open {self._path}: {error}") from error
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], shape: Shape, dtype: DTypeLike, axes: str | None = None
+    ) -> NpyVolume:
+        """A new file of zeros, with its space on disk reserved, open for writing.
+
+        Raises
+        ------
+        OutputRefused
+            If the file exists.
+        StorageError
+            If there is no room for it.
+        """
+        where, voxels = os.fspath(path), as_shape(shape)
+        kind = checked_dtype(np.dtype(dtype), where)
+        checked_axes(axes, len(voxels), where)
+        try:
+            descriptor = os.open(where, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileExistsError as error:
+            raise OutputRefused(f"{where} exists; choose another name or remove it first") from error
+        except OSError as error:
+            raise StorageError(f"could not create {where}: {error}") from error
+        with removed_on_error(where):
+            try:
+                with os.fdopen(descriptor, "r+b") as file:
+                    header = {
+                        "descr": npy_format.dtype_to_descr(kind),
+                        "fortran_order": False,
+                        "shape": voxels,
+                    }
+                    npy_format.write_array_header_1_0(file, header)
+                    file.truncate(file.tell() + Roi.from_shape(voxels).volume * kind.itemsize)
+            except OSError as error:
+                raise StorageError(f"could not create {where}: {error}") from error
+            return cls(where, "r+", axes)
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels per axis."""
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self._dtype
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis."""
+        return self._axes
+
+    @property
+    def block_shape(self) -> None:
+        """Any block may be written by itself."""
+        return
+
+    @property
+    def address(self) -> str:
+        """The path as given."""
+        return self._path
+
+    def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
+        """Read the voxels of `roi`; see `Volume.read`."""
+        array, roi = self._open(), Roi.of(roi)
+        roi.check_within(self.shape, self._path)
+        if out is None:
+            return np.array(array[roi.to_slice()], order="C", subok=False)
+        check_out(roi, out)
+        out[...] = array[roi.to_slice()]
+        return out
+
+    def write(self, roi: Roi, data: NDArray) -> None:
+        """Write voxels; see `Volume.write`. They are on their way to the disk when this returns."""
+        array, roi = self._open(), Roi.of(roi)
+        if self._mode != "r+":
+            raise StorageError(f"{self._path} is open for reading only; open it with mode 'r+' to change it")
+        roi.check_within(self.shape, self._path)
+        check_data(roi, data, self.dtype, self._path)
+        array[roi.to_slice()] = data
+
+    def _open(self) -> NDArray:
+        if self._array is None:
+            raise StorageError(f"{self._path} was closed")
+        return self._array
+
+    def close(self) -> None:
+        """Bring what was written to the medium and let go of the file."""
+        array, self._array = self._array, None
+        if isinstance(array, np.memmap) and self._mode == "r+":
+            array.flush()
+
+
+def _reserve(path: str) -> None:
+    """Have the whole file on disk: writing through a map to a full disk would kill the process."""
+    try:
+        size_bytes = Path(path).stat().st_size
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if size_bytes:
+                os.posix_fallocate(descriptor, 0, size_bytes)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError as error:
+        raise JobError(f"{path} does not exist") from error
+    except OSError as error:
+        raise StorageError(f"could not reserve the space of {path}: {error}") from error

@@ -1,0 +1,124 @@
+"""The status record of a block: what STATUS.txt holds.
+
+For the original the bare presence of the file says that the block is available, and it is
+empty. Ours holds one line of JSON with facts by which the block file can be checked.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isal import isal_zlib
+
+STATUS_VERSION = 1
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRecord:
+    """Facts about an available block; a block without facts has the defaults.
+
+    Attributes
+    ----------
+    size_bytes : int or None
+        Size of the whole block file. None: not known.
+    checksum : str
+        ``"crc32:"`` and eight hexadecimal digits, over the whole block file; empty if not known.
+    job : str
+        The job that wrote the block, or empty.
+    boot : str
+        The boot of the host during which it was written.
+    synced : bool
+        Whether the block file was brought to the medium before this record was written.
+    """
+
+    size_bytes: int | None = None
+    checksum: str = ""
+    job: str = ""
+    boot: str = ""
+    synced: bool = False
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether the block file can be checked against this record."""
+        return self.size_bytes is not None
+
+
+def format_status(record: StatusRecord) -> bytes:
+    """The content of STATUS.txt; empty for a record without facts."""
+    if not record.has_facts:
+        return b""
+    facts = {
+        "version": STATUS_VERSION,
+        "bytes": record.size_bytes,
+        "checksum": record.checksum,
+        "job": record.job,
+        "boot": record.boot,
+        "synced": record.synced,
+    }
+    return json.dumps(facts).encode() + b"\n"
+
+
+def parse_status(content: bytes) -> StatusRecord:
+    """The record in the content of a STATUS.txt; any bytes give one.
+
+    What is empty, of another version or not understood says that the block is available
+    and no more.
+    """
+    try:
+        facts = json.loads(content.decode())
+    except (ValueError, RecursionError):
+        return StatusRecord()
+    if not isinstance(facts, dict) or not _understood(facts):
+        return StatusRecord()
+    return StatusRecord(facts["bytes"], facts["checksum"], facts["job"], facts["boot"], facts["synced"])
+
+
+_TYPES = {"version": int, "bytes": int, "checksum": str, "job": str, "boot": str, "synced": bool}
+
+
+def _understood(facts: dict[str, Any]) -> bool:
+    return (
+        all(type(facts.get(key)) is kind for key, kind in _TYPES.items())
+        and facts["version"] == STATUS_VERSION
+        and facts["bytes"] >= 0
+    )
+
+
+def checksum_of(content: bytes | memoryview, before: int = 0) -> int:
+    """CRC-32 of bytes, going on from `before`."""
+    return isal_zlib.crc32(content, before)
+
+
+def checksum_text(value: int) -> str:
+    """A checksum as it stands in a record."""
+    return f"crc32:{value:08x}"
+
+
+def checksum_of_file(path: str) -> tuple[int, str]:
+    """Size in bytes and checksum text of a file.
+
+    Raises
+    ------
+    OSError
+        If it can't be read.
+    """
+    size_bytes, value = 0, 0
+    with Path(path).open("rb", buffering=0) as file:
+        while piece := file.read(1 << 20):
+            size_bytes += len(piece)
+            value = checksum_of(piece, value)
+    return size_bytes, checksum_text(value)
+
+
+@functools.cache
+def boot_id() -> str:
+    """Names the running boot of this host; empty where the system does not tell."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,260 @@
+"""Every message that crosses a process border, and the only codec for them.
+
+Messages are msgspec Structs written as msgpack arrays (a tag first). `decode_*` is
+total: any bytes give a message or a `WireError`. Nothing here carries voxels or pickles:
+voxels travel through shared memory (see `arena`) or block files.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from .errors import WireError
+
+VERSION = 1
+"""Protocol version, told in the hello; both sides must agree."""
+
+
+class Message(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
+    """Base of all messages."""
+
+
+class Slot(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A place for one result: `nbytes` bytes at `offset` in shared memory segment `segment`."""
+
+    segment: int
+    offset: int
+    nbytes: int
+
+
+class SharedArray(msgspec.Struct, frozen=True):
+    """An array that lies in a shared memory file, C order."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    axes: str
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a worker must know of a job to do any block of it.
+
+    Attributes
+    ----------
+    source : str or SharedArray
+        Address of the input volume, or an array in shared memory.
+    operation : dict or None
+        As in the job file, one key; None copies.
+    offset : tuple of int
+        Input coordinate of the origin of block coordinates.
+    output : str or None
+        Address of a volume with one file per block, which the workers write themselves.
+        None: results go to the coordinator.
+    job_hash : str
+        Bound into the status record of each block written.
+    resume : bool
+        Whether a block of the output whose record, size and checksum agree is skipped.
+    durability : {"none", "block"}
+        See `BlockwiseFileset`.
+    checksum : bool
+        Whether a result sent to the coordinator comes with the CRC of its bytes.
+    user_code : str or None
+        Folder put first on ``sys.path``.
+    """
+
+    source: str | SharedArray
+    operation: dict[str, Any] | None = None
+    offset: tuple[int, ...] = ()
+    output: str | None = None
+    job_hash: str = ""
+    resume: bool = False
+    durability: str = "none"
+    checksum: bool = False
+    user_code: str | None = None
+
+
+class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One attempt at one block; ``[start, stop)`` in block coordinates, without halo."""
+
+    job: str
+    block: int
+    attempt: int
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    slot: Slot | None = None
+
+
+# coordinator -> worker
+
+
+class Attach(Message):
+    """A shared memory segment for results: opened by `path`, `nbytes` long."""
+
+    segment: int
+    path: str
+    nbytes: int
+
+
+class Prepare(Message):
+    """A job that tasks will name from now on."""
+
+    job: str
+    recipe: Recipe
+
+
+class Run(Message):
+    """Tasks, to be done in this order."""
+
+    tasks: list[Task]
+
+
+class Forget(Message):
+    """The job has ended: close what it holds; `segments` are let go of as well."""
+
+    job: str
+    segments: list[int]
+
+
+class Stop(Message):
+    """End when the tasks already received are done."""
+
+
+ToWorker = Attach | Prepare | Run | Forget | Stop
+
+
+# worker -> coordinator
+
+
+class Hello(Message):
+    """A worker is up."""
+
+    worker: int
+    pid: int
+    version: int = VERSION
+
+
+class Done(Message):
+    """A block is finished: written, or its result lies in the slot of its task.
+
+    `nbytes_read` and `nbytes_written` count voxel data; `skipped` says that a finished
+    block was found and left alone; `crc32` is that of the result where the recipe asks.
+    """
+
+    job: str
+    block: int
+    attempt: int
+    seconds: float
+    nbytes_read: int = 0
+    nbytes_written: int = 0
+    skipped: bool = False
+    dtype: str = ""
+    crc32: int = 0
+
+
+class Failed(Message):
+    """A block failed; `retry` is False where another attempt would fail the same way."""
+
+    job: str
+    block: int
+    attempt: int
+    error: str
+    traceback: str = ""
+    retry: bool = True
+
+
+class Answers(Message):
+    """What has come out since the last such message, in order."""
+
+    worker: int
+    answers: list[Done | Failed]
+
+
+class Heartbeat(Message):
+    """A sign of life; `rss_bytes` is the resident memory of the worker."""
+
+    worker: int
+    rss_bytes: int
+
+
+FromWorker = Hello | Answers | Heartbeat
+
+
+# coordinator <-> nursery (the process that forks the workers)
+
+
+class Spawn(Message):
+    """Fork a worker; what it prints goes to `log_path`."""
+
+    worker: int
+    log_path: str
+
+
+class Signal(Message):
+    """Send a signal to a worker, if it still lives."""
+
+    worker: int
+    signum: int
+
+
+ToNursery = Spawn | Signal
+
+
+class Spawned(Message):
+    """The worker runs under this pid."""
+
+    worker: int
+    pid: int
+
+
+class Exited(Message):
+    """A worker ended: exit code >= 0, or minus the signal; `max_rss_bytes` is its peak."""
+
+    worker: int
+    pid: int
+    exit_code: int
+    max_rss_bytes: int
+
+
+FromNursery = Spawned | Exited
+
+_encode = msgspec.msgpack.Encoder().encode
+_to_worker = msgspec.msgpack.Decoder(ToWorker)
+_from_worker = msgspec.msgpack.Decoder(FromWorker)
+_to_nursery = msgspec.msgpack.Decoder(ToNursery)
+_from_nursery = msgspec.msgpack.Decoder(FromNursery)
+
+_T = TypeVar("_T")
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message."""
+    return _encode(message)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, OverflowError, UnicodeError) as error:
+        raise WireError(f"not a message of protocol {VERSION} ({error}): {data[:40]!r}") from error
+
+
+def decode_to_worker(data: bytes) -> ToWorker:
+    """A message for a worker, or `WireError`."""
+    return _decode(_to_worker, data)
+
+
+def decode_from_worker(data: bytes) -> FromWorker:
+    """A message from a worker, or `WireError`."""
+    return _decode(_from_worker, data)
+
+
+def decode_to_nursery(data: bytes) -> ToNursery:
+    """A message for the nursery, or `WireError`."""
+    return _decode(_to_nursery, data)
+
+
+def decode_from_nursery(data: bytes) -> FromNursery:
+    """A message from the nursery, or `WireError`."""
+    return _decode(_from_nursery, data)

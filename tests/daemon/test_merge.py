@@ -1,0 +1,117 @@
+import zlib
+
+import numpy as np
+import pytest
+
+from blockmill.daemon.merge import SingleFile, checksum
+from blockmill.shared.grid import BlockGrid
+from blockmill.shared.roi import Roi
+from blockmill.shared.volumes.hdf5 import Hdf5Volume
+from blockmill.shared.volumes.npy import NpyVolume
+
+GRID = BlockGrid(Roi.from_shape((10, 7)), (4, 4))
+VOXELS = np.arange(70, dtype=np.uint16).reshape(10, 7)
+
+
+@pytest.fixture(params=["npy", "hdf5", "gzip"])
+def new_file(request, tmp_path):
+    """A maker of the same output, as each run makes it anew."""
+    chunked = {"chunks": (3, 3), "compression": "gzip"} if request.param == "gzip" else {}
+
+    def create(path):
+        if request.param == "npy":
+            return NpyVolume.create(path, VOXELS.shape, VOXELS.dtype, axes="yx")
+        return Hdf5Volume.create(path, "/v/d", VOXELS.shape, VOXELS.dtype, axes="yx", **chunked)
+
+    def reopen(path):
+        return NpyVolume(path, mode="r+") if request.param == "npy" else Hdf5Volume(path, "/v/d", mode="r+")
+
+    name = "out.npy" if request.param == "npy" else "out.h5"
+    return lambda: SingleFile(tmp_path / name, GRID, create, reopen)
+
+
+def merge(file, *blocks):
+    for block in blocks:
+        roi = GRID.roi_of(block)
+        array = VOXELS[roi.to_slice()]
+        file.merge(block, roi, array, checksum(array))
+
+
+def content(file):
+    with_reader = file._reopen(file.output)
+    try:
+        return with_reader.read(Roi.from_shape(VOXELS.shape))
+    finally:
+        with_reader.close()
+
+
+def test_the_file_appears_when_it_is_whole(new_file):
+    file = new_file()
+    file.start()
+    merge(file, *range(len(GRID)))
+    assert not file.output.exists()
+    file.finish()
+    assert not file.partial.exists()
+    np.testing.assert_array_equal(content(file), VOXELS)
+
+
+def test_a_later_run_goes_on_with_the_blocks_that_are_there(new_file):
+    first = new_file()
+    first.start()
+    merge(first, 0, 3)
+    first.close()
+    second = new_file()
+    done = second.go_on()
+    assert [block for block, there in enumerate(done) if there] == [0, 3]
+    merge(second, *(block for block, there in enumerate(done) if not there))
+    second.finish()
+    np.testing.assert_array_equal(content(second), VOXELS)
+
+
+def test_a_finished_file_is_checked_and_left_alone(new_file):
+    first = new_file()
+    first.start()
+    merge(first, *range(len(GRID)))
+    first.finish()
+    before = first.output.stat().st_mtime_ns
+    second = new_file()
+    assert all(second.go_on())
+    second.finish()
+    assert second.output.stat().st_mtime_ns == before
+
+
+def test_a_block_that_was_damaged_since_is_done_again(new_file):
+    first = new_file()
+    first.start()
+    merge(first, *range(len(GRID)))
+    first.finish()
+    spoiler = first._reopen(first.output)
+    spoiler.write(Roi((4, 4), (5, 5)), np.array([[9999]], np.uint16))
+    spoiler.close()
+    second = new_file()
+    done = second.go_on()
+    assert [block for block, there in enumerate(done) if not there] == [3]
+    merge(second, 3)
+    second.finish()
+    np.testing.assert_array_equal(content(second), VOXELS)
+
+
+def test_a_claim_without_voxels_is_not_believed(new_file):
+    file = new_file()
+    file.start()
+    file._ledger.note(1, zlib.crc32(b"what was never written"))
+    file.close()
+    assert not any(new_file().go_on())
+
+
+def test_a_file_that_cannot_be_opened_is_begun_anew(new_file):
+    first = new_file()
+    first.start()
+    merge(first, 0)
+    first.close()
+    first.partial.write_bytes(b"cut")
+    second = new_file()
+    assert not any(second.go_on())
+    merge(second, *range(len(GRID)))
+    second.finish()
+    np.testing.assert_array_equal(content(second), VOXELS)

@@ -1,0 +1,187 @@
+"""Runs that are cut off: by Ctrl-C, by the death of a worker, of the run, by a second run."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import psutil
+import pytest
+from scipy import ndimage
+
+from blockmill.shared.roi import Roi
+from blockmill.shared.volumes.address import open_volume
+from blockmill.shared.volumes.fileset import BlockwiseFileset
+
+
+def read(bench, address="out.json"):
+    volume = open_volume(str(bench.folder / address))
+    try:
+        return volume.read(Roi.from_shape(volume.shape))
+    finally:
+        volume.close()
+
+
+def children_of(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes):
+    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])
+def test_an_interrupted_run_leaves_nothing_and_goes_on_later(bench, wait_until, signum, output):
+    voxels = bench.volume()
+    job = bench.gated_job(output, free=20)
+    process = bench.start("run", job)
+    wait_until(lambda: len(bench.begun()) == 4, "two free blocks done and two gated ones begun")
+    children = children_of(process)
+    assert children
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"To go on: blockmill run {job}" in err
+    assert gone(children)
+    assert bench.leavings() == []
+    bench.open_gate()
+    summary = json.loads(bench.run("run", "--json", job)[0])
+    assert (summary["outcome"], summary["blocks"]) == ("done", 4)
+    np.testing.assert_array_equal(read(bench, output), voxels)
+    assert bench.leavings() == []
+
+
+def test_the_blocks_that_were_finished_before_ctrl_c_are_not_done_again(bench, wait_until):
+    bench.volume()
+    job = bench.gated_job(free=20)
+    process = bench.start("run", job)
+    wait_until(lambda: len(bench.begun()) == 4, "the gated blocks")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    bench.open_gate()
+    assert json.loads(bench.run("run", "--json", job)[0])["skipped"] == 2
+
+
+def test_a_killed_worker_is_replaced_and_its_block_done(bench, wait_until):
+    voxels = bench.volume()
+    process = bench.start("run", bench.gated_job())
+    wait_until(lambda: len(bench.begun()) == 2, "two workers at work")
+    victim = int(bench.begun()[0].rsplit("-", 1)[1])
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: len(bench.begun()) == 3, "another worker at the same block")
+    bench.open_gate()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert f"(pid {victim}) was killed by SIGKILL" in err
+    np.testing.assert_array_equal(read(bench), voxels)
+    assert bench.leavings() == []
+
+
+def test_a_block_that_kills_every_worker_is_given_up_and_the_rest_finishes(bench):
+    voxels = bench.volume(shape=(40, 30, 20))
+    job = bench.job(
+        input="in.npy",
+        output={"address": "out.json", "block_shape": [2, 30, 20]},
+        block_shape=[2, 30, 20],
+        operation={"python": {"function": "steps:poison", "args": {"at": [6, 0, 0]}}},
+        user_code=".",
+        retries=1,
+        on_error="finish",
+        workers=2,
+    )
+    out, err = bench.run("run", job, code=1)
+    assert "done with failures: 20 blocks" in out
+    assert "block [6, 0, 0]-[8, 30, 20]: worker" in err
+    assert "killed by SIGKILL" in err
+    with BlockwiseFileset(bench.folder / "out.json") as fileset:
+        starts = [block.start for block in fileset.block_rois() if not fileset.block_status(block.start)]
+        assert starts == [(6, 0, 0)]
+        np.testing.assert_array_equal(fileset.read(Roi((8, 0, 0), (40, 30, 20))), voxels[8:])
+    assert bench.leavings() == []
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])
+def test_a_killed_run_takes_its_workers_along_and_goes_on_later(bench, wait_until, output):
+    voxels = bench.volume()
+    job = bench.gated_job(output, free=20)
+    process = bench.start("run", job)
+    wait_until(lambda: len(bench.begun()) == 4, "the gated blocks")
+    children = children_of(process)
+    process.kill()
+    process.wait()
+    wait_until(lambda: gone(children), "the end of the workers")
+    bench.open_gate()
+    summary = json.loads(bench.run("run", "--json", job)[0])
+    assert summary["outcome"] == "done"
+    np.testing.assert_array_equal(read(bench, output), voxels)
+    assert bench.leavings() == []
+
+
+def test_workers_that_hold_the_interpreter_lock_die_with_the_run_too(bench, wait_until):
+    bench.volume()
+    (bench.folder / "hold.py").write_text(
+        "import ctypes, pathlib\n"
+        "def hold(block, mark):\n"
+        "    pathlib.Path(mark).touch()\n"
+        "    ctypes.PyDLL(None).sleep(1000)\n"
+    )
+    mark = bench.folder / "holding"
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        operation={"python": {"function": "hold:hold", "args": {"mark": str(mark)}}},
+        user_code=".",
+    )
+    process = bench.start("run", job)
+    wait_until(mark.exists, "a worker that holds the lock")
+    children = children_of(process)
+    process.kill()
+    process.wait()
+    wait_until(lambda: gone(children), "the end of the workers")
+
+
+def test_a_second_run_on_the_same_output_is_refused(bench, wait_until):
+    voxels = bench.volume()
+    job = bench.gated_job()
+    first = bench.start("run", job)
+    wait_until(lambda: len(bench.begun()) == 2, "the first run at work")
+    _, err = bench.run("run", job, code=6)
+    assert "another run is writing" in err
+    assert str(first.pid) in err
+    bench.open_gate()
+    assert first.wait(60) == 0
+    first.communicate()
+    np.testing.assert_array_equal(read(bench), voxels)
+
+
+def test_a_block_that_takes_too_long_is_ended_and_told(bench):
+    bench.volume()
+    (bench.folder / "slow.py").write_text("import time\ndef forever(block):\n    time.sleep(1000)\n")
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        operation={"python": {"function": "slow:forever"}},
+        user_code=".",
+        retries=0,
+        block_timeout_s=0.5,
+    )
+    _, err = bench.run("run", job, code=1)
+    assert "took longer than 0.5 s" in err
+
+
+def test_what_a_dead_writer_left_in_a_block_is_cleared_away(bench, wait_until):
+    voxels = bench.volume()
+    job = bench.job(
+        input="in.npy",
+        output={"address": "out.json", "block_shape": [8, 8, 8]},
+        operation={"gaussian": {"sigma": 1}},
+    )
+    for _ in range(3):
+        process = bench.start("run", job)
+        wait_until(lambda p=process: list(bench.folder.rglob("*.h5")) or p.poll() is not None, "a block")
+        process.kill()
+        process.communicate()
+    bench.run("run", job)
+    np.testing.assert_array_equal(read(bench), ndimage.gaussian_filter(voxels, 1))
+    assert bench.leavings() == []

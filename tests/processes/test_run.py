@@ -1,0 +1,257 @@
+import json
+import re
+
+import h5py
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from blockmill.shared.roi import Roi
+from blockmill.shared.volumes.address import open_volume
+
+FILESET = {"address": "out.json", "block_shape": [16, 16, 16]}
+SMOOTH = {"gaussian": {"sigma": 1.5}}
+
+
+def read(bench, address):
+    volume = open_volume(str(bench.folder / address))
+    try:
+        return volume.read(Roi.from_shape(volume.shape))
+    finally:
+        volume.close()
+
+
+@pytest.mark.parametrize("output", [FILESET, "out.npy", "out.h5/a/b"], ids=["fileset", "npy", "hdf5"])
+def test_smoothing_by_blocks_is_bit_equal_to_the_whole(bench, output):
+    voxels = bench.volume()
+    out, err = bench.run("run", bench.job(input="in.npy", output=output, operation=SMOOTH))
+    address = output if isinstance(output, str) else output["address"]
+    np.testing.assert_array_equal(read(bench, address), ndimage.gaussian_filter(voxels, 1.5))
+    assert err == ""
+    assert bench.leavings() == []
+
+
+def test_the_real_volume_smoothed_is_bit_equal(bench, shared_dir):
+    source = shared_dir / "data/mni152_t1.h5"
+    bench.run("run", bench.job(input=f"{source}/volume/data", output=FILESET | {"block_shape": [64] * 3}, operation=SMOOTH))
+    with h5py.File(source) as file:
+        whole = file["volume/data"][...]
+    np.testing.assert_array_equal(read(bench, "out.json"), ndimage.gaussian_filter(whole, 1.5))
+
+
+def test_converting_there_and_back_keeps_every_voxel(bench):
+    voxels = bench.volume(dtype=np.uint16)
+    steps = [("in.npy", "a.h5/v"), ("a.h5/v", FILESET), ("out.json", "b.h5/x/y"), ("out.json", "c.npy")]
+    for source, output in steps:
+        bench.run("run", bench.job(input=source, output=output, operation="copy"))
+    for address in ("a.h5/v", "out.json", "b.h5/x/y", "c.npy"):
+        np.testing.assert_array_equal(read(bench, address), voxels)
+
+
+def test_compressed_outputs_are_compressed_and_equal(bench):
+    voxels = bench.volume() // 100
+    np.save(bench.folder / "in.npy", voxels)
+    gzip = {"compression": "gzip", "compression_opts": 1, "chunks": [8, 8, 8]}
+    for address in ("out.json", "out.h5/v"):
+        bench.run("run", bench.job(input="in.npy", output={"address": address, **gzip}, operation="copy"))
+        np.testing.assert_array_equal(read(bench, address), voxels)
+    with h5py.File(bench.folder / "out.h5") as file:
+        assert (file["v"].compression, file["v"].chunks) == ("gzip", (8, 8, 8))
+
+
+def test_a_threshold_of_a_roi(bench):
+    voxels = bench.volume()
+    roi = [[3, 5, 7], [33, 25, 20]]
+    bench.run(
+        "run", bench.job(input="in.npy", output=FILESET, operation={"threshold": {"above": 100}}, roi=roi)
+    )
+    np.testing.assert_array_equal(read(bench, "out.json"), voxels[3:33, 5:25, 7:20] > 100)
+
+
+def test_a_roi_is_smoothed_with_the_voxels_around_it(bench):
+    voxels = bench.volume()
+    bench.run(
+        "run", bench.job(input="in.npy", output="out.npy", operation=SMOOTH, roi=[[10, 10, 5], [30, 20, 15]])
+    )
+    np.testing.assert_array_equal(read(bench, "out.npy"), ndimage.gaussian_filter(voxels, 1.5)[10:30, 10:20, 5:15])
+
+
+def test_progress_is_a_line_every_ten_percent_and_a_summary(bench):
+    bench.volume()
+    job = bench.job(input="in.npy", output=FILESET | {"block_shape": [4, 30, 20]}, block_shape=[4, 30, 20], operation="copy")
+    out, _ = bench.run("run", job)
+    *lines, summary = out.splitlines()
+    assert re.fullmatch(r"done: 10 blocks, 24000 voxels, [\d.]+ s, [\d.]+ MB/s -> .*out\.json", summary)
+    tenths = [int(line.split()[0]) for line in lines]
+    assert tenths == sorted(set(tenths))
+    assert tenths[-1] == 100
+
+
+def test_the_summary_as_json_is_all_that_stdout_holds(bench):
+    bench.volume()
+    out, _ = bench.run("run", "--json", bench.job(input="in.npy", output=FILESET, operation="copy"))
+    summary = json.loads(out)
+    assert (summary["outcome"], summary["voxels"]) == ("done", 24000)
+
+
+def test_a_job_on_stdin_needs_no_file(bench):
+    voxels = bench.volume()
+    text = f"{{input: {bench.folder}/in.npy, output: {bench.folder}/out.npy, operation: copy}}"
+    bench.run("run", "-q", "-", stdin=text)
+    np.testing.assert_array_equal(read(bench, "out.npy"), voxels)
+
+
+def test_running_a_finished_job_again_checks_it_and_does_nothing(bench):
+    bench.volume()
+    job = bench.job(input="in.npy", output=FILESET, operation=SMOOTH)
+    bench.run("run", job)
+    files = {path: path.stat().st_mtime_ns for path in bench.folder.rglob("*.h5")}
+    out, _ = bench.run("run", "--json", job)
+    summary = json.loads(out)
+    assert summary["skipped"] == summary["blocks"] > 0
+    assert {path: path.stat().st_mtime_ns for path in bench.folder.rglob("*.h5")} == files
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone", "no status"])
+def test_only_a_damaged_block_is_done_again(bench, damage):
+    voxels = bench.volume()
+    job = bench.job(input="in.npy", output=FILESET, block_shape=[16] * 3, operation=SMOOTH)
+    bench.run("run", job)
+    victim = sorted((bench.folder / "out_blocks").rglob("*.h5"))[3]
+    content = bytearray(victim.read_bytes())
+    if damage == "cut":
+        victim.write_bytes(content[: len(content) // 2])
+    elif damage == "changed":
+        content[-1] ^= 1
+        victim.write_bytes(content)
+    elif damage == "gone":
+        victim.unlink()
+    else:
+        (victim.parent / "STATUS.txt").unlink()
+    summary = json.loads(bench.run("run", "--json", job)[0])
+    assert summary["blocks"] - summary["skipped"] == 1
+    np.testing.assert_array_equal(read(bench, "out.json"), ndimage.gaussian_filter(voxels, 1.5))
+
+
+def test_another_job_on_the_same_output_is_refused_naming_what_differs(bench):
+    voxels = bench.volume()
+    bench.run("run", bench.job(input="in.npy", output=FILESET, operation=SMOOTH))
+    other = bench.job(input="in.npy", output=FILESET, operation={"gaussian": {"sigma": 2.0}})
+    _, err = bench.run("run", other, code=6)
+    assert "operation.gaussian.sigma: 1.5 there, 2.0 here" in err
+    assert "--overwrite" in err
+    bench.run("run", "--overwrite", other)
+    np.testing.assert_array_equal(read(bench, "out.json"), ndimage.gaussian_filter(voxels, 2.0))
+
+
+def test_an_input_that_changed_since_is_another_job(bench):
+    bench.volume()
+    job = bench.job(input="in.npy", output="out.npy", operation=SMOOTH)
+    bench.run("run", job)
+    bench.volume(shape=(40, 30, 21))
+    _, err = bench.run("run", job, code=6)
+    assert "input_is.shape: [40, 30, 20] there, [40, 30, 21] here" in err
+
+
+@pytest.mark.parametrize("address", ["out.json", "out.npy", "out.h5/v"])
+def test_a_file_that_no_run_wrote_is_not_replaced(bench, address):
+    bench.volume()
+    file = bench.folder / address.removesuffix("/v")
+    file.write_text("precious")
+    _, err = bench.run("run", bench.job(input="in.npy", output=address, operation="copy"), code=6)
+    assert f"{file} exists" in err
+    assert file.read_text() == "precious"
+
+
+def test_overwriting_spares_other_datasets_in_the_file(bench):
+    voxels = bench.volume()
+    with h5py.File(bench.folder / "out.h5", "w") as file:
+        file["precious"] = voxels
+    job = bench.job(input="in.npy", output="out.h5/v", operation="copy")
+    _, err = bench.run("run", "--overwrite", job, code=5)
+    assert "precious" in err
+    assert list(h5py.File(bench.folder / "out.h5")) == ["precious"]
+
+
+BAD = {
+    "wrong yaml": ("input: [", r"job\.yaml:\d+:\d+"),
+    "unknown key": ("input: in.npy\noutput: out.npy\noperation: copy\nhalos: 3\n", r"job\.yaml:4:1 halos: .*halo"),
+    "unknown operation": (
+        "input: in.npy\noutput: out.npy\noperation: {gausian: {sigma: 1}}\n",
+        r"job\.yaml:3:\d+ operation.*gaussian",
+    ),
+    "bad parameter": (
+        "input: in.npy\noutput: out.npy\noperation: {gaussian: {sigma: -1}}\n",
+        r"job\.yaml:3:\d+ operation\.gaussian\.sigma",
+    ),
+    "roi outside": (
+        "input: in.npy\noutput: out.npy\noperation: copy\nroi: [[0, 0, 0], [41, 30, 20]]\n",
+        r"roi.*leaves the input .*in\.npy.* on axis 0",
+    ),
+    "missing input": ("input: nowhere.npy\noutput: out.npy\noperation: copy\n", r"nowhere\.npy does not exist"),
+    "output is the input": ("input: in.npy\noutput: ./in.npy\noperation: copy\n", r"job\.yaml:2:9 output: is the input"),
+    "output is a link to the input": ("input: in.npy\noutput: link.npy\noperation: copy\n", r"link\.npy is the input"),
+    "no such address": ("input: in.png\noutput: out.npy\noperation: copy\n", r"in\.png"),
+    "no such function": (
+        "input: in.npy\noutput: out.npy\noperation: {python: {function: 'steps:nothing'}}\nuser_code: .\n",
+        r"steps.*nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_job_is_told_where_and_leaves_nothing(bench, case):
+    text, said = BAD[case]
+    bench.volume()
+    (bench.folder / "link.npy").symlink_to("in.npy")
+    (bench.folder / "job.yaml").write_text(text)
+    before = sorted(path.name for path in bench.folder.iterdir())
+    code = 1 if case == "no such function" else 5
+    _, err = bench.run("run", "job.yaml", code=code)
+    assert re.search(said, err), err
+    assert "Traceback" not in err
+    if code == 5:
+        assert sorted(path.name for path in bench.folder.iterdir()) == before
+
+
+def test_an_input_block_cut_in_half_is_named(bench):
+    bench.volume()
+    bench.run("run", bench.job(input="in.npy", output=FILESET, operation="copy"))
+    victim = sorted((bench.folder / "out_blocks").rglob("*.h5"))[2]
+    victim.write_bytes(victim.read_bytes()[:1000])
+    _, err = bench.run("run", bench.job(input="out.json", output="again.npy", operation="copy"), code=1)
+    assert victim.name in err
+    assert "Traceback" not in err
+    assert not (bench.folder / "again.npy").exists()
+
+
+def test_a_block_that_raises_fails_the_job_with_its_place_and_reason(bench):
+    bench.volume()
+    operation = {"python": {"function": "steps:raises", "args": {"at": [10, 0, 0]}}}
+    job = bench.job(
+        input="in.npy", output="out.npy", operation=operation, block_shape=[10, 30, 20], user_code=".", retries=1
+    )
+    _, err = bench.run("run", job, code=1)
+    assert "block [10, 0, 0]-[20, 30, 20]" in err
+    assert "no luck today" in err
+    assert not (bench.folder / "out.npy").exists()
+
+
+def test_the_rest_finishes_where_the_job_asks_for_it(bench):
+    voxels = bench.volume()
+    operation = {"python": {"function": "steps:raises", "args": {"at": [10, 0, 0]}}}
+    job = bench.job(
+        input="in.npy",
+        output={"address": "out.json", "block_shape": [10, 30, 20]},
+        operation=operation,
+        block_shape=[10, 30, 20],
+        user_code=".",
+        retries=0,
+        on_error="finish",
+    )
+    out, err = bench.run("run", job, code=1)
+    assert "done with failures" in out
+    assert "block [10, 0, 0]-[20, 30, 20]" in err
+    fileset = open_volume(str(bench.folder / "out.json"))
+    np.testing.assert_array_equal(fileset.read(Roi((20, 0, 0), (40, 30, 20))), voxels[20:])
+    assert not fileset.block_status((10, 0, 0))

@@ -1,0 +1,68 @@
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from blockmill.shared.arena import Arena, attach_array, share_array
+
+
+@pytest.fixture
+def arena():
+    made = Arena(itertools.count(), slots_per_segment=2)
+    yield made
+    made.close()
+
+
+def test_a_slot_is_free_again_when_no_view_of_its_result_lives(arena):
+    slot = arena.take(100)
+    result = arena.result(slot, (5, 10), np.dtype(np.uint16))
+    view = result[1:3][:, ::2]
+    buffer = memoryview(view.T)
+    del result, view
+    assert slot not in [arena.take(100) for _ in range(4)]
+    del buffer
+    assert arena.take(100) == slot
+
+
+def test_a_kept_result_is_not_overwritten(arena):
+    kept = []
+    for value in range(10):
+        result = arena.result(arena.take(64), (8, 8), np.dtype(np.uint8))
+        result[...] = value
+        kept.append(result)
+    assert [int(r.min()) for r in kept] == [int(r.max()) for r in kept] == list(range(10))
+
+
+def test_results_that_are_let_go_reuse_the_same_memory(arena):
+    for _ in range(50):
+        arena.result(arena.take(64), (64,), np.dtype(np.uint8))
+    assert len(arena.segments) == 1
+
+
+def test_larger_results_get_larger_slots(arena):
+    arena.give_back(arena.take(10))
+    slot = arena.take(100_000)
+    assert slot.nbytes >= 100_000
+    assert arena.take(10).nbytes >= 10
+
+
+def test_a_result_outlives_the_arena():
+    arena = Arena(itertools.count())
+    result = arena.result(arena.take(8), (8,), np.dtype(np.uint8))
+    result[...] = 7
+    arena.close()
+    assert result.tolist() == [7] * 8
+
+
+def test_another_process_reads_and_writes_a_shared_array():
+    segment, shared = share_array(np.arange(6, dtype="<i4").reshape(2, 3), "yx")
+    script = (
+        "import sys; from blockmill.shared.arena import attach_array; from blockmill.shared.wire import SharedArray\n"
+        "array = attach_array(SharedArray(sys.argv[1], (2, 3), '<i4', 'yx')); array *= 10; print(array.sum())"
+    )
+    done = subprocess.run([sys.executable, "-c", script, shared.path], capture_output=True, check=True)
+    assert int(done.stdout) == 150
+    assert attach_array(shared).tolist() == [[0, 10, 20], [30, 40, 50]]
+    segment.close()

@@ -1,0 +1,76 @@
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blockmill.shared.volumes.status import (
+    StatusRecord,
+    boot_id,
+    checksum_of,
+    checksum_of_file,
+    checksum_text,
+    format_status,
+    parse_status,
+)
+
+RECORDS = st.builds(StatusRecord, st.integers(0, 2**62), st.text(), st.text(), st.text(), st.booleans())
+
+
+@given(RECORDS)
+def test_a_record_comes_back_from_its_one_line(record):
+    content = format_status(record)
+    assert content.count(b"\n") == 1
+    assert parse_status(content) == record
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(st.text() | st.integers(), st.lists).map(lambda v: repr(v).encode("utf-8", "replace"))
+)
+def test_any_bytes_are_a_record(content):
+    parse_status(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"AVAILABLE",
+        b"\xff\xfe",
+        b"[]",
+        b"{}",
+        b"5",
+        b"[" * 100_000,
+        b'{"version": 1',
+        b'{"version": 2, "bytes": 1, "checksum": "", "job": "", "boot": "", "synced": true}',
+        b'{"version": 1, "bytes": -1, "checksum": "", "job": "", "boot": "", "synced": true}',
+        b'{"version": 1, "bytes": true, "checksum": "", "job": "", "boot": "", "synced": true}',
+        b'{"version": 1, "bytes": 1, "checksum": 5, "job": "", "boot": "", "synced": true}',
+        b'{"version": 1, "bytes": 1, "checksum": "", "job": "", "boot": "", "synced": 1}',
+    ],
+)
+def test_what_is_not_understood_is_available_without_facts(content):
+    assert parse_status(content) == StatusRecord()
+    assert not parse_status(content).has_facts
+
+
+def test_a_record_without_facts_is_an_empty_file():
+    assert format_status(StatusRecord()) == b""
+
+
+@given(st.binary(max_size=3000), st.binary(max_size=3000))
+def test_checksums_are_crc32_and_go_on_from_one_another(first, second):
+    assert checksum_of(second, checksum_of(first)) == zlib.crc32(first + second)
+    assert checksum_text(checksum_of(first)) == f"crc32:{zlib.crc32(first):08x}"
+
+
+def test_a_file_is_summed_up_whole(tmp_path):
+    content = bytes(range(256)) * 10_000
+    (tmp_path / "f").write_bytes(content)
+    assert checksum_of_file(str(tmp_path / "f")) == (len(content), f"crc32:{zlib.crc32(content):08x}")
+
+
+def test_the_boot_stays_the_same():
+    assert boot_id() == boot_id()

@@ -1,0 +1,135 @@
+"""The nursery: a small process that imports what workers need once, then forks them.
+
+It exists instead of ``multiprocessing``'s fork server for three reasons: it never imports
+the caller's main module (scripts need no ``__main__`` guard), it reaps each worker with
+its peak memory, and all its children die with the coordinator, even while they hold the
+interpreter lock: the read end of the coordinator's lifeline pipe is set to send SIGKILL to
+the whole process group as soon as its write end closes, however that comes about.
+
+Started as ``python -P -m blockmill.workers.nursery CONTROL_FD LIFELINE_FD ENDPOINT``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from ..shared import wire
+
+_LARGEST_PACKET_BYTES = 1 << 16
+
+
+def tie_to(lifeline_fd: int) -> None:
+    """Have the kernel kill this whole process group when the other end of the pipe closes."""
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(lifeline_fd, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)
+    if select.select([lifeline_fd], [], [], 0)[0]:  # it closed before the kernel was told
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+class Nursery:
+    """Forks, signals and reaps workers, as told over the control socket."""
+
+    def __init__(self, control: socket.socket, endpoint: str) -> None:
+        self._control = control
+        self._endpoint = endpoint
+        self._pids: dict[int, int] = {}  # worker -> pid
+        self._wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> None:
+        """Serve until the control socket closes; then end all workers at once."""
+        while True:
+            ready, _, _ = select.select([self._control, self._wake_read], [], [])
+            if self._wake_read in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 4096)
+                self._reap()
+            if self._control in ready:
+                packet = self._control.recv(_LARGEST_PACKET_BYTES)
+                if not packet:
+                    break
+                self._obey(wire.decode_to_nursery(packet))
+        for pid in self._pids.values():
+            os.kill(pid, signal.SIGKILL)
+        for pid in self._pids.values():
+            os.waitpid(pid, 0)
+
+    def _obey(self, message: wire.ToNursery) -> None:
+        match message:
+            case wire.Spawn():
+                self._spawn(message)
+            case wire.Signal():
+                # A pid stays taken until we reap it, so this can't hit a stranger.
+                if (pid := self._pids.get(message.worker)) is not None:
+                    os.kill(pid, message.signum)
+
+    def _spawn(self, order: wire.Spawn) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(order)
+        self._pids[order.worker] = pid
+        self._tell(wire.Spawned(order.worker, pid))
+
+    def _become_worker(self, order: wire.Spawn) -> None:
+        exit_code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._control.close()
+            log = os.open(order.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            from .loop import run_worker
+
+            exit_code = run_worker(self._endpoint, order.worker)
+        except BaseException:  # noqa: BLE001 - the process ends here; its log tells why
+            sys.excepthook(*sys.exc_info())
+        finally:
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(exit_code)
+
+    def _reap(self) -> None:
+        for worker, pid in list(self._pids.items()):
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if ended:
+                del self._pids[worker]
+                code = os.waitstatus_to_exitcode(status)
+                self._tell(wire.Exited(worker, pid, code, usage.ru_maxrss * 1024))
+
+    def _tell(self, message: wire.FromNursery) -> None:
+        # The coordinator may be gone; the end of the control socket says so next.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._control.send(wire.encode(message))
+
+
+def main() -> None:
+    """Tie to the lifeline, import what workers need, serve."""
+    control_fd, lifeline_fd, endpoint = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    os.set_inheritable(control_fd, False)
+    os.set_inheritable(lifeline_fd, False)
+    tie_to(lifeline_fd)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever holds the terminal decides
+    known = {str(Path(entry).resolve()) for entry in sys.path}
+    sys.path += [p for p in sys.argv[4].split(os.pathsep) if p and str(Path(p).resolve()) not in known]
+    for module in sys.argv[5:]:
+        importlib.import_module(module)
+    from . import loop  # noqa: F401 - so that the forked workers have it
+    with socket.socket(fileno=control_fd) as control:
+        Nursery(control, endpoint).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,7 @@ lint: .venv/.dev  ## ruff: rules and format
 	$(BIN)/ruff format --check .
 
 types: .venv/.dev  ## basedpyright
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 check: lint types test  ## what CI runs
 

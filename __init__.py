@@ -35,7 +35,7 @@ _HOMES = {
     "open_volume": "shared.volumes.address",
 }
 
-__all__ = [  # noqa: PLE0604, RUF022 - the names of the table above, and the version
+__all__ = [
     "BigRequestStreamer",
     "BlockGrid",
     "BlockwiseFileset",

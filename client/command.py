@@ -21,7 +21,7 @@ EXIT_INTERRUPTED = 130
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Smallest job file:  input: cells.json / output: smooth.json / operation: {gaussian: {sigma: 1.5}}",
+    epilog="A job file: {input: cells.json, output: smooth.json, operation: {gaussian: {sigma: 1.5}}}",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="blockmill")
 def cli() -> None:
@@ -31,7 +31,9 @@ def cli() -> None:
 @cli.command()
 @click.argument("job_file", metavar="JOB.yaml")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-@click.option("-w", "--workers", type=click.IntRange(min=1), help="Worker processes; default: all processors.")
+@click.option(
+    "-w", "--workers", type=click.IntRange(min=1), help="Worker processes; default: all processors."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; errors only.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on stdout.")
 def run(job_file: str, overwrite: bool, workers: int | None, quiet: bool, as_json: bool) -> None:

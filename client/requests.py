@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -141,32 +142,40 @@ class RoiRequestBatch:
             blocks=self._rois if isinstance(self._rois, BlockGrid) else RoiList(),
             merge_dtype=self._operation.output_dtype(self._source.dtype),
             max_open=self._batch_size,
+            parallel_merges=self._batch_size if self._parallel else 1,
             sealed=whole,
         )
 
     # -- serving --------------------------------------------------------------------
 
     def _serve(self, handle: JobHandle, pool: ThreadPoolExecutor | None) -> None:
-        drawing = not isinstance(self._rois, BlockGrid)
-        if drawing:
-            drawing = self._draw(handle, self._batch_size)
+        """Call back for results and draw further rois until the job has ended."""
+        drawing = not isinstance(self._rois, BlockGrid) and self._draw(handle, self._batch_size)
         while True:
-            item = handle.next()
-            if isinstance(item, Ended):
-                self._check_end(item)
-                return
-            if isinstance(item, Result):
-                if pool is not None:
-                    pool.submit(self._call_back_elsewhere, handle, item)
-                    continue
-                self._call_back(item)
-                handle.merged(item.block)
-                item = _Merged(item.roi)  # lets go of the array before the next one is waited for
-            if isinstance(item, _Merged):
-                self._tell_progress(item.roi)
-                drawing = drawing and self._draw(handle, 1)
-            elif isinstance(item, _CallbackFailed):
-                raise item.error
+            match handle.next():
+                case Result() as result if pool is not None:
+                    pool.submit(self._call_back_elsewhere, handle, result)
+                    del result  # the pool's alone: it lets go of the array when the callback is done
+                case Result() as result:
+                    self._call_back(result)
+                    handle.merged(result.block)
+                    roi = result.roi
+                    del result  # or the array would live until the next one comes
+                    drawing = self._go_on(handle, roi, drawing)
+                case _Merged(roi=roi):
+                    drawing = self._go_on(handle, roi, drawing)
+                case _CallbackFailed(error=error):
+                    raise error
+                case Ended() as ended:
+                    self._check_end(ended)
+                    return
+                case _:
+                    pass  # a notice: a retry shows in the end, or not at all
+
+    def _go_on(self, handle: JobHandle, roi: Roi, drawing: bool) -> bool:
+        """Tell the progress after a callback, and draw the next roi; whether there may be more."""
+        self._tell_progress(roi)
+        return drawing and self._draw(handle, 1)
 
     def _draw(self, handle: JobHandle, count: int) -> bool:
         """Take up to `count` more rois from the iterator; False when it is at its end."""
@@ -193,8 +202,8 @@ class RoiRequestBatch:
         except RoiRequestBatchError as error:
             handle.put(_CallbackFailed(error))
         else:
+            handle.put(_Merged(result.roi))  # first, so that it comes before the end of the job
             handle.merged(result.block)
-            handle.put(_Merged(result.roi))
 
     def _tell_progress(self, roi: Roi) -> None:
         self._volume_done += roi.volume
@@ -211,18 +220,18 @@ class RoiRequestBatch:
             raise RoiRequestBatchError(str(cause)) from cause
 
 
+@dataclass(frozen=True, slots=True)
 class _Merged:
     """A callback has returned."""
 
-    def __init__(self, roi: Roi) -> None:
-        self.roi = roi
+    roi: Roi
 
 
+@dataclass(frozen=True, slots=True)
 class _CallbackFailed:
     """A callback raised in another thread."""
 
-    def __init__(self, error: RoiRequestBatchError) -> None:
-        self.error = error
+    error: RoiRequestBatchError
 
 
 class BigRequestStreamer(RoiRequestBatch):

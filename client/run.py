@@ -48,9 +48,7 @@ def _exit_code(error: BlockmillError) -> int:
     return EXIT_BAD_FILE if isinstance(error, JobError) else EXIT_FAILED
 
 
-def _run(
-    job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt
-) -> Summary:
+def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:
     """Plan and run, with the workers coming up while the plan is made."""
 
     def planned(plan: Plan, done: bytes) -> None:

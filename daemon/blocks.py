@@ -1,9 +1,9 @@
-"""The blocks of one job: which are drawn, out, waiting to be merged, finished.
+r"""The blocks of one job: which are drawn, out, waiting to be merged, finished.
 
 ::
 
     pending --draw--> leased --done--> arrived --merge--> merging --merged--> finished
-       ^                |  \\__________(no merge needed)________________________^
+       ^                |  \__________(no merge needed)________________________^
        |                |
        +---- waiting <--+ failed or lost, attempts left;   none left --> failed
 
@@ -43,7 +43,7 @@ class JobBlocks:
         self.finished = 0
         self.skipped = 0
         self.retries = 0
-        self.merging: int | None = None
+        self.merging: set[int] = set()
         self._state = bytearray(order.count)
         self._cursor = 0
         self._turn = 0  # next to be merged, in an ordered job
@@ -159,30 +159,30 @@ class JobBlocks:
     # -- merging --------------------------------------------------------------------
 
     def next_merge(self) -> int:
-        """Begin the next merge: its block, or -1 where one runs or none may."""
-        if self.merging is not None or self.ending is not None or not self._arrived:
+        """Begin the next merge: its block, or -1 where none may begin."""
+        if not self._arrived or self.ending is not None or len(self.merging) >= self.order.parallel_merges:
             return -1
-        if self.order.ordered:
-            while self._turn < len(self._state) and self._state[self._turn] in (FINISHED, FAILED):
-                self._turn += 1
-            if self._state[self._turn] != ARRIVED:
-                return -1
-            self._arrived.remove(self._turn)
-            self.merging = self._turn
-        else:
-            self.merging = self._arrived.popleft()
-        return self.merging
+        block = self._next_in_order() if self.order.ordered else self._arrived.popleft()
+        if block >= 0:
+            self.merging.add(block)
+        return block
 
-    def merged(self) -> None:
-        """The merge that ran is done."""
-        block, self.merging = self.merging, None
-        assert block is not None
+    def _next_in_order(self) -> int:
+        while self._turn < len(self._state) and self._state[self._turn] in (FINISHED, FAILED):
+            self._turn += 1
+        if self._turn in self.merging or self._state[self._turn] != ARRIVED:
+            return -1
+        self._arrived.remove(self._turn)
+        return self._turn
+
+    def merged(self, block: int) -> None:
+        """A merge is done."""
+        self.merging.remove(block)
         self._close(block, FINISHED)
 
-    def merge_failed(self, error: str) -> None:
-        """The merge that ran failed."""
-        block, self.merging = self.merging, None
-        assert block is not None
+    def merge_failed(self, block: int, error: str) -> None:
+        """A merge failed."""
+        self.merging.remove(block)
         self.failures[block] = error
         self._close(block, FAILED)
 
@@ -196,7 +196,7 @@ class JobBlocks:
 
     def outcome(self) -> str | None:
         """How the job has ended; None while it has not."""
-        if self.leased or self.merging is not None:
+        if self.leased or self.merging:
             return None
         if self.ending is not None:
             return self.ending

@@ -16,7 +16,7 @@ Rules that hold after every event:
 - One place assigns: `_assign`. No worker gets a second block while another has none.
 - A worker does its leases in order, so the first is the one it is busy with: when it dies,
   that one has failed an attempt, the others just go back.
-- At most one merge of a job runs at any time.
+- At most one merge of a job runs at any time, unless the job allows more.
 - Every job is finished exactly once.
 """
 
@@ -177,10 +177,10 @@ class Coordinator:
         self._settle(job)
 
     def _settle(self, job: JobBlocks) -> None:
-        """Start the next merge of a job, or finish it, whichever is due."""
-        if (block := job.next_merge()) >= 0:
+        """Start what merges of a job may start; finish it where that is due."""
+        while (block := job.next_merge()) >= 0:
             self._actions.append(ev.Merge(job.name, block))
-        elif (outcome := job.outcome()) is not None:
+        if (outcome := job.outcome()) is not None:
             job.over = True
             self._queue.remove(job)
             failures = sorted(job.failures.items())
@@ -286,12 +286,12 @@ class Coordinator:
 
     def _merged(self, event: ev.Merged) -> None:
         job = self._merging(event.job, event.block)
-        job.merged()
+        job.merged(event.block)
         self._settle(job)
 
     def _merge_failed(self, event: ev.MergeFailed) -> None:
         job = self._merging(event.job, event.block)
-        job.merge_failed(event.error)
+        job.merge_failed(event.block, event.error)
         if job.ending is None:
             self._end(job, "failed", event.error)
         else:
@@ -299,7 +299,7 @@ class Coordinator:
 
     def _merging(self, name: str, block: int) -> JobBlocks:
         job = self._running(name)
-        if job is None or job.merging != block:
+        if job is None or block not in job.merging:
             raise ValueError(f"no merge of block {block} of job {name} was asked for")
         return job
 

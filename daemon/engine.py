@@ -31,6 +31,7 @@ from .supervisor import GRACE_S, Death, Supervisor
 from .work import EngineJob, Order, RoiList
 
 _TICK_S = 0.2
+_TICK_MS = 200
 
 
 class Engine:
@@ -147,7 +148,7 @@ class _Loop:
             for source in (self._router, self._wake, self._supervisor.fileno()):
                 poller.register(source, zmq.POLLIN)
             while not self._closing:
-                poller.poll(0 if self._dead else _TICK_S * 1000)
+                poller.poll(0 if self._dead else _TICK_MS)
                 self._turn()
             self._end_workers()
         finally:
@@ -264,6 +265,7 @@ class _Loop:
                 on_error=order.on_error,
                 merge=order.merge_dtype is not None,
                 max_open=order.max_open,
+                parallel_merges=order.parallel_merges,
                 ordered=order.ordered,
                 done=order.done,
                 sealed=order.sealed,

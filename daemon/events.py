@@ -21,7 +21,7 @@ class Action(msgspec.Struct, frozen=True, gc=False):
 # -- events -------------------------------------------------------------------------
 
 
-class Submit(Event):
+class Submit(Event, frozen=True):
     """A new job of `count` blocks.
 
     Attributes
@@ -36,6 +36,8 @@ class Submit(Event):
         Whether results need a merge before their block counts as finished.
     max_open : int or None
         Most blocks that are drawn but not finished: the bound on memory.
+    parallel_merges : int
+        Most merges of this job at any time.
     ordered : bool
         Merge in the order of block numbers, not of arrival.
     done : bytes
@@ -53,13 +55,14 @@ class Submit(Event):
     priority: int = 0
     merge: bool = False
     max_open: int | None = None
+    parallel_merges: int = 1
     ordered: bool = False
     done: bytes = b""
     sealed: bool = True
     block_timeout_s: float | None = None
 
 
-class Extend(Event):
+class Extend(Event, frozen=True):
     """`count` blocks more for an unsealed job; `sealed` says that these are the last."""
 
     job: str
@@ -67,19 +70,19 @@ class Extend(Event):
     sealed: bool
 
 
-class Ready(Event):
+class Ready(Event, frozen=True):
     """A worker is up."""
 
     worker: int
 
 
-class Retire(Event):
+class Retire(Event, frozen=True):
     """A worker is to get nothing new."""
 
     worker: int
 
 
-class Done(Event):
+class Done(Event, frozen=True):
     """A worker has finished a block, in `seconds`."""
 
     worker: int
@@ -89,7 +92,7 @@ class Done(Event):
     seconds: float
 
 
-class Failed(Event):
+class Failed(Event, frozen=True):
     """An attempt at a block failed; without `retry`, another would too."""
 
     worker: int
@@ -100,21 +103,21 @@ class Failed(Event):
     retry: bool = True
 
 
-class Lost(Event):
+class Lost(Event, frozen=True):
     """A worker is dead."""
 
     worker: int
     reason: str
 
 
-class Merged(Event):
+class Merged(Event, frozen=True):
     """The merge that was asked for is done."""
 
     job: str
     block: int
 
 
-class MergeFailed(Event):
+class MergeFailed(Event, frozen=True):
     """The merge that was asked for failed; the job can't go on."""
 
     job: str
@@ -122,29 +125,29 @@ class MergeFailed(Event):
     error: str
 
 
-class Cancel(Event):
+class Cancel(Event, frozen=True):
     """End a job."""
 
     job: str
 
 
-class Pause(Event):
+class Pause(Event, frozen=True):
     """Assign nothing of a job until `Resume`."""
 
     job: str
 
 
-class Resume(Event):
+class Resume(Event, frozen=True):
     """Take a paused job up again."""
 
     job: str
 
 
-class Drain(Event):
+class Drain(Event, frozen=True):
     """Assign nothing new at all; what is leased is awaited."""
 
 
-class Tick(Event):
+class Tick(Event, frozen=True):
     """Time goes by."""
 
     now_s: float
@@ -153,7 +156,7 @@ class Tick(Event):
 # -- actions ------------------------------------------------------------------------
 
 
-class Assign(Action):
+class Assign(Action, frozen=True):
     """Give a block to a worker: this is its lease."""
 
     worker: int
@@ -162,21 +165,21 @@ class Assign(Action):
     attempt: int
 
 
-class Merge(Action):
+class Merge(Action, frozen=True):
     """Merge the result of a block, then say `Merged` or `MergeFailed`."""
 
     job: str
     block: int
 
 
-class Kill(Action):
+class Kill(Action, frozen=True):
     """End a worker; `Lost` is expected to follow."""
 
     worker: int
     reason: str
 
 
-class Finish(Action):
+class Finish(Action, frozen=True):
     """A job is over.
 
     `outcome` is "done", "done_with_failures", "failed" or "cancelled"; `failures` holds
@@ -189,7 +192,7 @@ class Finish(Action):
     cause: str = ""
 
 
-class Notify(Action):
+class Notify(Action, frozen=True):
     """Something that people may want to know; `block` is None where it is about the job."""
 
     job: str
@@ -197,7 +200,7 @@ class Notify(Action):
     text: str
 
 
-class Reject(Action):
+class Reject(Action, frozen=True):
     """An order can't be carried out."""
 
     job: str

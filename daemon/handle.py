@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,9 +84,6 @@ class Progress:
     bytes_written: int = 0
 
 
-Item = Result | Notice | Ended
-
-
 class JobHandle:
     """What `Engine.submit` gives: take items, merge results, cancel.
 
@@ -103,12 +100,15 @@ class JobHandle:
         self.progress = Progress()
         self.ended: Ended | None = None
         self._tell = tell
-        self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[object] = queue.SimpleQueue()
 
     # -- the submitter's thread -----------------------------------------------------
 
-    def next(self, timeout_s: float | None = None) -> Item | None:
-        """The next item; None if none came within `timeout_s` seconds."""
+    def next(self, timeout_s: float | None = None) -> object:
+        """The next item: `Result`, `Notice`, `Ended`, or what the submitter has put in itself.
+
+        None if none came within `timeout_s` seconds. Nothing follows `Ended`.
+        """
         try:
             item = self._items.get(timeout=timeout_s)
         except queue.Empty:
@@ -116,12 +116,6 @@ class JobHandle:
         if isinstance(item, Ended):
             self.ended = item
         return item
-
-    def items(self) -> Iterator[Item]:
-        """Items until the job has ended, `Ended` included."""
-        while self.ended is None:
-            if (item := self.next()) is not None:
-                yield item
 
     def merged(self, block: int) -> None:
         """Say that a result has been merged: the block is finished."""
@@ -146,16 +140,14 @@ class JobHandle:
             self.next(left_s)
         return self.ended
 
-    # -- the engine's thread --------------------------------------------------------
-
-    def put(self, item: Item) -> None:
-        """Hand an item to the submitter."""
+    def put(self, item: object) -> None:
+        """Hand an item to the submitter; safe from any thread."""
         self._items.put(item)
 
 
 def failure_text(ended: Ended, most: int = 5) -> str:
     """The reasons of a job's end in a few lines, for people."""
-    lines = [f"block {block} {roi}: {reason}" for block, roi, reason in ended.failures[:most]]
+    lines = [f"block {roi}: {reason}" for _, roi, reason in ended.failures[:most]]
     if len(ended.failures) > most:
         lines.append(f"and {len(ended.failures) - most} more blocks")
     if ended.cause and not any(ended.cause in line for line in lines):

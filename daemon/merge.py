@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ..shared.errors import StorageError
+from ..shared.checksum import crc32_of
+from ..shared.errors import BlockmillError, StorageError
 from ..shared.grid import BlockGrid
 from ..shared.roi import Roi
 from ..shared.volumes.protocol import Volume
@@ -67,8 +66,10 @@ class SingleFile:
         Where the file appears when it is whole.
     grid : BlockGrid
         The blocks that it is made of.
-    create, reopen : callable
-        Make the volume at a path, or open the one there for reading and writing.
+    create : callable
+        Makes the volume at a path.
+    open_at : callable
+        Opens the volume at a path, with mode "r" or "r+".
     """
 
     def __init__(
@@ -76,13 +77,13 @@ class SingleFile:
         output: Path,
         grid: BlockGrid,
         create: Callable[[Path], Volume],
-        reopen: Callable[[Path], Volume],
+        open_at: Callable[[Path, Literal["r", "r+"]], Volume],
     ) -> None:
         self.output = output
         self.partial = output.with_name(output.name + ".partial")
         self._grid = grid
         self._create = create
-        self._reopen = reopen
+        self._open = open_at
         self._volume: Volume | None = None
         self._ledger: Ledger | None = None
 
@@ -108,25 +109,32 @@ class SingleFile:
         existing = self.partial if self.partial.exists() else self.output
         try:
             ledger = Ledger(self.ledger_path, len(self._grid))
-            volume = self._reopen(existing)
-        except (OSError, StorageError):
+            done = self._checked(existing, ledger)
+        except (OSError, BlockmillError):
             self.start()  # killed while HDF5 was writing its own bookkeeping: nothing can be trusted
             return bytes(len(self._grid))
-        done = bytes(self._agrees(volume, ledger, block) for block in range(len(self._grid)))
-        self._volume, self._ledger = volume, ledger
-        if existing == self.output and not all(done):
-            volume.close()
-            self.output.replace(self.partial)
-            self._volume = self._reopen(self.partial)
+        self._ledger = ledger
+        if existing == self.partial or not all(done):
+            existing.replace(self.partial)
+            self._volume = self._open(self.partial, "r+")
         return done
+
+    def _checked(self, path: Path, ledger: Ledger) -> bytes:
+        volume = self._open(path, "r")
+        try:
+            if volume.shape != self._grid.roi.shape:
+                raise StorageError(f"{path} has shape {volume.shape}, not {self._grid.roi.shape}")
+            return bytes(self._agrees(volume, ledger, block) for block in range(len(self._grid)))
+        finally:
+            volume.close()
 
     def _agrees(self, volume: Volume, ledger: Ledger, block: int) -> bool:
         crc32 = ledger.crc_of(block)
         if crc32 is None:
             return False
         try:
-            return checksum(volume.read(self._grid.roi_of(block))) == crc32
-        except (OSError, StorageError):
+            return crc32_of(volume.read(self._grid.roi_of(block))) == crc32
+        except (OSError, BlockmillError):
             return False  # a damaged chunk; the block is done again
 
     def merge(self, block: int, roi: Roi, array: NDArray[Any], crc32: int) -> None:
@@ -155,8 +163,3 @@ class SingleFile:
         """Remove what an earlier run left, finished or not."""
         for path in (self.partial, self.output, self.ledger_path):
             path.unlink(missing_ok=True)
-
-
-def checksum(array: NDArray[Any]) -> int:
-    """CRC-32 of an array's bytes in C order."""
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ..shared import wire
 from ..shared.errors import JobError
@@ -140,7 +140,7 @@ class MergedOutput:
         self._target = target
         self._job = job
         self._plan = plan
-        self._file = SingleFile(self.path, plan.grid, self._create, self._reopen)
+        self._file = SingleFile(self.path, plan.grid, self._create, self._open)
 
     def _create(self, path: Path) -> Volume:
         plan, wanted = self._plan, self._job.output
@@ -157,10 +157,10 @@ class MergedOutput:
             compression_opts=wanted.compression_opts,
         )
 
-    def _reopen(self, path: Path) -> Volume:
+    def _open(self, path: Path, mode: Literal["r", "r+"]) -> Volume:
         if self._target.kind == "npy":
-            return NpyVolume(path, mode="r+")
-        return Hdf5Volume(path, self._target.internal, mode="r+")
+            return NpyVolume(path, mode=mode)
+        return Hdf5Volume(path, self._target.internal, mode=mode)
 
     def begun(self) -> bool:
         """Whether an earlier run left its file, finished or partial."""

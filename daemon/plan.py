@@ -214,9 +214,7 @@ class Sizing:
 
     def _with_halo(self, block: Shape) -> int:
         clipped = self._clipped(block)
-        return math.prod(
-            min(n + 2 * h, m) for n, h, m in zip(clipped, self.halo, self.shape, strict=True)
-        )
+        return math.prod(min(n + 2 * h, m) for n, h, m in zip(clipped, self.halo, self.shape, strict=True))
 
     def _reread(self, block: Shape) -> float:
         """Voxels read per voxel kept."""

@@ -116,9 +116,10 @@ class OutputLock:
 
     def __enter__(self) -> OutputLock:
         if not self._lock.acquire(blocking=False):
+            holder = self._lock.holder()
+            who = holder.describe() if holder is not None else "it has just ended"
             raise OutputRefused(
-                f"another run is writing {self._output} ({self._lock.holder() or 'just ended'}); "
-                "wait for it or end it, then run this again"
+                f"another run is writing {self._output} ({who}); wait for it or end it, then run this again"
             )
         return self
 

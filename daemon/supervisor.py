@@ -7,7 +7,6 @@ about blocks: `deaths` says who died and why, the engine tells the coordinator.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import signal

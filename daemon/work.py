@@ -46,6 +46,8 @@ class Order:
         Results of this element type come back to the submitter; None: workers write them.
     max_open : int or None
         Most blocks that are running or waiting to be merged: the bound on memory.
+    parallel_merges : int
+        Most results that are with the submitter at any time.
     retries : int
         Further attempts at a block that failed.
     on_error : {"fail", "finish"}
@@ -62,6 +64,7 @@ class Order:
     blocks: BlockGrid | RoiList
     merge_dtype: np.dtype | None = None
     max_open: int | None = None
+    parallel_merges: int = 1
     retries: int = 2
     on_error: str = "fail"
     ordered: bool = False

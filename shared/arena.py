@@ -66,7 +66,7 @@ class Arena:
         self.segments: dict[int, Segment] = {}
 
     def take(self, nbytes: int) -> Slot:
-        """A slot of at least `nbytes` that nobody uses; the one last given back first (its pages are warm)."""
+        """A slot of at least `nbytes` that nobody uses; last in, first out: warm pages first."""
         if nbytes > self._slot_bytes:
             self._slot_bytes = max(-(-nbytes // _ALIGN_BYTES), 1) * _ALIGN_BYTES
         while self._free:

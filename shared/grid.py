@@ -96,7 +96,7 @@ class BlockGrid:
         return number
 
     def touching(self, roi: Roi) -> Iterator[Roi]:
-        """The blocks that share a voxel with `roi`, in order, each clipped to the grid's roi (not to `roi`)."""
+        """The blocks that share a voxel with `roi`, in order; clipped to the grid's roi, not to `roi`."""
         common = self.roi.intersection(roi)
         if common is None:
             return

@@ -102,7 +102,7 @@ class Roi:
         return Roi(start, stop)
 
     def shifted(self, offset: Iterable[int]) -> Roi:
-        """This box moved by `offset` voxels per axis."""
+        """The box moved by `offset` voxels per axis."""
         by = tuple(offset)
         return Roi(
             tuple(a + o for a, o in zip(self.start, by, strict=True)),
@@ -110,11 +110,11 @@ class Roi:
         )
 
     def relative_to(self, origin: Iterable[int]) -> Roi:
-        """This box as seen from `origin`."""
+        """The box as seen from `origin`."""
         return self.shifted(-o for o in origin)
 
     def grown(self, halo: Iterable[int], within: Roi | None = None) -> Roi:
-        """This box with `halo` voxels more on both sides of each axis, clipped to `within`."""
+        """The box with `halo` voxels more on both sides of each axis, clipped to `within`."""
         by = tuple(halo)
         start = tuple(a - h for a, h in zip(self.start, by, strict=True))
         stop = tuple(b + h for b, h in zip(self.stop, by, strict=True))

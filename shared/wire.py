@@ -7,7 +7,7 @@ voxels travel through shared memory (see `arena`) or block files.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -70,7 +70,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     output: str | None = None
     job_hash: str = ""
     resume: bool = False
-    durability: str = "none"
+    durability: Literal["none", "block"] = "none"
     checksum: bool = False
     user_code: str | None = None
 
@@ -89,7 +89,7 @@ class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
 # coordinator -> worker
 
 
-class Attach(Message):
+class Attach(Message, frozen=True):
     """A shared memory segment for results: opened by `path`, `nbytes` long."""
 
     segment: int
@@ -97,27 +97,27 @@ class Attach(Message):
     nbytes: int
 
 
-class Prepare(Message):
+class Prepare(Message, frozen=True):
     """A job that tasks will name from now on."""
 
     job: str
     recipe: Recipe
 
 
-class Run(Message):
+class Run(Message, frozen=True):
     """Tasks, to be done in this order."""
 
     tasks: list[Task]
 
 
-class Forget(Message):
+class Forget(Message, frozen=True):
     """The job has ended: close what it holds; `segments` are let go of as well."""
 
     job: str
     segments: list[int]
 
 
-class Stop(Message):
+class Stop(Message, frozen=True):
     """End when the tasks already received are done."""
 
 
@@ -127,7 +127,7 @@ ToWorker = Attach | Prepare | Run | Forget | Stop
 # worker -> coordinator
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """A worker is up."""
 
     worker: int
@@ -135,7 +135,7 @@ class Hello(Message):
     version: int = VERSION
 
 
-class Done(Message):
+class Done(Message, frozen=True):
     """A block is finished: written, or its result lies in the slot of its task.
 
     `nbytes_read` and `nbytes_written` count voxel data; `skipped` says that a finished
@@ -153,7 +153,7 @@ class Done(Message):
     crc32: int = 0
 
 
-class Failed(Message):
+class Failed(Message, frozen=True):
     """A block failed; `retry` is False where another attempt would fail the same way."""
 
     job: str
@@ -164,14 +164,14 @@ class Failed(Message):
     retry: bool = True
 
 
-class Answers(Message):
+class Answers(Message, frozen=True):
     """What has come out since the last such message, in order."""
 
     worker: int
     answers: list[Done | Failed]
 
 
-class Heartbeat(Message):
+class Heartbeat(Message, frozen=True):
     """A sign of life; `rss_bytes` is the resident memory of the worker."""
 
     worker: int
@@ -184,14 +184,14 @@ FromWorker = Hello | Answers | Heartbeat
 # coordinator <-> nursery (the process that forks the workers)
 
 
-class Spawn(Message):
+class Spawn(Message, frozen=True):
     """Fork a worker; what it prints goes to `log_path`."""
 
     worker: int
     log_path: str
 
 
-class Signal(Message):
+class Signal(Message, frozen=True):
     """Send a signal to a worker, if it still lives."""
 
     worker: int
@@ -201,14 +201,14 @@ class Signal(Message):
 ToNursery = Spawn | Signal
 
 
-class Spawned(Message):
+class Spawned(Message, frozen=True):
     """The worker runs under this pid."""
 
     worker: int
     pid: int
 
 
-class Exited(Message):
+class Exited(Message, frozen=True):
     """A worker ended: exit code >= 0, or minus the signal; `max_rss_bytes` is its peak."""
 
     worker: int

@@ -52,7 +52,9 @@ def test_arrows_point_down(path):
 
 def test_the_floor_imports_only_the_floor():
     for name in FLOOR:
-        ours = {full.split(".")[1] for package, full in imports(ROOT / f"shared/{name}.py") if package is not None}
+        ours = {
+            full.split(".")[1] for package, full in imports(ROOT / f"shared/{name}.py") if package is not None
+        }
         assert ours <= FLOOR
 
 

@@ -99,9 +99,7 @@ class Worker:
             outcome = self._jobs[task.job].do(task, segment)
         except Exception as error:  # noqa: BLE001 - whatever a block raises is its answer
             return _failure(task, error)
-        return wire.Done(
-            task.job, task.block, task.attempt, time.monotonic() - started_s, *outcome
-        )
+        return wire.Done(task.job, task.block, task.attempt, time.monotonic() - started_s, *outcome)
 
     def _answer(self) -> None:
         """Send the answers, several at once while tiny tasks are still waiting."""

@@ -19,6 +19,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from pathlib import Path
 
 from ..shared import wire
@@ -94,7 +95,7 @@ class Nursery:
 
             exit_code = run_worker(self._endpoint, order.worker)
         except BaseException:  # noqa: BLE001 - the process ends here; its log tells why
-            sys.excepthook(*sys.exc_info())
+            traceback.print_exc()
         finally:
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
@@ -127,6 +128,7 @@ def main() -> None:
     for module in sys.argv[5:]:
         importlib.import_module(module)
     from . import loop  # noqa: F401 - so that the forked workers have it
+
     with socket.socket(fileno=control_fd) as control:
         Nursery(control, endpoint).serve()
 

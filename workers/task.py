@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..shared import wire
 from ..shared.arena import Segment, attach_array
+from ..shared.checksum import crc32_of
 from ..shared.errors import BlockError, StorageError
 from ..shared.operations import Copy, parse_operation
 from ..shared.roi import Roi
@@ -98,7 +98,7 @@ class PreparedJob:
         )
 
     def _handed_over(self, result: NDArray[Any], nbytes_read: int) -> Outcome:
-        crc = zlib.crc32(result.reshape(-1).view(np.uint8)) if self._recipe.checksum else 0
+        crc = crc32_of(result) if self._recipe.checksum else 0
         return Outcome(nbytes_read, result.nbytes, dtype=result.dtype.str, crc32=crc)
 
     def close(self) -> None:

@@ -3,7 +3,8 @@ import zlib
 import numpy as np
 import pytest
 
-from blockmill.daemon.merge import SingleFile, checksum
+from blockmill.daemon.merge import SingleFile
+from blockmill.shared.checksum import crc32_of
 from blockmill.shared.grid import BlockGrid
 from blockmill.shared.roi import Roi
 from blockmill.shared.volumes.hdf5 import Hdf5Volume
@@ -23,22 +24,22 @@ def new_file(request, tmp_path):
             return NpyVolume.create(path, VOXELS.shape, VOXELS.dtype, axes="yx")
         return Hdf5Volume.create(path, "/v/d", VOXELS.shape, VOXELS.dtype, axes="yx", **chunked)
 
-    def reopen(path):
-        return NpyVolume(path, mode="r+") if request.param == "npy" else Hdf5Volume(path, "/v/d", mode="r+")
+    def open_at(path, mode):
+        return NpyVolume(path, mode=mode) if request.param == "npy" else Hdf5Volume(path, "/v/d", mode=mode)
 
     name = "out.npy" if request.param == "npy" else "out.h5"
-    return lambda: SingleFile(tmp_path / name, GRID, create, reopen)
+    return lambda: SingleFile(tmp_path / name, GRID, create, open_at)
 
 
 def merge(file, *blocks):
     for block in blocks:
         roi = GRID.roi_of(block)
         array = VOXELS[roi.to_slice()]
-        file.merge(block, roi, array, checksum(array))
+        file.merge(block, roi, array, crc32_of(array))
 
 
 def content(file):
-    with_reader = file._reopen(file.output)
+    with_reader = file._open(file.output, "r")
     try:
         return with_reader.read(Roi.from_shape(VOXELS.shape))
     finally:
@@ -85,7 +86,7 @@ def test_a_block_that_was_damaged_since_is_done_again(new_file):
     first.start()
     merge(first, *range(len(GRID)))
     first.finish()
-    spoiler = first._reopen(first.output)
+    spoiler = first._open(first.output, "r+")
     spoiler.write(Roi((4, 4), (5, 5)), np.array([[9999]], np.uint16))
     spoiler.close()
     second = new_file()

@@ -26,7 +26,9 @@ def test_no_record_is_no_error(tmp_path):
     assert read_record(tmp_path / "out.json") is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "identity": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "identity": {}}']
+)
 def test_a_record_that_makes_no_sense_is_refused_with_what_to_do(tmp_path, text):
     record_path(tmp_path / "out.json").write_text(text)
     with pytest.raises(OutputRefused, match="--overwrite"):

@@ -71,7 +71,7 @@ def test_a_killed_worker_is_replaced_and_its_block_done(bench, wait_until):
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: len(bench.begun()) == 3, "another worker at the same block")
     bench.open_gate()
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert f"(pid {victim}) was killed by SIGKILL" in err
     np.testing.assert_array_equal(read(bench), voxels)

@@ -24,7 +24,7 @@ def read(bench, address):
 @pytest.mark.parametrize("output", [FILESET, "out.npy", "out.h5/a/b"], ids=["fileset", "npy", "hdf5"])
 def test_smoothing_by_blocks_is_bit_equal_to_the_whole(bench, output):
     voxels = bench.volume()
-    out, err = bench.run("run", bench.job(input="in.npy", output=output, operation=SMOOTH))
+    _, err = bench.run("run", bench.job(input="in.npy", output=output, operation=SMOOTH))
     address = output if isinstance(output, str) else output["address"]
     np.testing.assert_array_equal(read(bench, address), ndimage.gaussian_filter(voxels, 1.5))
     assert err == ""
@@ -33,7 +33,12 @@ def test_smoothing_by_blocks_is_bit_equal_to_the_whole(bench, output):
 
 def test_the_real_volume_smoothed_is_bit_equal(bench, shared_dir):
     source = shared_dir / "data/mni152_t1.h5"
-    bench.run("run", bench.job(input=f"{source}/volume/data", output=FILESET | {"block_shape": [64] * 3}, operation=SMOOTH))
+    bench.run(
+        "run",
+        bench.job(
+            input=f"{source}/volume/data", output=FILESET | {"block_shape": [64] * 3}, operation=SMOOTH
+        ),
+    )
     with h5py.File(source) as file:
         whole = file["volume/data"][...]
     np.testing.assert_array_equal(read(bench, "out.json"), ndimage.gaussian_filter(whole, 1.5))
@@ -73,12 +78,19 @@ def test_a_roi_is_smoothed_with_the_voxels_around_it(bench):
     bench.run(
         "run", bench.job(input="in.npy", output="out.npy", operation=SMOOTH, roi=[[10, 10, 5], [30, 20, 15]])
     )
-    np.testing.assert_array_equal(read(bench, "out.npy"), ndimage.gaussian_filter(voxels, 1.5)[10:30, 10:20, 5:15])
+    np.testing.assert_array_equal(
+        read(bench, "out.npy"), ndimage.gaussian_filter(voxels, 1.5)[10:30, 10:20, 5:15]
+    )
 
 
 def test_progress_is_a_line_every_ten_percent_and_a_summary(bench):
     bench.volume()
-    job = bench.job(input="in.npy", output=FILESET | {"block_shape": [4, 30, 20]}, block_shape=[4, 30, 20], operation="copy")
+    job = bench.job(
+        input="in.npy",
+        output=FILESET | {"block_shape": [4, 30, 20]},
+        block_shape=[4, 30, 20],
+        operation="copy",
+    )
     out, _ = bench.run("run", job)
     *lines, summary = out.splitlines()
     assert re.fullmatch(r"done: 10 blocks, 24000 voxels, [\d.]+ s, [\d.]+ MB/s -> .*out\.json", summary)
@@ -175,7 +187,10 @@ def test_overwriting_spares_other_datasets_in_the_file(bench):
 
 BAD = {
     "wrong yaml": ("input: [", r"job\.yaml:\d+:\d+"),
-    "unknown key": ("input: in.npy\noutput: out.npy\noperation: copy\nhalos: 3\n", r"job\.yaml:4:1 halos: .*halo"),
+    "unknown key": (
+        "input: in.npy\noutput: out.npy\noperation: copy\nhalos: 3\n",
+        r"job\.yaml:4:1 halos: .*halo",
+    ),
     "unknown operation": (
         "input: in.npy\noutput: out.npy\noperation: {gausian: {sigma: 1}}\n",
         r"job\.yaml:3:\d+ operation.*gaussian",
@@ -188,9 +203,18 @@ BAD = {
         "input: in.npy\noutput: out.npy\noperation: copy\nroi: [[0, 0, 0], [41, 30, 20]]\n",
         r"roi.*leaves the input .*in\.npy.* on axis 0",
     ),
-    "missing input": ("input: nowhere.npy\noutput: out.npy\noperation: copy\n", r"nowhere\.npy does not exist"),
-    "output is the input": ("input: in.npy\noutput: ./in.npy\noperation: copy\n", r"job\.yaml:2:9 output: is the input"),
-    "output is a link to the input": ("input: in.npy\noutput: link.npy\noperation: copy\n", r"link\.npy is the input"),
+    "missing input": (
+        "input: nowhere.npy\noutput: out.npy\noperation: copy\n",
+        r"nowhere\.npy does not exist",
+    ),
+    "output is the input": (
+        "input: in.npy\noutput: ./in.npy\noperation: copy\n",
+        r"job\.yaml:2:9 output: is the input",
+    ),
+    "output is a link to the input": (
+        "input: in.npy\noutput: link.npy\noperation: copy\n",
+        r"link\.npy is the input",
+    ),
     "no such address": ("input: in.png\noutput: out.npy\noperation: copy\n", r"in\.png"),
     "no such function": (
         "input: in.npy\noutput: out.npy\noperation: {python: {function: 'steps:nothing'}}\nuser_code: .\n",
@@ -229,7 +253,12 @@ def test_a_block_that_raises_fails_the_job_with_its_place_and_reason(bench):
     bench.volume()
     operation = {"python": {"function": "steps:raises", "args": {"at": [10, 0, 0]}}}
     job = bench.job(
-        input="in.npy", output="out.npy", operation=operation, block_shape=[10, 30, 20], user_code=".", retries=1
+        input="in.npy",
+        output="out.npy",
+        operation=operation,
+        block_shape=[10, 30, 20],
+        user_code=".",
+        retries=1,
     )
     _, err = bench.run("run", job, code=1)
     assert "block [10, 0, 0]-[20, 30, 20]" in err

@@ -59,7 +59,8 @@ def test_a_result_outlives_the_arena():
 def test_another_process_reads_and_writes_a_shared_array():
     segment, shared = share_array(np.arange(6, dtype="<i4").reshape(2, 3), "yx")
     script = (
-        "import sys; from blockmill.shared.arena import attach_array; from blockmill.shared.wire import SharedArray\n"
+        "import sys\nfrom blockmill.shared.arena import attach_array\n"
+        "from blockmill.shared.wire import SharedArray\n"
         "array = attach_array(SharedArray(sys.argv[1], (2, 3), '<i4', 'yx')); array *= 10; print(array.sum())"
     )
     done = subprocess.run([sys.executable, "-c", script, shared.path], capture_output=True, check=True)

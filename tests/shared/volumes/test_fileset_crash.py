@@ -195,3 +195,63 @@ def test_partial_files_of_the_dead_go_with_the_next_write(fileset):
     other.touch()
     fileset.write(WHOLE, NEW)
     assert [name for name in files(fileset) if ".partial" in name] == [other.name]
+
+
+def test_a_writer_that_lost_its_lock_to_another_does_not_touch_the_status(fileset, monkeypatch):
+    before = files(fileset)
+    write_new = blockwriter.write_new
+
+    def other_takes_over(path, data, **options):
+        write_new(path, data, **options)
+        lock = Path(path.split(".partial")[0] + ".lock")
+        lock.unlink()
+        lock.write_text("Owning process args:\n")
+
+    monkeypatch.setattr(blockwriter, "write_new", other_takes_over)
+    with pytest.raises(LockLost):
+        fileset.write(WHOLE, NEW)
+    assert {name: content for name, content in files(fileset).items() if not name.endswith(".lock")} == before
+
+
+def test_an_old_status_never_stands_over_a_new_block(fileset, monkeypatch):
+    replace = os.replace
+
+    def interrupted_after(source, target):
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", interrupted_after)
+        with pytest.raises(KeyboardInterrupt):
+            fileset.write(WHOLE, NEW)
+    assert not fileset.block_status((0, 0))
+    assert not [name for name in files(fileset) if ".partial" in name]
+
+
+def test_synced_blocks_reach_the_medium_before_their_status(tmp_path, monkeypatch):
+    description = FilesetDescription(
+        axes="x", shape=(4,), dtype="u1", block_shape=(4,), block_file_name_format="b{roiString}.h5/d"
+    )
+    steps = []
+
+    def noted(name, about):
+        original = getattr(os, name)
+
+        def spy(*args):
+            steps.append((name, Path(about(args)).name.split(".partial")[0]))
+            return original(*args)
+
+        monkeypatch.setattr(os, name, spy)
+
+    fileset = BlockwiseFileset.create(tmp_path / "v.json", description, durability="block")
+    for name in ("fdatasync", "fsync"):
+        noted(name, lambda args: os.readlink(f"/proc/self/fd/{args[0]}"))
+    noted("replace", lambda args: args[1])
+    fileset.write(Roi((0,), (4,)), np.ones(4, "u1"))
+    file = "b([0], [4]).h5"
+    assert steps == [
+        ("fdatasync", file),
+        ("replace", file),
+        ("fsync", "x_00000000"),
+        ("replace", "STATUS.txt"),
+    ]

@@ -1,79 +1,69 @@
-"""The coordinator: a pure state machine that decides which worker does which block when.
+"""The coordinator: a pure state machine that decides which worker does which block, and when.
 
-``handle(event)`` gives the actions to carry out. There is no socket, clock, file, thread or
-chance in here: time comes in as `Tick`, everything else as events (see `events`). The states
-of a block are drawn in `blocks`; those of a job are::
+An event goes in, the actions to carry out come back; there is no socket, clock, file, thread or
+chance in here. Time enters as `Tick`. The life of a block (drawn in `blocks` in more detail)::
 
-    running <--> paused      every block finished ------------> done
-       |           |         every block finished or failed --> done_with_failures
-       +-----------+-- a block or merge failed, or cancelled --> ending --> failed | cancelled
-                                                     (waits for its leases and its merge)
+    pending --> leased --> (merging) --> done
+       ^          |            |
+       +-- again -+------------+-------> failed | cancelled
 
-Rules that hold after every event:
+and that of a job::
 
-- A lease is (worker, job, block, attempt). An answer that is not the answer to a lease is
-  counted in `stale_answers` and changes nothing.
-- One place assigns: `_assign`. No worker gets a second block while another has none.
-- A worker does its leases in order, so the first is the one it is busy with: when it dies,
-  that one has failed an attempt, the others just go back.
-- At most one merge of a job runs at any time, unless the job allows more.
-- Every job is finished exactly once.
+    open <--> paused      all blocks done ----------------> done
+      |         |         all final, some failed ---------> done_with_failures
+      +---------+---> stopping ---------------------------> failed | cancelled
+         a block or a merge failed for good, or Cancel;
+         ends once its leases and its merge are closed
+
+What holds after every event:
+
+- A lease is (worker, job, block, attempt), where an attempt is one lease of the block, whatever
+  becomes of it; failures are counted apart. An answer without a lease is counted in
+  ``stats.stale`` and changes nothing: late answers are normal, not errors.
+- One place assigns, `_assign`, at the end of each event.
+- A worker works through its leases in order, so the first one is the one that runs. If the
+  worker is lost, this one has failed once more, the others go back as if never leased. If it
+  was killed on purpose, nothing has failed but a block that ran out of time.
+- One merge of a job runs at a time, unless the job allows more. Each block is merged at most once.
+- Each job ends exactly once, by `Finish`, and has then no lease and no merge open.
 """
-
-from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from . import events as ev
-from .blocks import JobBlocks
-
-MOST_CREDIT = 16
-
-
-class Worker:
-    """A worker as the coordinator sees it: its leases, in the order in which it does them."""
-
-    __slots__ = ("accepts", "busy_since_s", "killed", "leases", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.leases: dict[tuple[str, int], int] = {}  # (job, block) -> attempt
-        self.accepts = True
-        self.killed = False
-        self.busy_since_s = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class JobProgress:
-    """Counts of one job; `open` are drawn and not finished, `leased` of them with a worker."""
-
-    count: int
-    finished: int
-    skipped: int
-    failed: int
-    open: int
-    leased: int
-    retries: int
+from .crew import Crew, Worker
+from .jobstate import JobState
 
 
 class Coordinator:
-    """Jobs, workers and leases; see the module for the rules."""
+    """Jobs, workers and leases; feed it by `handle`, from one thread.
 
-    def __init__(self) -> None:
-        self.stale_answers = 0
-        self._jobs: dict[str, JobBlocks] = {}
-        self._queue: list[JobBlocks] = []  # those that run, by rank
-        self._workers: dict[int, Worker] = {}
-        # Workers that accept blocks, by how many leases they hold: ordered, none twice.
-        self._by_load: list[dict[int, Worker]] = [{} for _ in range(MOST_CREDIT + 1)]
-        self._ranks = 0
+    Parameters
+    ----------
+    least_credit : int
+        Leases that a worker may always hold, whatever its blocks take. With 2 the next block
+        is there when one ends; with 1 no long block waits behind another while a worker is
+        idle. Of short blocks a worker may hold more in any case.
+
+    Attributes
+    ----------
+    stats : Stats
+        Counts of what went by: stale answers, lost and killed workers, rejected requests.
+    """
+
+    def __init__(self, least_credit: int = 2) -> None:
+        self.stats = ev.Stats()
+        self._jobs: dict[str, JobState] = {}
+        self._queue: list[JobState] = []  # those that may have a block to give, best first
+        self._crew = Crew(least_credit)
+        self._least_credit = least_credit
+        self._submitted = 0
+        self._stopping: set[str] = set()
         self._draining = False
-        self._now_s = 0.0
-        self._actions: list[ev.Action] = []
-        self._handlers: dict[type[ev.Event], Callable[[Any], None]] = {
+        self._now_s: float | None = None
+        self._deciders: dict[type, Callable[[Any, list[ev.Action]], None]] = {
             ev.Submit: self._submit,
             ev.Extend: self._extend,
             ev.Ready: self._ready,
@@ -91,242 +81,263 @@ class Coordinator:
         }
 
     def handle(self, event: ev.Event) -> list[ev.Action]:
-        """Take an event in; what is to be done because of it, in order."""
-        self._actions = []
-        self._handlers[type(event)](event)
-        self._assign()
-        return self._actions
+        """Take an event in; the actions to carry out, in this order, before the next event.
 
-    # -- reading --------------------------------------------------------------------
+        Raises
+        ------
+        TypeError
+            If `event` is not one of the events.
+        ValueError
+            If a number in it is out of bounds. Nothing has changed then.
+        """
+        decide = self._deciders.get(type(event))
+        if decide is None:
+            raise TypeError(f"{event!r} is not an event of the coordinator; see daemon/events.py")
+        actions: list[ev.Action] = []
+        decide(event, actions)
+        self._assign(actions)
+        return actions
 
-    def holds(self, worker: int, job: str, block: int, attempt: int) -> bool:
-        """Whether this lease is in force."""
-        known = self._workers.get(worker)
-        return known is not None and known.leases.get((job, block)) == attempt
-
-    def progress(self, job: str) -> JobProgress:
-        """Counts of a job."""
-        j = self._jobs[job]
-        return JobProgress(j.count, j.finished, j.skipped, len(j.failures), j.open, j.leased, j.retries)
+    # ------------------------------------------------------------------------------- reading
 
     @property
     def idle(self) -> bool:
-        """Whether no block is out."""
-        return not any(worker.leases for worker in self._workers.values())
+        """Whether no lease is open."""
+        return not any(worker.leases for worker in self._crew.workers.values())
+
+    def progress(self, job: str) -> ev.Progress:
+        """The counts of a job, in constant time; KeyError where the job is unknown."""
+        return self._jobs[job].progress()
+
+    def leases(self, worker: int) -> tuple[ev.Assign, ...]:
+        """The open leases of a worker, the running one first; empty where it is unknown."""
+        known = self._crew.workers.get(worker)
+        return tuple(known.leases) if known is not None else ()
+
+    def holds(self, worker: int, job: str, block: int, attempt: int) -> bool:
+        """Whether this lease is open: whether an answer to it would count."""
+        return self._crew.holds(worker, job, block, attempt)
 
     def forget(self, job: str) -> None:
-        """Drop a job that has ended."""
-        if not self._jobs[job].over:
-            raise ValueError(f"job {job} has not ended")
+        """Drop an ended job, so that its name is free again.
+
+        Raises
+        ------
+        KeyError
+            If the job is unknown.
+        ValueError
+            If it has not ended; cancel it and wait for its `Finish`.
+        """
+        if not self._jobs[job].ended:
+            raise ValueError(f"job {job!r} has not ended; forget it after its Finish")
         del self._jobs[job]
 
-    # -- jobs -----------------------------------------------------------------------
+    # ------------------------------------------------------------------------------ the policy
 
-    def _running(self, job: str) -> JobBlocks | None:
-        """The job, if it has not ended."""
-        found = self._jobs.get(job)
-        return found if found is not None and not found.over else None
-
-    def _submit(self, event: ev.Submit) -> None:
-        if event.job in self._jobs:
-            self._actions.append(ev.Reject(event.job, f"there is a job {event.job} already"))
-            return
-        self._ranks += 1
-        job = self._jobs[event.job] = JobBlocks(event, self._ranks)
-        insort(self._queue, job, key=lambda queued: queued.rank)
-        self._settle(job)
-
-    def _extend(self, event: ev.Extend) -> None:
-        job = self._running(event.job)
-        if job is None or job.sealed:
-            self._actions.append(ev.Reject(event.job, f"job {event.job} takes no more blocks"))
-            return
-        job.extend(event.count, event.sealed)
-        self._settle(job)
-
-    def _cancel(self, event: ev.Cancel) -> None:
-        if (job := self._running(event.job)) is None:
-            self._actions.append(ev.Reject(event.job, f"there is no job {event.job} that runs"))
-        elif job.ending is None:
-            self._end(job, "cancelled", "cancelled")
-
-    def _pause(self, event: ev.Pause) -> None:
-        self._set_paused(event.job, True)
-
-    def _resume(self, event: ev.Resume) -> None:
-        self._set_paused(event.job, False)
-
-    def _set_paused(self, name: str, paused: bool) -> None:
-        if (job := self._running(name)) is None:
-            self._actions.append(ev.Reject(name, f"there is no job {name} that runs"))
-        else:
-            job.paused = paused
-
-    def _end(self, job: JobBlocks, outcome: str, cause: str) -> None:
-        """Stop a job: end the workers that are busy with it, take back what only waits there."""
-        job.end(outcome, cause)
-        for worker in self._workers.values():
-            for number, key in enumerate(list(worker.leases)):
-                if key[0] != job.name:
-                    continue
-                if number == 0:
-                    self._kill(worker, f"job {job.name} is {outcome}")
-                    break
-                self._unlease(worker, key)
-                job.leased -= 1
-        self._settle(job)
-
-    def _settle(self, job: JobBlocks) -> None:
-        """Start what merges of a job may start; finish it where that is due."""
-        while (block := job.next_merge()) >= 0:
-            self._actions.append(ev.Merge(job.name, block))
-        if (outcome := job.outcome()) is not None:
-            job.over = True
-            self._queue.remove(job)
-            failures = sorted(job.failures.items())
-            self._actions.append(ev.Finish(job.name, outcome, failures, job.cause))
-
-    # -- workers --------------------------------------------------------------------
-
-    def _ready(self, event: ev.Ready) -> None:
-        if event.worker in self._workers:
-            raise ValueError(f"worker {event.worker} is up already")
-        worker = self._workers[event.worker] = Worker(event.worker)
-        self._by_load[0][event.worker] = worker
-
-    def _retire(self, event: ev.Retire) -> None:
-        if (worker := self._workers.get(event.worker)) is not None:
-            self._close(worker)
-
-    def _close(self, worker: Worker) -> None:
-        """Give a worker nothing new."""
-        worker.accepts = False
-        self._by_load[len(worker.leases)].pop(worker.number, None)
-
-    def _kill(self, worker: Worker, reason: str) -> None:
-        if not worker.killed:
-            worker.killed = True
-            self._close(worker)
-            self._actions.append(ev.Kill(worker.number, reason))
-
-    def _lost(self, event: ev.Lost) -> None:
-        worker = self._workers.get(event.worker)
-        if worker is None:
-            return
-        self._close(worker)
-        del self._workers[event.worker]
-        for number, (name, block) in enumerate(worker.leases):
-            job = self._jobs[name]
-            if job.ending is not None:
-                job.leased -= 1
-                self._settle(job)
-            elif number == 0:
-                self._try_again(job, block, event.reason, retry=True)
-            else:
-                job.put_back(block)
-
-    def _tick(self, event: ev.Tick) -> None:
-        self._now_s = event.now_s
-        for worker in self._workers.values():
-            if not worker.leases:
-                continue
-            name, _ = next(iter(worker.leases))
-            limit_s = self._jobs[name].order.block_timeout_s
-            if limit_s is not None and event.now_s - worker.busy_since_s > limit_s:
-                self._kill(worker, f"the block took longer than {limit_s:g} s")
-
-    def _drain(self, event: ev.Drain) -> None:
-        self._draining = True
-
-    # -- leases ---------------------------------------------------------------------
-
-    def _unlease(self, worker: Worker, key: tuple[str, int]) -> None:
-        load = len(worker.leases)
-        del worker.leases[key]
-        worker.busy_since_s = self._now_s
-        if worker.accepts:
-            del self._by_load[load][worker.number]
-            self._by_load[load - 1][worker.number] = worker
-
-    def _answered(self, event: ev.Done | ev.Failed) -> JobBlocks | None:
-        """End the lease that an answer belongs to; its job, or None if there is no such lease."""
-        worker = self._workers.get(event.worker)
-        key = (event.job, event.block)
-        if worker is None or worker.leases.get(key) != event.attempt:
-            self.stale_answers += 1
-            return None
-        self._unlease(worker, key)
-        return self._jobs[event.job]
-
-    def _done(self, event: ev.Done) -> None:
-        if (job := self._answered(event)) is not None:
-            job.time(event.seconds)
-            job.arrive(event.block)
-            self._settle(job)
-
-    def _failed(self, event: ev.Failed) -> None:
-        if (job := self._answered(event)) is None:
-            return
-        if job.ending is not None:
-            job.leased -= 1
-            self._settle(job)
-        else:
-            self._try_again(job, event.block, event.error, event.retry)
-
-    def _try_again(self, job: JobBlocks, block: int, reason: str, retry: bool) -> None:
-        """Let a block wait for another attempt, or give it up."""
-        if job.fail(block, reason, retry):
-            attempts = f"attempt {job.failed_attempts(block)} of {job.order.retries + 1} failed"
-            self._actions.append(ev.Notify(job.name, block, f"{attempts}, it is tried again: {reason}"))
-        elif job.order.on_error == "fail":
-            self._end(job, "failed", reason)
-        else:
-            self._actions.append(ev.Notify(job.name, block, f"given up: {reason}"))
-            self._settle(job)
-
-    def _merged(self, event: ev.Merged) -> None:
-        job = self._merging(event.job, event.block)
-        job.merged(event.block)
-        self._settle(job)
-
-    def _merge_failed(self, event: ev.MergeFailed) -> None:
-        job = self._merging(event.job, event.block)
-        job.merge_failed(event.block, event.error)
-        if job.ending is None:
-            self._end(job, "failed", event.error)
-        else:
-            self._settle(job)
-
-    def _merging(self, name: str, block: int) -> JobBlocks:
-        job = self._running(name)
-        if job is None or block not in job.merging:
-            raise ValueError(f"no merge of block {block} of job {name} was asked for")
-        return job
-
-    def _assign(self) -> None:
-        """Lease blocks while there are blocks and workers with room: the only place that does."""
-        if self._draining:
-            return
-        for job in self._queue:
-            credit = job.credit
-            while (worker := self._freest(credit)) is not None:
-                block = job.draw()
-                if block < 0:
-                    break
-                self._lease(worker, job, block)
-
-    def _freest(self, credit: int) -> Worker | None:
-        for workers in self._by_load[:credit]:
-            if workers:
-                return next(iter(workers.values()))
+    def _choose_job(self) -> JobState | None:
+        """The job that gives the next block: highest priority, then first submitted."""
+        queue = self._queue
+        while queue:
+            job = queue[0]
+            if job.can_start():
+                return job
+            job.queued = False  # `_settle` puts it back once it can start again
+            del queue[0]
         return None
 
-    def _lease(self, worker: Worker, job: JobBlocks, block: int) -> None:
-        attempt = job.lease(block)
-        load = len(worker.leases)
-        if load == 0:
-            worker.busy_since_s = self._now_s
-        worker.leases[job.name, block] = attempt
-        del self._by_load[load][worker.number]
-        self._by_load[load + 1][worker.number] = worker
-        self._actions.append(ev.Assign(worker.number, job.name, block, attempt))
+    def _assign(self, actions: list[ev.Action]) -> None:
+        """Lease blocks while there is one to give and room for it. Nothing else does."""
+        if self._draining:
+            return
+        crew = self._crew
+        # A job that finds no room keeps the ones behind it waiting, too: else short blocks of
+        # theirs would take each place that comes free before it counts as room for this one.
+        while (job := self._choose_job()) is not None:
+            worker = crew.with_room(job.name, job.credit)
+            if worker is None:
+                return
+            block, attempt = job.blocks.draw()
+            lease = ev.Assign(worker.number, job.name, block, attempt)
+            crew.give(worker, lease)
+            actions.append(lease)
+
+    # ----------------------------------------------------------------------------------- jobs
+
+    def _submit(self, event: ev.Submit, actions: list[ev.Action]) -> None:
+        if event.job in self._jobs:
+            self._reject(event.job, event, "there is a job of this name already", actions)
+            return
+        job = self._jobs[event.job] = JobState(event, self._submitted, self._least_credit)
+        self._submitted += 1
+        self._settle(job, actions)
+
+    def _extend(self, event: ev.Extend, actions: list[ev.Action]) -> None:
+        job = self._live(event.job, event, actions)
+        if job is None:
+            return
+        if job.sealed:
+            self._reject(event.job, event, "the job is sealed, it takes no more blocks", actions)
+            return
+        job.blocks.extend(event.count_more)
+        job.sealed = event.sealed
+        self._settle(job, actions)
+
+    def _cancel(self, event: ev.Cancel, actions: list[ev.Action]) -> None:
+        if (job := self._live(event.job, event, actions)) is not None:
+            job.stop("cancelled", event.reason, actions)
+            self._settle(job, actions)
+
+    def _pause(self, event: ev.Pause, actions: list[ev.Action]) -> None:
+        if (job := self._live(event.job, event, actions)) is not None:
+            job.paused = True
+
+    def _resume(self, event: ev.Resume, actions: list[ev.Action]) -> None:
+        if (job := self._live(event.job, event, actions)) is not None:
+            job.paused = False
+            self._settle(job, actions)
+
+    def _drain(self, event: ev.Drain, actions: list[ev.Action]) -> None:
+        self._draining = True
+
+    def _live(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
+        """The job, if it is neither unknown nor over nor stopping; else reject the event."""
+        job = self._jobs.get(name)
+        if job is None:
+            self._reject(name, event, "there is no such job", actions)
+        elif job.outcome is not None:
+            what = "has ended" if job.ended else "is already ending"
+            self._reject(name, event, f"the job {what} as {job.outcome}", actions)
+        else:
+            return job
+        return None
+
+    def _reject(self, name: str, event: ev.Event, reason: str, actions: list[ev.Action]) -> None:
+        self.stats.rejected += 1
+        actions.append(ev.Reject(name, type(event).__name__, reason))
+
+    def _settle(self, job: JobState, actions: list[ev.Action]) -> None:
+        """Do what a change of a job has made possible or needed; called after each of them."""
+        job.settle(actions)
+        if job.outcome is not None:
+            self._follow_end(job, actions)
+        elif not job.queued and job.can_start():
+            job.queued = True
+            insort(self._queue, job, key=_rank)
+
+    def _follow_end(self, job: JobState, actions: list[ev.Action]) -> None:
+        if job.queued:
+            job.queued = False
+            self._queue.remove(job)
+        if job.ended:
+            self._stopping.discard(job.name)
+        elif job.name not in self._stopping:
+            self._stopping.add(job.name)
+            for worker in self._crew.workers.values():
+                self._kill_if_stopping(worker, actions)
+
+    # -------------------------------------------------------------------------------- workers
+
+    def _ready(self, event: ev.Ready, actions: list[ev.Action]) -> None:
+        if event.worker in self._crew.workers:
+            self.stats.stale += 1  # a doubled hello; taking it up would undo a Retire or a Kill
+        else:
+            self._crew.join(event.worker)
+
+    def _retire(self, event: ev.Retire, actions: list[ev.Action]) -> None:
+        worker = self._crew.workers.get(event.worker)
+        if worker is None:
+            self.stats.stale += 1
+        else:
+            self._crew.bench(worker)
+
+    def _lost(self, event: ev.Lost, actions: list[ev.Action]) -> None:
+        worker = self._crew.leave(event.worker)
+        if worker is None:
+            self.stats.stale += 1
+            return
+        self.stats.lost += 1
+        for place, lease in enumerate(worker.leases):
+            job = self._jobs[lease.job]
+            to_blame = place == 0 and worker.target in (None, lease) and job.outcome is None
+            if to_blame:
+                job.lease_failed(lease, worker.kill_reason or event.reason, True, actions)
+            else:
+                job.lease_returned(lease)
+            self._settle(job, actions)
+
+    def _kill(self, worker: Worker, reason: str, actions: list[ev.Action]) -> None:
+        self._crew.bench(worker)
+        worker.target, worker.kill_reason = worker.leases[0], reason
+        self.stats.killed += 1
+        actions.append(ev.Kill(worker.number, reason))
+
+    def _kill_if_stopping(self, worker: Worker, actions: list[ev.Action]) -> None:
+        """Kill a worker that runs a block of a job that is to end."""
+        if worker.leases and worker.target is None:
+            job = self._jobs[worker.leases[0].job]
+            if job.outcome is not None:
+                self._kill(worker, f"job {job.name!r} ends as {job.outcome}: {job.reason}", actions)
+
+    def _tick(self, event: ev.Tick, actions: list[ev.Action]) -> None:
+        now_s = event.now_s
+        if self._now_s is not None and now_s < self._now_s:
+            raise ValueError(f"the time went back from {self._now_s} s to {now_s} s; use a monotonic clock")
+        self._now_s = now_s
+        for worker in self._crew.workers.values():
+            if not worker.leases or worker.target is not None:
+                continue
+            if worker.running_since_s is None:
+                worker.running_since_s = now_s
+            lease = worker.leases[0]
+            limit_s = self._jobs[lease.job].block_timeout_s
+            if limit_s is not None and now_s - worker.running_since_s > limit_s:
+                self._kill(worker, f"block {lease.block} ran longer than {limit_s:g} s", actions)
+
+    # -------------------------------------------------------------------------------- answers
+
+    def _done(self, event: ev.Done, actions: list[ev.Action]) -> None:
+        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        if lease is None:
+            self._stale_result(event, actions)
+            return
+        job = self._jobs[event.job]
+        job.lease_done(lease, event.seconds, actions)
+        self._settle(job, actions)
+        if self._stopping:
+            self._kill_if_stopping(self._crew.workers[event.worker], actions)
+
+    def _stale_result(self, event: ev.Done, actions: list[ev.Action]) -> None:
+        """Count an answer without a lease, and let its result be freed."""
+        self.stats.stale += 1
+        job = self._jobs.get(event.job)
+        if job is None or not job.awaits_merge(event.block, event.attempt):
+            actions.append(ev.Drop(event.worker, event.job, event.block, event.attempt))
+
+    def _failed(self, event: ev.Failed, actions: list[ev.Action]) -> None:
+        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        if lease is None:
+            self.stats.stale += 1
+            return
+        job = self._jobs[event.job]
+        job.lease_failed(lease, event.error, event.retry, actions)
+        self._settle(job, actions)
+        if self._stopping:
+            self._kill_if_stopping(self._crew.workers[event.worker], actions)
+
+    def _merged(self, event: ev.Merged, actions: list[ev.Action]) -> None:
+        job = self._jobs.get(event.job)
+        if job is not None and job.merged(event.block, actions):
+            self._settle(job, actions)
+        else:
+            self.stats.stale += 1
+
+    def _merge_failed(self, event: ev.MergeFailed, actions: list[ev.Action]) -> None:
+        job = self._jobs.get(event.job)
+        if job is not None and job.merge_failed(event.block, event.error, actions):
+            self._settle(job, actions)
+        else:
+            self.stats.stale += 1
+
+
+def _rank(job: JobState) -> tuple[int, int]:
+    return job.rank

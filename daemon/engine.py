@@ -106,7 +106,7 @@ class _Loop:
         self._preload = preload
         self._commands = commands
         self._wake = wake
-        self._core = Coordinator()
+        self._core = Coordinator(least_credit=1)
         self._jobs: dict[str, EngineJob] = {}
         self._outbox: dict[int, list[wire.Task]] = defaultdict(list)
         self._attached: dict[int, set[int]] = defaultdict(set)  # worker -> segments
@@ -116,6 +116,8 @@ class _Loop:
         self._carry_out = {
             ev.Assign: self._assign,
             ev.Merge: self._merge,
+            ev.Drop: self._drop,
+            ev.Persist: lambda action: None,  # an embedded engine keeps no journal
             ev.Kill: self._kill,
             ev.Finish: self._finish,
             ev.Notify: self._notify,
@@ -267,7 +269,7 @@ class _Loop:
                 max_open=order.max_open,
                 parallel_merges=order.parallel_merges,
                 ordered=order.ordered,
-                done=order.done,
+                done=order.done or None,
                 sealed=order.sealed,
                 block_timeout_s=order.block_timeout_s,
             )
@@ -316,19 +318,25 @@ class _Loop:
 
     def _finish(self, action: ev.Finish) -> None:
         job = self._jobs.pop(action.job)
-        job.handle.progress.retries = self._core.progress(action.job).retries
         self._core.forget(action.job)
-        failures = [(b, job.order.blocks.roi_of(b), reason) for b, reason in action.failures]
+        failures = [(b, job.order.blocks.roi_of(b), reason) for b, reason in action.failed]
         segments = job.close()
         for worker in job.knowing & self._supervisor.workers.keys():
             self._send(worker, wire.Forget(job.name, segments))
         cut_off = [job.order.blocks.roi_of(block) for block in job.out]
-        job.handle.put(Ended(action.outcome, failures, action.cause, interrupted=cut_off))
+        job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=cut_off))
+
+    def _drop(self, action: ev.Drop) -> None:
+        if (job := self._jobs.get(action.job)) is not None:
+            job.drop(action.block)
 
     def _notify(self, action: ev.Notify) -> None:
-        if (job := self._jobs.get(action.job)) is not None:
-            where = "" if action.block is None else f"block {job.order.blocks.roi_of(action.block)}: "
-            job.handle.put(Notice(where + action.text))
+        if (job := self._jobs.get(action.job)) is None:
+            return
+        what = "is tried again" if action.kind == "retry" else "is given up"
+        job.handle.progress.retries += action.kind == "retry"
+        roi = job.order.blocks.roi_of(action.block)
+        job.handle.put(Notice(f"block {roi} {what}: {action.reason}"))
 
     def _reject(self, action: ev.Reject) -> None:
         if (job := self._jobs.get(action.job)) is not None:

@@ -1,99 +1,126 @@
-"""What the coordinator is told, and what it wants done.
+"""What goes into the coordinator (events) and what comes out of it (actions).
 
-Events say what has happened, actions what the shell around the coordinator must do. All
-are small immutable records; blocks are numbers from 0, times are seconds of the shell's
-own monotonic clock.
+They are plain facts: a worker is a number, a job a name, a block its number in the order of
+the job's grid, an attempt the how-manieth lease of this block it is. They never cross a socket
+as they are; the shell translates wire messages to events and actions to deeds.
+
+All are msgspec Structs: one is made in 0.1 us, and a frozen one can be shared. Those that hold
+scalars alone are kept out of the garbage collector, which would otherwise walk all open leases.
 """
 
-from __future__ import annotations
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
-
-class Event(msgspec.Struct, frozen=True, gc=False):
-    """Base of events."""
-
-
-class Action(msgspec.Struct, frozen=True, gc=False):
-    """Base of actions."""
+Outcome = Literal["done", "done_with_failures", "failed", "cancelled"]
+OnError = Literal["fail", "finish"]
 
 
-# -- events -------------------------------------------------------------------------
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """The counts of one job; ``count`` is the sum of all others but ``retries``.
+
+    ``skipped`` blocks were finished before the job was submitted, ``running`` ones are leased,
+    ``waiting_merge`` ones have a result that is waiting for its merge or in it.
+    """
+
+    count: int
+    pending: int
+    running: int
+    waiting_merge: int
+    done: int
+    skipped: int
+    failed: int
+    cancelled: int
+    retries: int
 
 
-class Submit(Event, frozen=True):
+class Stats(msgspec.Struct):
+    """What went by in the life of a coordinator; ``stale`` are answers that came too late."""
+
+    stale: int = 0
+    lost: int = 0
+    killed: int = 0
+    rejected: int = 0
+
+
+# ------------------------------------------------------------------------------------ events
+
+
+class Submit(msgspec.Struct, frozen=True):
     """A new job of `count` blocks.
 
-    Attributes
+    Parameters
     ----------
     retries : int
-        Further attempts at a block that failed.
+        How often a block that failed is tried again; a block has ``retries + 1`` tries.
     on_error : {"fail", "finish"}
-        Whether one failed block ends the job, or the rest goes on.
+        What a block that used up its tries means: the end of the job, or a mark on that block.
     priority : int
-        Higher goes first.
+        Higher goes first; among equals, the first submitted.
     merge : bool
-        Whether results need a merge before their block counts as finished.
+        A block is finished once the shell has merged its result, not before.
     max_open : int or None
-        Most blocks that are drawn but not finished: the bound on memory.
+        Bound on the blocks that are leased, waiting for their merge or in it.
     parallel_merges : int
-        Most merges of this job at any time.
+        Most merges at any time; ordered ones go one by one all the same.
     ordered : bool
-        Merge in the order of block numbers, not of arrival.
-    done : bytes
-        One byte a block, not 0 where it is finished already; empty for none.
+        Merge in the order of the blocks instead of the order of the answers.
+    done : bytes, bytearray, iterable of int or None
+        Blocks that are finished already: a mask of `count` bytes, not 0 where finished, or
+        the numbers of these blocks.
     sealed : bool
-        False: `Extend` will bring more blocks.
+        False where `Extend` will append blocks; such a job does not end before it is sealed.
     block_timeout_s : float or None
-        Longest time for one attempt.
+        A block that runs longer has its worker killed, and has failed once more.
     """
 
     job: str
     count: int
     retries: int = 2
-    on_error: str = "fail"
+    on_error: OnError = "fail"
     priority: int = 0
     merge: bool = False
     max_open: int | None = None
     parallel_merges: int = 1
     ordered: bool = False
-    done: bytes = b""
+    done: bytes | bytearray | Iterable[int] | None = None
     sealed: bool = True
     block_timeout_s: float | None = None
 
 
-class Extend(Event, frozen=True):
-    """`count` blocks more for an unsealed job; `sealed` says that these are the last."""
+class Extend(msgspec.Struct, frozen=True, gc=False):
+    """The job has `count_more` more blocks; `sealed` says that these were the last."""
 
     job: str
-    count: int
-    sealed: bool
+    count_more: int
+    sealed: bool = False
 
 
-class Ready(Event, frozen=True):
-    """A worker is up."""
-
-    worker: int
-
-
-class Retire(Event, frozen=True):
-    """A worker is to get nothing new."""
+class Ready(msgspec.Struct, frozen=True, gc=False):
+    """A worker is up and waits for blocks."""
 
     worker: int
 
 
-class Done(Event, frozen=True):
-    """A worker has finished a block, in `seconds`."""
+class Retire(msgspec.Struct, frozen=True, gc=False):
+    """Give this worker nothing new; it ends what it has."""
+
+    worker: int
+
+
+class Done(msgspec.Struct, frozen=True, gc=False):
+    """A worker finished a block, after `seconds` of work."""
 
     worker: int
     job: str
     block: int
     attempt: int
-    seconds: float
+    seconds: float = 0.0
 
 
-class Failed(Event, frozen=True):
-    """An attempt at a block failed; without `retry`, another would too."""
+class Failed(msgspec.Struct, frozen=True, gc=False):
+    """A worker could not do a block; `retry` is False where another try can't help."""
 
     worker: int
     job: str
@@ -103,61 +130,79 @@ class Failed(Event, frozen=True):
     retry: bool = True
 
 
-class Lost(Event, frozen=True):
-    """A worker is dead."""
+class Lost(msgspec.Struct, frozen=True, gc=False):
+    """A worker is gone: it died, or it was killed as asked."""
 
     worker: int
     reason: str
 
 
-class Merged(Event, frozen=True):
-    """The merge that was asked for is done."""
+class Merged(msgspec.Struct, frozen=True, gc=False):
+    """The merge that was asked for is through."""
 
     job: str
     block: int
 
 
-class MergeFailed(Event, frozen=True):
-    """The merge that was asked for failed; the job can't go on."""
+class MergeFailed(msgspec.Struct, frozen=True, gc=False):
+    """The merge that was asked for raised; this ends the job."""
 
     job: str
     block: int
     error: str
 
 
-class Cancel(Event, frozen=True):
-    """End a job."""
+class Cancel(msgspec.Struct, frozen=True, gc=False):
+    """End this job now."""
+
+    job: str
+    reason: str = "cancelled on request"
+
+
+class Pause(msgspec.Struct, frozen=True, gc=False):
+    """Start no more blocks of this job; those that run, and merges, go on."""
 
     job: str
 
 
-class Pause(Event, frozen=True):
-    """Assign nothing of a job until `Resume`."""
-
-    job: str
-
-
-class Resume(Event, frozen=True):
+class Resume(msgspec.Struct, frozen=True, gc=False):
     """Take a paused job up again."""
 
     job: str
 
 
-class Drain(Event, frozen=True):
-    """Assign nothing new at all; what is leased is awaited."""
+class Drain(msgspec.Struct, frozen=True, gc=False):
+    """Start no more blocks at all."""
 
 
-class Tick(Event, frozen=True):
-    """Time goes by."""
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """The time, in seconds of a clock that never goes back."""
 
     now_s: float
 
 
-# -- actions ------------------------------------------------------------------------
+Event = (
+    Submit
+    | Extend
+    | Ready
+    | Retire
+    | Done
+    | Failed
+    | Lost
+    | Merged
+    | MergeFailed
+    | Cancel
+    | Pause
+    | Resume
+    | Drain
+    | Tick
+)
+
+# ----------------------------------------------------------------------------------- actions
 
 
-class Assign(Action, frozen=True):
-    """Give a block to a worker: this is its lease."""
+class Assign(msgspec.Struct, frozen=True, gc=False):
+    """Send this block to this worker. The record is the lease itself."""
 
     worker: int
     job: str
@@ -165,43 +210,68 @@ class Assign(Action, frozen=True):
     attempt: int
 
 
-class Merge(Action, frozen=True):
-    """Merge the result of a block, then say `Merged` or `MergeFailed`."""
+class Merge(msgspec.Struct, frozen=True, gc=False):
+    """Merge the result that this lease brought; answer `Merged` or `MergeFailed`."""
+
+    worker: int
+    job: str
+    block: int
+    attempt: int
+
+
+class Drop(msgspec.Struct, frozen=True, gc=False):
+    """Free the result that this lease brought, if it brought one: it will not be merged."""
+
+    worker: int
+    job: str
+    block: int
+    attempt: int
+
+
+class Persist(msgspec.Struct, frozen=True, gc=False):
+    """A block has its final state, for the journal. Cancelled blocks are told by `Finish`."""
 
     job: str
     block: int
+    state: Literal["done", "failed"]
+    attempt: int
+    reason: str = ""
 
 
-class Kill(Action, frozen=True):
-    """End a worker; `Lost` is expected to follow."""
+class Kill(msgspec.Struct, frozen=True, gc=False):
+    """End this worker's process; answer `Lost` once it is gone. It gets nothing until then."""
 
     worker: int
     reason: str
 
 
-class Finish(Action, frozen=True):
-    """A job is over.
-
-    `outcome` is "done", "done_with_failures", "failed" or "cancelled"; `failures` holds
-    (block, reason); `cause` says why it ended early.
-    """
+class Finish(msgspec.Struct, frozen=True):
+    """A job has ended, once and for all; `failed` are (block, reason), in order of block."""
 
     job: str
-    outcome: str
-    failures: list[tuple[int, str]]
-    cause: str = ""
-
-
-class Notify(Action, frozen=True):
-    """Something that people may want to know; `block` is None where it is about the job."""
-
-    job: str
-    block: int | None
-    text: str
-
-
-class Reject(Action, frozen=True):
-    """An order can't be carried out."""
-
-    job: str
+    outcome: Outcome
     reason: str
+    failed: tuple[tuple[int, str], ...]
+    progress: Progress
+
+
+class Notify(msgspec.Struct, frozen=True, gc=False):
+    """Something that people want to read: a block is tried again, or given up."""
+
+    job: str
+    kind: Literal["retry", "given_up"]
+    worker: int
+    block: int
+    attempt: int
+    reason: str
+
+
+class Reject(msgspec.Struct, frozen=True, gc=False):
+    """A request about a job can't be met; nothing was changed."""
+
+    job: str
+    event: str
+    reason: str
+
+
+Action = Assign | Merge | Drop | Persist | Kill | Finish | Notify | Reject

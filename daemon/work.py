@@ -11,6 +11,7 @@ from ..shared import wire
 from ..shared.arena import Arena
 from ..shared.grid import BlockGrid
 from ..shared.roi import Roi
+from .events import OnError
 from .handle import JobHandle, Result
 
 
@@ -66,7 +67,7 @@ class Order:
     max_open: int | None = None
     parallel_merges: int = 1
     retries: int = 2
-    on_error: str = "fail"
+    on_error: OnError = "fail"
     ordered: bool = False
     done: bytes = b""
     sealed: bool = True
@@ -118,6 +119,12 @@ class EngineJob:
         roi = self.order.blocks.roi_of(block)
         array = self._arena.result(self._slots.pop(block), roi.shape, self.order.merge_dtype)
         return Result(block, roi, array, self._crcs.pop(block, 0))
+
+    def drop(self, block: int) -> None:
+        """Let go of a result that will not be merged."""
+        if (slot := self._slots.pop(block, None)) is not None:
+            self._arena.give_back(slot)
+        self._crcs.pop(block, None)
 
     def close(self) -> list[int]:
         """Close the shared memory; the numbers of the segments that workers may let go of."""

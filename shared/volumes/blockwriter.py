@@ -19,6 +19,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
+from ..checksum import crc32_of
 from ..errors import CorruptBlock, LockLost, StorageError
 from ..filelock import FileLock
 from ..roi import Roi
@@ -35,7 +36,7 @@ from .blockfile import new_image, read_bytes, updated_image
 from .blockplace import leftovers, make_directories, remove_empty_until, remove_leftovers, told
 from .blockreader import BlockReader
 from .layout import BlockPaths
-from .status import StatusRecord, boot_id, checksum_of, checksum_of_file, checksum_text, format_status
+from .status import StatusRecord, boot_id, checksum_of_file, checksum_text, format_status
 
 _DIRECTORY_ATTEMPTS = 20
 
@@ -70,7 +71,7 @@ class BlockWriter(BlockReader):
             if self.sync:
                 sync_directory(os.path.dirname(paths.file))
             if available:
-                self._put_status(paths, len(image), checksum_text(checksum_of(image)))
+                self._put_status(paths, len(image), checksum_text(crc32_of(image)))
 
     def _image(self, paths: BlockPaths, block: Roi, part: Roi, data: NDArray) -> bytes:
         whole = part.shape == block.shape

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isal import isal_zlib
+from ..checksum import crc32_of
 
 STATUS_VERSION = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -89,11 +89,6 @@ def _understood(facts: dict[str, Any]) -> bool:
     )
 
 
-def checksum_of(content: bytes | memoryview, before: int = 0) -> int:
-    """CRC-32 of bytes, going on from `before`."""
-    return isal_zlib.crc32(content, before)
-
-
 def checksum_text(value: int) -> str:
     """A checksum as it stands in a record."""
     return f"crc32:{value:08x}"
@@ -111,7 +106,7 @@ def checksum_of_file(path: str) -> tuple[int, str]:
     with Path(path).open("rb", buffering=0) as file:
         while piece := file.read(1 << 20):
             size_bytes += len(piece)
-            value = checksum_of(piece, value)
+            value = crc32_of(piece, value)
     return size_bytes, checksum_text(value)
 
 

@@ -55,12 +55,11 @@ class Workers:
     def take(self, actions: list[ev.Action], merges: list[ev.Event]) -> None:
         """Carry actions out."""
         for action in actions:
-            kind = type(action)
-            if kind is ev.Assign:
+            if isinstance(action, ev.Assign):
                 self.open.append(action)
-            elif kind is ev.Merge:
+            elif isinstance(action, ev.Merge):
                 merges.append(ev.Merged(action.job, action.block))
-            elif kind is ev.Finish:
+            elif isinstance(action, ev.Finish):
                 self.finish = action
 
     def answers(self) -> list[ev.Event]:

@@ -1,15 +1,17 @@
+from typing import Any
+
 import pytest
 
 from blockmill.daemon import events as ev
 from blockmill.daemon.coordinator import Coordinator
 
 
-def feed(core: Coordinator, *events: ev.Event) -> list[ev.Action]:
+def feed(core: Coordinator, *events: ev.Event) -> list[Any]:
     """Feed events in turn; all that comes out, in order."""
     return [action for event in events for action in core.handle(event)]
 
 
-def only(kind, actions):
+def only(kind: type, actions: list[Any]) -> list[Any]:
     return [action for action in actions if type(action) is kind]
 
 
@@ -27,7 +29,7 @@ def crew_of(count: int) -> Coordinator:
     return core
 
 
-def run_to_end(core: Coordinator, actions: list[ev.Action], seconds: float = 1.0) -> list[ev.Action]:
+def run_to_end(core: Coordinator, actions: list[Any], seconds: float = 1.0) -> list[Any]:
     """Answer every lease and merge, first come first served, until nothing more comes."""
     seen, place = list(actions), 0
     while place < len(seen):
@@ -325,6 +327,16 @@ def test_the_next_block_is_not_blamed_for_a_kill_that_was_meant_for_the_one_befo
     feed(core, ev.Cancel("a"), done(first))
     assert only(ev.Notify, feed(core, ev.Lost(0, "killed"))) == []
     assert feed(core, ev.Ready(1)) == [ev.Assign(1, "b", 0, 2)]
+
+
+def test_a_cancelled_job_stays_cancelled_when_one_of_its_blocks_then_fails_for_good():
+    core = crew_of(1)
+    (lease, _) = feed(core, ev.Submit("a", 2, retries=0))
+    feed(core, ev.Cancel("a"))
+    assert only(ev.Finish, feed(core, failed(lease, "bad"))) == []
+    (finish,) = feed(core, ev.Lost(0, "killed"))
+    assert (finish.outcome, finish.failed) == ("cancelled", ((0, "bad"),))
+    assert finish.reason == "cancelled on request"
 
 
 def test_cancel_without_open_leases_ends_the_job_at_once():

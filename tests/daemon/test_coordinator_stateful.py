@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from blockmill.daemon import events as ev
 from blockmill.daemon.coordinator import Coordinator
@@ -16,6 +16,28 @@ from blockmill.daemon.coordinator import Coordinator
 FINAL = {"done", "failed", "skipped", "cancelled"}
 PICK = st.integers(0, 999)
 SHORT_S, LONG_S = 0.001, 0.4
+
+
+@st.composite
+def jobs(draw) -> dict:
+    """Options of a `Submit`."""
+    count = draw(st.integers(0, 40))
+    merging = draw(st.sampled_from(["no", "arrival", "order"]))
+    return {
+        "count": count,
+        "retries": draw(st.integers(0, 2)),
+        "on_error": draw(st.sampled_from(["fail", "finish", "finish"])),
+        "priority": draw(st.integers(0, 1)),
+        "merge": merging != "no",
+        "ordered": merging == "order",
+        "max_open": draw(st.sampled_from([None, 1, 2, 5])),
+        "done": draw(st.sets(st.integers(0, count - 1), max_size=5)) if count else set(),
+        "sealed": draw(st.booleans()),
+        "block_timeout_s": draw(st.sampled_from([None, 5.0])),
+    }
+
+
+JOBS = jobs()
 
 
 @dataclass
@@ -113,7 +135,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.stale = 0
         self.now_s = 0.0
         self.draining = False
-        self.steps = 0
+        self.steps = 0  # what ends jobs and workers goes by it: else few of them come far
 
     # ------------------------------------------------------------------ what comes out
 
@@ -150,6 +172,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         assert job.merging is None
         assert job.stopping is None
         lease = job.next_merge()
+        assert lease is not None
         assert lease == ev.Assign(merge.worker, merge.job, merge.block, merge.attempt)
         assert merge.block not in job.merged
         job.waiting.remove(lease)
@@ -201,36 +224,22 @@ class CoordinatorMachine(RuleBasedStateMachine):
 
     # --------------------------------------------------------------------- what goes in
 
+    @initialize(workers=st.integers(1, 4), first=JOBS, second=JOBS)
+    def start(self, workers, first, second):
+        for number in range(workers):
+            self.ready(number)
+        self.submit(first)
+        self.submit(second)
+
     @precondition(lambda self: len(self.jobs) < 6)
-    @rule(
-        count=st.integers(0, 40),
-        retries=st.integers(0, 2),
-        on_error=st.sampled_from(["fail", "finish", "finish"]),
-        priority=st.integers(0, 1),
-        merging=st.sampled_from(["no", "arrival", "order", "order"]),
-        max_open=st.sampled_from([None, 1, 2, 5]),
-        done=st.sets(st.integers(0, 39), max_size=6),
-        sealed=st.booleans(),
-        block_timeout_s=st.sampled_from([None, None, 5.0]),
-    )
-    def submit(self, count, retries, on_error, priority, merging, max_open, done, sealed, block_timeout_s):
+    @rule(options=JOBS)
+    def submit(self, options):
         name = f"job-{len(self.jobs)}"
-        skipped = {block for block in done if block < count}
-        submit = ev.Submit(
-            name,
-            count,
-            retries=retries,
-            on_error=on_error,
-            priority=priority,
-            merge=merging != "no",
-            ordered=merging == "order",
-            max_open=max_open,
-            done=skipped,
-            sealed=sealed,
-            block_timeout_s=block_timeout_s,
-        )
-        blocks = ["skipped" if block in skipped else "pending" for block in range(count)]
-        self.jobs[name] = Job(submit, len(self.jobs), blocks, sealed)
+        submit = ev.Submit(name, **options)
+        blocks = ["pending"] * submit.count
+        for block in options["done"]:
+            blocks[block] = "skipped"
+        self.jobs[name] = Job(submit, len(self.jobs), blocks, submit.sealed)
         self.feed(submit)
 
     @precondition(lambda self: len(self.workers) < 5)
@@ -256,19 +265,26 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def has_leases(self) -> bool:
         return any(worker.leases for worker in self.workers.values())
 
-    @precondition(has_leases)
-    @rule(picks=st.lists(PICK, min_size=1, max_size=8), short=st.booleans())
-    def answers(self, picks, short):
+    @precondition(lambda self: self.has_leases() or self.merging_jobs())
+    @rule(picks=st.lists(PICK, min_size=4, max_size=12), short=st.booleans())
+    def work_goes_on(self, picks, short):
         for pick in picks:
-            if self.has_leases():
+            if pick % 3 == 0 and self.merging_jobs():
+                self.end_merge(pick, good=True)
+            elif self.has_leases():
                 self.answer(pick, SHORT_S if short else LONG_S)
+
+    @precondition(lambda self: self.has_leases())
+    @rule(pick=PICK, short=st.booleans())
+    def one_answer(self, pick, short):
+        self.answer(pick, SHORT_S if short else LONG_S)
 
     def answer(self, pick: int, seconds: float) -> None:
         lease = self.close_lease(pick)
         self.jobs[lease.job].done(lease, seconds)
         self.feed(ev.Done(lease.worker, lease.job, lease.block, lease.attempt, seconds))
 
-    @precondition(has_leases)
+    @precondition(lambda self: self.has_leases())
     @rule(pick=PICK, retry=st.sampled_from([True, True, False]))
     def fails(self, pick, retry):
         lease = self.close_lease(pick)
@@ -286,7 +302,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def leased_again(self) -> list[ev.Assign]:
         return [x for worker in self.workers.values() for x in worker.leases if x.attempt > 1]
 
-    @precondition(leased_again)
+    @precondition(lambda self: self.leased_again())
     @rule(pick=PICK, good=st.booleans())
     def answer_to_an_earlier_lease_of_what_the_worker_has(self, pick, good):
         leases = self.leased_again()
@@ -295,7 +311,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.stale += 1
         self.feed(ev.Done(*answer, LONG_S) if good else ev.Failed(*answer, "late"))
 
-    @precondition(lambda self: self.workers)
+    @precondition(lambda self: self.workers and self.steps % 3 == 0)
     @rule(pick=PICK)
     def worker_lost(self, pick):
         self.lose(sorted(self.workers)[pick % len(self.workers)])
@@ -320,12 +336,13 @@ class CoordinatorMachine(RuleBasedStateMachine):
                 job.give_back(lease.block)
         self.feed(ev.Lost(number, "gone"))
 
+    @precondition(lambda self: self.steps % 7 == 0)
     @rule(number=st.integers(100, 101))
     def unknown_worker(self, number):
         self.stale += 2
         assert self.feed(ev.Lost(number, "?")) == self.feed(ev.Retire(number)) == []
 
-    @precondition(lambda self: self.workers)
+    @precondition(lambda self: self.workers and self.steps % 5 == 0)
     @rule(pick=PICK)
     def retire(self, pick):
         number = sorted(self.workers)[pick % len(self.workers)]
@@ -335,19 +352,23 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def merging_jobs(self) -> list[str]:
         return [name for name, job in self.jobs.items() if job.merging]
 
-    @precondition(merging_jobs)
-    @rule(pick=PICK, good=st.sampled_from([True] * 7 + [False]))
-    def merge_ends(self, pick, good):
+    @precondition(lambda self: self.merging_jobs())
+    @rule(pick=PICK, good=st.sampled_from([True, True, False]))
+    def one_merge_ends(self, pick, good):
+        self.end_merge(pick, good)
+
+    def end_merge(self, pick: int, good: bool) -> None:
         names = self.merging_jobs()
         name = names[pick % len(names)]
         job = self.jobs[name]
-        block = job.merging.block
-        job.merging = None
+        assert job.merging is not None
+        block, job.merging = job.merging.block, None
         job.blocks[block] = "done" if good else "failed"
         if not good:
             job.stop("failed")
         self.feed(ev.Merged(name, block) if good else ev.MergeFailed(name, block, "disk full"))
 
+    @precondition(lambda self: self.steps % 4 == 0)
     @rule(number=st.integers(0, 7), block=st.integers(0, 40))
     def unasked_merge(self, number, block):
         job = self.jobs.get(f"job-{number}")
@@ -359,7 +380,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         names = [name for name, job in self.jobs.items() if job.live]
         return names[pick % len(names)] if names else None
 
-    @precondition(lambda self: self.steps % 4 == 0)  # seldom, else few jobs come far
+    @precondition(lambda self: self.steps % 4 == 0)
     @rule(pick=PICK)
     def cancel(self, pick):
         if (name := self.live_job(pick)) is not None:
@@ -395,7 +416,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
                 worker.since_s = self.now_s
         self.feed(ev.Tick(self.now_s))
 
-    @precondition(lambda self: self.steps > 40)
+    @precondition(lambda self: self.steps > 40 and self.steps % 3 == 0)
     @rule()
     def drain(self):
         self.draining = True
@@ -471,19 +492,12 @@ class CoordinatorMachine(RuleBasedStateMachine):
             self.workers[number] = Worker()
             self.feed(ev.Ready(number))
         elif self.merging_jobs():
-            self.merge_to_its_end()
+            self.end_merge(0, good=True)
         elif self.has_leases():
             self.answer(0, LONG_S)
         else:
             return False
         return True
-
-    def merge_to_its_end(self) -> None:
-        name = self.merging_jobs()[0]
-        job = self.jobs[name]
-        block, job.merging = job.merging.block, None
-        job.blocks[block] = "done"
-        self.feed(ev.Merged(name, block))
 
     def let_end(self, name: str, job: Job) -> None:
         """Take away what may keep a job from its end for ever."""
@@ -498,5 +512,5 @@ class CoordinatorMachine(RuleBasedStateMachine):
             self.feed(ev.Cancel(name))
 
 
-CoordinatorMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+CoordinatorMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
 TestTheCoordinatorUnderAnyOrderOfEvents = CoordinatorMachine.TestCase

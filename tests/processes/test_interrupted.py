@@ -167,7 +167,7 @@ def test_a_block_that_takes_too_long_is_ended_and_told(bench):
         block_timeout_s=0.5,
     )
     _, err = bench.run("run", job, code=1)
-    assert "took longer than 0.5 s" in err
+    assert "ran longer than 0.5 s" in err
 
 
 def test_what_a_dead_writer_left_in_a_block_is_cleared_away(bench, wait_until):

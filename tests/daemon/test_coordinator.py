@@ -116,6 +116,18 @@ def test_the_credit_grows_to_sixteen_for_short_blocks_and_falls_to_two_for_long_
     assert len(core.leases(0)) == 2
 
 
+def test_with_a_least_credit_of_one_no_long_block_waits_behind_another():
+    core = Coordinator(least_credit=1)
+    feed(core, ev.Ready(0), ev.Submit("a", 100))
+    assert len(core.leases(0)) == 1
+    for _ in range(20):
+        feed(core, done(core.leases(0)[0], seconds=0.5))
+        assert len(core.leases(0)) == 1
+    for _ in range(60):
+        feed(core, done(core.leases(0)[0], seconds=0.001))
+    assert len(core.leases(0)) == 16
+
+
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e308, 0.0])
 def test_odd_times_do_not_stop_a_job(seconds):
     core = crew_of(2)
@@ -539,3 +551,29 @@ def test_progress_counts_what_runs_waits_and_is_left():
     assert core.progress("a") == ev.Progress(
         count=10, pending=3, running=4, waiting_merge=1, done=1, skipped=1, failed=0, cancelled=0, retries=0
     )
+
+
+def test_as_many_merges_run_at_once_as_the_job_allows():
+    core = crew_of(4)
+    leases = only(ev.Assign, feed(core, ev.Submit("a", 4, merge=True, parallel_merges=2)))
+    merges = only(ev.Merge, feed(core, *(done(lease) for lease in leases)))
+    assert [merge.block for merge in merges] == [0, 1]
+    (third,) = only(ev.Merge, feed(core, ev.Merged("a", 1)))
+    assert third.block == 2
+    feed(core, ev.Merged("a", 0), ev.Merged("a", 2))
+    (finish,) = feed(core, ev.Merged("a", 3))
+    assert finish.outcome == "done"
+
+
+def test_one_failed_merge_of_several_ends_the_job_once_the_others_are_through():
+    core = crew_of(2)
+    leases = only(ev.Assign, feed(core, ev.Submit("a", 2, merge=True, parallel_merges=2)))
+    feed(core, *(done(lease) for lease in leases))
+    assert only(ev.Finish, feed(core, ev.MergeFailed("a", 0, "disk full"))) == []
+    (finish,) = only(ev.Finish, feed(core, ev.Merged("a", 1)))
+    assert (finish.outcome, finish.failed[0][0]) == ("failed", 0)
+
+
+def test_no_merges_at_all_is_no_bound_that_a_job_may_ask_for():
+    with pytest.raises(ValueError, match="parallel_merges"):
+        feed(Coordinator(), ev.Submit("a", 1, parallel_merges=0))

@@ -75,5 +75,12 @@ def info(address: str, as_json: bool) -> None:
 
 
 def main() -> None:
-    """Entry point of ``blockmill``."""
-    cli(prog_name="blockmill")
+    """Entry point of ``blockmill``: errors of usage as click tells them, Ctrl-C always as 130."""
+    try:
+        sys.exit(cli.main(prog_name="blockmill", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)

@@ -199,7 +199,7 @@ class RoiRequestBatch:
     def _call_back_elsewhere(self, handle: JobHandle, result: Result) -> None:
         try:
             self._call_back(result)
-        except RoiRequestBatchError as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             handle.put(_CallbackFailed(error))
         else:
             handle.put(_Merged(result.roi))  # first, so that it comes before the end of the job
@@ -231,7 +231,7 @@ class _Merged:
 class _CallbackFailed:
     """A callback raised in another thread."""
 
-    error: RoiRequestBatchError
+    error: BaseException
 
 
 class BigRequestStreamer(RoiRequestBatch):

@@ -16,7 +16,7 @@ from .command import EXIT_BAD_FILE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
 from .interrupt import Interrupt
 from .progress import Display, display_for
 
-_MOST_FAILURES_SHOWN = 20
+_MOST_REASONS_SHOWN = 10
 
 
 def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool, as_json: bool) -> int:
@@ -66,15 +66,21 @@ def _run(job: Job, workers: int | None, overwrite: bool, display: Display, inter
 def _print_summary(summary: Summary) -> None:
     rate = summary.bytes_written / 1e6 / max(summary.seconds, 1e-9)
     found = f" ({summary.skipped} found finished)" if summary.skipped else ""
+    of = "" if summary.outcome == "done" else f"{summary.finished} of "
     print(
-        f"{summary.outcome.replace('_', ' ')}: {summary.blocks} blocks{found}, {summary.voxels} voxels, "
-        f"{summary.seconds:.1f} s, {rate:.1f} MB/s -> {summary.output}"
+        f"{summary.outcome.replace('_', ' ')}: {of}{summary.blocks} blocks{found}, {summary.voxels} voxels, "
+        f"{summary.seconds:.1f} s, {rate:.1f} MB/s -> {os.path.relpath(summary.output)}"
     )
 
 
 def _report_failures(summary: Summary) -> int:
-    for line in summary.failures[:_MOST_FAILURES_SHOWN]:
-        print(line, file=sys.stderr)
-    if (more := len(summary.failures) - _MOST_FAILURES_SHOWN) > 0:
-        print(f"and {more} more", file=sys.stderr)
+    """Each reason once, with the blocks that it befell."""
+    by_reason: dict[str, list[str]] = {}
+    for place, reason in summary.failures:
+        by_reason.setdefault(reason, []).append(place)
+    for reason, places in list(by_reason.items())[:_MOST_REASONS_SHOWN]:
+        more = f" and {len(places) - 1} more blocks" if len(places) > 1 else ""
+        print(f"{places[0]}{more}: {reason}", file=sys.stderr)
+    if (more := len(by_reason) - _MOST_REASONS_SHOWN) > 0:
+        print(f"and {more} more reasons; --json tells all", file=sys.stderr)
     return 0 if summary.outcome == "done" else EXIT_FAILED

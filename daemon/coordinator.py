@@ -21,8 +21,9 @@ What holds after every event:
   becomes of it; failures are counted apart. An answer without a lease is counted in
   ``stats.stale`` and changes nothing: late answers are normal, not errors.
 - One place assigns, `_assign`, at the end of each event.
-- A worker works through its leases in order, so the first one is the one that runs. If the
-  worker is lost, this one has failed once more, the others go back as if never leased. If it
+- A worker works through its leases in order, so the first one is the one that runs, unless
+  the shell knows better. If the worker is lost, this one has failed once more, the others go
+  back as if never leased. If it
   was killed on purpose, nothing has failed but a block that ran out of time.
 - One merge of a job runs at a time, unless the job allows more. Each block is merged at most once.
 - Each job ends exactly once, by `Finish`, and has then no lease and no merge open.
@@ -258,7 +259,7 @@ class Coordinator:
         self.stats.lost += 1
         for place, lease in enumerate(worker.leases):
             job = self._jobs[lease.job]
-            to_blame = place == 0 and worker.target in (None, lease) and job.outcome is None
+            to_blame = place == event.running and worker.target in (None, lease) and job.outcome is None
             if to_blame:
                 job.lease_failed(lease, worker.kill_reason or event.reason, True, actions)
             else:

@@ -131,10 +131,15 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
-    """A worker is gone: it died, or it was killed as asked."""
+    """A worker is gone: it died, or it was killed as asked.
+
+    `running` is the place, among its open leases, of the one that it was doing: that one has
+    failed. -1: none; the shell may know that answers were lost, or that it had not begun.
+    """
 
     worker: int
     reason: str
+    running: int = 0
 
 
 class Merged(msgspec.Struct, frozen=True, gc=False):

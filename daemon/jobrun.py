@@ -10,19 +10,22 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+
+import msgspec
 
 from ..shared import wire
-from ..shared.errors import BlockmillError, JobError, OutputRefused
+from ..shared.errors import BlockmillError, EngineError, JobError, OutputRefused
 from ..shared.grid import BlockGrid
 from ..shared.job import Job, job_hash
 from ..shared.volumes.address import Address, open_volume, split_address
 from ..shared.volumes.protocol import Volume
 from .engine import Engine
+from .fingerprint import code_fingerprint, fingerprint
 from .handle import Ended, JobHandle, Notice, Progress, Result
 from .outputs import output_for
 from .plan import Plan, make_plan
 from .record import OutputLock, Record, differences, plain, read_record, write_record
+from .work import Order, RoiList
 
 _LOOK_S = 0.1
 _CANCEL_S = 3.0
@@ -35,8 +38,8 @@ class Summary:
     Attributes
     ----------
     outcome : {"done", "done_with_failures", "failed", "cancelled"}
-    blocks, skipped : int
-        Task blocks of the job, and those found finished.
+    blocks, finished, skipped : int
+        Task blocks of the job; those finished by now, and those of them found finished.
     voxels : int
         Voxels of the output that this run finished, skipped ones not counted.
     seconds : float
@@ -45,19 +48,20 @@ class Summary:
         Voxel bytes written by this run.
     output : str
         Address of the output.
-    failures : list of str
-        One line a failed block.
+    failures : list of (str, str)
+        Which block, as text, and why; its first line says what, further ones where.
     """
 
     outcome: str
     blocks: int
+    finished: int
     skipped: int
     voxels: int
     seconds: float
     bytes_written: int
     output: str
     retries: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -125,6 +129,8 @@ class JobRun:
             After running blocks were ended and their leavings removed; a later run goes on.
         """
         started_s = time.monotonic()
+        self._probe(engine)
+        self.output.path.parent.mkdir(parents=True, exist_ok=True)
         with OutputLock(self.output.path):
             done, resumed = self._take_output()
             for note in self.plan.notes:
@@ -137,7 +143,7 @@ class JobRun:
             if ended.outcome == "done":
                 self.output.finish()
                 write_record(self.output.path, self._record(finished=True))
-        return self._summary(ended, handle, time.monotonic() - started_s)
+        return self._summary(ended, handle, done, time.monotonic() - started_s)
 
     # -- the output -----------------------------------------------------------------
 
@@ -160,7 +166,7 @@ class JobRun:
             self._start_output()
             return b"", False
         self._keep_grid(record)
-        return self.output.go_on(), True
+        return self.output.go_on(self._check_interrupt), True
 
     def _keep_grid(self, record: Record) -> None:
         """Cut the job into the same blocks as the run before, which may have had other workers."""
@@ -176,24 +182,46 @@ class JobRun:
                 "run with --overwrite to replace it, or name another output"
             )
         self.output.discard()
-        self.output.path.parent.mkdir(parents=True, exist_ok=True)
         write_record(self.output.path, self._record(finished=False))
         self.output.start(job_hash(self._identity))
 
     # -- the work -------------------------------------------------------------------
 
+    def _recipe(self) -> wire.Recipe:
+        """What a worker needs for a trial: input and operation, nothing of the output."""
+        return wire.Recipe(
+            source=self._job.input.address,
+            operation=self._job.operation.to_plain(),
+            offset=self.plan.roi.start,
+            user_code=self._job.user_code,
+        )
+
+    def _probe(self, engine: Engine) -> None:
+        """Have a worker open the input and import the operation, before any output is touched."""
+        recipe = msgspec.structs.replace(self._recipe(), probe=True)
+        handle = engine.submit(Order(recipe=recipe, blocks=RoiList([self.plan.grid.roi_of(0)]), retries=0))
+        try:
+            while not isinstance(ended := handle.next(_LOOK_S), Ended):
+                self._check_interrupt()
+                if isinstance(ended, Notice):
+                    self._watcher.notice(ended.text)
+        except BaseException:
+            handle.cancel()
+            raise
+        if ended.error is not None:
+            raise EngineError(ended.cause) from ended.error
+        if ended.outcome != "done":
+            raise JobError(ended.failures[0][2] if ended.failures else ended.cause)
+
     def _mill(self, engine: Engine, done: bytes, resumed: bool) -> tuple[Ended, JobHandle]:
         job = self._job
-        recipe = wire.Recipe(
-            source=job.input.address,
-            operation=job.operation.to_plain(),
-            offset=self.plan.roi.start,
+        recipe = msgspec.structs.replace(
+            self._recipe(),
             output=self.output.worker_address,
             job_hash=job_hash(self._identity),
             resume=resumed,
             durability=job.output.durability,
             checksum=self.output.worker_address is None,
-            user_code=job.user_code,
         )
         handle = engine.submit(self.output.order(recipe, self.plan, job, done, engine.workers))
         try:
@@ -207,8 +235,7 @@ class JobRun:
     def _watch(self, handle: JobHandle) -> Ended:
         """Merge and report until the job has ended."""
         while True:
-            if self._watcher.interrupted():
-                raise KeyboardInterrupt
+            self._check_interrupt()
             item = handle.next(_LOOK_S)
             match item:
                 case Result():
@@ -221,6 +248,10 @@ class JobRun:
                     return item
             self._watcher.progress(handle.progress)
 
+    def _check_interrupt(self) -> None:
+        if self._watcher.interrupted():
+            raise KeyboardInterrupt
+
     def _merge(self, handle: JobHandle, result: Result) -> None:
         try:
             self.output.merge(result)
@@ -229,15 +260,17 @@ class JobRun:
         else:
             handle.merged(result.block)
 
-    def _summary(self, ended: Ended, handle: JobHandle, seconds: float) -> Summary:
+    def _summary(self, ended: Ended, handle: JobHandle, done: bytes, seconds: float) -> Summary:
         totals = handle.progress
-        failures = [f"block {roi}: {reason}" for _, roi, reason in ended.failures]
+        failures = [(f"block {roi}", reason) for _, roi, reason in ended.failures]
         if ended.cause and not failures:
-            failures = [ended.cause]
+            failures = [("the job", ended.cause)]
+        known = sum(done)
         return Summary(
             outcome=ended.outcome,
             blocks=len(self.plan.grid),
-            skipped=totals.skipped,
+            finished=totals.blocks + known,
+            skipped=totals.skipped + known,
             voxels=totals.voxels,
             seconds=seconds,
             bytes_written=totals.bytes_written,
@@ -254,16 +287,15 @@ def _refuse_same_file(source: Address, target: Address) -> None:
 
 def _identity(job: Job, plan: Plan, source: Volume) -> dict[str, object]:
     """The job's identity with what its files turned out to be."""
-    stat = Path(split_address(job.input.address).file).stat()
     return plain(
         {
             **job.identity(),
             "input_is": {
                 "shape": source.shape,
                 "dtype": source.dtype.str,
-                "bytes": stat.st_size,
-                "modified_ns": stat.st_mtime_ns,
+                "state": fingerprint(job.input.address),
             },
+            "user_code_is": code_fingerprint(job),
             "output_is": {
                 "shape": plan.shape,
                 "dtype": plan.dtype.str,

@@ -98,8 +98,13 @@ class SingleFile:
         self._volume = self._create(self.partial)
         self._ledger = Ledger(self.ledger_path, len(self._grid))
 
-    def go_on(self) -> bytes:
+    def go_on(self, check: Callable[[], None] = lambda: None) -> bytes:
         """Take up what an earlier run left.
+
+        Parameters
+        ----------
+        check : callable
+            Called before each block is read; it may raise to end this.
 
         Returns
         -------
@@ -109,7 +114,7 @@ class SingleFile:
         existing = self.partial if self.partial.exists() else self.output
         try:
             ledger = Ledger(self.ledger_path, len(self._grid))
-            done = self._checked(existing, ledger)
+            done = self._checked(existing, ledger, check)
         except (OSError, BlockmillError):
             self.start()  # killed while HDF5 was writing its own bookkeeping: nothing can be trusted
             return bytes(len(self._grid))
@@ -119,16 +124,17 @@ class SingleFile:
             self._volume = self._open(self.partial, "r+")
         return done
 
-    def _checked(self, path: Path, ledger: Ledger) -> bytes:
+    def _checked(self, path: Path, ledger: Ledger, check: Callable[[], None]) -> bytes:
         volume = self._open(path, "r")
         try:
             if volume.shape != self._grid.roi.shape:
                 raise StorageError(f"{path} has shape {volume.shape}, not {self._grid.roi.shape}")
-            return bytes(self._agrees(volume, ledger, block) for block in range(len(self._grid)))
+            return bytes(self._agrees(volume, ledger, block, check) for block in range(len(self._grid)))
         finally:
             volume.close()
 
-    def _agrees(self, volume: Volume, ledger: Ledger, block: int) -> bool:
+    def _agrees(self, volume: Volume, ledger: Ledger, block: int, check: Callable[[], None]) -> bool:
+        check()
         crc32 = ledger.crc_of(block)
         if crc32 is None:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -34,7 +35,7 @@ class Output(Protocol):
     def leftovers(self) -> Path | None: ...
     def discard(self) -> None: ...
     def start(self, job_hash: str) -> None: ...
-    def go_on(self) -> bytes: ...
+    def go_on(self, check: Callable[[], None]) -> bytes: ...
     def order(self, recipe: wire.Recipe, plan: Plan, job: Job, done: bytes, workers: int) -> Order: ...
     def merge(self, result: Result) -> None: ...
     def sweep(self, rois: list[Roi]) -> None: ...
@@ -92,16 +93,23 @@ class FilesetOutput:
 
     def discard(self) -> None:
         """Remove the fileset that is there, block by block, and nothing else."""
-        if self.path.exists():
+        if not self.path.exists():
+            return
+        try:
             with BlockwiseFileset(self.path, "a") as old:
                 old.remove_blocks()
-            self.path.unlink()
+        except JobError as error:
+            raise JobError(
+                f"{error}; so the blocks of the old output can't be found: "
+                f"remove {self.path} and the folder of its blocks by hand, then run this again"
+            ) from error
+        self.path.unlink()
 
     def start(self, job_hash: str) -> None:
         """Write the description; the blocks come from the workers."""
         BlockwiseFileset.create(self.path, self._description, job=job_hash).close()
 
-    def go_on(self) -> bytes:
+    def go_on(self, check: Callable[[], None]) -> bytes:
         """Nothing is known from the start: workers check each block before doing it."""
         return b""
 
@@ -186,9 +194,9 @@ class MergedOutput:
         """Begin an empty file."""
         self._file.start()
 
-    def go_on(self) -> bytes:
-        """Check what an earlier run has merged."""
-        return self._file.go_on()
+    def go_on(self, check: Callable[[], None]) -> bytes:
+        """Check what an earlier run has merged; `check` is called between blocks, and may raise."""
+        return self._file.go_on(check)
 
     def order(self, recipe: wire.Recipe, plan: Plan, job: Job, done: bytes, workers: int) -> Order:
         """What to ask of the engine: results come back, a bounded number at a time."""

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
+from ..shared.filelock import FileLock, stale
 
 _PREFIX = "blockmill-"
+_OWNER = "owner"
 _LONGEST_PATH_BYTES = 90  # a socket's path holds 107, and a name goes behind it
 
 
-def make_run_dir() -> Path:
-    """A fresh folder that only this user may enter; those of dead engines are removed.
+@contextlib.contextmanager
+def run_dir() -> Iterator[Path]:
+    """A fresh folder that only this user may enter, removed at the end.
 
-    It lies in the user's runtime folder where there is one, else in the temporary folder.
-    Its name carries pid and start time of its owner, so that a folder left by a killed
-    process is known for what it is.
+    It lies in the user's runtime folder where there is one, else in the temporary folder. A
+    lock in it shows that its owner lives; folders whose owner died are removed first.
     """
     base = _base()
     _sweep(base)
-    owner = f"{os.getpid()}-{int(psutil.Process().create_time())}"
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{owner}-", dir=base))
+    path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+    try:
+        with FileLock(str(path / _OWNER)):
+            yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _base() -> Path:
-    for candidate in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108
-        if candidate and len(os.fsencode(candidate)) < _LONGEST_PATH_BYTES - 40:
+    for candidate in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
+        if candidate and len(os.fsencode(candidate)) < _LONGEST_PATH_BYTES - 30:
             path = Path(candidate)
             if path.is_dir() and os.access(path, os.W_OK):
                 return path
@@ -36,17 +43,7 @@ def _base() -> Path:
 
 
 def _sweep(base: Path) -> None:
-    for path in base.glob(f"{_PREFIX}*-*-*"):
-        try:
-            if path.stat().st_uid == os.getuid() and not _owner_lives(path.name):
+    for path in base.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or not ours to look into
+            if path.stat().st_uid == os.getuid() and stale(path / f"{_OWNER}.lock"):
                 shutil.rmtree(path, ignore_errors=True)
-        except (FileNotFoundError, ValueError):  # gone meanwhile, or not a folder of ours
-            continue
-
-
-def _owner_lives(name: str) -> bool:
-    pid, start, *_ = name.removeprefix(_PREFIX).split("-")
-    try:
-        return int(psutil.Process(int(pid)).create_time()) == int(start)
-    except psutil.NoSuchProcess:
-        return False

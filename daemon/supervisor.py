@@ -7,12 +7,13 @@ about blocks: `deaths` says who died and why, the engine tells the coordinator.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ import psutil
 
 from ..shared import wire
 from ..shared.errors import EngineError
+from ..shared.marks import Marks
 
 GRACE_S = 0.7
 """What a worker gets to unwind after SIGTERM before SIGKILL follows."""
@@ -31,13 +33,19 @@ _LONGEST_BACK_OFF_S = 5.0
 _LOG_TAIL_LINES = 8
 
 
+# A child that the user's program forks inherits the lifeline, and workers would outlive their
+# coordinator for as long as that child lives.
+_supervisors: weakref.WeakSet[Supervisor] = weakref.WeakSet()
+os.register_at_fork(after_in_child=lambda: [s.forget_in_child() for s in list(_supervisors)])
+
+
 @dataclass(slots=True)
 class WorkerProcess:
     """What the supervisor knows of one worker."""
 
     number: int
     log_path: Path
-    started_s: float
+    mark: int
     pid: int = 0
     up: bool = False
     heard_s: float = 0.0
@@ -54,6 +62,7 @@ class Death:
     worker: int
     reason: str
     was_up: bool
+    running: int | None = None  # which of the tasks sent to it, counted from 1; None: it was in none
 
 
 @dataclass(slots=True)
@@ -90,15 +99,25 @@ class Supervisor:
         self.count = count
         self._run_dir = run_dir
         self._next = 0
+        self._spawned = False
         self._pace = _Pace()
         self.workers: dict[int, WorkerProcess] = {}
+        self._marks = Marks(count)
+        self._free_marks = list(range(count))
+        _supervisors.add(self)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
         # One compute thread per worker: the workers themselves fill the machine.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         command = [
             *(sys.executable, "-P", "-m", "blockmill.workers.nursery"),
-            *(str(theirs.fileno()), str(lifeline_read), endpoint, os.pathsep.join(sys.path), *preload),
+            *(
+                str(theirs.fileno()),
+                str(lifeline_read),
+                endpoint,
+                os.pathsep.join(p or str(Path.cwd()) for p in sys.path),
+                *preload,
+            ),
         ]
         with theirs, (run_dir / "nursery.log").open("wb") as log:
             self._nursery = subprocess.Popen(
@@ -111,6 +130,17 @@ class Supervisor:
                 start_new_session=True,
             )
         os.close(lifeline_read)
+
+    @property
+    def alive(self) -> bool:
+        """Whether some worker process is known to run."""
+        return any(worker.pid for worker in self.workers.values())
+
+    def forget_in_child(self) -> None:
+        """In a forked child: let go of what ties the workers to this process."""
+        self._control.close()
+        with contextlib.suppress(OSError):  # closed already
+            os.close(self._lifeline)
 
     def fileno(self) -> int:
         """The descriptor to poll for news."""
@@ -126,11 +156,12 @@ class Supervisor:
                 f"the last one said:\n{self._pace.last_log or '(nothing)'}"
             )
         while len(self.workers) < self.count and now_s >= self._pace.not_before_s:
-            worker = WorkerProcess(self._next, self._run_dir / f"worker-{self._next}.log", now_s)
+            log_path, mark = self._run_dir / f"worker-{self._next}.log", self._free_marks.pop()
+            worker = WorkerProcess(self._next, log_path, mark, heard_s=now_s)
             self._next += 1
-            worker.heard_s = now_s
             self.workers[worker.number] = worker
-            self._order(wire.Spawn(worker.number, str(worker.log_path)))
+            self._marks.clear(mark)
+            self._order(wire.Spawn(worker.number, str(log_path), self._marks.path, mark))
 
     def kill(self, number: int, why: str, now_s: float, grace_s: float = GRACE_S) -> None:
         """End a worker: SIGTERM now, SIGKILL after `grace_s` seconds; 0 kills at once."""
@@ -165,23 +196,34 @@ class Supervisor:
         EngineError
             If the nursery itself ended; no worker can be started or reaped then.
         """
-        while select.select([self._control], [], [], 0)[0]:
-            packet = self._control.recv(1 << 16)
+        while (packet := self._packet()) is not None:
             if not packet:
                 raise EngineError(f"the nursery of the workers ended: {self._nursery_log()}")
             match wire.decode_from_nursery(packet):
                 case wire.Spawned(worker=number, pid=pid):
                     self.workers[number].pid = pid
+                    self._spawned = True
                 case wire.Exited() as exited:
                     yield self._bury(exited, now_s)
+
+    def _packet(self) -> bytes | None:
+        try:
+            return self._control.recv(1 << 16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            return b""
 
     def _bury(self, exited: wire.Exited, now_s: float) -> Death:
         worker = self.workers.pop(exited.worker)
         log = _tail(worker.log_path)
         worker.log_path.unlink(missing_ok=True)
-        death = Death(worker.number, _obituary(worker, exited, log), worker.up)
-        if worker.kill_at_s is None:
-            self._pace.note(death, now_s, log)
+        death = Death(
+            worker.number, _obituary(worker, exited, log), worker.up, self._marks.running(worker.mark)
+        )
+        self._free_marks.append(worker.mark)
+        if worker.kill_at_s is None or not worker.up:
+            self._pace.note(death, now_s, worker.why or log)
         return death
 
     def heard(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
@@ -212,16 +254,20 @@ class Supervisor:
 
     def close(self) -> None:
         """End the nursery and every worker that is left, and reap them."""
-        self._control.close()  # the nursery kills and reaps its workers, then ends
+        self._control.close()  # the nursery ends its workers, whatever they have started, and itself
         try:
-            self._nursery.wait(timeout=GRACE_S)
-        except subprocess.TimeoutExpired:
+            self._nursery.wait(timeout=GRACE_S if self._spawned else 0)
+        except subprocess.TimeoutExpired:  # it still imports, or is stuck
             self._nursery.kill()
             self._nursery.wait()
+        self._marks.close()
+        _supervisors.discard(self)
         os.close(self._lifeline)  # the kernel ends whoever is left of the group
 
     def _nursery_log(self) -> str:
-        return _tail(self._run_dir / "nursery.log") or f"exit code {self._nursery.poll()}"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._nursery.wait(timeout=GRACE_S)  # its end is seen a moment before its exit code
+        return _tail(self._run_dir / "nursery.log") or f"exit code {self._nursery.returncode}"
 
 
 def _cpu_s(pid: int) -> float:

@@ -11,7 +11,7 @@ from ..shared import wire
 from ..shared.arena import Arena
 from ..shared.grid import BlockGrid
 from ..shared.roi import Roi
-from .events import OnError
+from .events import OnError, Submit
 from .handle import JobHandle, Result
 
 
@@ -83,9 +83,31 @@ class EngineJob:
         self.handle = JobHandle(name, tell)
         self.knowing: set[int] = set()  # workers that hold the recipe
         self.out: set[int] = set()  # blocks given to a worker that have not come back
+        self.handed_over: set[int] = set()  # results that are with the submitter
         self._arena = Arena(segments)
         self._slots: dict[int, wire.Slot] = {}
         self._crcs: dict[int, int] = {}
+
+    def submission(self) -> Submit:
+        """The event that brings this job to the coordinator."""
+        order = self.order
+        return Submit(
+            self.name,
+            len(order.blocks),
+            retries=order.retries,
+            on_error=order.on_error,
+            merge=order.merge_dtype is not None,
+            max_open=order.max_open,
+            parallel_merges=order.parallel_merges,
+            ordered=order.ordered,
+            done=order.done or None,
+            sealed=order.sealed,
+            block_timeout_s=order.block_timeout_s,
+        )
+
+    def cut_off(self) -> list[Roi]:
+        """The blocks that were with a worker when the job ended."""
+        return [self.order.blocks.roi_of(block) for block in self.out]
 
     def task(self, block: int, attempt: int) -> wire.Task:
         """The message for one attempt at a block, with a place for its result."""
@@ -128,5 +150,30 @@ class EngineJob:
 
     def close(self) -> list[int]:
         """Close the shared memory; the numbers of the segments that workers may let go of."""
-        self._arena.close()
-        return list(self._arena.segments)
+        return self._arena.close()
+
+
+Lease = tuple[str, int, int]  # job, block, attempt
+
+
+class SentTasks:
+    """The tasks that a worker was sent and has not answered, numbered from 1 as they went out."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._leases: dict[int, Lease] = {}
+
+    def add(self, lease: Lease) -> None:
+        """Note a task that goes out."""
+        self._count += 1
+        self._leases[self._count] = lease
+
+    def answered(self, lease: Lease) -> None:
+        """Forget a task, and those sent before it: a worker does them in order."""
+        for number in list(self._leases):
+            if self._leases.pop(number) == lease:
+                return
+
+    def number(self, number: int | None) -> Lease | None:
+        """The task that went out as `number`; None where it has been answered."""
+        return None if number is None else self._leases.get(number)

@@ -82,6 +82,8 @@ class Arena:
             Slot(number, i * self._slot_bytes, self._slot_bytes) for i in range(self._slots_per_segment)
         )
         self._free.extend(rest)
+        # Whoever keeps all results needs a few large segments, not thousands of open files.
+        self._slots_per_segment *= 2
         return first
 
     def give_back(self, slot: Slot) -> None:
@@ -98,10 +100,14 @@ class Arena:
         weakref.finalize(root, self.give_back, slot).atexit = False
         return np.ndarray(shape, dtype, buffer=root)
 
-    def close(self) -> None:
-        """Close all segments; results that are still alive stay valid."""
+    def close(self) -> list[int]:
+        """Close all segments and give their numbers; results that are still alive stay valid."""
+        numbers = list(self.segments)
         for segment in self.segments.values():
             segment.close()
+        self.segments.clear()  # or one kept result, whose end comes back here, would keep all
+        self._free.clear()
+        return numbers
 
 
 def share_array(array: NDArray[Any], axes: str) -> tuple[Segment, SharedArray]:

@@ -60,6 +60,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         See `BlockwiseFileset`.
     checksum : bool
         Whether a result sent to the coordinator comes with the CRC of its bytes.
+    probe : bool
+        Only open the input and import the operation, and say how that went.
     user_code : str or None
         Folder put first on ``sys.path``.
     """
@@ -72,6 +74,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
     durability: Literal["none", "block"] = "none"
     checksum: bool = False
+    probe: bool = False
     user_code: str | None = None
 
 
@@ -117,11 +120,7 @@ class Forget(Message, frozen=True):
     segments: list[int]
 
 
-class Stop(Message, frozen=True):
-    """End when the tasks already received are done."""
-
-
-ToWorker = Attach | Prepare | Run | Forget | Stop
+ToWorker = Attach | Prepare | Run | Forget
 
 
 # worker -> coordinator
@@ -149,26 +148,20 @@ class Done(Message, frozen=True):
     nbytes_read: int = 0
     nbytes_written: int = 0
     skipped: bool = False
-    dtype: str = ""
     crc32: int = 0
 
 
 class Failed(Message, frozen=True):
-    """A block failed; `retry` is False where another attempt would fail the same way."""
+    """A block failed; `retry` is False where another attempt would fail the same way.
+
+    The first line of `error` says what happened, further ones where in the user's code.
+    """
 
     job: str
     block: int
     attempt: int
     error: str
-    traceback: str = ""
     retry: bool = True
-
-
-class Answers(Message, frozen=True):
-    """What has come out since the last such message, in order."""
-
-    worker: int
-    answers: list[Done | Failed]
 
 
 class Heartbeat(Message, frozen=True):
@@ -178,17 +171,23 @@ class Heartbeat(Message, frozen=True):
     rss_bytes: int
 
 
-FromWorker = Hello | Answers | Heartbeat
+FromWorker = Hello | Done | Failed | Heartbeat
 
 
 # coordinator <-> nursery (the process that forks the workers)
 
 
 class Spawn(Message, frozen=True):
-    """Fork a worker; what it prints goes to `log_path`."""
+    """Fork a worker.
+
+    What it prints goes to `log_path`. It notes how many tasks it has begun and ended in two
+    64-bit numbers at `mark` (their place, counted in such numbers) of the shared file `marks`.
+    """
 
     worker: int
     log_path: str
+    marks: str
+    mark: int
 
 
 class Signal(Message, frozen=True):

@@ -16,7 +16,7 @@ MAY_IMPORT = {
 }
 FLOOR = {"roi", "grid", "errors", "signal"}
 KEEPERS = {  # which files may import what, as few as there are reasons
-    "zmq": {"daemon/engine.py", "workers/loop.py"},
+    "zmq": {"daemon/dispatcher.py", "workers/loop.py"},
     "portalocker": {"shared/filelock.py"},
     "sqlite3": set(),
     "pickle": set(),

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -16,11 +17,13 @@ import zmq
 
 from ..shared import wire
 from ..shared.arena import Segment
-from ..shared.errors import BlockmillError, JobError, MissingBlock
+from ..shared.errors import BlockmillError, JobError, MissingBlock, StorageError
+from ..shared.marks import Marks
 from .task import PreparedJob
 
 HEARTBEAT_S = 1.0
-_ANSWER_DELAY_S = 0.002
+_OUR_CODE = Path(__file__).parent.parent
+_MOST_FRAMES = 5
 
 
 class Terminated(BaseException):
@@ -44,23 +47,23 @@ def _beat(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, s
 class Worker:
     """One worker process: its jobs, its shared memory, its queue of tasks."""
 
-    def __init__(self, number: int, sock: zmq.Socket[bytes]) -> None:
-        self._number = number
+    def __init__(self, sock: zmq.Socket[bytes], marks: Marks, mark: int) -> None:
         self._sock = sock
+        self._marks = marks
+        self._mark = mark
         self._jobs: dict[str, PreparedJob] = {}
-        self._segments: dict[int, Segment] = {}
+        self._segments: dict[int, Segment | OSError] = {}
         self._tasks: deque[wire.Task] = deque()
-        self._answers: list[wire.Done | wire.Failed] = []
-        self._answered_at_s = 0.0
-        self._stopping = False
 
     def run(self) -> None:
-        """Serve until told to stop and out of tasks."""
-        while self._tasks or not self._stopping:
+        """Serve until the process is ended."""
+        while True:
             self._receive(wait=not self._tasks)
             if self._tasks:
-                self._answers.append(self._do(self._tasks.popleft()))
-                self._answer()
+                self._marks.begin(self._mark)
+                answer = self._do(self._tasks.popleft())
+                self._marks.end(self._mark)
+                self._sock.send(wire.encode(answer))
 
     def _receive(self, wait: bool) -> None:
         """Take in all messages that are there; block for the first one if `wait`."""
@@ -80,11 +83,15 @@ class Worker:
             case wire.Prepare():
                 self._jobs[message.job] = PreparedJob(message.recipe)
             case wire.Attach():
-                self._segments[message.segment] = Segment(message.nbytes, message.path)
+                self._attach(message)
             case wire.Forget():
                 self._forget(message)
-            case wire.Stop():
-                self._stopping = True
+
+    def _attach(self, message: wire.Attach) -> None:
+        try:
+            self._segments[message.segment] = Segment(message.nbytes, message.path)
+        except OSError as error:
+            self._segments[message.segment] = error  # the answer to the tasks that need it
 
     def _forget(self, message: wire.Forget) -> None:
         if (job := self._jobs.pop(message.job, None)) is not None:
@@ -95,19 +102,18 @@ class Worker:
     def _do(self, task: wire.Task) -> wire.Done | wire.Failed:
         started_s = time.monotonic()
         try:
-            segment = None if task.slot is None else self._segments[task.slot.segment]
-            outcome = self._jobs[task.job].do(task, segment)
+            outcome = self._jobs[task.job].do(task, self._segment_for(task))
         except Exception as error:  # noqa: BLE001 - whatever a block raises is its answer
             return _failure(task, error)
         return wire.Done(task.job, task.block, task.attempt, time.monotonic() - started_s, *outcome)
 
-    def _answer(self) -> None:
-        """Send the answers, several at once while tiny tasks are still waiting."""
-        now_s = time.monotonic()
-        if self._tasks and now_s - self._answered_at_s < _ANSWER_DELAY_S:
-            return
-        self._sock.send(wire.encode(wire.Answers(self._number, self._answers)))
-        self._answers, self._answered_at_s = [], now_s
+    def _segment_for(self, task: wire.Task) -> Segment | None:
+        if task.slot is None:
+            return None
+        segment = self._segments[task.slot.segment]
+        if isinstance(segment, OSError):
+            raise StorageError(f"the shared memory for results can't be opened: {segment}") from segment
+        return segment
 
     def close(self) -> None:
         """Close the volumes of all jobs."""
@@ -117,21 +123,30 @@ class Worker:
 
 def _failure(task: wire.Task, error: Exception) -> wire.Failed:
     """The answer that carries an error; what would fail the same way again is not retried."""
-    known = isinstance(error, BlockmillError)
-    text = str(error) if known else f"{type(error).__name__}: {error}"
-    trace = "" if known else "".join(traceback.format_exception(error))
+    if isinstance(error, BlockmillError):
+        text = str(error)
+    else:
+        text = "\n".join([f"{type(error).__name__}: {error}", *_frames_of_the_user(error)])
     retry = not isinstance(error, JobError | MissingBlock)
-    return wire.Failed(task.job, task.block, task.attempt, text, trace, retry)
+    return wire.Failed(task.job, task.block, task.attempt, text, retry)
 
 
-def run_worker(endpoint: str, worker: int) -> int:
+def _frames_of_the_user(error: Exception) -> list[str]:
+    """Where in code that is not ours an error arose, innermost last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_OUR_CODE)]
+    return [line.rstrip() for line in traceback.format_list(theirs[-_MOST_FRAMES:])]
+
+
+def run_worker(endpoint: str, order: wire.Spawn) -> int:
     """Connect, serve, and return the exit code of the process."""
+    worker = order.worker
     signal.signal(signal.SIGTERM, _on_sigterm)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
     sock = context.socket(zmq.DEALER)
     sock.setsockopt(zmq.LINGER, 500)
     sock.setsockopt(zmq.IDENTITY, b"w%d" % worker)
-    server = Worker(worker, sock)
+    server = Worker(sock, Marks(order.mark + 1, order.marks), order.mark)
     stop_beating = threading.Event()
     beat = threading.Thread(target=_beat, args=(context, endpoint, worker, stop_beating), name="heartbeat")
     try:

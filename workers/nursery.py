@@ -33,8 +33,10 @@ def tie_to(lifeline_fd: int) -> None:
     fcntl.fcntl(lifeline_fd, fcntl.F_SETSIG, signal.SIGKILL)
     flags = fcntl.fcntl(lifeline_fd, fcntl.F_GETFL)
     fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)
-    if select.select([lifeline_fd], [], [], 0)[0]:  # it closed before the kernel was told
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+    poller = select.poll()
+    poller.register(lifeline_fd)
+    if any(events & select.POLLHUP for _, events in poller.poll(0)):  # it closed before the kernel was told
+        os.killpg(0, signal.SIGKILL)
 
 
 class Nursery:
@@ -49,22 +51,21 @@ class Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
-        """Serve until the control socket closes; then end all workers at once."""
+        """Serve until the control socket closes; then end all workers, and what they have started."""
+        poller = select.poll()  # select would fail where the caller has many open files
+        poller.register(self._control, select.POLLIN)
+        poller.register(self._wake_read, select.POLLIN)
         while True:
-            ready, _, _ = select.select([self._control, self._wake_read], [], [])
+            ready = {fd for fd, _ in poller.poll()}
             if self._wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, 4096)
                 self._reap()
-            if self._control in ready:
+            if self._control.fileno() in ready:
                 packet = self._control.recv(_LARGEST_PACKET_BYTES)
                 if not packet:
-                    break
+                    os.killpg(0, signal.SIGKILL)
                 self._obey(wire.decode_to_nursery(packet))
-        for pid in self._pids.values():
-            os.kill(pid, signal.SIGKILL)
-        for pid in self._pids.values():
-            os.waitpid(pid, 0)
 
     def _obey(self, message: wire.ToNursery) -> None:
         match message:
@@ -93,7 +94,7 @@ class Nursery:
             os.dup2(log, 2)
             from .loop import run_worker
 
-            exit_code = run_worker(self._endpoint, order.worker)
+            exit_code = run_worker(self._endpoint, order)
         except BaseException:  # noqa: BLE001 - the process ends here; its log tells why
             traceback.print_exc()
         finally:

@@ -28,7 +28,6 @@ class Outcome(NamedTuple):
     nbytes_read: int = 0
     nbytes_written: int = 0
     skipped: bool = False
-    dtype: str = ""
     crc32: int = 0
 
 
@@ -67,6 +66,8 @@ class PreparedJob:
             For whatever is wrong with job, input, operation or output.
         """
         source = self._source or self._open()
+        if self._recipe.probe:
+            return Outcome()
         roi = Roi(task.start, task.stop)
         if self._recipe.resume and self._output is not None and self._finished(self._output, roi):
             return Outcome(skipped=True)
@@ -99,7 +100,7 @@ class PreparedJob:
 
     def _handed_over(self, result: NDArray[Any], nbytes_read: int) -> Outcome:
         crc = crc32_of(result) if self._recipe.checksum else 0
-        return Outcome(nbytes_read, result.nbytes, dtype=result.dtype.str, crc32=crc)
+        return Outcome(nbytes_read, result.nbytes, crc32=crc)
 
     def close(self) -> None:
         """Close the volumes."""

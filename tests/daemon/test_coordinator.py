@@ -561,7 +561,7 @@ def test_as_many_merges_run_at_once_as_the_job_allows():
     (third,) = only(ev.Merge, feed(core, ev.Merged("a", 1)))
     assert third.block == 2
     feed(core, ev.Merged("a", 0), ev.Merged("a", 2))
-    (finish,) = feed(core, ev.Merged("a", 3))
+    (finish,) = only(ev.Finish, feed(core, ev.Merged("a", 3)))
     assert finish.outcome == "done"
 
 

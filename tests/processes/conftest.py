@@ -93,7 +93,11 @@ class Bench:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "XDG_RUNTIME_DIR": str(self.folder / "runtime")},
+            env={
+                **os.environ,
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "XDG_RUNTIME_DIR": str(self.folder / "runtime"),
+            },
         )
         self.processes.append(process)
         return process

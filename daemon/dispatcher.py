@@ -1,0 +1,305 @@
+"""The dispatcher: carries out what the coordinator decides, with sockets and processes.
+
+One thread owns everything here: the ROUTER socket that workers connect to, the supervisor,
+the coordinator. Messages, deaths and commands come in as events, actions go out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from ..shared import wire
+from ..shared.errors import WireError
+from . import events as ev
+from .coordinator import Coordinator
+from .handle import Ended, Notice
+from .mailbox import Mailbox
+from .rundir import run_dir
+from .supervisor import GRACE_S, Death, Supervisor
+from .work import EngineJob, RoiList, SentTasks
+
+_TICK_S = 0.2
+_TICK_MS = 200
+
+
+class Dispatcher:
+    """The engine's thread: messages and deaths in, events to the coordinator, actions out."""
+
+    def __init__(self, workers: int, preload: tuple[str, ...], mailbox: Mailbox) -> None:
+        self.segment_numbers = itertools.count(1)
+        self._workers = workers
+        self._preload = preload
+        self._mailbox = mailbox
+        self._core = Coordinator(least_credit=1)
+        self._jobs: dict[str, EngineJob] = {}
+        self._outbox: dict[int, list[wire.Task]] = defaultdict(list)
+        self._attached: dict[int, set[int]] = defaultdict(set)  # worker -> segments
+        self._sent: dict[int, SentTasks] = defaultdict(SentTasks)
+        self._closing = False
+        self._next_tick_s = 0.0
+        self._carry_out = {
+            ev.Assign: self._assign,
+            ev.Merge: self._merge,
+            ev.Drop: self._drop,
+            ev.Persist: lambda action: None,  # an embedded engine keeps no journal
+            ev.Kill: self._kill,
+            ev.Finish: self._finish,
+            ev.Notify: self._notify,
+            ev.Reject: self._reject,
+        }
+
+    # -- life -----------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until closed; whatever goes wrong ends every job loudly."""
+        cause, error = "the engine was closed", None
+        try:
+            with run_dir() as folder, zmq.Context() as context, context.socket(zmq.ROUTER) as self._router:
+                self._router.linger = 0
+                self._router.router_mandatory = True
+                self._serve(folder)
+        except BaseException as broken:  # noqa: BLE001 - a job must never wait for a dead engine
+            cause, error = f"the engine broke down: {type(broken).__name__}: {broken}", broken
+        self._fail_all(cause, error)
+
+    def _serve(self, folder: Path) -> None:
+        endpoint = f"ipc://{folder}/workers"
+        self._router.bind(endpoint)
+        self._supervisor = Supervisor(self._workers, endpoint, folder, self._preload)
+        try:
+            poller = zmq.Poller()
+            for source in (self._router, self._mailbox.fileno(), self._supervisor.fileno()):
+                poller.register(source, zmq.POLLIN)
+            while not self._closing:
+                poller.poll(_TICK_MS)
+                self._turn()
+            self._end_workers()
+        finally:
+            self._supervisor.close()
+
+    def _turn(self) -> None:
+        """Take in all news of one wake-up, then send what follows from it."""
+        self._take_messages()
+        now_s = time.monotonic()
+        for death in self._supervisor.news(now_s):
+            self._bury(death)
+        self._take_commands()
+        if now_s >= self._next_tick_s:
+            self._tick(now_s)
+        self._flush()
+
+    def _tick(self, now_s: float) -> None:
+        self._next_tick_s = now_s + _TICK_S
+        self._feed(ev.Tick(now_s))
+        self._supervisor.fill(now_s)
+        self._supervisor.enforce(now_s)
+        for worker in self._supervisor.frozen(now_s):
+            self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
+
+    def _end_workers(self) -> None:
+        """Give every worker its grace to unwind, then go on; the supervisor kills the rest."""
+        for worker in list(self._supervisor.workers):
+            self._supervisor.kill(worker, "the engine closes", time.monotonic())
+        deadline_s = time.monotonic() + 2 * GRACE_S
+        poller = zmq.Poller()
+        poller.register(self._supervisor.fileno(), zmq.POLLIN)
+        while self._supervisor.alive and (now_s := time.monotonic()) < deadline_s:
+            poller.poll(20)
+            for death in self._supervisor.news(now_s):
+                self._bury(death)
+            self._supervisor.enforce(now_s)
+
+    def _fail_all(self, cause: str, error: BaseException | None) -> None:
+        for verb, *args in self._mailbox.shut():
+            if verb == "submit":
+                self._jobs[args[0].name] = args[0]
+        for job in self._jobs.values():
+            job.close()
+            job.handle.put(Ended("failed", cause=cause, error=error, interrupted=job.cut_off()))
+        self._jobs.clear()
+
+    # -- in -------------------------------------------------------------------------
+
+    def _take_messages(self) -> None:
+        while True:
+            try:
+                sender, data = self._router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = wire.decode_from_worker(data)
+            except WireError as error:
+                self._tell_all(f"a worker sent nonsense: {error}")
+                continue
+            self._hear(sender, message)
+
+    def _hear(self, sender: bytes, message: wire.FromWorker) -> None:
+        now_s = time.monotonic()
+        match message:
+            case wire.Done() | wire.Failed():
+                worker = int(sender[1:])
+                self._supervisor.heard(worker, now_s)
+                self._take_answer(worker, message)
+            case wire.Heartbeat(worker=worker, rss_bytes=rss):
+                self._supervisor.heard(worker, now_s, rss)
+            case wire.Hello(worker=worker, version=version):
+                if version != wire.VERSION:
+                    why = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
+                    self._supervisor.kill(worker, why, now_s, 0)
+                elif (known := self._supervisor.heard(worker, now_s)) is not None:
+                    known.up = True
+                    self._feed(ev.Ready(worker))
+
+    def _take_answer(self, worker: int, answer: wire.Done | wire.Failed) -> None:
+        lease = (answer.job, answer.block, answer.attempt)
+        self._sent[worker].answered(lease)
+        if not self._core.holds(worker, *lease):
+            return  # late or doubled: the coordinator has already given the block elsewhere
+        self._jobs[answer.job].out.discard(answer.block)
+        if isinstance(answer, wire.Done):
+            self._jobs[answer.job].count(answer)
+            self._feed(ev.Done(worker, *lease, answer.seconds))
+        else:
+            self._feed(ev.Failed(worker, *lease, answer.error, answer.retry))
+
+    def _bury(self, death: Death) -> None:
+        """Tell the coordinator of a death, and which of the leases was being done.
+
+        The mark of the worker tells that better than its answers: they may have died with it.
+        """
+        sent = self._sent.pop(death.worker, SentTasks())
+        self._outbox.pop(death.worker, None)
+        self._attached.pop(death.worker, None)
+        if death.was_up:
+            busy_with = sent.number(death.running)
+            leases = [(a.job, a.block, a.attempt) for a in self._core.leases(death.worker)]
+            running = leases.index(busy_with) if busy_with in leases else -1
+            self._feed(ev.Lost(death.worker, death.reason, running))
+
+    def _take_commands(self) -> None:
+        for verb, *args in self._mailbox.take():
+            getattr(self, f"_command_{verb}")(*args)
+
+    def _command_submit(self, job: EngineJob) -> None:
+        self._jobs[job.name] = job
+        try:
+            self._feed(job.submission())
+        except ValueError as error:  # an order that makes no sense is its submitter's alone
+            del self._jobs[job.name]
+            job.handle.put(Ended("failed", cause=str(error), error=error))
+
+    def _command_extend(self, name: str, rois: list[Any], sealed: bool) -> None:
+        if (job := self._jobs.get(name)) is not None:
+            assert isinstance(job.order.blocks, RoiList)
+            job.order.blocks.extend(rois)
+            self._feed(ev.Extend(name, len(rois), sealed))
+
+    def _command_merged(self, name: str, block: int) -> None:
+        if (job := self._jobs.get(name)) is not None and block in job.handed_over:
+            job.handed_over.remove(block)
+            self._feed(ev.Merged(name, block))
+
+    def _command_merge_failed(self, name: str, block: int, error: str) -> None:
+        if (job := self._jobs.get(name)) is not None and block in job.handed_over:
+            job.handed_over.remove(block)
+            self._feed(ev.MergeFailed(name, block, error))
+
+    def _command_cancel(self, name: str) -> None:
+        """End a job on its submitter's word, who will merge nothing any more."""
+        if (job := self._jobs.get(name)) is None:
+            return
+        self._feed(ev.Cancel(name))
+        for block in list(job.handed_over):
+            self._command_merge_failed(name, block, "the job was cancelled")
+
+    def _command_close(self) -> None:
+        for name in list(self._jobs):
+            self._command_cancel(name)
+        self._closing = True
+
+    # -- out ------------------------------------------------------------------------
+
+    def _feed(self, event: ev.Event) -> None:
+        for action in self._core.handle(event):
+            self._carry_out[type(action)](action)
+
+    def _assign(self, action: ev.Assign) -> None:
+        try:
+            task = self._jobs[action.job].task(action.block, action.attempt)
+        except OSError as error:  # no memory or no file descriptor left for a result
+            reason = f"no place for the result: {error}"
+            self._feed(ev.Failed(action.worker, action.job, action.block, action.attempt, reason, False))
+        else:
+            self._outbox[action.worker].append(task)
+
+    def _merge(self, action: ev.Merge) -> None:
+        job = self._jobs[action.job]
+        job.handed_over.add(action.block)
+        job.handle.put(job.result(action.block))
+
+    def _kill(self, action: ev.Kill) -> None:
+        self._outbox.pop(action.worker, None)
+        self._supervisor.kill(action.worker, action.reason, time.monotonic())
+
+    def _finish(self, action: ev.Finish) -> None:
+        job = self._jobs.pop(action.job)
+        self._core.forget(action.job)
+        failures = [(b, job.order.blocks.roi_of(b), reason) for b, reason in action.failed]
+        segments = job.close()
+        for worker in job.knowing & self._supervisor.workers.keys():
+            self._attached[worker].difference_update(segments)
+            self._send(worker, wire.Forget(job.name, segments))
+        job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=job.cut_off()))
+
+    def _drop(self, action: ev.Drop) -> None:
+        if (job := self._jobs.get(action.job)) is not None:
+            job.drop(action.block)
+
+    def _notify(self, action: ev.Notify) -> None:
+        if (job := self._jobs.get(action.job)) is None:
+            return
+        what = "is tried again" if action.kind == "retry" else "is given up"
+        job.handle.progress.retries += action.kind == "retry"
+        roi = job.order.blocks.roi_of(action.block)
+        job.handle.put(Notice(f"block {roi} {what}: {action.reason.splitlines()[0]}"))
+
+    def _reject(self, action: ev.Reject) -> None:
+        if (job := self._jobs.get(action.job)) is not None:
+            job.handle.put(Notice(action.reason))
+
+    def _tell_all(self, text: str) -> None:
+        for job in self._jobs.values():
+            job.handle.put(Notice(text))
+
+    def _flush(self) -> None:
+        """Send the tasks of this turn, one message a worker, after what they need to be known."""
+        for worker, tasks in self._outbox.items():
+            tasks = [task for task in tasks if task.job in self._jobs]
+            for task in tasks:
+                self._introduce(worker, task)
+                self._sent[worker].add((task.job, task.block, task.attempt))
+            self._send(worker, wire.Run(tasks))
+        self._outbox.clear()
+
+    def _introduce(self, worker: int, task: wire.Task) -> None:
+        job = self._jobs[task.job]
+        if worker not in job.knowing:
+            job.knowing.add(worker)
+            self._send(worker, wire.Prepare(job.name, job.order.recipe))
+        if task.slot is not None and task.slot.segment not in self._attached[worker]:
+            self._attached[worker].add(task.slot.segment)
+            self._send(worker, job.attachment(task.slot))
+
+    def _send(self, worker: int, message: wire.Message) -> None:
+        try:
+            self._router.send_multipart((b"w%d" % worker, wire.encode(message)), zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            # It has just died and has no route any more; its death is on the way to us.

@@ -1,0 +1,55 @@
+"""What each worker is busy with, noted where it survives the worker.
+
+A worker that is killed can't say which block it was at, and answers that it had sent may be
+lost with it. So it counts the tasks that it has begun and ended in shared memory; the
+coordinator's side, which knows in what order it sent them, looks there after the death.
+"""
+
+from __future__ import annotations
+
+from .arena import Segment
+
+_PER_WORKER = 2
+
+
+class Marks:
+    """Two counters a worker, in a segment of shared memory.
+
+    Parameters
+    ----------
+    places : int
+        For how many workers.
+    path : str, optional
+        Attach to the segment at this path instead of making one.
+    """
+
+    def __init__(self, places: int, path: str | None = None) -> None:
+        self._segment = Segment(places * _PER_WORKER * 8, path)
+        self._counts = memoryview(self._segment.map).cast("q")
+
+    @property
+    def path(self) -> str:
+        """Where other processes open it."""
+        return self._segment.path
+
+    def clear(self, place: int) -> None:
+        """Set the counters of a place to 0, for a new worker."""
+        self._counts[place * _PER_WORKER] = self._counts[place * _PER_WORKER + 1] = 0
+
+    def begin(self, place: int) -> None:
+        """Count a task that begins."""
+        self._counts[place * _PER_WORKER] += 1
+
+    def end(self, place: int) -> None:
+        """Count a task that has ended, well or not."""
+        self._counts[place * _PER_WORKER + 1] += 1
+
+    def running(self, place: int) -> int | None:
+        """Which task the worker is in, counted from 1 as they were sent; None if in none."""
+        begun, ended = self._counts[place * _PER_WORKER], self._counts[place * _PER_WORKER + 1]
+        return begun if begun > ended else None
+
+    def close(self) -> None:
+        """Close the segment."""
+        self._counts.release()
+        self._segment.close()

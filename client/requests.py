@@ -306,7 +306,11 @@ def as_volume(source: Source) -> Volume:
     """The volume behind whatever a caller may name as a source."""
     if isinstance(source, np.ndarray):
         return MemoryVolume(source, axes=default_axes(source.ndim))
-    return open_volume(source) if isinstance(source, str) else source
+    if isinstance(source, str):
+        return open_volume(source)
+    if isinstance(source, Volume):
+        return source
+    raise JobError(f"a {type(source).__name__} is no source; give a volume, a numpy array, or an address")
 
 
 def _as_operation(operation: AnyOperation) -> Operation:

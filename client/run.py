@@ -11,7 +11,7 @@ from ..daemon.engine import Engine
 from ..daemon.jobrun import JobRun, Summary, Watcher
 from ..daemon.plan import Plan
 from ..shared.errors import BlockmillError, JobError, OutputRefused
-from ..shared.job import Job, load_job
+from ..shared.job import Job, load_job, told_with_place
 from .command import EXIT_BAD_FILE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
 from .interrupt import Interrupt
 from .progress import Display, display_for
@@ -33,7 +33,7 @@ def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool
             return EXIT_INTERRUPTED
         except BlockmillError as error:
             display.stop()
-            print(f"blockmill: {error}", file=sys.stderr)
+            print(f"blockmill: {told_with_place(path, str(error))}", file=sys.stderr)
             return _exit_code(error)
     if as_json:
         print(json.dumps(asdict(summary)))

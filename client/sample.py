@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ..shared.volumes.fileset import BlockwiseFileset
 from .command import EXIT_BAD_FILE
 
 _BLOCK = 64
+_MOST_VOXELS = 4 << 30
 _CELL_SPACING = 24  # voxels between the sites of a jittered lattice, one cell each
 _BACKGROUND = 22.0
 _NOISE = 6.0
@@ -24,10 +26,14 @@ _NOISE = 6.0
 def create_sample(address: str, shape: str, seed: int, if_missing: bool) -> int:
     """Write the sample as a blockwise fileset at `address`; the exit code of the command."""
     path = Path(address)
-    if if_missing and path.exists():
-        return 0
     try:
-        fileset = _create(path, _parse_shape(shape))
+        _check_address(address)
+        extents = _parse_shape(shape)
+        if seed < 0:
+            raise JobError(f"--seed {seed}: a whole number from 0 on is needed")
+        if if_missing and path.exists():
+            return 0
+        fileset = _create(path, extents)
         with fileset:
             for block in BlockGrid(Roi.from_shape(fileset.shape), (_BLOCK,) * 3):
                 fileset.write(block, cells(block, seed))
@@ -38,6 +44,14 @@ def create_sample(address: str, shape: str, seed: int, if_missing: bool) -> int:
     return 0
 
 
+def _check_address(address: str) -> None:
+    if Path(address).suffix != ".json":
+        raise JobError(
+            f"{address}: the address must end in .json, since the sample is written as a blockwise fileset: "
+            "a description in JSON, and a folder of block files beside it"
+        )
+
+
 def _parse_shape(text: str) -> Shape:
     try:
         shape = tuple(int(part) for part in text.replace("x", ",").split(","))
@@ -45,6 +59,8 @@ def _parse_shape(text: str) -> Shape:
         shape = ()
     if len(shape) != 3 or min(shape) < 1:
         raise JobError(f"--shape {text}: three whole numbers above 0 are needed, like 192,384,384")
+    if math.prod(shape) > _MOST_VOXELS:
+        raise JobError(f"--shape {text}: a sample has at most 4 GiB of voxels of one byte; choose less")
     return shape
 
 
@@ -67,7 +83,8 @@ def _create(path: Path, shape: Shape) -> BlockwiseFileset:
 def cells(roi: Roi, seed: int) -> NDArray[np.uint8]:
     """The voxels of `roi`: bright ellipsoid cells with darker nuclei, uneven light, noise.
 
-    Each voxel depends on its place and `seed` alone, so any cut gives the same volume.
+    The cells and the light depend on their place and `seed` alone, so they go on across any cut;
+    the noise is drawn anew for each `roi`, and is the same for the same `roi` and `seed`.
 
     Returns
     -------

@@ -99,6 +99,7 @@ class Dispatcher:
         self._feed(ev.Tick(now_s))
         self._supervisor.fill(now_s)
         self._supervisor.enforce(now_s)
+        self._relay()
         for worker in self._supervisor.frozen(now_s):
             self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
 
@@ -248,6 +249,7 @@ class Dispatcher:
         self._supervisor.kill(action.worker, action.reason, time.monotonic())
 
     def _finish(self, action: ev.Finish) -> None:
+        self._relay()  # what was printed comes before the end
         job = self._jobs.pop(action.job)
         self._core.forget(action.job)
         failures = [(b, job.order.blocks.roi_of(b), reason) for b, reason in action.failed]
@@ -272,6 +274,11 @@ class Dispatcher:
     def _reject(self, action: ev.Reject) -> None:
         if (job := self._jobs.get(action.job)) is not None:
             job.handle.put(Notice(action.reason))
+
+    def _relay(self) -> None:
+        """Tell what workers have printed to all jobs: a worker does not say for which it was."""
+        for line in self._supervisor.said():
+            self._tell_all(line)
 
     def _tell_all(self, text: str) -> None:
         for job in self._jobs.values():

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
@@ -103,6 +104,8 @@ class JobRun:
         self._job = job
         self._overwrite = overwrite
         self._watcher = watcher or Watcher()
+        if job.user_code is not None and not Path(job.user_code).is_dir():
+            raise JobError(f"user_code: there is no folder {job.user_code}")
         target = split_address(job.output.address)
         _refuse_same_file(split_address(job.input.address), target)
         source = open_volume(job.input.address)

@@ -1,9 +1,9 @@
 """Merging results into one file: serially, and so that a killed run can go on.
 
 The file grows under the name ``<output>.partial``. Beside it, the ledger holds the checksum
-of each block that was merged, written after its voxels. A block counts as finished only if
-its voxels in the file agree with the ledger; so whatever a crash left behind is either
-right or done again.
+of each block that was merged, written after its voxels are out of this process. A block
+counts as finished only if its voxels in the file agree with the ledger; so whatever a crash
+left behind is either right or done again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -25,13 +25,20 @@ from ..shared.volumes.protocol import Volume
 _ENTRY = struct.Struct("<BI")  # merged or not, CRC-32 of the block's bytes in C order
 
 
+@runtime_checkable
+class _Buffered(Protocol):
+    """A volume that holds back what was written; one in a memory map does not."""
+
+    def flush(self) -> None: ...
+
+
 class Ledger:
     """Checksums of merged blocks, one fixed entry a block, in a small file.
 
     Raises
     ------
     StorageError
-        If the file is there but has the size of another grid.
+        If the file is there but has the size of another grid, or there is no room for it.
     """
 
     def __init__(self, path: Path, blocks: int) -> None:
@@ -41,7 +48,15 @@ class Ledger:
         if size not in (0, blocks * _ENTRY.size):
             os.close(self._fd)
             raise StorageError(f"{path}: {size} bytes are no ledger of {blocks} blocks; run with --overwrite")
-        os.ftruncate(self._fd, blocks * _ENTRY.size)
+        if size == 0:
+            self._reserve(blocks * _ENTRY.size)
+
+    def _reserve(self, size_bytes: int) -> None:
+        try:
+            os.posix_fallocate(self._fd, 0, size_bytes)
+        except OSError as error:
+            os.close(self._fd)
+            raise StorageError(f"could not reserve the space of {self.path}: {error}") from error
 
     def note(self, block: int, crc32: int) -> None:
         """Say that a block lies in the file."""
@@ -147,6 +162,8 @@ class SingleFile:
         """Write the voxels of a block, then note it."""
         assert self._volume is not None and self._ledger is not None, "started or taken up before"
         self._volume.write(roi, array)
+        if isinstance(self._volume, _Buffered):
+            self._volume.flush()  # what the ledger notes survives a kill
         self._ledger.note(block, crc32)
 
     def finish(self) -> None:
@@ -159,11 +176,14 @@ class SingleFile:
 
     def close(self) -> None:
         """Close the files; what has been merged stays for a later run."""
-        if self._volume is not None:
-            self._volume.close()
-        if self._ledger is not None:
-            self._ledger.close()
+        volume, ledger = self._volume, self._ledger
         self._volume = self._ledger = None
+        try:
+            if volume is not None:
+                volume.close()
+        finally:
+            if ledger is not None:
+                ledger.close()
 
     def discard(self) -> None:
         """Remove what an earlier run left, finished or not."""

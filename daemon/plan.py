@@ -125,7 +125,7 @@ def _roi_of(job: Job, source: Volume) -> Roi:
         roi = Roi.of(job.roi)
         roi.check_within(source.shape, f"input {source.address}")
     except OutOfBounds as error:
-        raise OutOfBounds(f"roi: {error}") from None
+        raise OutOfBounds(f"roi: {str(error).removeprefix('roi ')}") from None
     return roi
 
 

@@ -31,6 +31,7 @@ SILENCE_S = 10.0
 _START_FAILURES_ALLOWED = 5
 _LONGEST_BACK_OFF_S = 5.0
 _LOG_TAIL_LINES = 8
+_MOST_PRINTED_BYTES = 1 << 16
 
 
 # A child that the user's program forks inherits the lifeline, and workers would outlive their
@@ -48,6 +49,7 @@ class WorkerProcess:
     mark: int
     pid: int = 0
     up: bool = False
+    log_read_bytes: int = 0
     heard_s: float = 0.0
     cpu_s: float = -1.0
     rss_bytes: int = 0
@@ -102,6 +104,7 @@ class Supervisor:
         self._spawned = False
         self._pace = _Pace()
         self.workers: dict[int, WorkerProcess] = {}
+        self._said: list[str] = []
         self._marks = Marks(count)
         self._free_marks = list(range(count))
         _supervisors.add(self)
@@ -198,7 +201,7 @@ class Supervisor:
         """
         while (packet := self._packet()) is not None:
             if not packet:
-                raise EngineError(f"the nursery of the workers ended: {self._nursery_log()}")
+                raise EngineError(f"the nursery of the workers ended ({self._nursery_log()}); run it again")
             match wire.decode_from_nursery(packet):
                 case wire.Spawned(worker=number, pid=pid):
                     self.workers[number].pid = pid
@@ -216,6 +219,7 @@ class Supervisor:
 
     def _bury(self, exited: wire.Exited, now_s: float) -> Death:
         worker = self.workers.pop(exited.worker)
+        self._listen(worker)
         log = _tail(worker.log_path)
         worker.log_path.unlink(missing_ok=True)
         death = Death(
@@ -225,6 +229,25 @@ class Supervisor:
         if worker.kill_at_s is None or not worker.up:
             self._pace.note(death, now_s, worker.why or log)
         return death
+
+    def said(self) -> list[str]:
+        """What workers (and the user's code in them) have printed since the last call, by lines."""
+        for worker in self.workers.values():
+            self._listen(worker)
+        said, self._said = self._said, []
+        return said
+
+    def _listen(self, worker: WorkerProcess) -> None:
+        try:
+            with worker.log_path.open("rb") as log:
+                log.seek(worker.log_read_bytes)
+                text = log.read(_MOST_PRINTED_BYTES)
+        except FileNotFoundError:
+            return
+        worker.log_read_bytes += len(text)
+        self._said += [
+            f"worker {worker.number}: {line}" for line in text.decode(errors="replace").splitlines()
+        ]
 
     def heard(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
         """Note a sign of life; None if no such worker is known."""

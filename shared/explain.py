@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,12 +95,18 @@ def _words(kind: str, finding: Any) -> str:
         return f"must be {relation} {_bound(context[key])} (is {value})"
     if kind in _EXPECTED:
         note = "the text " if isinstance(finding["input"], str) else ""
-        return f"must be {_EXPECTED[kind]} (is {note}{value})"
+        return f"must be {_EXPECTED[kind]} (is {note}{value}){_decimal_comma(kind, finding['input'])}"
     if kind == "literal_error":
         return f"must be {context['expected'].replace(chr(39), '')} (is {value})"
     if kind == "too_short":
         return "must not be an empty list"
     return f"{finding['msg']} (is {value})"
+
+
+def _decimal_comma(kind: str, value: object) -> str:
+    if kind == "float_type" and isinstance(value, str) and re.fullmatch(r"-?\d+,\d+", value):
+        return f"; a decimal comma? write {value.replace(',', '.')}"
+    return ""
 
 
 def _bound(bound: float) -> str:

@@ -36,10 +36,11 @@ from .fields import (
 from .operations import OperationField, PythonFunction
 from .yamlfile import YamlDocument, parse_yaml, read_yaml
 
-__all__ = ["InputVolume", "Job", "OutputVolume", "job_hash", "load_job", "parse_size"]
+__all__ = ["InputVolume", "Job", "OutputVolume", "job_hash", "load_job", "parse_size", "told_with_place"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _COMPRESSIONS = ("gzip", "lzf")
+_LEADING_KEY = re.compile(r"\w+(?:\.\w+|\[\d+\])*(?=:?(?:\s|$))")
 _Found = list[tuple[tuple[str | int, ...], str]]
 
 
@@ -301,6 +302,42 @@ def _position(found: Complaint, document: YamlDocument) -> tuple[int, int]:
         path = path[:-1]
     place = document.places[path]
     return place.key if at == "key" else place.value
+
+
+def told_with_place(path: str, message: str) -> str:
+    """A message about a job that was read before, with the place in the file that it is about.
+
+    Parameters
+    ----------
+    path : str
+        The job file, as it was given to `load_job`; of ``"-"`` no place can be told.
+    message : str
+        Such as ``output.block_shape: ...``: the key comes first, then a colon or a blank.
+
+    Returns
+    -------
+    str
+        ``file:line:column message``, with the place of the longest part of the key that stands
+        in the file; the message as it is where there is none, or the file can't be read again.
+    """
+    try:
+        place = _place_again(path, message)
+    except (JobError, OSError, ValueError):  # the message counts, and its place is an extra
+        return message
+    return message if place is None else f"{path}:{place[0]}:{place[1]} {message}"
+
+
+def _place_again(path: str, message: str) -> tuple[int, int] | None:
+    match = _LEADING_KEY.match(message)
+    # What is no regular file, such as a pipe, gave its content once and may block for ever now.
+    if match is None or path == "-" or not Path(path).is_file():
+        return None
+    names = re.findall(r"\w+|\[\d+\]", match[0])
+    key = tuple(int(name[1:-1]) if name.startswith("[") else name for name in names)
+    document = read_yaml(path)
+    if key[0] not in Job.model_fields or key[:1] not in document.places:
+        return None
+    return _position(Complaint(key, message), document)
 
 
 def _with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -141,6 +141,24 @@ def _position(node: yaml.Node) -> Position:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
+def _no_text(key: yaml.Node, value: yaml.Node, before: yaml.Node | None) -> str:
+    """What is wrong with a key that is no text, where `before` is the value that precedes it.
+
+    In ``{sigma: 1,5}`` the 5 is a key of its own, without a value.
+    """
+    numbers = all(
+        isinstance(node, yaml.ScalarNode) and node.tag in (_PREFIX + "int", _PREFIX + "float")
+        for node in (before, key)
+    )
+    if before is not None and numbers and value.start_mark.index == value.end_mark.index:
+        pair = f"{before.value},{key.value}"
+        return (
+            f"the comma in {pair} ends the value and begins a key; a decimal comma? write "
+            f"{pair.replace(',', '.')}. For a list write [{pair.replace(',', ', ')}]"
+        )
+    return "a key must be a text; put it in quotes if it looks like something else"
+
+
 def _tag_as_written(tag: str) -> str:
     return "!!" + tag.removeprefix(_PREFIX) if tag.startswith(_PREFIX) else tag
 
@@ -212,18 +230,18 @@ class _Walk:
         if node.tag != _PREFIX + "map":
             return self._wrong_tag(node)
         mapping: dict[str, Any] = {}
+        before: yaml.Node | None = None  # told in flow mappings alone, where commas part
         for key_node, value_node in node.value:
             key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
-                self._wrong(
-                    key_node, "a key must be a text; put it in quotes if it looks like something else"
-                )
+                self._wrong(key_node, _no_text(key_node, value_node, before))
             elif key in mapping:
                 line = self.places[(*path, key)].key[0]
                 self._wrong(key_node, f"the key {key} is there twice, first on line {line}")
             else:
                 self.places[(*path, key)] = Place(_position(key_node), _position(value_node))
                 mapping[key] = self._value(value_node, (*path, key))
+            before = value_node if node.flow_style else None
         return mapping
 
     def _wrong(self, node: yaml.Node, text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -155,7 +154,6 @@ def run_worker(endpoint: str, order: wire.Spawn) -> int:
         beat.start()
         server.run()
     except Terminated:
-        print("ended by SIGTERM", file=sys.stderr)
         return 128 + signal.SIGTERM
     finally:
         stop_beating.set()

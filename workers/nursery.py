@@ -92,6 +92,8 @@ class Nursery:
             log = os.open(order.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             os.dup2(log, 1)
             os.dup2(log, 2)
+            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)  # what is printed is told at once
+            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
             from .loop import run_worker
 
             exit_code = run_worker(self._endpoint, order)

@@ -65,6 +65,17 @@ class BlockReader:
         """Whether a block is marked available."""
         return Path(self.naming.paths(block).status).exists()
 
+    def why_not_available(self, block: Roi) -> str:
+        """What a block lacks that is not marked available, and what to do; goes on after its name."""
+        file = self.paths(block).file
+        if not Path(file).exists():
+            return f"has not been written: there is no file {file}. Finish the job that writes it"
+        return (
+            f"is not marked available, though its file {file} is there: it is still being written, or "
+            "its writer was interrupted. Finish the job that writes it, or, if the file is known to be "
+            "whole, mark it with set_block_status"
+        )
+
     def record(self, block: Roi) -> StatusRecord | None:
         """The status record of a block; None where it is not available."""
         content = read_bytes(self.naming.paths(block).status)
@@ -111,7 +122,7 @@ class BlockReader:
             try:
                 return self._read(self.naming.paths_of_numpy2(block), part)
             except FileNotFoundError:
-                raise MissingBlock(f"{paths.file} does not exist") from None
+                raise MissingBlock(f"{paths.file} does not exist; write the block again") from None
 
     def _read(self, paths: BlockPaths, part: Roi) -> NDArray:
         deadline = time.monotonic() + self.lock_timeout_s

@@ -121,8 +121,10 @@ class BlockwiseFileset(FilesetBlocks):
             check_out(roi, out)
         blocks = list(self._blocks.grid.touching(roi))
         for block in blocks:
-            if not self._store.available(self._blocks.on_disk(block.start)):
-                raise MissingBlock(f"block {list(block.start)} of {self._path} is not available", block.start)
+            on_disk = self._blocks.on_disk(block.start)
+            if not self._store.available(on_disk):
+                reason = self._store.why_not_available(on_disk)
+                raise MissingBlock(f"block {list(block.start)} of {self._path} {reason}", block.start)
         result = np.empty(roi.shape, self.dtype) if out is None else out
         for block in blocks:
             common = block.intersection(roi)
@@ -135,7 +137,7 @@ class BlockwiseFileset(FilesetBlocks):
         try:
             return self._store.read(self._blocks.on_disk(block.start), part.relative_to(block.start))
         except MissingBlock as error:
-            message = f"block {list(block.start)} of {self._path} is not there: {error}"
+            message = f"block {list(block.start)} of {self._path} can't be read: {error}"
             raise MissingBlock(message, block.start) from error
 
     def write(self, roi: Roi, data: NDArray, *, status: WriteStatus = "whole") -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import h5py
@@ -15,6 +17,9 @@ from ..roi import Roi, Shape, as_shape
 from .atomic import removed_on_error
 from .blockfile import DatasetLayout, axes_of_tags, create_dataset
 from .checks import check_data, check_out, checked_axes, checked_dtype, default_axes
+
+# What h5py raises where the system refuses a write: by the call that it happens in.
+_FAILED = (OSError, RuntimeError)
 
 
 class _Open(NamedTuple):
@@ -68,6 +73,8 @@ class Hdf5Volume:
     ) -> Hdf5Volume:
         """A new file with one dataset, which reads as 0, open for writing.
 
+        A contiguous dataset has its space on disk reserved.
+
         Parameters
         ----------
         chunks, compression, compression_opts
@@ -80,7 +87,7 @@ class Hdf5Volume:
         OutputRefused
             If the file exists.
         StorageError
-            If it can't be created.
+            If it can't be created, or there is no room for it. No file is left then.
         """
         where, voxels = os.fspath(path), as_shape(shape)
         kind = checked_dtype(np.dtype(dtype), where)
@@ -92,8 +99,8 @@ class Hdf5Volume:
             raise OutputRefused(f"{where} exists; choose another name or remove it first") from error
         except OSError as error:
             raise StorageError(f"could not create {where}: {error}") from error
-        with removed_on_error(where), file:
-            create_dataset(file, layout, internal.strip("/"), voxels)
+        with removed_on_error(where):
+            _fill_new(file, layout, internal.strip("/"), voxels)
         return cls(where, internal, "r+", letters)
 
     # ------------------------------------------------------------------ facts
@@ -144,23 +151,58 @@ class Hdf5Volume:
         return target
 
     def write(self, roi: Roi, data: NDArray) -> None:
-        """Write voxels; see `Volume.write`. A crash before `close` may damage the whole file."""
+        """Write voxels; see `Volume.write`. They may be held back until `flush`.
+
+        A crash between this and `flush` or `close` may damage the whole file. After a failure the
+        volume is closed.
+        """
         dataset, roi = self._open().dataset, Roi.of(roi)
         if self._mode != "r+":
             raise StorageError(f"{self._path} is open for reading only; open it with mode 'r+' to change it")
         roi.check_within(dataset.shape, self.address)
         check_data(roi, data, dataset.dtype, self.address)
-        try:
+        with self._abandoned_on_failure(f"write {roi} of"):
             dataset[roi.to_slice()] = data
-        except OSError as error:
-            raise StorageError(f"could not write {roi} of {self.address}: {error}") from error
+
+    def flush(self) -> None:
+        """Hand what was written to the system: a kill from here on to the next `write` harms nothing.
+
+        Raises
+        ------
+        StorageError
+            If the system refuses, as on a full disk; the volume is closed then.
+        """
+        if self._mode == "r+" and self._opened is not None:
+            with self._abandoned_on_failure("write the last changes of"):
+                self._opened.file.flush()
 
     def close(self) -> None:
-        """Close the file, which brings it to a consistent state."""
-        with self._opening:
-            opened, self._opened, self._closed = self._opened, None, True
-        if opened is not None:
-            opened.file.close()
+        """Close the file, which brings it to a consistent state.
+
+        Raises
+        ------
+        StorageError
+            If the system refuses to take the rest of what was written. The volume is closed anyway.
+        """
+        try:
+            self.flush()  # its failure can be dealt with, one in closing can't
+            with self._abandoned_on_failure("close"):
+                if self._opened is not None:
+                    self._opened.file.close()
+        finally:
+            with self._opening:
+                self._opened, self._closed = None, True
+
+    @contextlib.contextmanager
+    def _abandoned_on_failure(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except _FAILED as error:
+            with self._opening:
+                opened, self._opened, self._closed = self._opened, None, True
+            if opened is not None:
+                _abandon(opened.file)
+            raise StorageError(f"could not {what} {self.address}: {error}") from error
 
     def _open(self) -> _Open:
         with self._opening:
@@ -184,6 +226,55 @@ class Hdf5Volume:
         except BaseException:
             file.close()
             raise
+
+
+def _fill_new(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape) -> None:
+    """Put the dataset into a new file, reserve its space, and close the file."""
+    where = file.filename
+    try:
+        dataset = create_dataset(file, layout, internal, shape)
+        contiguous = dataset.chunks is None and dataset.size
+        if contiguous:
+            dataset[tuple(n - 1 for n in shape)] = 0  # the first write places all voxels in the file
+        file.flush()
+        file.close()
+        if contiguous:
+            _reserve(where)
+    except _FAILED as error:
+        _abandon(file)
+        raise StorageError(f"could not create {where}: {error}") from error
+    except BaseException:
+        _abandon(file)
+        raise
+
+
+def _reserve(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _abandon(file: h5py.File) -> None:
+    """Close a file whose writing failed; what is not yet in it is lost.
+
+    HDF5 holds on to a file that it can't write, tries again whenever something of it is closed,
+    and crashes at the end of the process. So it writes the rest to the null device.
+    """
+    if not file:
+        return
+    with contextlib.suppress(*_FAILED):  # the failure that led here is the one to tell
+        _divert(file.id.get_vfd_handle())
+        file.close()
+
+
+def _divert(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.dup2(null, descriptor, inheritable=False)
+    finally:
+        os.close(null)
 
 
 def _plain(array: Any) -> bool:

@@ -1,4 +1,5 @@
 import gc
+import os
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,9 @@ import pytest
 from scipy import ndimage
 
 from blockmill import BigRequestStreamer, Engine, RoiRequestBatch, RoiRequestBatchError
-from blockmill.shared.errors import JobError, OutOfBounds
+from blockmill.daemon.work import Order, RoiList
+from blockmill.shared import wire
+from blockmill.shared.errors import EngineError, JobError, OutOfBounds
 from blockmill.shared.roi import Roi
 from blockmill.shared.volumes.memory import MemoryVolume
 
@@ -259,3 +262,64 @@ def test_it_works_from_a_plain_script_and_leaves_no_process(tmp_path):
     )
     assert done.stdout.splitlines() == ["script runs", f"{64**3} 0"]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_whatever_a_callback_raises_ends_the_batch(engine, parallel):
+    batch = RoiRequestBatch(VOXELS, TILES, allow_parallel_results=parallel, engine=engine)
+    batch.result_signal.subscribe(lambda roi, array: sys.exit(3))
+    with pytest.raises(SystemExit):
+        batch.execute()
+
+
+def test_a_batch_that_failed_leaves_nothing_in_the_engine(engine):
+    for _ in range(3):
+        test_a_callback_that_raises_ends_the_batch_with_its_exception_as_cause(engine)
+    assert engine._dispatcher._jobs == {}
+
+
+def test_many_kept_results_need_few_open_files(engine):
+    before = len(os.listdir("/proc/self/fd"))
+    rois = [Roi((y, 0), (y + 1, 100)) for y in range(100)] * 10
+    kept = []
+    batch = RoiRequestBatch(VOXELS, rois, batch_size=16, engine=engine)
+    batch.result_signal.subscribe(lambda roi, array: kept.append(array))
+    batch.execute()
+    assert len(kept) == 1000
+    assert len(os.listdir("/proc/self/fd")) - before < 30
+
+
+def test_a_closed_engine_takes_no_more_jobs():
+    made = Engine(1)
+    made.close()
+    made.close()
+    with pytest.raises(EngineError, match="closed"):
+        RoiRequestBatch(VOXELS, TILES, engine=made).execute()
+
+
+def test_closing_an_engine_ends_the_batch_that_runs_on_it():
+    made = Engine(1)
+    batch = RoiRequestBatch(VOXELS, TILES, engine=made)
+    batch.result_signal.subscribe(lambda roi, array: made.close())
+    with pytest.raises(RoiRequestBatchError, match=r"cancelled|closed"):
+        batch.execute()
+
+
+def test_an_engine_that_cannot_start_says_so(monkeypatch):
+    monkeypatch.setattr("blockmill.daemon.rundir.tempfile.mkdtemp", lambda **_: 1 / 0)
+    made = Engine(1)
+    with pytest.raises((EngineError, RoiRequestBatchError)):
+        RoiRequestBatch(VOXELS, TILES, engine=made).execute()
+    made.close()
+
+
+def test_an_order_that_makes_no_sense_harms_no_other_job(engine):
+    recipe = wire.Recipe(source="nothing.npy")
+    bad = engine.submit(Order(recipe=recipe, blocks=RoiList(TILES), block_timeout_s=-1.0))
+    assert "block_timeout_s" in bad.next().cause
+    test_all_rois_come_back_right_with_their_progress(engine)
+
+
+def test_nobody_needs_to_guess_what_a_source_is(engine):
+    with pytest.raises(JobError, match="a list is no source"):
+        RoiRequestBatch([1, 2], TILES, engine=engine)

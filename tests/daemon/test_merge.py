@@ -1,3 +1,7 @@
+import os
+import signal
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -5,6 +9,7 @@ import pytest
 
 from blockmill.daemon.merge import SingleFile
 from blockmill.shared.checksum import crc32_of
+from blockmill.shared.errors import StorageError
 from blockmill.shared.grid import BlockGrid
 from blockmill.shared.roi import Roi
 from blockmill.shared.volumes.hdf5 import Hdf5Volume
@@ -116,3 +121,74 @@ def test_a_file_that_cannot_be_opened_is_begun_anew(new_file):
     merge(second, *range(len(GRID)))
     second.finish()
     np.testing.assert_array_equal(content(second), VOXELS)
+
+
+MERGES_AND_IS_KILLED = """
+import os, signal, sys
+import numpy as np
+from pathlib import Path
+from blockmill.daemon.merge import SingleFile
+from blockmill.shared.checksum import crc32_of
+from blockmill.shared.grid import BlockGrid
+from blockmill.shared.roi import Roi
+from blockmill.shared.volumes.hdf5 import Hdf5Volume
+
+output, compressed, blocks = Path(sys.argv[1]), sys.argv[2] == "gzip", [int(n) for n in sys.argv[3:]]
+layout = {"chunks": (3, 3), "compression": "gzip"} if compressed else {}
+voxels = np.arange(70, dtype=np.uint16).reshape(10, 7)
+grid = BlockGrid(Roi.from_shape((10, 7)), (4, 4))
+file = SingleFile(
+    output,
+    grid,
+    lambda path: Hdf5Volume.create(path, "/v/d", (10, 7), "u2", axes="yx", **layout),
+    lambda path, mode: Hdf5Volume(path, "/v/d", mode=mode),
+)
+file.start()
+for block in blocks:
+    roi = grid.roi_of(block)
+    array = voxels[roi.to_slice()]
+    file.merge(block, roi, array, crc32_of(array))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("blocks", [[], [4], [5, 0, 3]])
+@pytest.mark.parametrize("layout", ["contiguous", "gzip"])
+def test_blocks_of_an_hdf5_file_that_were_merged_outlive_a_kill(tmp_path, layout, blocks):
+    output = tmp_path / "out.h5"
+    command = [sys.executable, "-c", MERGES_AND_IS_KILLED, str(output), layout, *map(str, blocks)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
+    unwanted = []
+    file = SingleFile(
+        output,
+        GRID,
+        lambda path: unwanted.append(path) or Hdf5Volume.create(path, "/v/d", VOXELS.shape, VOXELS.dtype),
+        lambda path, mode: Hdf5Volume(path, "/v/d", mode=mode),
+    )
+    done = file.go_on()
+    assert [block for block, there in enumerate(done) if there] == sorted(blocks)
+    assert not unwanted, "the partial file could be opened"
+    merge(file, *(block for block, there in enumerate(done) if not there))
+    file.finish()
+    np.testing.assert_array_equal(content(file), VOXELS)
+
+
+def test_closing_lets_go_of_the_ledger_even_if_the_volume_cannot_be_closed(tmp_path):
+    class Full(NpyVolume):
+        def close(self):
+            super().close()
+            raise StorageError("no space left")
+
+    file = SingleFile(
+        tmp_path / "out.npy",
+        GRID,
+        lambda path: Full(NpyVolume.create(path, VOXELS.shape, VOXELS.dtype).address, "r+"),
+        lambda path, mode: NpyVolume(path, mode),
+    )
+    file.start()
+    ledger = file._ledger._fd
+    with pytest.raises(StorageError, match="no space left"):
+        file.finish()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(ledger)
+    assert not file.output.exists()

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import psutil
@@ -185,3 +187,73 @@ def test_what_a_dead_writer_left_in_a_block_is_cleared_away(bench, wait_until):
     bench.run("run", job)
     np.testing.assert_array_equal(read(bench), ndimage.gaussian_filter(voxels, 1))
     assert bench.leavings() == []
+
+
+def test_only_the_block_that_kills_its_worker_is_blamed(bench):
+    voxels = bench.volume(shape=(64, 6, 6))
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        block_shape=[1, 6, 6],
+        operation={"python": {"function": "steps:poison", "args": {"at": [40, 0, 0]}}},
+        user_code=".",
+        retries=0,
+        on_error="finish",
+        workers=2,
+    )
+    summary = json.loads(bench.run("run", "--json", job, code=1)[0])
+    assert [place for place, _ in summary["failures"]] == ["block [40, 0, 0]-[41, 6, 6]"]
+    assert (summary["finished"], summary["blocks"]) == (63, 64)
+    done = np.load(bench.folder / "out.npy.partial")
+    keep = np.arange(64) != 40
+    np.testing.assert_array_equal(done[keep], voxels[keep])
+
+
+def test_what_user_code_has_started_ends_with_the_run(bench, wait_until):
+    bench.volume()
+    (bench.folder / "starts.py").write_text(
+        "import pathlib, subprocess\n"
+        "def sleeper(block, mark):\n"
+        "    child = subprocess.Popen(['sleep', '1000'])\n"
+        "    pathlib.Path(f'{mark}-{child.pid}').touch()\n"
+        "    child.wait()\n"
+    )
+    mark = bench.folder / "child"
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        operation={"python": {"function": "starts:sleeper", "args": {"mark": str(mark)}}},
+        user_code=".",
+    )
+    process = bench.start("run", job)
+    wait_until(lambda: list(bench.folder.glob("child-*")), "a child of user code")
+    children = children_of(process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    wait_until(lambda: gone(children), "the end of what user code had started")
+
+
+def test_a_child_that_the_program_forks_does_not_keep_workers_alive(bench, wait_until):
+    (bench.folder / "forks.py").write_text(
+        "import os, signal, sys, time\n"
+        "from blockmill import Engine\n"
+        "engine = Engine(2)\n"
+        "if os.fork() == 0:\n"
+        "    signal.pause()\n"
+        "print('forked', flush=True)\n"
+        "signal.pause()\n"
+    )
+    process = subprocess.Popen([sys.executable, "forks.py"], cwd=bench.folder, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"forked\n"
+    wait_until(lambda: len(children_of(process)) >= 4, "nursery, two workers and the child")
+    children = children_of(process)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    (child,) = [
+        p for p in children if p.is_running() and "nursery" not in " ".join(p.cmdline() or ["nursery"])
+    ]
+    try:
+        wait_until(lambda: gone([p for p in children if p != child]), "the end of the workers")
+    finally:
+        child.kill()

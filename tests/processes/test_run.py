@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from blockmill.shared.roi import Roi
 from blockmill.shared.volumes.address import open_volume
+from blockmill.shared.volumes.fileset import BlockwiseFileset
 
 FILESET = {"address": "out.json", "block_shape": [16, 16, 16]}
 SMOOTH = {"gaussian": {"sigma": 1.5}}
@@ -201,7 +202,7 @@ BAD = {
     ),
     "roi outside": (
         "input: in.npy\noutput: out.npy\noperation: copy\nroi: [[0, 0, 0], [41, 30, 20]]\n",
-        r"roi.*leaves the input .*in\.npy.* on axis 0",
+        r"job\.yaml:4:\d+ roi: .*leaves the input .*in\.npy.* on axis 0",
     ),
     "missing input": (
         "input: nowhere.npy\noutput: out.npy\noperation: copy\n",
@@ -282,3 +283,81 @@ def test_the_rest_finishes_where_the_job_asks_for_it(bench):
     fileset = open_volume(str(bench.folder / "out.json"))
     np.testing.assert_array_equal(fileset.read(Roi((20, 0, 0), (40, 30, 20))), voxels[20:])
     assert not fileset.block_status((10, 0, 0))
+
+
+def steps_job(bench, function, output="out.npy", **fields):
+    return bench.job(
+        input="in.npy",
+        output=output,
+        operation={"python": {"function": function}},
+        block_shape=[10, 30, 20],
+        user_code=".",
+        **fields,
+    )
+
+
+def test_what_user_code_prints_is_told(bench):
+    bench.volume()
+    (bench.folder / "talks.py").write_text(
+        "def say(block):\n    print('a word from the block')\n    return block\n"
+    )
+    _, err = bench.run("run", steps_job(bench, "talks:say"))
+    assert len(re.findall(r"worker \d+: a word from the block", err)) == 4
+
+
+def test_user_code_that_changed_makes_another_job(bench):
+    bench.volume()
+    code = bench.folder / "mine.py"
+    code.write_text("def step(block):\n    return block\n")
+    job = steps_job(bench, "mine:step")
+    bench.run("run", job)
+    code.write_text("def step(block):\n    return 255 - block\n")
+    _, err = bench.run("run", job, code=6)
+    assert "user_code_is" in err
+
+
+def test_an_input_fileset_whose_block_was_written_anew_is_another_input(bench):
+    bench.volume()
+    bench.run("run", bench.job(input="in.npy", output=FILESET, operation="copy"))
+    job = bench.job("second.yaml", input="out.json", output="copy.npy", operation="copy")
+    bench.run("run", job)
+    with BlockwiseFileset(bench.folder / "out.json", "a") as fileset:
+        fileset.write(Roi((0, 0, 0), (16, 16, 16)), np.zeros((16, 16, 16), np.uint8))
+    _, err = bench.run("run", job, code=6)
+    assert "input_is.state" in err
+
+
+def test_a_mistake_in_user_code_costs_no_earlier_result(bench):
+    voxels = bench.volume()
+    code = bench.folder / "mine.py"
+    code.write_text("def step(block):\n    return block\n")
+    bench.run("run", steps_job(bench, "mine:step", FILESET))
+    code.write_text("def step(block:\n")
+    _, err = bench.run("run", "--overwrite", steps_job(bench, "mine:step", FILESET), code=5)
+    assert "mine" in err
+    np.testing.assert_array_equal(read(bench, "out.json"), voxels)
+
+
+def test_one_reason_is_told_once_with_where_in_the_users_code(bench):
+    bench.volume()
+    (bench.folder / "bad.py").write_text("def step(block):\n    return block / undefined\n")
+    _, err = bench.run("run", steps_job(bench, "bad:step", on_error="finish", retries=0), code=1)
+    summary = err[err.index(" and 3 more blocks: ") :]
+    assert summary.count("NameError") == 1
+    assert "bad.py" in summary
+    assert "loop.py" not in err
+
+
+def test_an_output_in_a_new_folder_makes_it(bench):
+    voxels = bench.volume()
+    bench.run("run", bench.job(input="in.npy", output="new/deep/out.npy", operation="copy"))
+    np.testing.assert_array_equal(read(bench, "new/deep/out.npy"), voxels)
+
+
+def test_a_folder_of_user_code_that_is_not_there_is_named(bench):
+    bench.volume()
+    job = bench.job(
+        input="in.npy", output="out.npy", operation={"python": {"function": "a:b"}}, user_code="nowhere"
+    )
+    _, err = bench.run("run", job, code=5)
+    assert "nowhere" in err

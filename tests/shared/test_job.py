@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockmill.shared.errors import JobError, JobFileError
-from blockmill.shared.job import Job, job_hash, load_job, parse_size
+from blockmill.shared.job import Job, job_hash, load_job, parse_size, told_with_place
 from blockmill.shared.roi import Roi
 
 SMALL = "input: a.json\noutput: b.json\n"
@@ -94,6 +95,70 @@ def wrong_jobs():
 def test_a_wrong_job_file_is_told_at_once_in_the_order_of_its_lines(text, expected, monkeypatch):
     monkeypatch.setattr(Path, "absolute", lambda self: Path("/jobs") / self)
     assert mistakes(text) == expected
+
+
+PLACED = """\
+input: a.json
+output: {address: b.json, block_shape: [4, 4]}
+operation:
+  gaussian:
+    sigma: [1, 2]
+roi: [[0, 0],
+  [9, 9]]
+workers: 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "place"),
+    [
+        ("roi: roi [0, 0]-[9, 9] leaves the input", "6:6"),
+        ("roi[1][0]: is too large", "7:4"),
+        ("output.block_shape: [4, 4] has 2 axes", "2:40"),
+        ("output.chunks don't go with .npy", "2:9"),
+        ("operation.gaussian.sigma has 2 entries", "5:12"),
+        ("operation.gaussian.truncate has 2 entries", "5:5"),
+        ("workers", "8:10"),
+        ("workers:", "8:10"),
+        ("workers: a\nroi: b", "8:10"),
+    ],
+)
+def test_a_message_after_reading_is_told_with_the_place_of_its_key(tmp_path, message, place):
+    path = tmp_path / "job.yaml"
+    path.write_text(PLACED)
+    assert told_with_place(str(path), message) == f"{path}:{place} {message}"
+
+
+def test_the_place_is_the_one_that_reading_would_tell(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text(SMALL + "operation: {gaussian: {sigma: -1}}")
+    with pytest.raises(JobFileError) as caught:
+        load_job(path)
+    told = str(caught.value)
+    assert told_with_place(str(path), told.split(" ", 1)[1]) == told
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "", "one block of [4] needs more", "block_shape: is not in this file", "rois: no key", "roi-like: x",
+        "roi:9:9 x", "data: no key", ": roi", "roi.", f"roi[{'9' * 5000}]: x",
+    ],
+)  # fmt: skip
+def test_a_message_without_a_key_of_the_file_stays_as_it_is(tmp_path, message):
+    path = tmp_path / "job.yaml"
+    path.write_text(PLACED)
+    assert told_with_place(str(path), message) == message
+
+
+def test_a_message_is_told_although_the_file_can_not_be_read_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-").write_text(PLACED)
+    Path("broken.yaml").write_text("roi: [")
+    Path("bytes.yaml").write_bytes(b"roi: \xff")
+    os.mkfifo("pipe")
+    for path in ("-", "gone.yaml", "broken.yaml", "bytes.yaml", "pipe", ".", "a\0b", "x" * 5000, ""):
+        assert told_with_place(path, "roi: leaves") == "roi: leaves"
 
 
 def test_a_mapping_with_mistakes_is_told_without_lines():

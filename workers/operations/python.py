@@ -57,7 +57,7 @@ def _find(name: str) -> Callable[..., Any]:
             where = getattr(found, "__file__", None) or module_name
             raise JobError(f"function {name}: there is no {attribute} in {where}") from error
     if not callable(found):
-        raise JobError(f"function {name}: it is a {type(found).__name__}, no function")
+        raise JobError(f"function {name}: it is of type {type(found).__name__}, no function")
     return found
 
 

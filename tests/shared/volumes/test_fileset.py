@@ -124,9 +124,26 @@ def test_a_missing_block_is_told_before_any_voxel_is_copied(fileset):
     with pytest.raises(MissingBlock) as caught:
         fileset.read(Roi((0, 0), (10, 12)), out=out)
     assert caught.value.block_start == (4, 5)
-    assert fileset.address in str(caught.value)
+    assert str(caught.value) == (
+        f"block [4, 5] of {fileset.address} is not marked available, though its file "
+        f"{block_file(fileset, (4, 5))} is there: it is still being written, or its writer was "
+        "interrupted. Finish the job that writes it, or, if the file is known to be whole, mark it "
+        "with set_block_status"
+    )
     assert (out == 77).all()
     fileset.read(Roi((0, 0), (4, 12)))
+
+
+def test_a_block_that_was_never_written_is_told_with_the_file_that_it_lacks(tmp_path):
+    with BlockwiseFileset.create(tmp_path / "v.json", described((10, 12), (4, 5))) as fileset:
+        with pytest.raises(MissingBlock) as caught:
+            fileset.read(Roi((5, 6), (6, 7)))
+        file = block_file(fileset, (4, 5))
+    assert caught.value.block_start == (4, 5)
+    assert str(caught.value) == (
+        f"block [4, 5] of {fileset.address} has not been written: there is no file {file}. "
+        "Finish the job that writes it"
+    )
 
 
 def test_an_available_block_without_its_file_is_missing(fileset):
@@ -134,6 +151,8 @@ def test_an_available_block_without_its_file_is_missing(fileset):
     with pytest.raises(MissingBlock) as caught:
         fileset.read(Roi((0, 0), (10, 12)))
     assert caught.value.block_start == (4, 5)
+    assert str(block_file(fileset, (4, 5))) in str(caught.value)
+    assert "write the block again" in str(caught.value)
     assert fileset.verify_block((4, 5)) == "the block file is missing"
 
 

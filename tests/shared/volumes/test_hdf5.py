@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -103,3 +106,68 @@ def test_what_is_open_for_reading_or_closed_is_not_written(tmp_path):
     volume.close()
     with pytest.raises(StorageError, match="closed"):
         volume.read(Roi((0,), (1,)))
+
+
+def test_a_contiguous_dataset_has_its_space_reserved_at_creation(tmp_path):
+    volume = Hdf5Volume.create(tmp_path / "v.h5", "d", (64, 128, 128), "u1")
+    assert (tmp_path / "v.h5").stat().st_blocks * 512 >= 1 << 20
+    assert not volume.read(Roi.from_shape(volume.shape)).any()
+    volume.close()
+
+
+def test_what_was_flushed_can_be_read_by_others(tmp_path):
+    volume = Hdf5Volume.create(tmp_path / "v.h5", "d", (40, 40), "u2", chunks=(8, 8), compression="gzip")
+    voxels = sample((40, 40), "uint16")
+    volume.flush()
+    volume.write(Roi.from_shape((40, 40)), voxels)
+    volume.flush()
+    (tmp_path / "copy.h5").write_bytes((tmp_path / "v.h5").read_bytes())
+    volume.close()
+    volume.flush()
+    with h5py.File(tmp_path / "copy.h5") as file:
+        np.testing.assert_array_equal(file["d"], voxels)
+
+
+ON_A_SMALL_DISK = """
+import resource, signal, sys
+import h5py
+import numpy as np
+from blockmill.shared.errors import StorageError
+from blockmill.shared.roi import Roi
+from blockmill.shared.volumes.hdf5 import Hdf5Volume
+
+path, layout, flushing, limit = sys.argv[1], sys.argv[2], sys.argv[3] == "flush", int(sys.argv[4])
+chunked = {"chunks": (32, 32)} if layout != "contiguous" else {}
+if layout == "gzip":
+    chunked["compression"] = "gzip"
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+random = np.random.default_rng(0)
+try:
+    volume = Hdf5Volume.create(path, "v/d", (640, 640), "u2", **chunked)
+    held = volume._open()  # whoever refers to parts of the file must not be harmed either
+    try:
+        for y in range(0, 640, 64):
+            volume.write(Roi((y, 0), (y + 64, 640)), random.integers(0, 60000, (64, 640), "u2"))
+            if flushing:
+                volume.flush()
+    finally:
+        volume.close()
+except StorageError as error:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [100, 20_000, 790_000])
+@pytest.mark.parametrize("flushing", ["flush", "no-flush"])
+@pytest.mark.parametrize("layout", ["contiguous", "chunks", "gzip"])
+def test_a_full_disk_is_an_error_of_storage_and_the_process_ends_well(tmp_path, layout, flushing, limit):
+    where = tmp_path / "v.h5"
+    command = [sys.executable, "-c", ON_A_SMALL_DISK, str(where), layout, flushing, str(limit)]
+    run = subprocess.run(command, timeout=60, check=False, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert str(where) in run.stdout
+    if layout == "contiguous" or limit == 100:
+        assert f"could not create {where}" in run.stdout
+        assert not where.exists()

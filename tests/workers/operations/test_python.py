@@ -103,7 +103,7 @@ def test_what_the_function_raises_is_not_hidden(steps):
         ("no_such_module:f", "no module no_such_module can be imported in the workers; name the folder"),
         ("{steps}:no_such", "there is no no_such in .*py"),
         ("{steps}:Steps.no_such", "there is no no_such in "),
-        ("{steps}:number", "it is a int, no function"),
+        ("{steps}:number", "it is of type int, no function"),
     ],
 )
 def test_a_function_that_is_not_there_is_a_mistake_of_the_job(steps, function, text):

@@ -6,15 +6,18 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from ..daemon.engine import Engine
-from ..daemon.jobrun import JobRun, Summary, Watcher
-from ..daemon.plan import Plan
 from ..shared.errors import BlockmillError, JobError, OutputRefused
 from ..shared.job import Job, load_job, told_with_place
 from .command import EXIT_BAD_FILE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
 from .interrupt import Interrupt
 from .progress import Display, display_for
+
+if TYPE_CHECKING:
+    from ..daemon.jobrun import Summary
+    from ..daemon.plan import Plan
 
 _MOST_REASONS_SHOWN = 10
 
@@ -49,16 +52,16 @@ def _exit_code(error: BlockmillError) -> int:
 
 
 def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:
-    """Plan and run, with the workers coming up while the plan is made."""
-
-    def planned(plan: Plan, done: bytes) -> None:
-        display.start(len(plan.grid), sum(done))
-
-    watcher = Watcher(planned, display.update, display.note, interrupt.came)
+    """Plan and run; the workers come up while the rest is still imported and planned."""
     count = workers or job.workers or len(os.sched_getaffinity(0))
-    run = JobRun(job, count, overwrite=overwrite, watcher=watcher)
     with Engine(count, preload=job.operation.preload) as engine:
-        summary = run.execute(engine)
+        from ..daemon.jobrun import JobRun, Watcher
+
+        def planned(plan: Plan, done: bytes) -> None:
+            display.start(len(plan.grid), sum(done))
+
+        watcher = Watcher(planned, display.update, display.note, interrupt.came)
+        summary = JobRun(job, count, overwrite=overwrite, watcher=watcher).execute(engine)
     display.stop()
     return summary
 

@@ -101,6 +101,7 @@ class SingleFile:
         self._open = open_at
         self._volume: Volume | None = None
         self._ledger: Ledger | None = None
+        self._resumed = False
 
     @property
     def ledger_path(self) -> Path:
@@ -128,23 +129,28 @@ class SingleFile:
         """
         existing = self.partial if self.partial.exists() else self.output
         try:
-            ledger = Ledger(self.ledger_path, len(self._grid))
-            done = self._checked(existing, ledger, check)
+            done = self._checked(existing, check)
         except (OSError, BlockmillError):
             self.start()  # killed while HDF5 was writing its own bookkeeping: nothing can be trusted
             return bytes(len(self._grid))
-        self._ledger = ledger
         if existing == self.partial or not all(done):
             existing.replace(self.partial)
+            self._ledger = Ledger(self.ledger_path, len(self._grid))
             self._volume = self._open(self.partial, "r+")
+            self._resumed = True
         return done
 
-    def _checked(self, path: Path, ledger: Ledger, check: Callable[[], None]) -> bytes:
+    def _checked(self, path: Path, check: Callable[[], None]) -> bytes:
+        """One byte a block: whether its voxels in the file at `path` agree with the ledger."""
         volume = self._open(path, "r")
         try:
             if volume.shape != self._grid.roi.shape:
                 raise StorageError(f"{path} has shape {volume.shape}, not {self._grid.roi.shape}")
-            return bytes(self._agrees(volume, ledger, block, check) for block in range(len(self._grid)))
+            ledger = Ledger(self.ledger_path, len(self._grid))
+            try:
+                return bytes(self._agrees(volume, ledger, block, check) for block in range(len(self._grid)))
+            finally:
+                ledger.close()
         finally:
             volume.close()
 
@@ -167,12 +173,25 @@ class SingleFile:
         self._ledger.note(block, crc32)
 
     def finish(self) -> None:
-        """Close, make durable, and give the file its name."""
+        """Close, make durable, and give the file its name.
+
+        Raises
+        ------
+        StorageError
+            If the file was taken up again and does not agree with the ledger: a kill in the
+            middle of HDF5's bookkeeping may let it reuse space that it had given away.
+        """
         self.close()  # HDF5 writes the last of its bookkeeping here
-        if self.partial.exists():
-            with self.partial.open("rb") as file:
-                os.fsync(file.fileno())
-            self.partial.replace(self.output)
+        if not self.partial.exists():
+            return
+        if self._resumed and not all(self._checked(self.partial, lambda: None)):
+            raise StorageError(
+                f"{self.partial}: some blocks don't agree with their checksums, as after a crash in the "
+                "middle of writing; run this again to redo them"
+            )
+        with self.partial.open("rb") as file:
+            os.fsync(file.fileno())
+        self.partial.replace(self.output)
 
     def close(self) -> None:
         """Close the files; what has been merged stays for a later run."""

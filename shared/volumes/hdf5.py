@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
@@ -202,7 +203,7 @@ class Hdf5Volume:
                 opened, self._opened, self._closed = self._opened, None, True
             if opened is not None:
                 _abandon(opened.file)
-            raise StorageError(f"could not {what} {self.address}: {error}") from error
+            raise StorageError(f"could not {what} {self.address}: {_reason(error)}") from error
 
     def _open(self) -> _Open:
         with self._opening:
@@ -242,7 +243,7 @@ def _fill_new(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shap
             _reserve(where)
     except _FAILED as error:
         _abandon(file)
-        raise StorageError(f"could not create {where}: {error}") from error
+        raise StorageError(f"could not create {where}: {_reason(error)}") from error
     except BaseException:
         _abandon(file)
         raise
@@ -267,6 +268,12 @@ def _abandon(file: h5py.File) -> None:
     with contextlib.suppress(*_FAILED):  # the failure that led here is the one to tell
         _divert(file.id.get_vfd_handle())
         file.close()
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, without the lines of bookkeeping that HDF5 puts around it."""
+    said = re.search(r"error message = '([^']*)'", str(error))
+    return said[1] if said else str(error)
 
 
 def _divert(descriptor: int) -> None:

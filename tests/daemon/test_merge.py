@@ -192,3 +192,22 @@ def test_closing_lets_go_of_the_ledger_even_if_the_volume_cannot_be_closed(tmp_p
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(ledger)
     assert not file.output.exists()
+
+
+def test_a_resumed_file_that_went_wrong_meanwhile_is_not_given_its_name(new_file):
+    first = new_file()
+    first.start()
+    merge(first, 0, 3)
+    first.close()
+    second = new_file()
+    second.go_on()
+    merge(second, 1, 2, *range(4, len(GRID)))
+    second._volume.write(Roi((4, 4), (5, 5)), np.array([[9999]], np.uint16))
+    with pytest.raises(StorageError, match="run this again"):
+        second.finish()
+    assert not second.output.exists()
+    third = new_file()
+    assert [block for block, there in enumerate(third.go_on()) if not there] == [3]
+    merge(third, 3)
+    third.finish()
+    np.testing.assert_array_equal(content(third), VOXELS)

@@ -168,6 +168,8 @@ def test_a_full_disk_is_an_error_of_storage_and_the_process_ends_well(tmp_path, 
     run = subprocess.run(command, timeout=60, check=False, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     assert str(where) in run.stdout
+    assert "File too large" in run.stdout
+    assert run.stdout.count("\n") == 1
     if layout == "contiguous" or limit == 100:
         assert f"could not create {where}" in run.stdout
         assert not where.exists()

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from numpy.typing import NDArray
 
 from ..shared.checksum import crc32_of
-from ..shared.errors import BlockmillError, StorageError
+from ..shared.errors import BlockmillError, OutputRefused, StorageError
 from ..shared.grid import BlockGrid
 from ..shared.roi import Roi
 from ..shared.volumes.protocol import Volume
@@ -130,6 +130,8 @@ class SingleFile:
         existing = self.partial if self.partial.exists() else self.output
         try:
             done = self._checked(existing, check)
+        except OutputRefused:
+            raise
         except (OSError, BlockmillError):
             self.start()  # killed while HDF5 was writing its own bookkeeping: nothing can be trusted
             return bytes(len(self._grid))
@@ -145,7 +147,10 @@ class SingleFile:
         volume = self._open(path, "r")
         try:
             if volume.shape != self._grid.roi.shape:
-                raise StorageError(f"{path} has shape {volume.shape}, not {self._grid.roi.shape}")
+                raise OutputRefused(
+                    f"{path} has shape {list(volume.shape)}, this job writes {list(self._grid.roi.shape)}: "
+                    "somebody has replaced it; run with --overwrite, or name another output"
+                )
             ledger = Ledger(self.ledger_path, len(self._grid))
             try:
                 return bytes(self._agrees(volume, ledger, block, check) for block in range(len(self._grid)))

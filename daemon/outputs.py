@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from ..shared import wire
-from ..shared.errors import JobError
+from ..shared.errors import JobError, OutputRefused
 from ..shared.job import Job
 from ..shared.roi import Roi
 from ..shared.volumes.address import Address
-from ..shared.volumes.description import FilesetDescription
+from ..shared.volumes.description import FilesetDescription, read_description
 from ..shared.volumes.fileset import BlockwiseFileset
 from ..shared.volumes.hdf5 import Hdf5Volume, dataset_names
 from ..shared.volumes.npy import NpyVolume
@@ -110,7 +110,24 @@ class FilesetOutput:
         BlockwiseFileset.create(self.path, self._description, job=job_hash).close()
 
     def go_on(self, check: Callable[[], None]) -> bytes:
-        """Nothing is known from the start: workers check each block before doing it."""
+        """Nothing is known from the start: workers check each block before doing it.
+
+        Raises
+        ------
+        OutputRefused
+            If the description is not the one that this job wrote.
+        """
+        found, ours = read_description(self.path), self._description
+        differing = [
+            f"{key}: {getattr(found, key)} there, {getattr(ours, key)} here"
+            for key in ("shape", "dtype", "axes", "block_shape", "chunks", "compression", "compression_opts")
+            if getattr(found, key) != getattr(ours, key)
+        ]
+        if differing:
+            raise OutputRefused(
+                f"{self.path} is no longer what this job wrote: {'; '.join(differing)}; "
+                "run with --overwrite to replace it, or name another output"
+            )
         return b""
 
     def order(self, recipe: wire.Recipe, plan: Plan, job: Job, done: bytes, workers: int) -> Order:

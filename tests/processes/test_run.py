@@ -361,3 +361,31 @@ def test_a_folder_of_user_code_that_is_not_there_is_named(bench):
     )
     _, err = bench.run("run", job, code=5)
     assert "nowhere" in err
+
+
+def test_an_output_of_another_shape_in_its_place_is_refused(bench):
+    bench.volume()
+    for address in ("out.npy", "out.h5/v"):
+        job = bench.job(input="in.npy", output=address, operation="copy")
+        bench.run("run", job)
+        file = bench.folder / address.removesuffix("/v")
+        if file.suffix == ".npy":
+            np.save(file, np.zeros((2, 2, 2), np.uint8))
+        else:
+            with h5py.File(file, "w") as other:
+                other["v"] = np.zeros((2, 2, 2), np.uint8)
+        before = file.read_bytes()
+        _, err = bench.run("run", job, code=6)
+        assert "has shape [2, 2, 2], this job writes [40, 30, 20]" in err
+        assert file.read_bytes() == before
+
+
+def test_a_description_that_was_changed_since_is_refused(bench):
+    bench.volume()
+    job = bench.job(input="in.npy", output=FILESET, operation="copy")
+    bench.run("run", job)
+    description = bench.folder / "out.json"
+    plain = json.loads(description.read_text())
+    description.write_text(json.dumps({**plain, "shape": [40, 30, 30], "view_shape": None}))
+    _, err = bench.run("run", job, code=6)
+    assert "shape: (40, 30, 30) there, (40, 30, 20) here" in err

@@ -1,0 +1,90 @@
+"""The engine in this process: workers that stop, freeze, or never come up."""
+
+import threading
+
+import numpy as np
+import psutil
+import pytest
+
+from blockmill import Engine, RoiRequestBatch, RoiRequestBatchError
+from blockmill.daemon import supervisor
+
+VOXELS = np.arange(400, dtype=np.uint16).reshape(20, 20)
+ROIS = [((y, 0), (y + 5, 20)) for y in range(0, 20, 5)]
+
+
+@pytest.fixture
+def user_code(tmp_path, monkeypatch):
+    """Modules that workers of engines made in the test can import."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_a_frozen_worker_is_ended_and_its_block_done_elsewhere(user_code, monkeypatch):
+    monkeypatch.setattr(supervisor, "SILENCE_S", 1.5)
+    (user_code / "freezes.py").write_text(
+        "import os, pathlib, signal\n"
+        "def once(block, mark):\n"
+        "    try:\n"
+        "        pathlib.Path(mark).touch(exist_ok=False)\n"
+        "    except FileExistsError:\n"
+        "        return block\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "    return block\n"
+    )
+    operation = {"python": {"function": "freezes:once", "args": {"mark": str(user_code / "mark")}}}
+    out = np.zeros_like(VOXELS)
+    with Engine(1) as engine:
+        batch = RoiRequestBatch(VOXELS, ROIS, operation=operation, engine=engine)
+        batch.result_signal.subscribe(lambda roi, array: out.__setitem__(roi.to_slice(), array))
+        batch.execute()
+    np.testing.assert_array_equal(out, VOXELS)
+    assert (user_code / "mark").exists()
+
+
+def test_workers_that_cannot_start_end_the_job_with_their_last_words(monkeypatch):
+    monkeypatch.setattr("blockmill.shared.wire.VERSION", 99)
+    with Engine(1) as engine, pytest.raises(RoiRequestBatchError, match="speaks protocol 1, the engine 99"):
+        RoiRequestBatch(VOXELS, ROIS, engine=engine).execute()
+
+
+def test_a_nursery_that_dies_ends_the_job_and_every_worker(user_code):
+    (user_code / "hangs.py").write_text(
+        "import time\n"
+        "def after_first(block, context):\n"
+        "    if context.roi.start[0]:\n"
+        "        time.sleep(1000)\n"
+        "    return block\n"
+    )
+    with Engine(1) as engine:
+        batch = RoiRequestBatch(
+            VOXELS, ROIS, operation={"python": {"function": "hangs:after_first"}}, engine=engine
+        )
+        family = []
+
+        def kill(roi, array):
+            family.extend(psutil.Process().children(recursive=True))
+            family[0].kill()
+
+        batch.result_signal.subscribe(kill)
+        with pytest.raises(RoiRequestBatchError, match="nursery"):
+            batch.execute()
+    psutil.wait_procs(family, timeout=60)
+    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_two_engines_and_several_threads_serve_at_once():
+    sums = []
+
+    def work(engine):
+        batch = RoiRequestBatch(VOXELS, ROIS, engine=engine)
+        batch.result_signal.subscribe(lambda roi, array: sums.append(int(array.sum())))
+        batch.execute()
+
+    with Engine(1) as first, Engine(1) as second:
+        threads = [threading.Thread(target=work, args=(e,)) for e in (first, first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sum(sums) == 3 * int(VOXELS.sum())

@@ -159,9 +159,9 @@ class Dispatcher:
 
     def _take_answer(self, worker: int, answer: wire.Done | wire.Failed) -> None:
         lease = (answer.job, answer.block, answer.attempt)
-        self._sent[worker].answered(lease)
         if not self._core.holds(worker, *lease):
             return  # late or doubled: the coordinator has already given the block elsewhere
+        self._sent[worker].answered(lease)
         self._jobs[answer.job].out.discard(answer.block)
         if isinstance(answer, wire.Done):
             self._jobs[answer.job].count(answer)
@@ -269,7 +269,8 @@ class Dispatcher:
         what = "is tried again" if action.kind == "retry" else "is given up"
         job.handle.progress.retries += action.kind == "retry"
         roi = job.order.blocks.roi_of(action.block)
-        job.handle.put(Notice(f"block {roi} {what}: {action.reason.splitlines()[0]}"))
+        first_line = action.reason.partition("\n")[0]
+        job.handle.put(Notice(f"block {roi} {what}: {first_line}"))
 
     def _reject(self, action: ev.Reject) -> None:
         if (job := self._jobs.get(action.job)) is not None:

@@ -73,7 +73,7 @@ class Ended:
 
 @dataclass(slots=True)
 class Progress:
-    """Running totals of a job; voxels are those of blocks without halo."""
+    """Running totals of a job; voxels are those of the blocks done, without halo and skipped ones."""
 
     blocks: int = 0
     voxels: int = 0

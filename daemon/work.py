@@ -129,8 +129,9 @@ class EngineJob:
         """Add a block that came out to the totals."""
         totals = self.handle.progress
         totals.blocks += 1
-        totals.voxels += self.order.blocks.roi_of(done.block).volume
         totals.skipped += done.skipped
+        if not done.skipped:
+            totals.voxels += self.order.blocks.roi_of(done.block).volume
         totals.bytes_read += done.nbytes_read
         totals.bytes_written += done.nbytes_written
         self._crcs[done.block] = done.crc32

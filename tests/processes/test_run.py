@@ -121,7 +121,8 @@ def test_running_a_finished_job_again_checks_it_and_does_nothing(bench):
     files = {path: path.stat().st_mtime_ns for path in bench.folder.rglob("*.h5")}
     out, _ = bench.run("run", "--json", job)
     summary = json.loads(out)
-    assert summary["skipped"] == summary["blocks"] > 0
+    assert summary["skipped"] == summary["finished"] == summary["blocks"] > 0
+    assert summary["voxels"] == summary["bytes_written"] == 0
     assert {path: path.stat().st_mtime_ns for path in bench.folder.rglob("*.h5")} == files
 
 

@@ -1,8 +1,7 @@
 """The command line: one name, one verb per thing that a person wants.
 
-Exit codes: 0 fine, 1 the job failed or was cancelled, 2 wrong usage, 5 wrong job or
-configuration file, 6 refused, 130 Ctrl-C. Verbs import what they need when they run, so
-that ``--help`` answers at once.
+Its exit codes are those of `exitcodes`. Verbs import what they need when they run, so that
+``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -12,11 +11,7 @@ import sys
 import click
 
 from .. import __version__
-
-EXIT_FAILED = 1
-EXIT_BAD_FILE = 5
-EXIT_REFUSED = 6
-EXIT_INTERRUPTED = 130
+from . import exitcodes
 
 
 @click.group(
@@ -83,4 +78,4 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(exitcodes.INTERRUPTED)

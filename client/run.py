@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..daemon.engine import Engine
 from ..shared.errors import BlockmillError, JobError, OutputRefused
 from ..shared.job import Job, load_job, told_with_place
-from .command import EXIT_BAD_FILE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED
+from . import exitcodes
 from .interrupt import Interrupt
 from .progress import Display, display_for
 
@@ -33,7 +33,7 @@ def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool
             display.stop()
             again = "the same command" if path == "-" else f"blockmill run {path}"
             print(f"interrupted; finished blocks are kept. To go on: {again}", file=sys.stderr)
-            return EXIT_INTERRUPTED
+            return exitcodes.INTERRUPTED
         except BlockmillError as error:
             display.stop()
             print(f"blockmill: {told_with_place(path, str(error))}", file=sys.stderr)
@@ -47,8 +47,8 @@ def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool
 
 def _exit_code(error: BlockmillError) -> int:
     if isinstance(error, OutputRefused):
-        return EXIT_REFUSED
-    return EXIT_BAD_FILE if isinstance(error, JobError) else EXIT_FAILED
+        return exitcodes.REFUSED
+    return exitcodes.BAD_FILE if isinstance(error, JobError) else exitcodes.FAILED
 
 
 def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:
@@ -86,4 +86,4 @@ def _report_failures(summary: Summary) -> int:
         print(f"{places[0]}{more}: {reason}", file=sys.stderr)
     if (more := len(by_reason) - _MOST_REASONS_SHOWN) > 0:
         print(f"and {more} more reasons; --json tells all", file=sys.stderr)
-    return 0 if summary.outcome == "done" else EXIT_FAILED
+    return 0 if summary.outcome == "done" else exitcodes.FAILED

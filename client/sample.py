@@ -14,7 +14,7 @@ from ..shared.grid import BlockGrid
 from ..shared.roi import Roi, Shape
 from ..shared.volumes.description import FilesetDescription
 from ..shared.volumes.fileset import BlockwiseFileset
-from .command import EXIT_BAD_FILE
+from . import exitcodes
 
 _BLOCK = 64
 _MOST_VOXELS = 4 << 30
@@ -39,7 +39,7 @@ def create_sample(address: str, shape: str, seed: int, if_missing: bool) -> int:
                 fileset.write(block, cells(block, seed))
     except BlockmillError as error:
         print(f"blockmill: {error}", file=sys.stderr)
-        return EXIT_BAD_FILE
+        return exitcodes.BAD_FILE
     print(f"{address}: {'x'.join(map(str, fileset.shape))} voxels, uint8")
     return 0
 

@@ -7,7 +7,7 @@ import sys
 
 from ..shared.errors import BlockmillError
 from ..shared.volumes.address import open_volume
-from .command import EXIT_BAD_FILE
+from . import exitcodes
 
 
 def show_info(address: str, as_json: bool) -> int:
@@ -16,7 +16,7 @@ def show_info(address: str, as_json: bool) -> int:
         volume = open_volume(address)
     except BlockmillError as error:
         print(f"blockmill: {error}", file=sys.stderr)
-        return EXIT_BAD_FILE
+        return exitcodes.BAD_FILE
     facts = {
         "address": address,
         "shape": volume.shape,

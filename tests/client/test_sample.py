@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from blockmill.client.command import EXIT_BAD_FILE
+from blockmill.client.exitcodes import BAD_FILE
 from blockmill.client.sample import cells, create_sample
 from blockmill.shared.roi import Roi
 from blockmill.shared.volumes.fileset import BlockwiseFileset
@@ -80,14 +80,14 @@ def test_what_can_not_be_made_is_refused_before_anything_is(
     tmp_path, capsys, name, shape, seed, told, if_missing
 ):
     address = tmp_path / "folder" / name
-    assert create_sample(str(address), shape, seed, if_missing) == EXIT_BAD_FILE
+    assert create_sample(str(address), shape, seed, if_missing) == BAD_FILE
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shape_of_just_4_gib_is_not_refused_for_its_size(tmp_path, capsys):
     (tmp_path / "cells.json").touch()
-    assert create_sample(str(tmp_path / "cells.json"), "2048,2048,1024", 1, False) == EXIT_BAD_FILE
+    assert create_sample(str(tmp_path / "cells.json"), "2048,2048,1024", 1, False) == BAD_FILE
     assert "cells.json exists" in capsys.readouterr().err
 
 
@@ -95,7 +95,7 @@ def test_an_existing_volume_is_left_alone(tmp_path, capsys):
     path = tmp_path / "cells.json"
     before = made(path, shape=(8, 8, 8))
     assert create_sample(str(path), "9,9,9", 2, True) == 0
-    assert create_sample(str(path), "9,9,9", 2, False) == EXIT_BAD_FILE
+    assert create_sample(str(path), "9,9,9", 2, False) == BAD_FILE
     assert "exists" in capsys.readouterr().err
     with BlockwiseFileset(path) as fileset:
         assert np.array_equal(fileset.read(Roi.from_shape(fileset.shape)), before)

@@ -10,6 +10,7 @@ from ..shared.job import Job
 from ..shared.operations import PythonFunction
 from ..shared.volumes.address import split_address
 from ..shared.volumes.fileset import BlockwiseFileset
+from ..shared.volumes.layout import STATUS_NAME
 
 
 def fingerprint(address: str) -> str:
@@ -23,7 +24,7 @@ def fingerprint(address: str) -> str:
     if target.kind == "fileset":
         with BlockwiseFileset(target.file) as fileset:
             for block in fileset.block_rois():
-                status = Path(fileset.dataset_directory(block.start)) / "STATUS.txt"
+                status = Path(fileset.dataset_directory(block.start)) / STATUS_NAME
                 state.update(_state_of(status))
     return state.hexdigest()[:16]
 

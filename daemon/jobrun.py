@@ -186,7 +186,7 @@ class JobRun:
             )
         self.output.discard()
         write_record(self.output.path, self._record(finished=False))
-        self.output.start(job_hash(self._identity))
+        self.output.start()
 
     # -- the work -------------------------------------------------------------------
 
@@ -217,16 +217,15 @@ class JobRun:
             raise JobError(ended.failures[0][2] if ended.failures else ended.cause)
 
     def _mill(self, engine: Engine, done: bytes, resumed: bool) -> tuple[Ended, JobHandle]:
-        job = self._job
         recipe = msgspec.structs.replace(
             self._recipe(),
             output=self.output.worker_address,
             job_hash=job_hash(self._identity),
             resume=resumed,
-            durability=job.output.durability,
+            durability=self._job.output.durability,
             checksum=self.output.worker_address is None,
         )
-        handle = engine.submit(self.output.order(recipe, self.plan, job, done, engine.workers))
+        handle = engine.submit(self.output.order(recipe, done, engine.workers))
         try:
             return self._watch(handle), handle
         except BaseException:

@@ -20,6 +20,7 @@ from ..shared.checksum import crc32_of
 from ..shared.errors import BlockmillError, OutputRefused, StorageError
 from ..shared.grid import BlockGrid
 from ..shared.roi import Roi
+from ..shared.volumes.atomic import sync_file
 from ..shared.volumes.protocol import Volume
 
 _ENTRY = struct.Struct("<BI")  # merged or not, CRC-32 of the block's bytes in C order
@@ -194,8 +195,7 @@ class SingleFile:
                 f"{self.partial}: some blocks don't agree with their checksums, as after a crash in the "
                 "middle of writing; run this again to redo them"
             )
-        with self.partial.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(str(self.partial))
         self.partial.replace(self.output)
 
     def close(self) -> None:

@@ -34,9 +34,9 @@ class Output(Protocol):
     def begun(self) -> bool: ...
     def leftovers(self) -> Path | None: ...
     def discard(self) -> None: ...
-    def start(self, job_hash: str) -> None: ...
+    def start(self) -> None: ...
     def go_on(self, check: Callable[[], None]) -> bytes: ...
-    def order(self, recipe: wire.Recipe, plan: Plan, job: Job, done: bytes, workers: int) -> Order: ...
+    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order: ...
     def merge(self, result: Result) -> None: ...
     def sweep(self, rois: list[Roi]) -> None: ...
     def finish(self) -> None: ...
@@ -105,9 +105,9 @@ class FilesetOutput:
             ) from error
         self.path.unlink()
 
-    def start(self, job_hash: str) -> None:
+    def start(self) -> None:
         """Write the description; the blocks come from the workers."""
-        BlockwiseFileset.create(self.path, self._description, job=job_hash).close()
+        BlockwiseFileset.create(self.path, self._description).close()
 
     def go_on(self, check: Callable[[], None]) -> bytes:
         """Nothing is known from the start: workers check each block before doing it.
@@ -130,9 +130,9 @@ class FilesetOutput:
             )
         return b""
 
-    def order(self, recipe: wire.Recipe, plan: Plan, job: Job, done: bytes, workers: int) -> Order:
+    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
         """What to ask of the engine."""
-        return _order(recipe, plan, job, done)
+        return _order(recipe, self._plan, self._job, done)
 
     def merge(self, result: Result) -> None:
         """Never asked for: workers write."""
@@ -207,7 +207,7 @@ class MergedOutput:
             _refuse_other_content(self.path, self._target.internal)
         self._file.discard()
 
-    def start(self, job_hash: str) -> None:
+    def start(self) -> None:
         """Begin an empty file."""
         self._file.start()
 
@@ -215,10 +215,10 @@ class MergedOutput:
         """Check what an earlier run has merged; `check` is called between blocks, and may raise."""
         return self._file.go_on(check)
 
-    def order(self, recipe: wire.Recipe, plan: Plan, job: Job, done: bytes, workers: int) -> Order:
+    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
         """What to ask of the engine: results come back, a bounded number at a time."""
-        order = _order(recipe, plan, job, done)
-        return replace(order, merge_dtype=plan.dtype, max_open=_OPEN_PER_WORKER * workers)
+        order = _order(recipe, self._plan, self._job, done)
+        return replace(order, merge_dtype=self._plan.dtype, max_open=_OPEN_PER_WORKER * workers)
 
     def merge(self, result: Result) -> None:
         """Write one result into the file."""

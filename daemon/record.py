@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 from ..shared.errors import OutputRefused
 from ..shared.filelock import FileLock
-from ..shared.job import job_hash
 from ..shared.roi import Shape
+from ..shared.volumes.atomic import write_atomically
 
 _FORMAT = 1
 
@@ -34,11 +33,6 @@ class Record:
     identity: dict[str, Any]
     task_block: Shape
     finished: bool = False
-
-    @property
-    def hash(self) -> str:
-        """Short name of the identity, bound into the status of each block."""
-        return job_hash(self.identity)
 
 
 def record_path(output: Path) -> Path:
@@ -71,16 +65,8 @@ def read_record(output: Path) -> Record | None:
 
 def write_record(output: Path, record: Record) -> None:
     """Write the record, whole or not at all."""
-    path = record_path(output)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("w") as file:
-            json.dump({"format": _FORMAT, **asdict(record)}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    text = json.dumps({"format": _FORMAT, **asdict(record)}, indent=1)
+    write_atomically(str(record_path(output)), text.encode(), sync=True)
 
 
 def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:

@@ -107,8 +107,3 @@ class BlockGrid:
             cell = self.cell_at(index).intersection(self.roi)
             assert cell is not None
             yield cell
-
-    @property
-    def largest(self) -> Shape:
-        """The extent of the largest block after clipping, per axis."""
-        return tuple(map(min, self.block_shape, self.roi.shape))

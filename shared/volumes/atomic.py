@@ -56,13 +56,17 @@ def remove_if_there(path: str) -> bool:
     return True
 
 
-def write_atomically(path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
+def write_atomically(
+    path: str, data: bytes | memoryview, *, overwrite: bool = True, sync: bool = False
+) -> None:
     """Put a file of `data` at `path` in one step; readers see the old file or the new one.
 
     Parameters
     ----------
     overwrite : bool
         Whether an existing file is replaced. If not, it is left alone and refused.
+    sync : bool
+        Whether the data is on the medium before it gets its name.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def write_atomically(path: str, data: bytes | memoryview, *, overwrite: bool = T
     """
     partial = partial_name(path)
     with removed_on_error(partial):
-        write_new(partial, data)
+        write_new(partial, data, sync=sync)
         if overwrite:
             Path(partial).replace(path)
         else:

@@ -6,11 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blockmill.client.api import Client
+    from blockmill.client.asyncapi import AsyncClient
     from blockmill.client.requests import BigRequestStreamer, RoiRequestBatch, RoiRequestBatchError
     from blockmill.daemon.engine import Engine
     from blockmill.shared.filelock import FileLock
     from blockmill.shared.grid import BlockGrid
     from blockmill.shared.job import Job, load_job
+    from blockmill.shared.protocol import BlockFailure, JobInfo, LogLine, ServiceInfo, WorkerInfo
     from blockmill.shared.roi import Roi
     from blockmill.shared.signal import OrderedSignal
     from blockmill.shared.volumes.address import open_volume
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AsyncClient": "client.asyncapi",
+    "BlockFailure": "shared.protocol",
+    "Client": "client.api",
+    "JobInfo": "shared.protocol",
+    "LogLine": "shared.protocol",
+    "ServiceInfo": "shared.protocol",
+    "WorkerInfo": "shared.protocol",
     "BigRequestStreamer": "client.requests",
     "BlockGrid": "shared.grid",
     "BlockwiseFileset": "shared.volumes.fileset",
@@ -36,17 +46,24 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncClient",
     "BigRequestStreamer",
+    "BlockFailure",
     "BlockGrid",
     "BlockwiseFileset",
+    "Client",
     "Engine",
     "FileLock",
     "FilesetDescription",
     "Job",
+    "JobInfo",
+    "LogLine",
     "OrderedSignal",
     "Roi",
     "RoiRequestBatch",
     "RoiRequestBatchError",
+    "ServiceInfo",
+    "WorkerInfo",
     "__version__",
     "load_job",
     "open_volume",

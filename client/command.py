@@ -11,7 +11,9 @@ import sys
 import click
 
 from .. import __version__
-from . import exitcodes
+from .commands.verbs import register
+
+_INTERRUPTED = 130
 
 
 @click.group(
@@ -26,17 +28,24 @@ def cli() -> None:
 @cli.command()
 @click.argument("job_file", metavar="JOB.yaml")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and do nothing.")
 @click.option(
     "-w", "--workers", type=click.IntRange(min=1), help="Worker processes; default: all processors."
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; errors only.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on stdout.")
-def run(job_file: str, overwrite: bool, workers: int | None, quiet: bool, as_json: bool) -> None:
+def run(
+    job_file: str, overwrite: bool, dry_run: bool, workers: int | None, quiet: bool, as_json: bool
+) -> None:
     """Run a job file here and now ("-" reads it from stdin).
 
     Run it again after an interruption and it goes on where it stopped: finished blocks
     are checked by size and checksum and left alone.
     """
+    if dry_run:
+        from .dryrun import dry_run as estimate
+
+        sys.exit(estimate(job_file, workers=workers, as_json=as_json, overwrite=overwrite))
     from .run import run_job_file
 
     sys.exit(run_job_file(job_file, overwrite=overwrite, workers=workers, quiet=quiet, as_json=as_json))
@@ -69,6 +78,9 @@ def info(address: str, as_json: bool) -> None:
     sys.exit(show_info(address, as_json))
 
 
+register(cli)
+
+
 def main() -> None:
     """Entry point of ``blockmill``: errors of usage as click tells them, Ctrl-C always as 130."""
     try:
@@ -78,4 +90,4 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
-        sys.exit(exitcodes.INTERRUPTED)
+        sys.exit(_INTERRUPTED)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..daemon.engine import Engine
-from ..shared.errors import BlockmillError, JobError, OutputRefused
+from ..shared.errors import BlockmillError
 from ..shared.job import Job, load_job, told_with_place
 from . import exitcodes
 from .interrupt import Interrupt
@@ -37,18 +37,12 @@ def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool
         except BlockmillError as error:
             display.stop()
             print(f"blockmill: {told_with_place(path, str(error))}", file=sys.stderr)
-            return _exit_code(error)
+            return exitcodes.exit_code_of(error)
     if as_json:
         print(json.dumps(asdict(summary)))
     elif not quiet:
         _print_summary(summary)
     return _report_failures(summary)
-
-
-def _exit_code(error: BlockmillError) -> int:
-    if isinstance(error, OutputRefused):
-        return exitcodes.REFUSED
-    return exitcodes.BAD_FILE if isinstance(error, JobError) else exitcodes.FAILED
 
 
 def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:
@@ -60,7 +54,12 @@ def _run(job: Job, workers: int | None, overwrite: bool, display: Display, inter
         def planned(plan: Plan, done: bytes) -> None:
             display.start(len(plan.grid), sum(done))
 
-        watcher = Watcher(planned, display.update, display.note, interrupt.came)
+        watcher = Watcher(
+            planned=planned,
+            progress=display.update,
+            notice=lambda notice: display.note(str(notice)),
+            interrupted=interrupt.came,
+        )
         summary = JobRun(job, count, overwrite=overwrite, watcher=watcher).execute(engine)
     display.stop()
     return summary

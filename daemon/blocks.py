@@ -8,7 +8,7 @@
     pending --+-> leased ---> merging ---> done          skipped: done before the job came
        ^            |  |        |  |
        +-- again ---+  |        |  +------> failed       tries used up, or the merge failed
-          (returned)   +--------|---------> failed
+     (returned, alone) +--------|---------> failed
                                 v
     any of pending, leased, merging ------> cancelled    the job ended before
 
@@ -54,6 +54,7 @@ class BlockTable:
         "_attempts",
         "_cursor",
         "_failures",
+        "alone",
         "cancelled",
         "done",
         "failed",
@@ -74,6 +75,7 @@ class BlockTable:
         self.undrawn = count - self.skipped
         self.open = self.done = self.failed = self.cancelled = self.retries = 0
         self.returned: deque[int] = deque()
+        self.alone: deque[int] = deque()  # those that came back, and must run with nothing beside them
         self.reasons: dict[int, str] = {}
         self._cursor = 0
         self._attempts: dict[int, int] = {}
@@ -93,8 +95,7 @@ class BlockTable:
         """
         if self.returned:
             block = self.returned.popleft()
-            attempt = self._attempts.get(block, 1) + 1
-            self._attempts[block] = attempt
+            attempt = self._another_attempt(block)
         else:
             block = self._cursor
             if self.states[block] != PENDING:
@@ -106,6 +107,17 @@ class BlockTable:
         self.states[block] = LEASED
         return block, attempt
 
+    def draw_alone(self) -> tuple[int, int]:
+        """Lease the next one of `alone`: ``(block, attempt)``."""
+        block = self.alone.popleft()
+        self.states[block] = LEASED
+        return block, self._another_attempt(block)
+
+    def _another_attempt(self, block: int) -> int:
+        attempt = self._attempts.get(block, 1) + 1
+        self._attempts[block] = attempt
+        return attempt
+
     def attempt(self, block: int) -> int:
         """Number of leases that this open block has had."""
         return self._attempts.get(block, 1)
@@ -114,10 +126,10 @@ class BlockTable:
         """Let a leased block wait for its merge."""
         self.states[block] = MERGING
 
-    def give_back(self, block: int) -> None:
-        """Let a leased block wait for another lease."""
+    def give_back(self, block: int, *, alone: bool = False) -> None:
+        """Let a leased block wait for another lease, with nothing beside it where `alone`."""
         self.states[block] = PENDING
-        self.returned.append(block)
+        (self.alone if alone else self.returned).append(block)
 
     def count_failure(self, block: int) -> int:
         """Count one more failure of an open block; the number of them."""
@@ -151,10 +163,12 @@ class BlockTable:
     def cancel_pending(self) -> None:
         """Cancel all that is not leased and not in or before a merge."""
         self.states = self.states.translate(_CANCEL_PENDING)
-        self.cancelled += self.undrawn + len(self.returned)
-        self.open -= len(self.returned)
+        came_back = len(self.returned) + len(self.alone)
+        self.cancelled += self.undrawn + came_back
+        self.open -= came_back
         self.undrawn = 0
         self.returned.clear()
+        self.alone.clear()
 
     def _forget(self, block: int) -> None:
         self._attempts.pop(block, None)

@@ -20,7 +20,11 @@ What holds after every event:
 - A lease is (worker, job, block, attempt), where an attempt is one lease of the block, whatever
   becomes of it; failures are counted apart. An answer without a lease is counted in
   ``stats.stale`` and changes nothing: late answers are normal, not errors.
-- One place assigns, `_assign`, at the end of each event.
+- One place assigns, `_assign`, at the end of each event. `shares` says whose turn it is.
+- A block that ran out of memory runs alone: the machine runs dry, it is leased, and until its lease is
+  closed nothing else is.
+- A block whose workers die is set aside after its tries, and does not end its job; one that answers
+  that it failed does, where the job says so.
 - A worker works through its leases in order, so the first one is the one that runs, unless
   the shell knows better. If the worker is lost, this one has failed once more, the others go
   back as if never leased. If it
@@ -29,13 +33,14 @@ What holds after every event:
 - Each job ends exactly once, by `Finish`, and has then no lease and no merge open.
 """
 
-from bisect import insort
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from . import events as ev
 from .crew import Crew, Worker
 from .jobstate import JobState
+from .shares import Shares
 
 
 class Coordinator:
@@ -57,7 +62,9 @@ class Coordinator:
     def __init__(self, least_credit: int = 2) -> None:
         self.stats = ev.Stats()
         self._jobs: dict[str, JobState] = {}
-        self._queue: list[JobState] = []  # those that may have a block to give, best first
+        self._shares = Shares()
+        self._wanting_alone: dict[str, JobState] = {}
+        self._alone: ev.Assign | None = None  # the lease beside which there is no other
         self._crew = Crew(least_credit)
         self._least_credit = least_credit
         self._submitted = 0
@@ -77,7 +84,10 @@ class Coordinator:
             ev.Cancel: self._cancel,
             ev.Pause: self._pause,
             ev.Resume: self._resume,
+            ev.Reprioritise: self._reprioritise,
             ev.Drain: self._drain,
+            ev.Undrain: self._undrain,
+            ev.Allow: self._allow,
             ev.Tick: self._tick,
         }
 
@@ -104,7 +114,21 @@ class Coordinator:
     @property
     def idle(self) -> bool:
         """Whether no lease is open."""
-        return not any(worker.leases for worker in self._crew.workers.values())
+        return not self._crew.busy
+
+    @property
+    def busy(self) -> int:
+        """How many workers hold a lease."""
+        return self._crew.busy
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no lease is open, and no result of any job waits for its merge or is in it."""
+        return not self._crew.busy and all(job.quiet for job in self._jobs.values())
+
+    def paused(self, job: str) -> bool:
+        """Whether a job is paused; KeyError where it is unknown."""
+        return self._jobs[job].paused
 
     def progress(self, job: str) -> ev.Progress:
         """The counts of a job, in constant time; KeyError where the job is unknown."""
@@ -135,32 +159,42 @@ class Coordinator:
 
     # ------------------------------------------------------------------------------ the policy
 
-    def _choose_job(self) -> JobState | None:
-        """The job that gives the next block: highest priority, then first submitted."""
-        queue = self._queue
-        while queue:
-            job = queue[0]
-            if job.can_start():
-                return job
-            job.queued = False  # `_settle` puts it back once it can start again
-            del queue[0]
-        return None
-
     def _assign(self, actions: list[ev.Action]) -> None:
         """Lease blocks while there is one to give and room for it. Nothing else does."""
-        if self._draining:
+        if self._draining or self._alone is not None:
             return
-        crew = self._crew
+        if self._wanting_alone and (lonely := self._next_alone()) is not None:
+            self._assign_alone(lonely, actions)
+            return
+        crew, shares = self._crew, self._shares
         # A job that finds no room keeps the ones behind it waiting, too: else short blocks of
         # theirs would take each place that comes free before it counts as room for this one.
-        while (job := self._choose_job()) is not None:
+        while (job := shares.choose()) is not None:
             worker = crew.with_room(job.name, job.credit)
             if worker is None:
                 return
             block, attempt = job.blocks.draw()
             lease = ev.Assign(worker.number, job.name, block, attempt)
             crew.give(worker, lease)
+            shares.charge(job.owner, job.mean_s)
             actions.append(lease)
+
+    def _next_alone(self) -> JobState | None:
+        return next((job for job in self._wanting_alone.values() if job.wants_to_be_alone()), None)
+
+    def _assign_alone(self, job: JobState, actions: list[ev.Action]) -> None:
+        """Lease a block that must have nothing beside it, once nothing is."""
+        if self._crew.busy or (worker := self._crew.with_room(job.name, 1)) is None:
+            return
+        block, attempt = job.blocks.draw_alone()
+        self._alone = lease = ev.Assign(worker.number, job.name, block, attempt, alone=True)
+        self._crew.give(worker, lease)
+        actions.append(lease)
+
+    def _close(self, lease: ev.Assign) -> None:
+        """Note that a lease is over, however that came."""
+        if lease is self._alone:
+            self._alone = None
 
     # ----------------------------------------------------------------------------------- jobs
 
@@ -197,8 +231,23 @@ class Coordinator:
             job.paused = False
             self._settle(job, actions)
 
+    def _reprioritise(self, event: ev.Reprioritise, actions: list[ev.Action]) -> None:
+        if (job := self._live(event.job, event, actions)) is not None:
+            if job.queued:
+                self._shares.remove(job)
+            job.priority = event.priority
+            self._settle(job, actions)
+
     def _drain(self, event: ev.Drain, actions: list[ev.Action]) -> None:
         self._draining = True
+
+    def _undrain(self, event: ev.Undrain, actions: list[ev.Action]) -> None:
+        self._draining = False
+
+    def _allow(self, event: ev.Allow, actions: list[ev.Action]) -> None:
+        if event.busy < 1:
+            raise ValueError(f"{event.busy} workers can't be busy; allow 1 or more")
+        self._crew.allowed = event.busy
 
     def _live(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
         """The job, if it is neither unknown nor over nor stopping; else reject the event."""
@@ -219,16 +268,18 @@ class Coordinator:
     def _settle(self, job: JobState, actions: list[ev.Action]) -> None:
         """Do what a change of a job has made possible or needed; called after each of them."""
         job.settle(actions)
+        if job.blocks.alone:
+            self._wanting_alone[job.name] = job
+        else:
+            self._wanting_alone.pop(job.name, None)
         if job.outcome is not None:
             self._follow_end(job, actions)
         elif not job.queued and job.can_start():
-            job.queued = True
-            insort(self._queue, job, key=_rank)
+            self._shares.add(job)
 
     def _follow_end(self, job: JobState, actions: list[ev.Action]) -> None:
         if job.queued:
-            job.queued = False
-            self._queue.remove(job)
+            self._shares.remove(job)
         if job.ended:
             self._stopping.discard(job.name)
         elif job.name not in self._stopping:
@@ -258,10 +309,14 @@ class Coordinator:
             return
         self.stats.lost += 1
         for place, lease in enumerate(worker.leases):
+            self._close(lease)
             job = self._jobs[lease.job]
             to_blame = place == event.running and worker.target in (None, lease) and job.outcome is None
             if to_blame:
-                job.lease_failed(lease, worker.kill_reason or event.reason, True, actions)
+                reason = event.reason
+                if worker.kill_reason not in reason:
+                    reason = f"{worker.kill_reason}: {reason}"
+                job.lease_failed(lease, reason, actions, memory=event.memory, killed=True)
             else:
                 job.lease_returned(lease)
             self._settle(job, actions)
@@ -301,7 +356,10 @@ class Coordinator:
         if lease is None:
             self._stale_result(event, actions)
             return
+        self._close(lease)
         job = self._jobs[event.job]
+        if 0.0 <= event.seconds < inf:
+            self._shares.charge(job.owner, event.seconds - job.mean_s)
         job.lease_done(lease, event.seconds, actions)
         self._settle(job, actions)
         if self._stopping:
@@ -319,8 +377,9 @@ class Coordinator:
         if lease is None:
             self.stats.stale += 1
             return
+        self._close(lease)
         job = self._jobs[event.job]
-        job.lease_failed(lease, event.error, event.retry, actions)
+        job.lease_failed(lease, event.error, actions, retry=event.retry, memory=event.memory)
         self._settle(job, actions)
         if self._stopping:
             self._kill_if_stopping(self._crew.workers[event.worker], actions)
@@ -338,7 +397,3 @@ class Coordinator:
             self._settle(job, actions)
         else:
             self.stats.stale += 1
-
-
-def _rank(job: JobState) -> tuple[int, int]:
-    return job.rank

@@ -5,6 +5,8 @@ a worker of the lowest level that has one; so nobody gets a second lease while a
 none, and neither finding that worker nor moving it depends on how many workers there are.
 """
 
+import sys
+
 from .events import Assign
 from .jobstate import MOST_CREDIT
 
@@ -26,11 +28,13 @@ class Worker:
 class Crew:
     """All live workers; each may always hold `least_credit` leases."""
 
-    __slots__ = ("_least_credit", "_levels", "_lowest", "workers")
+    __slots__ = ("_least_credit", "_levels", "_lowest", "allowed", "busy", "workers")
 
     def __init__(self, least_credit: int) -> None:
         self._least_credit = least_credit
         self.workers: dict[int, Worker] = {}
+        self.busy = 0  # workers that hold a lease
+        self.allowed = sys.maxsize  # how many may
         self._levels: list[dict[int, Worker]] = [{} for _ in range(MOST_CREDIT + 1)]
         self._lowest = 0  # no worker stands lower; it may be that none stands here either
 
@@ -45,6 +49,7 @@ class Crew:
         worker = self.workers.pop(number, None)
         if worker is not None:
             self.bench(worker)
+            self.busy -= bool(worker.leases)
         return worker
 
     def bench(self, worker: Worker) -> None:
@@ -59,12 +64,17 @@ class Crew:
         A worker that holds leases of another job gets no more than the least credit: many
         short blocks must not queue behind a long one.
         """
+        if self.busy > self.allowed:
+            return None
         levels, level = self._levels, self._lowest
+        if level == 0 and self.busy == self.allowed:
+            level = 1  # nobody else may begin; those that have something may have more
         while not levels[level]:
             level += 1
             if level == MOST_CREDIT:
                 return None
-        self._lowest = level
+        if self.busy < self.allowed:
+            self._lowest = level
         worker = next(iter(levels[level].values()))
         if level < self._least_credit:
             return worker
@@ -79,6 +89,7 @@ class Crew:
         worker.leases.append(lease)
         if level == 0:
             worker.running_since_s = None
+            self.busy += 1
         del self._levels[level][worker.number]
         self._levels[level + 1][worker.number] = worker
 
@@ -99,7 +110,9 @@ class Crew:
             self._levels[level][number] = worker
             if level < self._lowest:
                 self._lowest = level
-        return leases.pop(place)
+        lease = leases.pop(place)
+        self.busy -= not leases
+        return lease
 
     def holds(self, number: int, job: str, block: int, attempt: int) -> bool:
         """Whether a worker has this lease."""

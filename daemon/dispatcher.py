@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +17,74 @@ import zmq
 
 from ..shared import wire
 from ..shared.errors import WireError
+from ..shared.protocol import WorkerInfo
 from . import events as ev
 from .coordinator import Coordinator
 from .handle import Ended, Notice
 from .mailbox import Mailbox
+from .post import Letter, Post
+from .printed import Printed
 from .rundir import run_dir
 from .supervisor import GRACE_S, Death, Supervisor
-from .work import EngineJob, RoiList, SentTasks
+from .upkeep import Upkeep
+from .work import EngineJob, RoiList
+from .workerprocess import WorkerLimits
 
 _TICK_S = 0.2
 _TICK_MS = 200
+_WHAT_BECOMES = {"retry": "is tried again", "given_up": "is given up", "quarantined": "is set aside"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What an engine is made of.
+
+    Attributes
+    ----------
+    workers : int
+    preload : tuple of str
+        Modules that all workers share.
+    limits : WorkerLimits
+        Of each worker.
+    memory_bytes : int or None
+        Of all workers together.
+    """
+
+    workers: int
+    preload: tuple[str, ...] = ()
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The engine as it was at its last tick: its workers, how many may be busy, whether all is still."""
+
+    crew: tuple[WorkerInfo, ...] = ()
+    allowed: int = 0
+    quiet: bool = True
+    time_s: float = 0.0  # monotonic
 
 
 class Dispatcher:
     """The engine's thread: messages and deaths in, events to the coordinator, actions out."""
 
-    def __init__(self, workers: int, preload: tuple[str, ...], mailbox: Mailbox) -> None:
+    def __init__(self, setup: Setup, mailbox: Mailbox) -> None:
         self.segment_numbers = itertools.count(1)
-        self._workers = workers
-        self._preload = preload
+        self.view = View(allowed=setup.workers)
+        self._setup = setup
         self._mailbox = mailbox
         self._core = Coordinator(least_credit=1)
         self._jobs: dict[str, EngineJob] = {}
-        self._outbox: dict[int, list[wire.Task]] = defaultdict(list)
-        self._attached: dict[int, set[int]] = defaultdict(set)  # worker -> segments
-        self._sent: dict[int, SentTasks] = defaultdict(SentTasks)
+        self._post = Post(self._jobs)
         self._closing = False
         self._next_tick_s = 0.0
-        self._carry_out = {
+        self._carry_out: dict[type, Callable[[Any], None]] = {
             ev.Assign: self._assign,
             ev.Merge: self._merge,
             ev.Drop: self._drop,
-            ev.Persist: lambda action: None,  # an embedded engine keeps no journal
+            ev.Persist: self._persist,
+            ev.Attempted: self._attempted,
             ev.Kill: self._kill,
             ev.Finish: self._finish,
             ev.Notify: self._notify,
@@ -71,7 +108,9 @@ class Dispatcher:
     def _serve(self, folder: Path) -> None:
         endpoint = f"ipc://{folder}/workers"
         self._router.bind(endpoint)
-        self._supervisor = Supervisor(self._workers, endpoint, folder, self._preload)
+        setup = self._setup
+        self._supervisor = Supervisor(setup.workers, endpoint, folder, setup.preload, setup.limits)
+        self._upkeep = Upkeep(self._supervisor, self._core, self._jobs, self._feed, setup.memory_bytes)
         try:
             poller = zmq.Poller()
             for source in (self._router, self._mailbox.fileno(), self._supervisor.fileno()):
@@ -92,7 +131,8 @@ class Dispatcher:
         self._take_commands()
         if now_s >= self._next_tick_s:
             self._tick(now_s)
-        self._flush()
+        for letter in self._post.letters():
+            self._send(letter)
 
     def _tick(self, now_s: float) -> None:
         self._next_tick_s = now_s + _TICK_S
@@ -102,6 +142,15 @@ class Dispatcher:
         self._relay()
         for worker in self._supervisor.frozen(now_s):
             self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
+        self._upkeep.tick(now_s)
+        for name in self._jobs:
+            self._count(name)
+        self.view = View(self._upkeep.crew(now_s), self._upkeep.allowed, self._core.quiet, now_s)
+
+    def _count(self, name: str) -> None:
+        """Bring the totals that the coordinator keeps to where the submitter sees them."""
+        counts, totals = self._core.progress(name), self._jobs[name].handle.progress
+        totals.running, totals.failed, totals.retries = counts.running, counts.failed, counts.retries
 
     def _end_workers(self) -> None:
         """Give every worker its grace to unwind, then go on; the supervisor kills the rest."""
@@ -161,27 +210,27 @@ class Dispatcher:
         lease = (answer.job, answer.block, answer.attempt)
         if not self._core.holds(worker, *lease):
             return  # late or doubled: the coordinator has already given the block elsewhere
-        self._sent[worker].answered(lease)
+        self._supervisor.task_done(worker)
+        self._post.answered(worker, lease)
         self._jobs[answer.job].out.discard(answer.block)
         if isinstance(answer, wire.Done):
             self._jobs[answer.job].count(answer)
             self._feed(ev.Done(worker, *lease, answer.seconds))
         else:
-            self._feed(ev.Failed(worker, *lease, answer.error, answer.retry))
+            self._feed(ev.Failed(worker, *lease, answer.error, answer.retry, answer.memory))
 
     def _bury(self, death: Death) -> None:
         """Tell the coordinator of a death, and which of the leases was being done.
 
         The mark of the worker tells that better than its answers: they may have died with it.
         """
-        sent = self._sent.pop(death.worker, SentTasks())
-        self._outbox.pop(death.worker, None)
-        self._attached.pop(death.worker, None)
+        busy_with = self._post.bury(death.worker, death.running)
+        self._upkeep.buried(death.worker)
         if death.was_up:
-            busy_with = sent.number(death.running)
             leases = [(a.job, a.block, a.attempt) for a in self._core.leases(death.worker)]
             running = leases.index(busy_with) if busy_with in leases else -1
-            self._feed(ev.Lost(death.worker, death.reason, running))
+            memory = death.post_mortem.out_of_memory
+            self._feed(ev.Lost(death.worker, death.reason, running, memory))
 
     def _take_commands(self) -> None:
         for verb, *args in self._mailbox.take():
@@ -219,6 +268,24 @@ class Dispatcher:
         for block in list(job.handed_over):
             self._command_merge_failed(name, block, "the job was cancelled")
 
+    def _command_pause(self, name: str) -> None:
+        if name in self._jobs:
+            self._feed(ev.Pause(name))
+
+    def _command_resume(self, name: str) -> None:
+        if name in self._jobs:
+            self._feed(ev.Resume(name))
+
+    def _command_prioritise(self, name: str, priority: int) -> None:
+        if name in self._jobs:
+            self._feed(ev.Reprioritise(name, priority))
+
+    def _command_drain(self, draining: bool) -> None:
+        self._feed(ev.Drain() if draining else ev.Undrain())
+
+    def _command_set_workers(self, count: int) -> None:
+        self._upkeep.set_count(count)
+
     def _command_close(self) -> None:
         for name in list(self._jobs):
             self._command_cancel(name)
@@ -237,7 +304,7 @@ class Dispatcher:
             reason = f"no place for the result: {error}"
             self._feed(ev.Failed(action.worker, action.job, action.block, action.attempt, reason, False))
         else:
-            self._outbox[action.worker].append(task)
+            self._post.add(action.worker, task)
 
     def _merge(self, action: ev.Merge) -> None:
         job = self._jobs[action.job]
@@ -245,68 +312,63 @@ class Dispatcher:
         job.handle.put(job.result(action.block))
 
     def _kill(self, action: ev.Kill) -> None:
-        self._outbox.pop(action.worker, None)
+        self._post.withdraw(action.worker)
         self._supervisor.kill(action.worker, action.reason, time.monotonic())
 
     def _finish(self, action: ev.Finish) -> None:
         self._relay()  # what was printed comes before the end
+        self._count(action.job)
         job = self._jobs.pop(action.job)
         self._core.forget(action.job)
         failures = [(b, job.order.blocks.roi_of(b), reason) for b, reason in action.failed]
         segments = job.close()
-        for worker in job.knowing & self._supervisor.workers.keys():
-            self._attached[worker].difference_update(segments)
-            self._send(worker, wire.Forget(job.name, segments))
+        for letter in self._post.farewells(job, segments, self._supervisor.workers):
+            self._send(letter)
         job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=job.cut_off()))
 
     def _drop(self, action: ev.Drop) -> None:
         if (job := self._jobs.get(action.job)) is not None:
             job.drop(action.block)
 
+    def _persist(self, action: ev.Persist) -> None:
+        if (job := self._jobs.get(action.job)) is not None:
+            job.persist(action)
+
+    def _attempted(self, action: ev.Attempted) -> None:
+        if (job := self._jobs.get(action.job)) is not None:
+            job.attempted(action)
+
     def _notify(self, action: ev.Notify) -> None:
         if (job := self._jobs.get(action.job)) is None:
             return
-        what = "is tried again" if action.kind == "retry" else "is given up"
-        job.handle.progress.retries += action.kind == "retry"
         roi = job.order.blocks.roi_of(action.block)
-        first_line = action.reason.partition("\n")[0]
-        job.handle.put(Notice(f"block {roi} {what}: {first_line}"))
+        text = f"block {roi} {_WHAT_BECOMES[action.kind]} after attempt {action.attempt}: {action.reason}"
+        kind = "retry" if action.kind == "retry" else "failed"
+        job.handle.put(Notice(text, kind, action.worker, roi.start, action.attempt))
 
     def _reject(self, action: ev.Reject) -> None:
         if (job := self._jobs.get(action.job)) is not None:
             job.handle.put(Notice(action.reason))
 
     def _relay(self) -> None:
-        """Tell what workers have printed to all jobs: a worker does not say for which it was."""
-        for line in self._supervisor.said():
-            self._tell_all(line)
+        """Hand what workers have printed to the jobs for which they did; to all where nobody knows."""
+        for printed in self._supervisor.said():
+            lease = printed.lease or self._post.lease_of(printed.worker, printed.running)
+            job = self._jobs.get(lease[0]) if lease is not None else None
+            if job is not None and lease is not None:
+                start = job.order.blocks.roi_of(lease[1]).start
+                job.handle.put(Notice(printed.text, "printed", printed.worker, start, lease[2]))
+            elif lease is None:
+                self._tell_all(printed)
 
-    def _tell_all(self, text: str) -> None:
+    def _tell_all(self, said: Printed | str) -> None:
+        notice = Notice(said) if isinstance(said, str) else Notice(said.text, "printed", said.worker)
         for job in self._jobs.values():
-            job.handle.put(Notice(text))
+            job.handle.put(notice)
 
-    def _flush(self) -> None:
-        """Send the tasks of this turn, one message a worker, after what they need to be known."""
-        for worker, tasks in self._outbox.items():
-            tasks = [task for task in tasks if task.job in self._jobs]
-            for task in tasks:
-                self._introduce(worker, task)
-                self._sent[worker].add((task.job, task.block, task.attempt))
-            self._send(worker, wire.Run(tasks))
-        self._outbox.clear()
-
-    def _introduce(self, worker: int, task: wire.Task) -> None:
-        job = self._jobs[task.job]
-        if worker not in job.knowing:
-            job.knowing.add(worker)
-            self._send(worker, wire.Prepare(job.name, job.order.recipe))
-        if task.slot is not None and task.slot.segment not in self._attached[worker]:
-            self._attached[worker].add(task.slot.segment)
-            self._send(worker, job.attachment(task.slot))
-
-    def _send(self, worker: int, message: wire.Message) -> None:
+    def _send(self, letter: Letter) -> None:
         try:
-            self._router.send_multipart((b"w%d" % worker, wire.encode(message)), zmq.NOBLOCK)
+            self._router.send_multipart((b"w%d" % letter.worker, wire.encode(letter.message)), zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise

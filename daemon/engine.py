@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any
 
 from ..shared.errors import EngineError
-from .dispatcher import Dispatcher
+from .dispatcher import Dispatcher, Setup, View
 from .handle import JobHandle
 from .mailbox import Mailbox
 from .work import EngineJob, Order
+from .workerprocess import WorkerLimits
 
 
 class Engine:
@@ -29,16 +30,34 @@ class Engine:
         Number of worker processes; default: the processors that this process may use.
     preload : iterable of str
         Modules imported once for all workers, before they are forked.
+    limits : WorkerLimits, optional
+        Memory of a worker, and when it is replaced by a fresh one.
+    memory_bytes : int, optional
+        What all workers together may take; fewer are busy where it would be more. In any case
+        fewer are busy when the machine runs short of memory.
 
     Use it as a context manager, or call `close`: workers, shared memory and the private
     folder go away with it. If this process dies in any way, the kernel ends the workers.
     """
 
-    def __init__(self, workers: int | None = None, preload: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        preload: Iterable[str] = (),
+        *,
+        limits: WorkerLimits | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
         self.workers = workers or len(os.sched_getaffinity(0))
         self._numbers = itertools.count(1)
         self._mailbox = Mailbox()
-        self._dispatcher = Dispatcher(self.workers, tuple(preload), self._mailbox)
+        setup = Setup(
+            workers=self.workers,
+            preload=tuple(preload),
+            limits=limits or WorkerLimits(),
+            memory_bytes=memory_bytes,
+        )
+        self._dispatcher = Dispatcher(setup, self._mailbox)
         # A daemon thread: an engine that nobody closed must not keep the interpreter from its end.
         self._thread = threading.Thread(target=self._dispatcher.run, name="blockmill-engine", daemon=True)
         self._owner = os.getpid()
@@ -62,6 +81,25 @@ class Engine:
         if not self._mailbox.put("submit", job):
             raise EngineError("this engine is closed or has broken down; make a new one")
         return job.handle
+
+    @property
+    def view(self) -> View:
+        """The workers and what they do, not older than a few tenths of a second."""
+        return self._dispatcher.view
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is neither closed nor broken down."""
+        return self._thread.is_alive()
+
+    def drain(self, draining: bool = True) -> None:
+        """Start no more blocks at all; False: start some again."""
+        self._tell("drain", draining)
+
+    def set_workers(self, count: int) -> None:
+        """Have `count` workers; those too many end after what they are doing."""
+        self.workers = count
+        self._tell("set_workers", count)
 
     def close(self) -> None:
         """Cancel what runs, end the workers, remove all that the engine made."""

@@ -73,6 +73,8 @@ class Submit(msgspec.Struct, frozen=True):
         False where `Extend` will append blocks; such a job does not end before it is sealed.
     block_timeout_s : float or None
         A block that runs longer has its worker killed, and has failed once more.
+    owner : str
+        Whose it is; owners of equal priority get equal shares of the workers' time.
     """
 
     job: str
@@ -87,6 +89,7 @@ class Submit(msgspec.Struct, frozen=True):
     done: bytes | bytearray | Iterable[int] | None = None
     sealed: bool = True
     block_timeout_s: float | None = None
+    owner: str = ""
 
 
 class Extend(msgspec.Struct, frozen=True, gc=False):
@@ -120,7 +123,10 @@ class Done(msgspec.Struct, frozen=True, gc=False):
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
-    """A worker could not do a block; `retry` is False where another try can't help."""
+    """A worker could not do a block.
+
+    `retry` is False where another try can't help; `memory` says that there was too little of it.
+    """
 
     worker: int
     job: str
@@ -128,6 +134,7 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
     attempt: int
     error: str
     retry: bool = True
+    memory: bool = False
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
@@ -135,11 +142,13 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
 
     `running` is the place, among its open leases, of the one that it was doing: that one has
     failed. -1: none; the shell may know that answers were lost, or that it had not begun.
+    `memory`: it died because it took too much of it.
     """
 
     worker: int
     reason: str
     running: int = 0
+    memory: bool = False
 
 
 class Merged(msgspec.Struct, frozen=True, gc=False):
@@ -176,8 +185,25 @@ class Resume(msgspec.Struct, frozen=True, gc=False):
     job: str
 
 
+class Reprioritise(msgspec.Struct, frozen=True, gc=False):
+    """Let a job go before, or after, others."""
+
+    job: str
+    priority: int
+
+
 class Drain(msgspec.Struct, frozen=True, gc=False):
     """Start no more blocks at all."""
+
+
+class Undrain(msgspec.Struct, frozen=True, gc=False):
+    """Start blocks again."""
+
+
+class Allow(msgspec.Struct, frozen=True, gc=False):
+    """At most `busy` workers, 1 or more, may hold leases; those that are too many run dry."""
+
+    busy: int
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -199,7 +225,10 @@ Event = (
     | Cancel
     | Pause
     | Resume
+    | Reprioritise
     | Drain
+    | Undrain
+    | Allow
     | Tick
 )
 
@@ -207,12 +236,16 @@ Event = (
 
 
 class Assign(msgspec.Struct, frozen=True, gc=False):
-    """Send this block to this worker. The record is the lease itself."""
+    """Send this block to this worker. The record is the lease itself.
+
+    `alone`: no other worker holds a lease until this one is closed, for want of memory.
+    """
 
     worker: int
     job: str
     block: int
     attempt: int
+    alone: bool = False
 
 
 class Merge(msgspec.Struct, frozen=True, gc=False):
@@ -243,6 +276,18 @@ class Persist(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
 
 
+class Attempted(msgspec.Struct, frozen=True, gc=False):
+    """An attempt at a block failed, for the journal; `killed`: its worker died of it."""
+
+    job: str
+    block: int
+    attempt: int
+    worker: int
+    reason: str
+    memory: bool = False
+    killed: bool = False
+
+
 class Kill(msgspec.Struct, frozen=True, gc=False):
     """End this worker's process; answer `Lost` once it is gone. It gets nothing until then."""
 
@@ -261,10 +306,13 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Notify(msgspec.Struct, frozen=True, gc=False):
-    """Something that people want to read: a block is tried again, or given up."""
+    """Something that people want to read: a block is tried again, or given up.
+
+    A "quarantined" one was given up because its workers died of it; the job goes on.
+    """
 
     job: str
-    kind: Literal["retry", "given_up"]
+    kind: Literal["retry", "given_up", "quarantined"]
     worker: int
     block: int
     attempt: int
@@ -279,4 +327,4 @@ class Reject(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Action = Assign | Merge | Drop | Persist | Kill | Finish | Notify | Reject
+Action = Assign | Merge | Drop | Persist | Attempted | Kill | Finish | Notify | Reject

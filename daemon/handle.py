@@ -10,12 +10,12 @@ import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from ..shared.errors import BlockError
-from ..shared.roi import Roi
+from ..shared.roi import Roi, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,35 @@ class Result:
     crc32: int = 0
 
 
+NoticeKind = Literal["printed", "retry", "failed", "worker"]
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a person may want to know: a retry, a dead worker, a failed block."""
+    """Something that a person may want to know; as a string, one line of it.
+
+    Attributes
+    ----------
+    text : str
+        All that there is to tell; its first line says what.
+    kind : {"printed", "retry", "failed", "worker"}
+        What the operation printed, a block that is tried again, one that is given up, or other
+        news of the workers.
+    worker : int or None
+    block : tuple of int or None
+        First corner of the block that it is about.
+    attempt : int or None
+    """
 
     text: str
+    kind: NoticeKind = "worker"
+    worker: int | None = None
+    block: Shape | None = None
+    attempt: int | None = None
+
+    def __str__(self) -> str:
+        line = self.text.partition("\n")[0]
+        return f"worker {self.worker}: {line}" if self.kind == "printed" else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +97,13 @@ class Ended:
 
 @dataclass(slots=True)
 class Progress:
-    """Running totals of a job; voxels are those of the blocks done, without halo and skipped ones."""
+    """Running totals of a job; voxels are those of the blocks done, without halo and skipped ones.
+
+    `running` blocks are with a worker, or wait there for their turn.
+    """
 
     blocks: int = 0
+    running: int = 0
     voxels: int = 0
     skipped: int = 0
     failed: int = 0
@@ -132,6 +160,18 @@ class JobHandle:
     def cancel(self) -> None:
         """End the job; running blocks are ended too. `Ended` follows."""
         self._tell("cancel", self.job)
+
+    def pause(self) -> None:
+        """Start no more blocks until `resume`; those that run go on."""
+        self._tell("pause", self.job)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self._tell("resume", self.job)
+
+    def set_priority(self, priority: int) -> None:
+        """Let the job go before those of lower priority."""
+        self._tell("prioritise", self.job, priority)
 
     def drain(self, timeout_s: float) -> Ended | None:
         """Discard items until the job has ended, at most for `timeout_s` seconds."""

@@ -20,16 +20,19 @@ from ..shared.grid import BlockGrid
 from ..shared.job import Job, job_hash
 from ..shared.volumes.address import Address, open_volume, split_address
 from ..shared.volumes.protocol import Volume
+from ..shared.volumes.syncing import sync_filesystem
 from .engine import Engine
 from .fingerprint import code_fingerprint, fingerprint
 from .handle import Ended, JobHandle, Notice, Progress, Result
 from .outputs import output_for
 from .plan import Plan, make_plan
 from .record import OutputLock, Record, differences, plain, read_record, write_record
-from .work import Order, RoiList
+from .work import Order, RoiList, Standing
 
 _LOOK_S = 0.1
 _CANCEL_S = 3.0
+_INTERPRETER_BYTES = 96 << 20
+"""What a worker takes before its first block; `memory_per_worker` is meant for the blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +72,15 @@ class Summary:
 class Watcher:
     """Where a run reports to, in the thread that runs it; replace what you need.
 
-    `planned` gets the plan and the map of blocks known as finished; `interrupted` is asked
-    often, and True ends the run as a KeyboardInterrupt would.
+    `planned` gets the plan and the map of blocks known as finished, `started` the handle of the
+    job, or of the trial before it; `interrupted` is asked often, and True ends the run as a
+    KeyboardInterrupt would.
     """
 
     planned: Callable[[Plan, bytes], None] = lambda plan, done: None
+    started: Callable[[JobHandle], None] = lambda handle: None
     progress: Callable[[Progress], None] = lambda progress: None
-    notice: Callable[[str], None] = lambda text: None
+    notice: Callable[[Notice], None] = lambda notice: None
     interrupted: Callable[[], bool] = lambda: False
 
 
@@ -91,6 +96,8 @@ class JobRun:
         Replace an output that exists.
     watcher : Watcher, optional
         Told of plan, progress and notices.
+    standing : Standing, optional
+        Whose the job is among others in the engine.
 
     Raises
     ------
@@ -99,9 +106,16 @@ class JobRun:
     """
 
     def __init__(
-        self, job: Job, workers: int, *, overwrite: bool = False, watcher: Watcher | None = None
+        self,
+        job: Job,
+        workers: int,
+        *,
+        overwrite: bool = False,
+        watcher: Watcher | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self._job = job
+        self._standing = standing or Standing()
         self._overwrite = overwrite
         self._watcher = watcher or Watcher()
         if job.user_code is not None and not Path(job.user_code).is_dir():
@@ -137,7 +151,7 @@ class JobRun:
         with OutputLock(self.output.path):
             done, resumed = self._take_output()
             for note in self.plan.notes:
-                self._watcher.notice(note)
+                self._watcher.notice(Notice(note))
             self._watcher.planned(self.plan, done)
             try:
                 ended, handle = self._mill(engine, done, resumed)
@@ -145,6 +159,7 @@ class JobRun:
                 self.output.close()
             if ended.outcome == "done":
                 self.output.finish()
+                self._sync()
                 write_record(self.output.path, self._record(finished=True))
         return self._summary(ended, handle, done, time.monotonic() - started_s)
 
@@ -197,17 +212,21 @@ class JobRun:
             operation=self._job.operation.to_plain(),
             offset=self.plan.roi.start,
             user_code=self._job.user_code,
+            code_hash=str(self._identity["user_code_is"] or ""),
         )
 
     def _probe(self, engine: Engine) -> None:
         """Have a worker open the input and import the operation, before any output is touched."""
         recipe = msgspec.structs.replace(self._recipe(), probe=True)
-        handle = engine.submit(Order(recipe=recipe, blocks=RoiList([self.plan.grid.roi_of(0)]), retries=0))
+        trial = replace(self._standing, sink=None)
+        blocks = RoiList([self.plan.grid.roi_of(0)])
+        handle = engine.submit(Order(recipe=recipe, blocks=blocks, retries=0, standing=trial))
+        self._watcher.started(handle)
         try:
             while not isinstance(ended := handle.next(_LOOK_S), Ended):
                 self._check_interrupt()
                 if isinstance(ended, Notice):
-                    self._watcher.notice(ended.text)
+                    self._watcher.notice(ended)
         except BaseException:
             handle.cancel()
             raise
@@ -222,10 +241,11 @@ class JobRun:
             output=self.output.worker_address,
             job_hash=job_hash(self._identity),
             resume=resumed,
-            durability=self._job.output.durability,
+            durability="block" if self._job.output.durability == "block" else "none",
             checksum=self.output.worker_address is None,
         )
-        handle = engine.submit(self.output.order(recipe, done, engine.workers))
+        handle = engine.submit(self._order(self.output.order(recipe, done, engine.workers)))
+        self._watcher.started(handle)
         try:
             return self._watch(handle), handle
         except BaseException:
@@ -234,8 +254,29 @@ class JobRun:
             self.output.sweep(ended.interrupted if ended is not None else [])
             raise
 
+    def _order(self, order: Order) -> Order:
+        """`order` with what the job says of its share of the engine."""
+        most_open = order.max_open
+        if (workers := self._job.workers) is not None:
+            most_open = workers if most_open is None else min(workers, most_open)
+        memory_bytes = self._job.memory_per_worker
+        if memory_bytes is not None:
+            memory_bytes += _INTERPRETER_BYTES
+        return replace(order, max_open=most_open, memory_bytes=memory_bytes, standing=self._standing)
+
+    def _sync(self) -> None:
+        """Bring the blocks to the medium before the record calls the job finished."""
+        if self._job.output.durability == "group":
+            sync_filesystem(self.output.path)
+
     def _watch(self, handle: JobHandle) -> Ended:
-        """Merge and report until the job has ended."""
+        """Merge and report until the job has ended.
+
+        Raises
+        ------
+        EngineError
+            If the engine broke down, which says nothing about the job.
+        """
         while True:
             self._check_interrupt()
             item = handle.next(_LOOK_S)
@@ -243,10 +284,12 @@ class JobRun:
                 case Result():
                     self._merge(handle, item)
                 case Notice():
-                    self._watcher.notice(item.text)
+                    self._watcher.notice(item)
                 case Ended():
                     self._watcher.progress(handle.progress)
                     self.output.sweep(item.interrupted)
+                    if item.error is not None:
+                        raise EngineError(item.cause) from item.error
                     return item
             self._watcher.progress(handle.progress)
 

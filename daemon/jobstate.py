@@ -8,7 +8,7 @@ once it has said all.
 from math import inf
 
 from .blocks import MERGING, BlockTable
-from .events import Action, Assign, Drop, Finish, Merge, Notify, Outcome, Persist, Progress, Submit
+from .events import Action, Assign, Attempted, Drop, Finish, Merge, Notify, Outcome, Persist, Progress, Submit
 from .waiting import ArrivalOrder, BlockOrder
 
 MOST_CREDIT = 16
@@ -16,6 +16,8 @@ MOST_CREDIT = 16
 BACKLOG_S = 0.1
 """Work that a worker should hold: enough to hide the way to it, too little to delay the end."""
 _NEW_WEIGHT = 0.125
+_CRASHES_TO_END = 3
+"""Blocks set aside from which on a job ends, if they are more than those done: all of it crashes."""
 
 
 class JobState:
@@ -44,6 +46,7 @@ class JobState:
         "_merging",
         "_on_error",
         "_parallel_merges",
+        "_quarantined",
         "_retries",
         "_waiting",
         "block_timeout_s",
@@ -52,7 +55,9 @@ class JobState:
         "ended",
         "name",
         "outcome",
+        "owner",
         "paused",
+        "priority",
         "queued",
         "rank",
         "reason",
@@ -62,10 +67,12 @@ class JobState:
     def __init__(self, submit: Submit, number: int, least_credit: int) -> None:
         _check(submit)
         self.name = submit.job
-        self.rank = (-submit.priority, number)
+        self.owner = submit.owner
+        self.priority = submit.priority
         self.block_timeout_s = submit.block_timeout_s
         self.sealed = submit.sealed
         self.blocks = BlockTable(submit.count, submit.done)
+        self.rank = (self.blocks.undrawn, number)  # small ones first
         self.credit = self._least_credit = least_credit
         self.outcome: Outcome | None = None  # set from when the job stops, not only from its end
         self.reason = ""
@@ -79,6 +86,7 @@ class JobState:
         self._merging: dict[int, Assign] = {}
         self._waiting = BlockOrder(self.blocks) if submit.ordered else ArrivalOrder()
         self._mean_s = -1.0
+        self._quarantined = 0
 
     # ------------------------------------------------------------------------------- reading
 
@@ -88,6 +96,21 @@ class JobState:
             return False
         blocks = self.blocks
         return bool(blocks.returned) or (blocks.undrawn > 0 and blocks.open < self._max_open)
+
+    def wants_to_be_alone(self) -> bool:
+        """Whether a block waits that must have nothing beside it."""
+        return bool(self.blocks.alone) and not self.paused and self.outcome is None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is leased, and no result waits for its merge or is in it."""
+        blocks = self.blocks
+        return blocks.open == len(blocks.returned) + len(blocks.alone)
+
+    @property
+    def mean_s(self) -> float:
+        """About how long a block takes; 0 while nobody knows."""
+        return max(self._mean_s, 0.0)
 
     def awaits_merge(self, block: int, attempt: int) -> bool:
         """Whether the result that this attempt brought is waiting for its merge, or in it."""
@@ -100,7 +123,7 @@ class JobState:
         """The counts, in constant time."""
         blocks = self.blocks
         waiting = len(self._waiting) + len(self._merging)
-        returned = len(blocks.returned)
+        returned = len(blocks.returned) + len(blocks.alone)
         return Progress(
             count=len(blocks.states),
             pending=blocks.undrawn + returned,
@@ -129,27 +152,55 @@ class JobState:
             blocks.cancel(block)
             actions.append(_drop(lease))
 
-    def lease_failed(self, lease: Assign, reason: str, retry: bool, actions: list[Action]) -> None:
-        """A worker could not do the block: it is tried again, or given up."""
+    def lease_failed(
+        self,
+        lease: Assign,
+        reason: str,
+        actions: list[Action],
+        *,
+        retry: bool = True,
+        memory: bool = False,
+        killed: bool = False,
+    ) -> None:
+        """A worker could not do the block, or died of it: it is tried again, or given up."""
         blocks, block = self.blocks, lease.block
         failures = blocks.count_failure(block)
+        actions.append(
+            Attempted(self.name, block, lease.attempt, lease.worker, reason, memory=memory, killed=killed)
+        )
         if retry and failures <= self._retries:
             if self.outcome is None:
                 blocks.retries += 1
                 actions.append(Notify(self.name, "retry", lease.worker, block, lease.attempt, reason))
-            self.lease_returned(lease)
+            self.lease_returned(lease, alone=memory)
             return
         blocks.fail(block, reason)
+        self._quarantined += killed
+        why_end = self._why_end(block, failures, reason, killed)
+        kind = "quarantined" if killed and why_end is None else "given_up"
         actions.append(Persist(self.name, block, "failed", lease.attempt, reason))
-        actions.append(Notify(self.name, "given_up", lease.worker, block, lease.attempt, reason))
-        if self._on_error == "fail":
-            tries = "try" if failures == 1 else "tries"
-            self.stop("failed", f"block {block} failed in {failures} {tries}: {reason}", actions)
+        actions.append(Notify(self.name, kind, lease.worker, block, lease.attempt, reason))
+        if why_end is not None:
+            self.stop("failed", why_end, actions)
 
-    def lease_returned(self, lease: Assign) -> None:
-        """A block was not done, and nothing speaks against it: it waits for another lease."""
+    def _why_end(self, block: int, failures: int, reason: str, killed: bool) -> str | None:
+        """Why a block that was given up ends the job; None where it does not."""
+        if self._on_error == "finish":
+            return None
+        if not killed:
+            tries = "try" if failures == 1 else "tries"
+            return f"block {block} failed in {failures} {tries}: {reason}"
+        if self._quarantined >= _CRASHES_TO_END and self._quarantined > self.blocks.done:
+            return (
+                f"{self._quarantined} blocks were set aside because their workers died, more than were "
+                f"finished; the last one, block {block}: {reason}"
+            )
+        return None
+
+    def lease_returned(self, lease: Assign, *, alone: bool = False) -> None:
+        """A block was not done, and is to be: it waits for another lease."""
         if self.outcome is None:
-            self.blocks.give_back(lease.block)
+            self.blocks.give_back(lease.block, alone=alone or lease.alone)
         else:
             self.blocks.cancel(lease.block)
 

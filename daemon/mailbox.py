@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
 from collections import deque
 from typing import Any
@@ -45,6 +46,13 @@ class Mailbox:
             commands = list(self._commands)
             self._commands.clear()
         return commands
+
+    def wait(self, timeout_s: float) -> list[Command]:
+        """All commands that are there, or that come within `timeout_s` seconds."""
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        poller.poll(1000 * timeout_s)
+        return self.take()
 
     def shut(self) -> list[Command]:
         """Let nothing more in; the commands that nobody will carry out."""

@@ -14,47 +14,33 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import psutil
 
 from ..shared import wire
 from ..shared.errors import EngineError
 from ..shared.marks import Marks
+from .memory import oom_kills
+from .postmortem import PostMortem
+from .printed import Printed, tail
+from .workerprocess import WorkerLimits, WorkerProcess
 
 GRACE_S = 0.7
 """What a worker gets to unwind after SIGTERM before SIGKILL follows."""
 SILENCE_S = 10.0
 """A worker that neither speaks nor uses the processor for so long is taken for frozen."""
 _START_FAILURES_ALLOWED = 5
+_IDLE_DEATHS_ALLOWED = 5
 _LONGEST_BACK_OFF_S = 5.0
-_LOG_TAIL_LINES = 8
-_MOST_PRINTED_BYTES = 1 << 16
+_PLACES = 4096
+"""Workers that may be there at the same time, those on their way out included."""
 
 
 # A child that the user's program forks inherits the lifeline, and workers would outlive their
 # coordinator for as long as that child lives.
 _supervisors: weakref.WeakSet[Supervisor] = weakref.WeakSet()
 os.register_at_fork(after_in_child=lambda: [s.forget_in_child() for s in list(_supervisors)])
-
-
-@dataclass(slots=True)
-class WorkerProcess:
-    """What the supervisor knows of one worker."""
-
-    number: int
-    log_path: Path
-    mark: int
-    pid: int = 0
-    up: bool = False
-    log_read_bytes: int = 0
-    heard_s: float = 0.0
-    cpu_s: float = -1.0
-    rss_bytes: int = 0
-    kill_at_s: float | None = None
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +50,8 @@ class Death:
     worker: int
     reason: str
     was_up: bool
-    running: int | None = None  # which of the tasks sent to it, counted from 1; None: it was in none
+    running: int | None  # which of the tasks sent to it, counted from 1; None: it was in none
+    post_mortem: PostMortem
 
 
 @dataclass(slots=True)
@@ -72,14 +59,17 @@ class _Pace:
     """How fast replacements may follow each other."""
 
     failed_starts: int = 0
+    idle_deaths: int = 0  # of workers that had done nothing, one after the other
     not_before_s: float = 0.0
     last_log: str = field(default="")
 
-    def note(self, death: Death, now_s: float, log: str) -> None:
+    def note(self, death: Death, tasks: int, now_s: float, log: str) -> None:
         self.failed_starts = 0 if death.was_up else self.failed_starts + 1
+        self.idle_deaths = 0 if tasks else self.idle_deaths + 1
         self.last_log = log
-        if self.failed_starts:
-            self.not_before_s = now_s + min(0.1 * 2**self.failed_starts, _LONGEST_BACK_OFF_S)
+        steps = max(self.failed_starts, self.idle_deaths - _IDLE_DEATHS_ALLOWED)
+        if steps > 0:
+            self.not_before_s = now_s + min(0.1 * 2**steps, _LONGEST_BACK_OFF_S)
 
 
 class Supervisor:
@@ -95,18 +85,29 @@ class Supervisor:
         Private folder for the logs of workers.
     preload : iterable of str
         Modules that the nursery imports once for all workers.
+    limits : WorkerLimits
+        Memory of a worker, and when it is replaced.
     """
 
-    def __init__(self, count: int, endpoint: str, run_dir: Path, preload: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        count: int,
+        endpoint: str,
+        run_dir: Path,
+        preload: Iterable[str] = (),
+        limits: WorkerLimits | None = None,
+    ) -> None:
         self.count = count
+        self.limits = limits or WorkerLimits()
         self._run_dir = run_dir
         self._next = 0
         self._spawned = False
         self._pace = _Pace()
         self.workers: dict[int, WorkerProcess] = {}
-        self._said: list[str] = []
-        self._marks = Marks(count)
-        self._free_marks = list(range(count))
+        self._said: list[Printed] = []
+        self._oom_kills = oom_kills()
+        self._marks = Marks(_PLACES)
+        self._free_marks = list(range(_PLACES))
         _supervisors.add(self)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
@@ -158,20 +159,77 @@ class Supervisor:
                 f"{self._pace.failed_starts} workers in a row ended before they were up; "
                 f"the last one said:\n{self._pace.last_log or '(nothing)'}"
             )
-        while len(self.workers) < self.count and now_s >= self._pace.not_before_s:
+        staying = sum(not worker.retired for worker in self.workers.values())
+        for _ in range(self.count - staying):
+            if now_s < self._pace.not_before_s:
+                return
             log_path, mark = self._run_dir / f"worker-{self._next}.log", self._free_marks.pop()
-            worker = WorkerProcess(self._next, log_path, mark, heard_s=now_s)
+            worker = WorkerProcess(self._next, log_path, mark, heard_s=now_s, started_s=now_s)
             self._next += 1
             self.workers[worker.number] = worker
             self._marks.clear(mark)
             self._order(wire.Spawn(worker.number, str(log_path), self._marks.path, mark))
 
-    def kill(self, number: int, why: str, now_s: float, grace_s: float = GRACE_S) -> None:
+    def set_count(self, count: int) -> None:
+        """Keep `count` workers; `surplus` tells how many are too many then."""
+        self.count = count
+
+    def surplus(self) -> int:
+        """How many workers, of those that are to stay, are too many."""
+        staying = sum(not worker.retiring for worker in self.workers.values())
+        return max(staying - self.count, 0)
+
+    def tired(self, now_s: float) -> list[tuple[int, str]]:
+        """Workers that are to be replaced, and why."""
+        found = [(w.number, w.tired(self.limits, now_s)) for w in self.workers.values() if w.at_work]
+        return [(number, why) for number, why in found if why is not None]
+
+    def retiring(self, number: int) -> None:
+        """Note that a worker gets nothing new."""
+        self.workers[number].retiring = True
+
+    def retire(self, number: int, why: str, now_s: float) -> None:
+        """End a worker that has nothing to do; another one may take its place at once."""
+        worker = self.workers.get(number)
+        if worker is not None and worker.kill_at_s is None:
+            worker.retired = True
+            self.kill(number, why, now_s)
+
+    def over_memory(self, now_s: float, limit_of: Callable[[int], int | None]) -> list[tuple[int, int, int]]:
+        """Workers that take more than `limit_of` them: number, resident memory, limit, in bytes.
+
+        It asks the system, not the workers: one that holds the interpreter lock says nothing.
+        """
+        found: list[tuple[int, int, int]] = []
+        for worker in self.workers.values():
+            if not worker.pid or worker.kill_at_s is not None:
+                continue
+            worker.look_at_memory()
+            worker.limit_bytes = limit_of(worker.number)
+            if worker.limit_bytes is not None and worker.rss_bytes > worker.limit_bytes:
+                found.append((worker.number, worker.rss_bytes, worker.limit_bytes))
+        return found
+
+    def task_done(self, number: int) -> None:
+        """Count a task that a worker has answered."""
+        if (worker := self.workers.get(number)) is not None:
+            worker.tasks += 1
+
+    def kill(
+        self,
+        number: int,
+        why: str,
+        now_s: float,
+        grace_s: float = GRACE_S,
+        *,
+        out_of_memory: bool = False,
+    ) -> None:
         """End a worker: SIGTERM now, SIGKILL after `grace_s` seconds; 0 kills at once."""
         worker = self.workers.get(number)
         if worker is None or worker.kill_at_s is not None:
             return
         worker.why, worker.kill_at_s = why, now_s + grace_s
+        worker.out_of_memory = out_of_memory
         if grace_s > 0:
             self._order(wire.Signal(number, signal.SIGTERM))
         self.enforce(now_s)
@@ -219,35 +277,45 @@ class Supervisor:
 
     def _bury(self, exited: wire.Exited, now_s: float) -> Death:
         worker = self.workers.pop(exited.worker)
-        self._listen(worker)
-        log = _tail(worker.log_path)
+        running = self._marks.running(worker.mark)
+        self._listen(worker, running, last=True)
+        post_mortem = self._post_mortem(worker, exited)
         worker.log_path.unlink(missing_ok=True)
-        death = Death(
-            worker.number, _obituary(worker, exited, log), worker.up, self._marks.running(worker.mark)
-        )
+        death = Death(worker.number, post_mortem.text(), worker.up, running, post_mortem)
         self._free_marks.append(worker.mark)
         if worker.kill_at_s is None or not worker.up:
-            self._pace.note(death, now_s, worker.why or log)
+            self._pace.note(death, worker.tasks, now_s, worker.why or post_mortem.log)
         return death
 
-    def said(self) -> list[str]:
+    def _post_mortem(self, worker: WorkerProcess, exited: wire.Exited) -> PostMortem:
+        kernel_killed = False
+        if exited.exit_code == -signal.SIGKILL and not worker.why:
+            kills, self._oom_kills = self._oom_kills, oom_kills()
+            kernel_killed = self._oom_kills > kills
+        return PostMortem(
+            worker=worker.number,
+            pid=exited.pid,
+            exit_code=exited.exit_code,
+            peak_rss_bytes=exited.max_rss_bytes,
+            limit_bytes=worker.limit_bytes,
+            why=worker.why,
+            log=tail(worker.log_path),
+            out_of_memory=worker.out_of_memory or kernel_killed,
+            kernel_killed=kernel_killed,
+        )
+
+    def said(self) -> list[Printed]:
         """What workers (and the user's code in them) have printed since the last call, by lines."""
         for worker in self.workers.values():
-            self._listen(worker)
+            self._listen(worker, self._marks.running(worker.mark))
         said, self._said = self._said, []
         return said
 
-    def _listen(self, worker: WorkerProcess) -> None:
-        try:
-            with worker.log_path.open("rb") as log:
-                log.seek(worker.log_read_bytes)
-                text = log.read(_MOST_PRINTED_BYTES)
-        except FileNotFoundError:
-            return
-        worker.log_read_bytes += len(text)
-        self._said += [
-            f"worker {worker.number}: {line}" for line in text.decode(errors="replace").splitlines()
-        ]
+    def _listen(self, worker: WorkerProcess, running: int | None, *, last: bool = False) -> None:
+        self._said += worker.log.read(last=last)
+        # What has no trailer yet is the running task's, if that was the same all the while.
+        if last or self._marks.running(worker.mark) == running:
+            self._said += worker.log.loose(running)
 
     def heard(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
         """Note a sign of life; None if no such worker is known."""
@@ -267,7 +335,7 @@ class Supervisor:
         for worker in self.workers.values():
             if now_s - worker.heard_s < SILENCE_S or not worker.pid or worker.kill_at_s is not None:
                 continue
-            used_s = _cpu_s(worker.pid)
+            used_s = worker.used_s()
             if used_s == worker.cpu_s:
                 found.append(worker.number)
             worker.cpu_s, worker.heard_s = used_s, now_s
@@ -290,41 +358,4 @@ class Supervisor:
     def _nursery_log(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._nursery.wait(timeout=GRACE_S)  # its end is seen a moment before its exit code
-        return _tail(self._run_dir / "nursery.log") or f"exit code {self._nursery.returncode}"
-
-
-def _cpu_s(pid: int) -> float:
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:  # it ended meanwhile; the nursery will tell
-        return -2.0
-    return times.user + times.system
-
-
-def _tail(path: Path) -> str:
-    try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
-
-
-def _obituary(worker: WorkerProcess, exited: wire.Exited, log: str) -> str:
-    """Why a worker died: our own reason, or signal or exit code, peak memory, last words."""
-    if exited.exit_code < 0:
-        how = f"was killed by {_signal_name(-exited.exit_code)}"
-        if exited.exit_code == -signal.SIGKILL and not worker.why:
-            how += " (out of memory, or by hand)"
-    else:
-        how = f"ended with exit code {exited.exit_code}"
-    if worker.why:
-        how = f"{worker.why}: {how}"
-    text = f"worker {worker.number} (pid {exited.pid}) {how}; peak memory {exited.max_rss_bytes >> 20} MiB"
-    return f"{text}; its last lines:\n{log}" if log and not worker.why else text
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+        return tail(self._run_dir / "nursery.log") or f"exit code {self._nursery.returncode}"

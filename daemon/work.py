@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ..shared import wire
 from ..shared.arena import Arena
 from ..shared.grid import BlockGrid
 from ..shared.roi import Roi
-from .events import OnError, Submit
+from .events import Attempted, OnError, Persist, Submit
 from .handle import JobHandle, Result
 
 
@@ -31,6 +32,38 @@ class RoiList:
     def extend(self, rois: list[Roi]) -> None:
         """Append blocks."""
         self._rois.extend(rois)
+
+
+class Sink(Protocol):
+    """Where the ends of blocks and of attempts are noted; called in the engine's thread."""
+
+    def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
+        """A block is done, after the worker gave `answer`, or given up."""
+
+    def attempt(self, attempted: Attempted) -> None:
+        """An attempt at a block failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Whose a job is, and what it is worth among others in the same engine.
+
+    Attributes
+    ----------
+    number : int or None
+        What its submitter calls it.
+    owner : str
+        Owners of equal priority get equal shares of the workers' time.
+    priority : int
+        Higher goes first.
+    sink : Sink or None
+        Told of each block and each failed attempt.
+    """
+
+    number: int | None = None
+    owner: str = ""
+    priority: int = 0
+    sink: Sink | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +92,9 @@ class Order:
         Numbers of finished blocks as a map, one byte a block; empty: none.
     block_timeout_s : float or None
         Longest time for one attempt; its worker is killed then.
+    memory_bytes : int or None
+        Most resident memory of a worker that does a block of this job; it is killed beyond.
+    standing : Standing
     """
 
     recipe: wire.Recipe
@@ -72,6 +108,8 @@ class Order:
     done: bytes = b""
     sealed: bool = True
     block_timeout_s: float | None = None
+    memory_bytes: int | None = None
+    standing: Standing = field(default_factory=Standing)
 
 
 class EngineJob:
@@ -86,7 +124,7 @@ class EngineJob:
         self.handed_over: set[int] = set()  # results that are with the submitter
         self._arena = Arena(segments)
         self._slots: dict[int, wire.Slot] = {}
-        self._crcs: dict[int, int] = {}
+        self._answers: dict[int, wire.Done] = {}  # of blocks that are not final yet
 
     def submission(self) -> Submit:
         """The event that brings this job to the coordinator."""
@@ -103,6 +141,8 @@ class EngineJob:
             done=order.done or None,
             sealed=order.sealed,
             block_timeout_s=order.block_timeout_s,
+            owner=order.standing.owner,
+            priority=order.standing.priority,
         )
 
     def cut_off(self) -> list[Roi]:
@@ -134,20 +174,31 @@ class EngineJob:
             totals.voxels += self.order.blocks.roi_of(done.block).volume
         totals.bytes_read += done.nbytes_read
         totals.bytes_written += done.nbytes_written
-        self._crcs[done.block] = done.crc32
+        self._answers[done.block] = done
 
     def result(self, block: int) -> Result:
         """The result of a block, to be merged; its slot frees itself when the array is gone."""
         assert self.order.merge_dtype is not None
         roi = self.order.blocks.roi_of(block)
         array = self._arena.result(self._slots.pop(block), roi.shape, self.order.merge_dtype)
-        return Result(block, roi, array, self._crcs.pop(block, 0))
+        return Result(block, roi, array, self._answers[block].crc32)
 
     def drop(self, block: int) -> None:
         """Let go of a result that will not be merged."""
         if (slot := self._slots.pop(block, None)) is not None:
             self._arena.give_back(slot)
-        self._crcs.pop(block, None)
+        self._answers.pop(block, None)
+
+    def persist(self, ended: Persist) -> None:
+        """Note the end of a block where the submitter wants that."""
+        answer = self._answers.pop(ended.block, None)
+        if (sink := self.order.standing.sink) is not None:
+            sink.block(ended.block, self.order.blocks.roi_of(ended.block), ended, answer)
+
+    def attempted(self, attempt: Attempted) -> None:
+        """Note an attempt that failed where the submitter wants that."""
+        if (sink := self.order.standing.sink) is not None:
+            sink.attempt(attempt)
 
     def close(self) -> list[int]:
         """Close the shared memory; the numbers of the segments that workers may let go of."""

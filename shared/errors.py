@@ -65,3 +65,19 @@ class WireError(BlockmillError):
 
 class EngineError(BlockmillError):
     """The engine could not start or keep its workers."""
+
+
+class ServiceUnreachable(BlockmillError):
+    """No service answers; start one with ``blockmill serve``."""
+
+
+class Refused(BlockmillError):
+    """The service did not do what it was asked for; nothing has changed."""
+
+
+class NoSuchJob(Refused):
+    """The service knows no job of this number."""
+
+
+class WaitTimeout(BlockmillError, TimeoutError):
+    """The job had not ended when the time that was allowed was over."""

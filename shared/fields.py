@@ -195,6 +195,17 @@ class _RoiPair:
         return roi
 
 
+def _several(value: object) -> object:
+    """One number or name stands for a list of it."""
+    if value is None:
+        return ()
+    found = list(value) if isinstance(value, list | tuple) else [value]
+    for item in found:
+        if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
+            raise wrong(f"must be the number or the name of a job, or a list of them (is {shown(item)})")
+    return tuple(found)
+
+
 class ShortForm:
     """A mapping with one chief key, for which a bare text may stand: ``input: cells.json``."""
 
@@ -258,6 +269,7 @@ _Text = Annotated[str, StringConstraints(strict=True)]
 
 # The bounds stand inside of the conversion, so that JSON Schema sees them.
 Count = Annotated[int, Field(strict=True, ge=0, le=INT64_MAX), BeforeValidator(_plain_number)]
+Whole = Annotated[int, Field(strict=True, ge=INT64_MIN, le=INT64_MAX), BeforeValidator(_plain_number)]
 Extent = Annotated[int, Field(strict=True, ge=1, le=INT64_MAX), BeforeValidator(_plain_number)]
 Extents = Annotated[tuple[Extent, ...], Field(min_length=1)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_plain_number)]
@@ -289,5 +301,17 @@ Size = Annotated[
     Field(ge=1, le=INT64_MAX),
     BeforeValidator(_size),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+]
+JobReferences = Annotated[
+    tuple[int | str, ...],
+    BeforeValidator(_several),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": ["integer", "string"]},
+                {"type": "array", "items": {"type": ["integer", "string"]}},
+            ]
+        }
+    ),
 ]
 PlainArguments = Annotated[dict[str, Any], AfterValidator(_plain_arguments)]

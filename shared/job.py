@@ -23,11 +23,13 @@ from .fields import (
     CountPerAxis,
     Extent,
     Extents,
+    JobReferences,
     Positive,
     RoiField,
     ShortForm,
     Size,
     Text,
+    Whole,
     nearest,
     parse_size,
     shown,
@@ -85,8 +87,10 @@ class OutputVolume(_Part):
     compression : {"gzip", "lzf"}, optional
     compression_opts : int, optional
         Level of gzip, 0 to 9.
-    durability : {"none", "block"}
-        Whether each block is synced to disk before it counts as done.
+    durability : {"none", "block", "group"}
+        When what is written reaches the medium: whenever the system likes; each block before it
+        counts as done; or blocks in groups, before the journal (or the end of the run) calls
+        them done.
     """
 
     address: Text
@@ -98,7 +102,7 @@ class OutputVolume(_Part):
         WithJsonSchema({"enum": [*_COMPRESSIONS, "none", None]}),
     ] = None
     compression_opts: Count | None = None
-    durability: Literal["none", "block"] = "none"
+    durability: Literal["none", "block", "group"] = "group"
 
     @model_validator(mode="after")
     def _level_fits(self) -> OutputVolume:
@@ -141,9 +145,16 @@ class Job(_Part):
         Folder in which the workers find the user's own modules.
     order : {"arrival", "block"}
         In which order results are merged.
+    label : str, optional
+        For people, to find jobs of a kind in the service.
+    priority : int
+        In the service: higher goes first.
+    after : tuple of int or str
+        In the service: numbers or names of jobs that must be done before this one starts.
     """
 
     name: Text | None = None
+    label: Text | None = None
     input: Annotated[InputVolume, ShortForm("address")]
     output: Annotated[OutputVolume, ShortForm("address")]
     operation: OperationField
@@ -157,6 +168,8 @@ class Job(_Part):
     block_timeout_s: Positive | None = None
     user_code: Text | None = None
     order: Literal["arrival", "block"] = "arrival"
+    priority: Whole = 0
+    after: JobReferences = ()
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Job:

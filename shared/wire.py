@@ -63,7 +63,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     probe : bool
         Only open the input and import the operation, and say how that went.
     user_code : str or None
-        Folder put first on ``sys.path``.
+        Folder in which the operation's own modules are.
+    code_hash : str
+        Names the content of that folder, so that changed modules are imported anew.
     """
 
     source: str | SharedArray
@@ -76,6 +78,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     checksum: bool = False
     probe: bool = False
     user_code: str | None = None
+    code_hash: str = ""
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -154,7 +157,8 @@ class Done(Message, frozen=True):
 class Failed(Message, frozen=True):
     """A block failed; `retry` is False where another attempt would fail the same way.
 
-    The first line of `error` says what happened, further ones where in the user's code.
+    The first line of `error` says what happened, further ones where in the user's code; `memory`
+    says that there was too little of it.
     """
 
     job: str
@@ -162,6 +166,7 @@ class Failed(Message, frozen=True):
     attempt: int
     error: str
     retry: bool = True
+    memory: bool = False
 
 
 class Heartbeat(Message, frozen=True):
@@ -217,6 +222,26 @@ class Exited(Message, frozen=True):
 
 
 FromNursery = Spawned | Exited
+
+
+# what a worker writes into its log after a task that printed something
+
+TRAILER = b"\x1e"
+
+
+def trailer(job: str, block: int, attempt: int) -> bytes:
+    """The line that says whose the text before it is."""
+    return TRAILER + f"{job} {block} {attempt}\n".encode()
+
+
+def trailer_lease(text: bytes) -> tuple[str, int, int] | None:
+    """Job, block and attempt in what follows `TRAILER`; None where a program printed such bytes itself."""
+    try:
+        job, block, attempt = text.decode().split(" ")
+        return job, int(block), int(attempt)
+    except ValueError:
+        return None
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _to_worker = msgspec.msgpack.Decoder(ToWorker)

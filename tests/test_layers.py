@@ -16,9 +16,9 @@ MAY_IMPORT = {
 }
 FLOOR = {"roi", "grid", "errors", "signal"}
 KEEPERS = {  # which files may import what, as few as there are reasons
-    "zmq": {"daemon/dispatcher.py", "workers/loop.py"},
+    "zmq": {"client/connection.py", "daemon/dispatcher.py", "daemon/service.py", "workers/loop.py"},
     "portalocker": {"shared/filelock.py"},
-    "sqlite3": set(),
+    "sqlite3": {"daemon/journal.py"},
     "pickle": set(),
 }
 NOT_AT_IMPORT = {"daemon/coordinator.py": {"time", "os", "socket", "threading", "random", "logging", "zmq"}}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -43,6 +45,23 @@ def _beat(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, s
             sock.send(wire.encode(wire.Heartbeat(worker, process.memory_info().rss)))
 
 
+class _Log:
+    """The file that all that is printed goes to; it says there whose each piece is."""
+
+    def __init__(self) -> None:
+        self._size_bytes = os.fstat(1).st_size
+
+    def end(self, task: wire.Task) -> None:
+        """Note that what was printed since the last task was printed by this one."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(ValueError, OSError):  # the operation has closed or filled it
+                stream.flush()
+        if os.fstat(1).st_size != self._size_bytes:
+            with contextlib.suppress(OSError):  # a full disk: the text is told as nobody's
+                os.write(1, wire.trailer(task.job, task.block, task.attempt))
+            self._size_bytes = os.fstat(1).st_size
+
+
 class Worker:
     """One worker process: its jobs, its shared memory, its queue of tasks."""
 
@@ -53,14 +72,17 @@ class Worker:
         self._jobs: dict[str, PreparedJob] = {}
         self._segments: dict[int, Segment | OSError] = {}
         self._tasks: deque[wire.Task] = deque()
+        self._log = _Log()
 
     def run(self) -> None:
         """Serve until the process is ended."""
         while True:
             self._receive(wait=not self._tasks)
             if self._tasks:
+                task = self._tasks.popleft()
                 self._marks.begin(self._mark)
-                answer = self._do(self._tasks.popleft())
+                answer = self._do(task)
+                self._log.end(task)
                 self._marks.end(self._mark)
                 self._sock.send(wire.encode(answer))
 
@@ -122,12 +144,15 @@ class Worker:
 
 def _failure(task: wire.Task, error: Exception) -> wire.Failed:
     """The answer that carries an error; what would fail the same way again is not retried."""
-    if isinstance(error, BlockmillError):
+    if isinstance(error, MemoryError):
+        text = "\n".join([f"out of memory: {error}".rstrip(": "), *_frames_of_the_user(error)])
+    elif isinstance(error, BlockmillError):
         text = str(error)
     else:
         text = "\n".join([f"{type(error).__name__}: {error}", *_frames_of_the_user(error)])
     retry = not isinstance(error, JobError | MissingBlock)
-    return wire.Failed(task.job, task.block, task.attempt, text, retry)
+    memory = isinstance(error, MemoryError)
+    return wire.Failed(task.job, task.block, task.attempt, text, retry, memory)
 
 
 def _frames_of_the_user(error: Exception) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..shared.volumes.memory import MemoryVolume
 from ..shared.volumes.protocol import Volume
 from .context import BlockContext
 from .operations import kernel_for
+from .usercode import UserCode
 
 
 class Outcome(NamedTuple):
@@ -38,12 +38,12 @@ class PreparedJob:
         self._recipe = recipe
         self._source: Volume | None = None
         self._output: BlockwiseFileset | None = None
+        folder = recipe.user_code
+        self._user_code = UserCode(folder, recipe.code_hash) if folder is not None else None
 
     def _open(self) -> Volume:
         """Open everything; done late so that what goes wrong is the answer to a block."""
         recipe = self._recipe
-        if recipe.user_code is not None and recipe.user_code not in sys.path:
-            sys.path.insert(0, recipe.user_code)
         self._spec = parse_operation(recipe.operation or "copy")
         self._kernel = kernel_for(self._spec)
         source = open_source(recipe.source)
@@ -65,6 +65,8 @@ class PreparedJob:
         BlockmillError
             For whatever is wrong with job, input, operation or output.
         """
+        if self._user_code is not None:
+            self._user_code.activate()
         source = self._source or self._open()
         if self._recipe.probe:
             return Outcome()
@@ -107,6 +109,8 @@ class PreparedJob:
         for volume in (self._source, self._output):
             if volume is not None:
                 volume.close()
+        if self._user_code is not None:
+            self._user_code.forget()
 
 
 def open_source(source: str | wire.SharedArray) -> Volume:

@@ -5,21 +5,24 @@ Blocks are told here by their absolute roi, clipped to the shape on disk.
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from numpy.typing import NDArray
 
-from ..errors import CorruptBlock, LockTimeout, MissingBlock
+from ..errors import CorruptBlock, LockTimeout, MissingBlock, StorageError
 from ..filelock import FileLock
 from ..roi import Roi
 from .blockfile import DatasetLayout, read_bytes, read_part
 from .blockplace import other_writer, told
 from .layout import BlockPaths, Naming
-from .status import StatusRecord, checksum_of_file, parse_status
+from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
 
 _LONGEST_NAP_S = 0.02
+_LONGEST_STATUS_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,23 @@ class BlockReader:
             "whole, mark it with set_block_status"
         )
 
+    def status(self, block: Roi) -> bytes | None:
+        """What the status file of a block holds; None where it is not available."""
+        path = self.naming.paths(block).status
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"could not read {path}: {error}") from error
+        try:
+            return os.read(descriptor, _LONGEST_STATUS_BYTES)
+        finally:
+            os.close(descriptor)
+
     def record(self, block: Roi) -> StatusRecord | None:
         """The status record of a block; None where it is not available."""
-        content = read_bytes(self.naming.paths(block).status)
+        content = self.status(block)
         return None if content is None else parse_status(content)
 
     def verify(self, block: Roi, job: str | None = None) -> str | None:
@@ -98,6 +115,48 @@ class BlockReader:
         except FileNotFoundError:
             return "the block file is missing"
         return None if checksum == record.checksum else "checksum differs"
+
+    def check_whole(self, block: Roi, content: bytes | None) -> None:
+        """Refuse a block that a power cut has damaged; a file in one state is read for this once.
+
+        Parameters
+        ----------
+        content : bytes or None
+            Of the block's status file, as it was seen last; None, or one that leaves no doubt:
+            nothing is to be checked.
+
+        Raises
+        ------
+        CorruptBlock
+            If the block may have been torn, and does not agree with its record.
+        MissingBlock
+            If it was marked not available meanwhile.
+        """
+        while content is not None and may_be_torn(content):
+            reason = self._damage(block, parse_status(content))
+            if reason is None:
+                return
+            before, content = content, self.status(block)
+            if content == before:
+                raise CorruptBlock(
+                    f"{self.paths(block).file}: {reason}. It was written before this machine was last "
+                    "started, and had not reached the medium. Run the job that writes it again; "
+                    "'blockmill volume verify' finds all such blocks"
+                )
+            if content is None:
+                raise MissingBlock(self.why_not_available(block))
+
+    def _damage(self, block: Roi, record: StatusRecord) -> str | None:
+        file = self.paths(block).file
+        with told("check", file):
+            try:
+                facts = Path(file).stat()
+                if facts.st_size != record.size_bytes:
+                    return f"file has {facts.st_size} bytes, the record says {record.size_bytes}"
+                found = _checksum_in_state(file, facts.st_mtime_ns, facts.st_size, facts.st_ino)
+            except FileNotFoundError:
+                return None  # whoever reads it next says so
+        return None if found == record.checksum else "checksum differs"
 
     def locked(self, block: Roi) -> bool:
         """Whether a lock file lies beside the block file."""
@@ -151,3 +210,9 @@ class BlockReader:
         if record.size_bytes is not None and size_bytes != record.size_bytes:
             reason += f"; the file has {size_bytes} bytes, its status record says {record.size_bytes}"
         return f"{paths.file}: {reason}. Delete this file and run again, or run with --overwrite"
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _checksum_in_state(path: str, mtime_ns: int, size_bytes: int, inode: int) -> str:
+    """Checksum of a file, computed once for each state that the file is in."""
+    return checksum_of_file(path)[1]

@@ -55,7 +55,8 @@ class BlockWriter(BlockReader):
         LockLost
             If the lock file was taken from us meanwhile; the old block is still there.
         CorruptBlock
-            If the rest of the block can't be kept because the old file can't be read.
+            If the rest of the block can't be kept because the old file can't be read, or was
+            damaged by a power cut.
         StorageError
             If the system refuses (a full disk); the old block and its status are still there.
         """
@@ -63,6 +64,8 @@ class BlockWriter(BlockReader):
             told("write", self.naming.paths(block).file),
             self._locked_to_write(block) as (paths, lock),
         ):
+            if part.shape != block.shape:
+                self.check_whole(block, self.status(block))
             image = self._image(paths, block, part, data)
             partial = partial_name(paths.file)
             with removed_on_error(partial):
@@ -125,6 +128,8 @@ class BlockWriter(BlockReader):
         ------
         StorageError
             If a block without a file is to be marked available.
+        CorruptBlock
+            If a block is to be marked available that is so already, and was damaged by a power cut.
         LockTimeout
             If another holds its lock; nothing was changed.
         """
@@ -137,6 +142,7 @@ class BlockWriter(BlockReader):
             if not available:
                 remove_if_there(paths.status)
                 return
+            self.check_whole(block, self.status(block))
             if self.sync:
                 sync_file(paths.file)
             self._put_status(paths, *checksum_of_file(paths.file))

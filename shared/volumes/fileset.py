@@ -14,6 +14,7 @@ from ..roi import Roi, Shape
 from .checks import check_data, check_out
 from .description import FilesetDescription, write_description
 from .filesetblocks import FilesetBlocks
+from .status import may_be_torn
 
 WriteStatus = Literal["whole", "all", "none"]
 
@@ -114,28 +115,35 @@ class BlockwiseFileset(FilesetBlocks):
         MissingBlock
             If a block is not available. All are looked at before the first voxel is copied.
         CorruptBlock, LockTimeout, StorageError
-            If a block file can't be read; what was read before stays in `out`.
+            If a block file can't be read, or a power cut has damaged it; what was read before
+            stays in `out`.
         """
         roi = self._blocks.checked(roi)
         if out is not None:
             check_out(roi, out)
         blocks = list(self._blocks.grid.touching(roi))
-        for block in blocks:
-            on_disk = self._blocks.on_disk(block.start)
-            if not self._store.available(on_disk):
-                reason = self._store.why_not_available(on_disk)
-                raise MissingBlock(f"block {list(block.start)} of {self._path} {reason}", block.start)
+        doubtful = {block: status for block in blocks if may_be_torn(status := self._status(block))}
         result = np.empty(roi.shape, self.dtype) if out is None else out
         for block in blocks:
             common = block.intersection(roi)
             assert common is not None
-            voxels = self._read_part(block, common)
+            voxels = self._read_part(block, common, doubtful.get(block))
             result[common.relative_to(roi.start).to_slice()] = voxels.astype(result.dtype, copy=False)
         return result
 
-    def _read_part(self, block: Roi, part: Roi) -> NDArray:
+    def _status(self, block: Roi) -> bytes:
+        on_disk = self._blocks.on_disk(block.start)
+        status = self._store.status(on_disk)
+        if status is None:
+            reason = self._store.why_not_available(on_disk)
+            raise MissingBlock(f"block {list(block.start)} of {self._path} {reason}", block.start)
+        return status
+
+    def _read_part(self, block: Roi, part: Roi, doubtful_status: bytes | None) -> NDArray:
+        on_disk = self._blocks.on_disk(block.start)
         try:
-            return self._store.read(self._blocks.on_disk(block.start), part.relative_to(block.start))
+            self._store.check_whole(on_disk, doubtful_status)
+            return self._store.read(on_disk, part.relative_to(block.start))
         except MissingBlock as error:
             message = f"block {list(block.start)} of {self._path} can't be read: {error}"
             raise MissingBlock(message, block.start) from error

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -11,6 +12,11 @@ import numpy as np
 import psutil
 import pytest
 import yaml
+
+import blockmill
+from blockmill.shared.errors import ServiceUnreachable
+from blockmill.shared.roi import Roi
+from blockmill.shared.volumes.address import open_volume
 
 STEPS = """
     import os, time
@@ -26,6 +32,43 @@ STEPS = """
     def poison(block, context, at):
         if list(context.roi.start) == at:
             os.kill(os.getpid(), 9)
+        return block
+
+    def poison_until(block, context, at, cure):
+        Path(f"{cure}.begun-{'-'.join(map(str, context.roi.start))}-{os.getpid()}-{time.time_ns()}").touch()
+        if list(context.roi.start) == at and not Path(cure).exists():
+            print("about to crash", flush=True)
+            os.kill(os.getpid(), 9)
+        return block
+
+    def says(block, context):
+        print("this is", *context.roi.start)
+        os.system("echo from a child")
+        return block
+
+    def holds_the_lock(block, context, mark):
+        # A regular expression that backtracks for hours never lets go of the interpreter lock.
+        import re
+        Path(f"{mark}.begun-{os.getpid()}").touch()
+        re.match(r"(a+)+$", "a" * 64 + "b")
+        return block
+
+    def hungry(block, context, gate, mib):
+        # The first block of each worker takes much memory, as long as the gate is closed.
+        Path(f"{gate}.begun-{'-'.join(map(str, context.roi.start))}-{os.getpid()}-{time.time_ns()}").touch()
+        if not Path(gate).exists():
+            held = bytearray(mib << 20)
+            held[:: 4096] = b"x" * len(held[:: 4096])
+            while not Path(gate).exists():
+                time.sleep(0.005)
+        return block
+
+    def greedy(block, context, at, mib, mark):
+        if list(context.roi.start) == at:
+            Path(f"{mark}.begun-{os.getpid()}-{time.time_ns()}").touch()
+            held = bytearray(mib << 20)
+            held[:: 4096] = b"x" * len(held[:: 4096])
+            time.sleep(1.5)
         return block
 
     def raises(block, context, at):
@@ -54,6 +97,10 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.runtime = folder / "runtime"
+        self.runtime.mkdir(mode=0o700)
+        self.place = tempfile.TemporaryDirectory(prefix="bm-")  # a socket's path must be short
+        self.socket = Path(self.place.name) / "s"
         self.processes = []
         (folder / "steps.py").write_text(textwrap.dedent(STEPS))
 
@@ -96,7 +143,9 @@ class Bench:
             env={
                 **os.environ,
                 "PYTHONDONTWRITEBYTECODE": "1",
-                "XDG_RUNTIME_DIR": str(self.folder / "runtime"),
+                "XDG_RUNTIME_DIR": str(self.runtime),
+                "XDG_STATE_HOME": str(self.folder / "state"),
+                "BLOCKMILL_SOCKET": str(self.socket),
             },
         )
         self.processes.append(process)
@@ -108,19 +157,56 @@ class Bench:
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
         return out, err
 
+    def read(self, address="out.json"):
+        volume = open_volume(str(self.folder / address))
+        try:
+            return volume.read(Roi.from_shape(volume.shape))
+        finally:
+            volume.close()
+
     def leavings(self):
         """Whatever a run should have removed: partial files, locks, sockets, logs."""
         left = [p for p in self.folder.rglob("*") if ".partial-" in p.name or p.name.endswith(".lock")]
-        return left + list((self.folder / "runtime").iterdir())
+        return left + list(self.runtime.iterdir())
+
+    # -- the service ----------------------------------------------------------------
+
+    def serve(self, *args, workers=2):
+        """Start the service and wait until it answers."""
+        self.service = self.start("serve", "--workers", str(workers), *args)
+        with self.client(timeout_s=LIMIT_S) as client:
+            deadline = time.monotonic() + LIMIT_S
+            while True:
+                try:
+                    client.service()
+                    return self.service
+                except ServiceUnreachable:
+                    assert self.service.poll() is None, self.service.communicate()
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+
+    def client(self, **options):
+        return blockmill.Client(self.socket, **options)
+
+    def submit(self, job, **options):
+        with self.client() as client:
+            return client.submit(self.folder / job, **options).id
+
+    def end_service(self, code=0):
+        """Drain the service by a signal; what it said."""
+        self.service.terminate()
+        _, err = self.service.communicate(timeout=LIMIT_S)
+        assert self.service.returncode == code, err
+        return err
 
 
 @pytest.fixture
 def bench(tmp_path):
-    (tmp_path / "runtime").mkdir(mode=0o700)
     made = Bench(tmp_path)
     yield made
     for process in made.processes:
         process.kill()  # where the test failed before its end
         process.communicate()
+    made.place.cleanup()
     strays = [p.pid for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(p.info["cmdline"])]
     assert not strays, f"processes {strays} were left behind"

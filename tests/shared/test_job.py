@@ -55,7 +55,7 @@ order: block
 
 def test_the_defaults():
     job = load_job("job.yaml", SMALL + "operation: copy")
-    assert (job.retries, job.on_error, job.order, job.output.durability) == (2, "fail", "arrival", "none")
+    assert (job.retries, job.on_error, job.order, job.output.durability) == (2, "fail", "arrival", "group")
     assert (job.roi, job.block_shape, job.workers, job.memory_per_worker) == (None, None, None, None)
 
 
@@ -251,7 +251,7 @@ def jobs(draw):
         "block_shape": st.none() | shape,
         "chunks": shape,
         "compression": st.sampled_from([None, "none", "gzip", "lzf"]),
-        "durability": st.sampled_from(["none", "block"]),
+        "durability": st.sampled_from(["none", "block", "group"]),
     }
     start = draw(st.lists(st.integers(0, 9), min_size=ndim, max_size=ndim))
     optional = {

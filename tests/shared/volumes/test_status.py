@@ -1,4 +1,6 @@
+import json
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from blockmill.shared.volumes.status import (
     checksum_of_file,
     checksum_text,
     format_status,
+    may_be_torn,
     parse_status,
 )
 
@@ -74,3 +77,36 @@ def test_a_file_is_summed_up_whole(tmp_path):
 
 def test_the_boot_stays_the_same():
     assert boot_id() == boot_id()
+
+
+FACTS = StatusRecord(100, "crc32:00000000", "job", boot_id(), False)
+OTHER_BOOT = replace(FACTS, boot="another boot")
+
+
+@given(RECORDS)
+def test_only_blocks_of_another_boot_that_were_not_synced_are_in_doubt(record):
+    doubtful = record.boot != boot_id() and not record.synced
+    assert may_be_torn(format_status(record)) == doubtful
+    assert not may_be_torn(format_status(replace(record, boot=boot_id())))
+
+
+@given(st.text())
+def test_a_jobs_name_casts_no_doubt_and_removes_none(text):
+    for job in (text, f'"boot": "{boot_id()}"', '"synced": true', f'x", "boot": "{boot_id()}"'):
+        assert may_be_torn(format_status(replace(OTHER_BOOT, job=job)))
+        assert not may_be_torn(format_status(replace(FACTS, job=job)))
+
+
+@given(st.binary(max_size=200))
+def test_what_has_no_facts_is_left_alone(content):
+    assert not may_be_torn(content)
+
+
+def test_a_record_that_is_spelled_in_another_way_is_understood_as_well():
+    for record, doubtful in (
+        (OTHER_BOOT, True),
+        (FACTS, False),
+        (replace(OTHER_BOOT, synced=True), False),
+    ):
+        dense = json.dumps(json.loads(format_status(record)), separators=(",", ":")).encode()
+        assert may_be_torn(dense) == doubtful

@@ -1,0 +1,132 @@
+"""The verbs that follow a job: a live bar, its log."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ...daemon.handle import Progress
+from ...shared.errors import JobError
+from ...shared.protocol import JobInfo, LogLine
+from .. import exitcodes
+from ..api import Client
+from ..progress import Display, display_for
+from .shell import blocks_of, client, complain, duration, result_code, say, say_json, state_of, tell_end, verb
+
+
+@verb
+def watch(number: int, *, socket: str | None, as_jsonl: bool) -> int:
+    """Follow a job until it has ended; the exit code tells how."""
+    with client(socket) as service:
+        if as_jsonl:
+            return _watch_as_data(service, number)
+        return watch_job(service, number, with_log=False)
+
+
+def _watch_as_data(service: Client, number: int) -> int:
+    code = 0
+    for info in service.watch(number):
+        say_json(job=info)
+        code = result_code(info)
+    return code
+
+
+def watch_job(service: Client, number: int, *, with_log: bool) -> int:
+    """Show a job's progress, and its log where asked for; its exit code."""
+    display = display_for(sys.stdout, quiet=False)
+    shown = _Shown(display)
+    offset = 0
+    try:
+        for info in service.watch(number):
+            if with_log:
+                offset = _show_log(service, number, offset, display)
+            shown.update(info)
+            last = info
+    except KeyboardInterrupt:
+        display.stop()
+        complain(f"job {number} goes on; `blockmill watch {number}` comes back to it")
+        return exitcodes.INTERRUPTED
+    display.stop()
+    if last.state == "done":
+        say(f"done: {blocks_of(last)} blocks in {duration(last.seconds)} -> {last.output}")
+    tell_end(last)
+    return result_code(last)
+
+
+def _show_log(service: Client, number: int, offset: int, display: Display) -> int:
+    from ...shared.protocol import ReadLog
+
+    part = service.ask(ReadLog(id=number, offset=offset))
+    for line in part.lines:
+        display.note(log_text(line))
+    return part.next_offset
+
+
+class _Shown:
+    """Brings what the service says of a job to a display made for runs."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._before: int | None = None
+
+    def update(self, info: JobInfo) -> None:
+        """Show this."""
+        if info.blocks is None:
+            return
+        if self._before is None:
+            self._before = info.done
+            self._display.start(info.blocks, info.done)
+        self._display.update(Progress(blocks=info.done - self._before, bytes_written=info.bytes_written))
+
+
+@verb
+def logs(
+    number: int,
+    *,
+    socket: str | None,
+    follow: bool,
+    block: str | None,
+    worker: int | None,
+    as_json: bool,
+    as_jsonl: bool,
+) -> int:
+    """Print the log of a job, or the part of it that is about a block or a worker."""
+    start = _corner(block)
+
+    def wanted(line: LogLine) -> bool:
+        return (start is None or line.block == start) and (worker is None or line.worker == worker)
+
+    with client(socket) as service:
+        lines = (line for line in service.logs(number, follow=follow) if wanted(line))
+        if as_json:
+            say_json(lines=list(lines))
+            return 0
+        for line in lines:
+            if as_jsonl:
+                say_json(line=line)
+            else:
+                say(log_text(line))
+    return 0
+
+
+def _corner(block: str | None) -> tuple[int, ...] | None:
+    if block is None:
+        return None
+    try:
+        return tuple(int(part) for part in block.strip("[]() ").split(","))
+    except ValueError:
+        raise JobError(f"--block {block}: give the first corner of the block, such as 0,64,128") from None
+
+
+def log_text(line: LogLine) -> str:
+    """A line of a log for people: time, worker, block, text."""
+    when = time.strftime("%H:%M:%S", time.localtime(line.time_s))
+    about = [] if line.worker is None else [f"worker {line.worker}"]
+    if line.block is not None and line.kind == "printed":
+        about.append(f"block {','.join(map(str, line.block))}")
+    return f"{when} {', '.join(about)}{': ' if about else ''}{line.text}"
+
+
+def state_line(info: JobInfo) -> str:
+    """One line about a job."""
+    return f"job {info.id} {state_of(info)} {blocks_of(info)}"

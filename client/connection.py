@@ -1,0 +1,210 @@
+"""The client's end of the service's socket, for threads and for asyncio.
+
+What both share is in `Exchange`: numbering calls, telling an answer from an old one, turning a
+refusal into an error. libzmq never says that nobody is there, so that is tried by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import time
+from pathlib import Path
+from typing import cast
+
+import zmq
+import zmq.asyncio
+
+from ..shared import protocol as p
+from ..shared.errors import BlockmillError, JobError, NoSuchJob, Refused, ServiceUnreachable
+
+_REFUSALS: dict[str, type[BlockmillError]] = {
+    "no_such_job": NoSuchJob,
+    "bad_job": JobError,
+    "refused": Refused,
+    "protocol": Refused,
+    "broken": BlockmillError,
+}
+_NOT_TWICE = (p.RetryJob,)
+_POLL_MS = 1000
+
+
+class Exchange:
+    """One call at a time: its bytes, and what comes back."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._number = 0
+
+    def call(self, request: p.Request[p.R]) -> bytes:
+        """The bytes of a new call."""
+        self._number = next(self._numbers)
+        return p.encode(p.Call(p.VERSION, self._number, cast("p.AnyRequest", request)))
+
+    def reply(self, data: bytes) -> p.Reply | None:
+        """The reply in an answer; None for an answer to an earlier call.
+
+        Raises
+        ------
+        BlockmillError
+            If the request was refused.
+        """
+        try:
+            answer = p.decode_answer(data)
+        except p.OtherVersion as error:
+            raise Refused(f"the service can't be talked to: {error}") from error
+        if answer.number not in (self._number, 0):
+            return None
+        if isinstance(answer.reply, p.Refusal):
+            raise _REFUSALS[answer.reply.kind](answer.reply.message)
+        return answer.reply
+
+
+def check_listening(path: Path) -> None:
+    """Try whether somebody listens.
+
+    Raises
+    ------
+    ServiceUnreachable
+        If nobody does; the message says how to start a service.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except BlockingIOError:
+            return  # it listens, and has much to do
+        except PermissionError as error:
+            raise ServiceUnreachable(
+                f"the service at {path} belongs to another user: {error.strerror}"
+            ) from error
+        except OSError as error:
+            why = "there is no such socket" if isinstance(error, FileNotFoundError) else error.strerror
+            raise ServiceUnreachable(
+                f"no service answers at {path} ({why}); start one with: blockmill serve"
+            ) from error
+
+
+def silent(path: Path, timeout_s: float) -> ServiceUnreachable:
+    """The error for a service that listens and does not answer."""
+    return ServiceUnreachable(
+        f"the service at {path} has not answered within {timeout_s:g} s; it may be hung: "
+        "look at its log, or end it and start it again (its jobs go on)"
+    )
+
+
+def may_repeat(request: p.Request[p.R]) -> bool:
+    """Whether a request that may have been met can be sent again."""
+    return not isinstance(request, _NOT_TWICE)
+
+
+class Connection:
+    """A connection for one thread at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The socket of the service.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._exchange = Exchange()
+        self._socket: zmq.Socket[bytes] | None = None
+
+    def _open(self) -> zmq.Socket[bytes]:
+        if self._socket is None:
+            sock = zmq.Context.instance().socket(zmq.DEALER)
+            sock.linger = 0
+            sock.connect(f"ipc://{self.path}")
+            self._socket = sock
+        return self._socket
+
+    def ask(self, request: p.Request[p.R], timeout_s: float) -> p.R:
+        """Send a request and wait for its reply.
+
+        Raises
+        ------
+        ServiceUnreachable
+            If nobody listens, or no answer comes in time.
+        BlockmillError
+            If the request is refused.
+        """
+        check_listening(self.path)
+        sock = self._open()
+        sock.send(self._exchange.call(request))
+        deadline_s = time.monotonic() + timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if not sock.poll(int(min(_POLL_MS, 1000 * left_s))):
+                self._check()
+                continue
+            if (reply := self._exchange.reply(sock.recv())) is not None:
+                return cast("p.R", reply)
+        self.close()
+        raise silent(self.path, timeout_s)
+
+    def _check(self) -> None:
+        """Nothing has come for a while: a service that has died will not answer any more."""
+        try:
+            check_listening(self.path)
+        except ServiceUnreachable:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close it; the next request opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class AsyncConnection:
+    """The same for one task at a time of an event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._exchange = Exchange()
+        self._context: zmq.asyncio.Context | None = None
+        self._socket: zmq.asyncio.Socket | None = None
+
+    def _open(self) -> zmq.asyncio.Socket:
+        if self._socket is None:
+            self._context = self._context or zmq.asyncio.Context()
+            self._socket = self._context.socket(zmq.DEALER)
+            self._socket.linger = 0
+            self._socket.connect(f"ipc://{self.path}")
+        return self._socket
+
+    async def ask(self, request: p.Request[p.R], timeout_s: float) -> p.R:
+        """Send a request and wait for its reply; errors as of `Connection.ask`."""
+        check_listening(self.path)
+        sock = self._open()
+        await sock.send(self._exchange.call(request))
+        deadline_s = time.monotonic() + timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
+                try:
+                    check_listening(self.path)
+                except ServiceUnreachable:
+                    self.drop()
+                    raise
+                continue
+            if (reply := self._exchange.reply(await sock.recv())) is not None:
+                return cast("p.R", reply)
+        self.drop()
+        raise silent(self.path, timeout_s)
+
+    def drop(self) -> None:
+        """Close the socket; the next request opens another one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def close(self) -> None:
+        """Close it for good."""
+        self.drop()
+        if self._context is not None:
+            with contextlib.suppress(zmq.ZMQError):
+                self._context.term()
+            self._context = None

@@ -1,0 +1,66 @@
+"""The end of a worker, told in full."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostMortem:
+    """What is known of a worker's death.
+
+    Attributes
+    ----------
+    worker, pid : int
+    exit_code : int
+        Minus the signal's number where one ended it.
+    peak_rss_bytes : int
+        Most resident memory that it ever had.
+    limit_bytes : int or None
+        What it was allowed.
+    why : str
+        Why we ended it; empty where we did not.
+    log : str
+        The last lines that it printed.
+    out_of_memory : bool
+    kernel_killed : bool
+        Whether the kernel has killed for want of memory meanwhile.
+    """
+
+    worker: int
+    pid: int
+    exit_code: int
+    peak_rss_bytes: int
+    limit_bytes: int | None = None
+    why: str = ""
+    log: str = ""
+    out_of_memory: bool = False
+    kernel_killed: bool = False
+
+    @property
+    def signal(self) -> str:
+        """Name of the signal that ended it; empty where none did."""
+        return signal_name(-self.exit_code) if self.exit_code < 0 else ""
+
+    def text(self) -> str:
+        """One paragraph for people."""
+        how = f"was killed by {self.signal}" if self.signal else f"ended with exit code {self.exit_code}"
+        if self.kernel_killed:
+            how += " (the machine was out of memory)"
+        elif self.exit_code == -signal.SIGKILL and not self.why:
+            how += " (out of memory, or by hand)"
+        if self.why:
+            how = f"{self.why}: {how}"
+        allowed = f" of {self.limit_bytes >> 20} MiB allowed" if self.limit_bytes is not None else ""
+        peak = f"peak memory {self.peak_rss_bytes >> 20} MiB{allowed}"
+        text = f"worker {self.worker} (pid {self.pid}) {how}; {peak}"
+        return f"{text}; its last lines:\n{self.log}" if self.log else text
+
+
+def signal_name(number: int) -> str:
+    """Such as SIGKILL; real-time signals by number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,248 @@
+"""One run of one job in the service: a thread that plans, feeds the engine and merges.
+
+It tells the service by `tell`, which may be called from any thread, and by `progress`. What it
+does to the job is what the command ``run`` does: all of that is in `jobrun`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..shared import wire
+from ..shared.errors import BlockmillError, EngineError
+from ..shared.job import Job
+from ..shared.protocol import State
+from ..shared.roi import Roi
+from ..shared.volumes.address import split_address
+from ..shared.volumes.fileset import BlockwiseFileset
+from .engine import Engine
+from .events import Attempted, Persist
+from .handle import JobHandle, Notice, Progress
+from .jobrecord import AttemptRow, BlockRow, JobRecord
+from .jobrun import JobRun, Summary, Watcher
+from .journal import Journal
+from .plan import Plan
+from .work import Standing
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: an outcome, or "put back" where the run was cut short and is to go on."""
+
+    outcome: State | Literal["put back"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _JournalSink:
+    """Brings the ends of blocks and attempts from the engine's thread to the journal."""
+
+    journal: Journal
+    job: int
+    sync: str | None
+
+    def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
+        """Note the end of a block."""
+        done = ended.state == "done"
+        answer = answer or wire.Done("", number, ended.attempt, 0.0)
+        row = BlockRow(
+            job=self.job,
+            block=number,
+            done=done,
+            skipped=answer.skipped,
+            attempts=ended.attempt,
+            seconds=answer.seconds,
+            bytes_read=answer.nbytes_read,
+            bytes_written=answer.nbytes_written,
+            reason=ended.reason,
+            start=() if done else roi.start,
+            stop=() if done else roi.stop,
+        )
+        self.journal.note(row, self.sync if done else None)
+
+    def attempt(self, attempted: Attempted) -> None:
+        """Note an attempt that failed."""
+        self.journal.attempt(
+            AttemptRow(
+                self.job,
+                attempted.block,
+                attempted.attempt,
+                attempted.worker,
+                time.time(),
+                attempted.reason,
+                attempted.memory,
+            )
+        )
+
+
+class Runner:
+    """A job on its way through the engine.
+
+    Parameters
+    ----------
+    record : JobRecord
+        Already marked as running.
+    engine : Engine
+    journal : Journal
+    tell : callable
+        Takes ``("planned", id, blocks, done)``, ``("log", id, notice)`` and ``("ended", id, ending)``
+        to the service.
+    paused : bool
+        Start no blocks before `resume`.
+    """
+
+    def __init__(
+        self,
+        record: JobRecord,
+        engine: Engine,
+        journal: Journal,
+        tell: Callable[..., object],
+        *,
+        paused: bool = False,
+    ) -> None:
+        self.id = record.info.id
+        self.engine = engine
+        self.progress = Progress()
+        self.known = 0  # blocks that were known as finished before the first was given out
+        self.started_s = time.monotonic()
+        self._record = record
+        self._journal = journal
+        self._tell = tell
+        self._paused = paused
+        self._priority = record.info.priority
+        self._handle: JobHandle | None = None
+        self._lock = threading.Lock()
+        self._cut: Ending | None = None
+        self._thread = threading.Thread(target=self._run, name=f"job-{self.id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    # -- the service's thread -------------------------------------------------------
+
+    def cut_short(self, ending: Ending) -> None:
+        """End the run now, running blocks too, as `ending`; a cancellation is not taken back."""
+        if self._cut is None or ending.outcome == "cancelled":
+            self._cut = ending
+
+    def pause(self, paused: bool) -> None:
+        """Start no more blocks; False: start some again."""
+        with self._lock:
+            self._paused = paused
+            if self._handle is not None:
+                self._handle.pause() if paused else self._handle.resume()
+
+    def set_priority(self, priority: int) -> None:
+        """Go before, or after, other jobs."""
+        with self._lock:
+            self._priority = priority
+            if self._handle is not None:
+                self._handle.set_priority(priority)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the run has ended."""
+        self._thread.join(timeout_s)
+
+    # -- the run's own thread -------------------------------------------------------
+
+    def _started(self, handle: JobHandle) -> None:
+        with self._lock:
+            self._handle = handle
+            if self._paused:
+                handle.pause()
+            if self._priority != self._record.info.priority:
+                handle.set_priority(self._priority)
+
+    def _planned(self, plan: Plan, done: bytes) -> None:
+        self.known = sum(done)
+        self._tell("planned", self.id, len(plan.grid), self.known)
+
+    def _noticed(self, notice: Notice) -> None:
+        self._tell("log", self.id, notice)
+
+    def _progressed(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def _run(self) -> None:
+        try:
+            ending = self._to_the_end()
+        except Exception as error:  # noqa: BLE001 - a defect of ours must end this job only, and be seen
+            _log.exception("job %d: the run broke down", self.id)
+            ending = Ending(
+                "failed", f"a defect of blockmill: {type(error).__name__}: {error}; please report it"
+            )
+        self._tell("ended", self.id, ending)
+
+    def _to_the_end(self) -> Ending:
+        try:
+            job = Job.of(self._record.spec)
+            summary = self._job_run(job).execute(self.engine)
+        except KeyboardInterrupt:
+            assert self._cut is not None, "nobody else interrupts a run"
+            return self._cut
+        except EngineError as error:
+            if self.engine.alive:
+                return Ending("failed", str(error))
+            return self._cut or Ending("put back", str(error))
+        except BlockmillError as error:
+            return Ending("failed", str(error))
+        return Ending(*_outcome(summary))
+
+    def _job_run(self, job: Job) -> JobRun:
+        workers = min(job.workers or self.engine.workers, self.engine.workers)
+        by_groups = job.output.durability == "group"
+        folder = str(Path(split_address(job.output.address).file).parent)
+        return JobRun(
+            job,
+            workers,
+            overwrite=self._record.overwrite,
+            watcher=Watcher(
+                planned=self._planned,
+                started=self._started,
+                progress=self._progressed,
+                notice=self._noticed,
+                interrupted=lambda: self._cut is not None,
+            ),
+            standing=Standing(
+                number=self.id,
+                owner=str(self._record.info.owner),
+                priority=self._record.info.priority,
+                sink=_JournalSink(self._journal, self.id, folder if by_groups else None),
+            ),
+        )
+
+
+def _outcome(summary: Summary) -> tuple[State, str]:
+    """State and reason of a run that came to its own end."""
+    if summary.outcome == "done":
+        return "done", ""
+    first = "; ".join(f"{place}: {why.partition(chr(10))[0]}" for place, why in summary.failures[:1])
+    if (more := len(summary.failures) - 1) > 0:
+        first += f" (and {more} more)"
+    states: dict[str, State] = {"done_with_failures": "done_with_failures", "cancelled": "cancelled"}
+    return states.get(summary.outcome, "failed"), first
+
+
+def sweep_output(record: JobRecord) -> None:
+    """Remove what a run that was killed has left in the output: partial files, locks of the dead.
+
+    For a job that will not run on; else each block's next writer does that.
+
+    Raises
+    ------
+    BlockmillError
+        If the output can't be read.
+    """
+    target = split_address(Job.of(record.spec).output.address)
+    if target.kind == "fileset" and Path(target.file).exists():
+        with BlockwiseFileset(target.file, "a") as fileset:
+            fileset.sweep()

@@ -1,0 +1,228 @@
+"""The service: one process that takes requests over a unix socket and mills jobs, for months.
+
+The main thread serves clients and keeps the book; the engine's thread feeds the workers; each
+running job has a thread that merges. So a slow merge never keeps a client waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import zmq
+
+from ..shared import protocol as p
+from ..shared.errors import BlockmillError, Refused, WireError
+from ..shared.filelock import FileLock
+from .answers import Answers, Held, Later, refusal
+from .foreman import Foreman
+from .mailbox import Mailbox
+from .settings import Settings
+
+_TICK_MS = 100
+_log = logging.getLogger(__name__)
+_NOBODY = -1
+
+
+def serve(settings: Settings) -> int:
+    """Run a service until it is told to end; the exit code of the process.
+
+    The first SIGTERM or SIGINT lets running blocks end, a second one ends them. What has not
+    ended then goes on when a service is started on the same state again.
+
+    Raises
+    ------
+    Refused
+        If another service has this state or listens at this socket.
+    StorageError
+        If the journal can't be used.
+    """
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        _alone(settings.state_dir / "service", f"the state in {settings.state_dir}"),
+        _alone(settings.socket, f"the socket {settings.socket}"),
+    ):
+        Service(settings).run()
+    return 0
+
+
+class Service:
+    """The sockets, the signals and the clock of a service."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._mailbox = Mailbox()
+        self._stops = 0
+        self._held: list[tuple[bytes, int, Held]] = []
+
+    def run(self) -> None:
+        """Serve until told to end."""
+        socket_path = self._settings.socket
+        with (
+            _signals(self._on_signal) as wake,
+            zmq.Context() as context,
+            context.socket(zmq.ROUTER) as self._router,
+        ):
+            self._router.linger = 0
+            _bind(self._router, socket_path)  # before there are threads: the umask is everybody's
+            try:
+                self._work(Foreman(self._settings, self._mailbox), wake)
+            finally:
+                socket_path.unlink(missing_ok=True)
+        _log.info("service ended")
+
+    def _work(self, foreman: Foreman, wake: socket.socket) -> None:
+        self._answers = Answers(foreman)
+        settings = self._settings
+        _log.info(
+            "service ready: socket %s, state %s, %d workers",
+            *(settings.socket, settings.state_dir, foreman.mill.workers),
+        )
+        try:
+            self._serve(foreman, wake)
+        finally:
+            foreman.close()
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._stops += 1
+
+    def _serve(self, foreman: Foreman, wake: socket.socket) -> None:
+        poller = zmq.Poller()
+        for source in (self._router, self._mailbox.fileno(), wake.fileno()):
+            poller.register(source, zmq.POLLIN)
+        while True:
+            poller.poll(_TICK_MS)
+            with contextlib.suppress(BlockingIOError):
+                wake.recv(64)
+            self._take_calls()
+            for verb, *args in self._mailbox.take():
+                if verb == "answer":
+                    self._send(*args)
+                else:
+                    foreman.hear(verb, *args)
+            if self._stops and not foreman.mill.draining:
+                _log.info("draining: running blocks end; a second signal ends them now")
+                foreman.mill.drain(True)
+            foreman.turn()
+            self._answer_held()
+            if self._stops > 1 or (self._stops and foreman.mill.quiet):
+                return
+
+    # -- clients --------------------------------------------------------------------
+
+    def _take_calls(self) -> None:
+        while True:
+            try:
+                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            sender = frames[0].bytes
+            if len(frames) != 2:
+                self._send(sender, 0, p.Refusal(kind="protocol", message="a call is one frame"))
+                continue
+            self._take_call(sender, frames[1])
+
+    def _take_call(self, sender: bytes, frame: zmq.Frame) -> None:
+        try:
+            call = p.decode_call(frame.bytes)
+        except p.OtherVersion as error:
+            self._send(sender, error.number, p.Refusal(kind="protocol", message=str(error)))
+        except WireError as error:
+            _log.warning("nonsense from a client: %s", error)
+            self._send(sender, 0, p.Refusal(kind="protocol", message=str(error)))
+        else:
+            self._reply(sender, call.number, self._answers.to(call.request, _uid(frame)))
+
+    def _reply(self, sender: bytes, number: int, answer: p.Reply | Later | Held) -> None:
+        match answer:
+            case Later():
+                answer.future.add_done_callback(
+                    lambda future: self._mailbox.put("answer", sender, number, _outcome(future, answer))
+                )
+            case Held():
+                self._held.append((sender, number, answer))
+            case _:
+                self._send(sender, number, answer)
+
+    def _answer_held(self) -> None:
+        now_s, held, self._held = time.monotonic(), self._held, []
+        for sender, number, answer in held:
+            try:
+                reply = answer.news(now_s >= answer.until_s)
+            except BlockmillError as error:
+                reply = refusal(error)
+            if reply is None:
+                self._held.append((sender, number, answer))
+            else:
+                self._send(sender, number, reply)
+
+    def _send(self, sender: bytes, number: int, reply: Any) -> None:
+        reply = reply() if callable(reply) else reply
+        with contextlib.suppress(zmq.Again):  # a client that does not read its answers asks again
+            self._router.send_multipart((sender, p.encode(p.Answer(p.VERSION, number, reply))), zmq.NOBLOCK)
+
+
+def _outcome(future: Future[Any], later: Later) -> Any:
+    """What to answer once the journal has done its part; a reply is made in the service's thread."""
+    error = future.exception()
+    return refusal(error) if error is not None else lambda: later.reply(future.result())
+
+
+def _uid(frame: zmq.Frame) -> int:
+    """The user at the other end: libzmq tells it as ``host:uid:gid:pid`` of a unix socket."""
+    try:
+        return int(str(frame.get("Peer-Address")).split(":")[-3])
+    except (zmq.ZMQError, ValueError, IndexError):
+        return _NOBODY
+
+
+def _bind(router: zmq.Socket[bytes], path: Path) -> None:
+    """Listen at `path`, for this user alone; what a dead service has left there goes away."""
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)  # libzmq takes the mode of its socket from there
+    try:
+        router.bind(f"ipc://{path}")
+    finally:
+        os.umask(before)
+
+
+@contextlib.contextmanager
+def _alone(path: Path, what: str) -> Iterator[None]:
+    """Be the only service with this file."""
+    lock = FileLock(str(path))
+    if not lock.acquire(blocking=False):
+        holder = lock.holder()
+        who = holder.describe() if holder is not None else "it has just ended"
+        raise Refused(f"another service has {what} ({who}); end it first, or give other places")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _signals(handler: Any) -> Iterator[socket.socket]:
+    """SIGTERM and SIGINT call `handler`, and make the socket readable."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    with ours, theirs:
+        wake_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, handler) for number in numbers}
+        try:
+            yield ours
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+            signal.set_wakeup_fd(wake_before)

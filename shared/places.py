@@ -1,0 +1,60 @@
+"""Where things of the service lie: its socket and its state.
+
+The service manager's own folders come first, then those of the user (XDG base directories).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from .errors import BlockmillError
+
+_NAME = "blockmill"
+SOCKET_NAME = "service.sock"
+LONGEST_SOCKET_PATH_BYTES = 107
+"""What a unix socket's address holds (``sun_path`` less its end, unix(7))."""
+
+
+def state_dir() -> Path:
+    """Where the journal and the logs of jobs lie; not made here."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    return _xdg("XDG_STATE_HOME", ".local/state") / _NAME
+
+
+def runtime_dir() -> Path:
+    """Where the socket of the service lies; not made here."""
+    if given := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(given.split(":")[0])
+    if given := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(given) / _NAME
+    return Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}"
+
+
+def socket_path(explicit: str | os.PathLike[str] | None = None) -> Path:
+    """Where the service listens.
+
+    Parameters
+    ----------
+    explicit : path, optional
+        As given by the user; else ``$BLOCKMILL_SOCKET``, else in `runtime_dir`.
+
+    Raises
+    ------
+    BlockmillError
+        If the path is too long for a unix socket.
+    """
+    path = Path(explicit or os.environ.get("BLOCKMILL_SOCKET") or runtime_dir() / SOCKET_NAME).absolute()
+    if (size := len(os.fsencode(path))) > LONGEST_SOCKET_PATH_BYTES:
+        raise BlockmillError(
+            f"the path of the socket, {path}, has {size} bytes, a unix socket holds "
+            f"{LONGEST_SOCKET_PATH_BYTES}; give a shorter one with --socket or BLOCKMILL_SOCKET"
+        )
+    return path
+
+
+def _xdg(variable: str, default: str) -> Path:
+    given = os.environ.get(variable)
+    return Path(given) if given and Path(given).is_absolute() else Path.home() / default

@@ -1,0 +1,283 @@
+"""The service: jobs go in, results come out, and people steer what runs."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import psutil
+import pytest
+
+from blockmill.shared.errors import NoSuchJob, Refused
+from blockmill.shared.roi import Roi
+from blockmill.shared.volumes.fileset import BlockwiseFileset
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])
+def test_a_job_is_submitted_waited_for_and_done(bench, output):
+    voxels = bench.volume()
+    bench.serve()
+    job = bench.job(input="in.npy", output=output, block_shape=[10, 30, 20], operation="copy")
+    out, _ = bench.run("submit", "--wait", job)
+    assert "1" in out
+    np.testing.assert_array_equal(bench.read(output), voxels)
+    status = json.loads(bench.run("status", "1", "--json")[0])
+    (info,) = status["jobs"]
+    assert (info["state"], info["blocks"], info["done"], info["failed"]) == ("done", 4, 4, 0)
+    bench.end_service()
+    assert bench.leavings() == []
+
+
+def test_jobs_of_the_past_are_known_after_a_restart(bench):
+    bench.volume()
+    bench.serve()
+    number = bench.submit(bench.job(input="in.npy", output="out.npy", operation="copy"))
+    with bench.client() as client:
+        before = client.wait(number, timeout_s=60)
+    bench.end_service()
+    bench.serve()
+    with bench.client() as client:
+        after = client.job(number)
+        assert (after.state, after.done, after.ended_s) == ("done", before.done, before.ended_s)
+        texts = [line.text for line in client.logs(number)]
+        assert texts[0] == "run 1 begins"
+        assert texts[-1] == "done"
+        with pytest.raises(NoSuchJob):
+            client.job(99)
+    bench.end_service()
+
+
+def test_a_running_job_is_cancelled(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job(free=20))
+    wait_until(lambda: len(bench.begun()) >= 4, "two free blocks, and two that wait")
+    busy = [int(name.rsplit("-", 1)[1]) for name in bench.begun()[-2:]]
+    bench.run("cancel", str(number))
+    with bench.client() as client:
+        assert client.wait(number, timeout_s=60).state == "cancelled"
+    assert not any(".partial-" in path.name for path in bench.folder.rglob("*"))
+    with BlockwiseFileset(bench.folder / "out.json") as fileset:
+        np.testing.assert_array_equal(fileset.read(Roi((0, 0, 0), (20, 30, 20))), voxels[:20])
+        assert fileset.verify_block((0, 0, 0)) is None
+    assert busy
+    bench.run("wait", str(number), code=1)
+    bench.run("wait", "99", code=3)
+    bench.end_service()
+    assert bench.leavings() == []
+
+
+def test_a_cancelled_job_goes_on_when_it_is_retried(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job(free=20))
+    wait_until(lambda: len(bench.begun()) >= 4, "two gated blocks")
+    with bench.client() as client:
+        client.cancel(number)
+        client.wait(number)
+        bench.open_gate()
+        client.retry(number)
+        info = client.wait(number, timeout_s=60)
+    assert (info.state, info.runs, info.skipped, info.redone) == ("done", 2, 2, 0)
+    np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()
+
+
+def test_a_paused_job_starts_nothing_until_it_is_resumed(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job())
+    wait_until(lambda: len(bench.begun()) == 2, "two blocks at work")
+    bench.run("pause", str(number))
+    bench.open_gate()
+    with bench.client() as client:
+        wait_until(lambda: client.job(number).done == 2, "the two blocks")
+        other = client.submit(
+            bench.folder / bench.job("b.yaml", input="in.npy", output="b.npy", operation="copy")
+        )
+        assert client.wait(other.id, timeout_s=60).state == "done"  # others go on
+        assert client.job(number).paused
+        assert len(bench.begun()) == 2
+        bench.run("resume", str(number))
+        assert client.wait(number, timeout_s=60).state == "done"
+    np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()
+
+
+def test_followers_wait_and_are_cancelled_when_their_job_fails(bench):
+    bench.volume()
+    bench.serve()
+    first = bench.job("a.yaml", input="in.npy", output="a.npy", operation="copy")
+    bad = bench.job(
+        "bad.yaml",
+        input="in.npy",
+        output="bad.npy",
+        block_shape=[10, 30, 20],
+        operation={"python": {"function": "steps:raises", "args": {"at": [10, 0, 0]}}},
+        user_code=".",
+        retries=0,
+    )
+    second = bench.job("b.yaml", input="a.npy", output="b.npy", operation="copy")
+    with bench.client() as client:
+        bench.run("pause", "--all")
+        a = client.submit(bench.folder / first).id
+        b = client.submit(bench.folder / second, after=[a]).id
+        c = client.submit(bench.folder / bad, after=["b"]).id
+        d = client.submit(bench.folder / second, after=[c], overwrite=True).id
+        bench.run("resume", "--all")
+        bench.run("wait", str(b))
+        assert client.wait(c, timeout_s=60).state == "failed"
+        follower = client.wait(d, timeout_s=60)
+    assert follower.state == "cancelled"
+    assert f"job {c}" in follower.reason
+    np.testing.assert_array_equal(bench.read("b.npy"), bench.read("in.npy"))
+    bench.end_service()
+
+
+def test_a_small_job_does_not_wait_for_a_big_one(bench, wait_until):
+    bench.volume(shape=(400, 30, 20))
+    bench.serve()
+    gate = str(bench.folder / "gate")
+    job = bench.job(
+        input="in.npy",
+        output="big.npy",
+        block_shape=[1, 30, 20],
+        operation={"python": {"function": "steps:gated", "args": {"gate": gate}}},
+        user_code=".",
+    )
+    big = bench.submit(job)
+    wait_until(lambda: len(bench.begun()) == 2, "the big job on both workers")
+    with bench.client() as client:
+        small = client.submit(
+            bench.folder / bench.job("s.yaml", input="in.npy", output="s.npy", operation="copy")
+        ).id
+        wait_until(lambda: client.job(small).state == "running", "the small job")
+        bench.open_gate()
+        assert client.wait(small, timeout_s=60).state == "done"
+        ended = client.job(big)
+        assert client.wait(big, timeout_s=60).state == "done"
+    assert ended.done < 400  # the small one did not wait for its end
+    bench.end_service()
+
+
+def test_what_the_operation_prints_is_told_for_its_block(bench):
+    bench.volume()
+    bench.serve()
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        block_shape=[10, 30, 20],
+        operation={"python": {"function": "steps:says"}},
+        user_code=".",
+    )
+    bench.run("submit", "--wait", job)
+    out, _ = bench.run("logs", "1", "--block", "20,0,0", "--json")
+    lines = [line for line in json.loads(out)["lines"] if line["kind"] == "printed"]
+    assert sorted(line["text"] for line in lines) == ["from a child", "this is 20 0 0"]
+    assert all(line["block"] == [20, 0, 0] for line in lines)
+    bench.end_service()
+
+
+def test_two_jobs_with_code_of_the_same_name_get_their_own(bench):
+    bench.volume()
+    bench.serve(workers=1)
+    for value in (1, 2):
+        folder = bench.folder / f"code{value}"
+        folder.mkdir()
+        (folder / "mine.py").write_text(f"def step(block):\n    return block * 0 + {value}\n")
+        bench.run(
+            *("submit", "--wait"),
+            bench.job(
+                f"{value}.yaml",
+                input="in.npy",
+                output=f"{value}.npy",
+                operation={"python": {"function": "mine:step"}},
+                user_code=f"code{value}",
+            ),
+        )
+        assert set(np.unique(bench.read(f"{value}.npy"))) == {value}
+    bench.end_service()
+
+
+def test_a_second_service_is_refused(bench):
+    bench.serve()
+    _, err = bench.run("serve", code=6)
+    assert "another service" in err
+    _, err = bench.run("serve", "--socket", str(bench.socket) + "2", code=6)
+    assert "the state in" in err
+    bench.end_service()
+
+
+def test_nobody_there_is_told_with_how_to_start_it(bench):
+    _, err = bench.run("ls", code=4)
+    assert "blockmill serve" in err
+
+
+def test_a_job_that_writes_what_another_writes_is_refused(bench, wait_until):
+    bench.volume()
+    bench.serve()
+    job = bench.gated_job()
+    number = bench.submit(job)
+    with bench.client() as client, pytest.raises(Refused, match=f"job {number}"):
+        client.submit(bench.folder / job)
+    bench.run("submit", job, code=6)
+    bench.open_gate()
+    bench.run("wait", str(number))
+    bench.end_service()
+
+
+def test_the_number_of_workers_changes_while_it_runs(bench, wait_until):
+    bench.volume()
+    bench.serve(workers=1)
+    number = bench.submit(bench.gated_job().replace("job.yaml", "job.yaml"))
+    wait_until(lambda: len(bench.begun()) == 1, "the only worker at work")
+    with bench.client() as client:
+        bench.run("workers", "set", "2")
+        wait_until(lambda: len(bench.begun()) == 2, "another one")
+        bench.run("workers", "set", "1")
+        bench.open_gate()
+        assert client.wait(number, timeout_s=60).state == "done"
+        wait_until(lambda: len(client.workers()) == 1, "one worker less")
+    bench.end_service()
+
+
+def test_sigterm_lets_running_blocks_end_and_the_rest_follows_after_the_restart(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job())
+    wait_until(lambda: len(bench.begun()) == 2, "two blocks at work")
+    bench.service.terminate()
+    with bench.client() as client:
+        wait_until(lambda: client.service().draining, "the drain")
+    bench.open_gate()
+    _, err = bench.service.communicate(timeout=60)
+    assert bench.service.returncode == 0, err
+    assert len(bench.begun()) == 2
+    bench.serve()
+    with bench.client() as client:
+        info = client.wait(number, timeout_s=60)
+    assert (info.state, info.runs, info.skipped, info.redone) == ("done", 2, 2, 0)
+    assert len(bench.begun()) == 4
+    np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()
+    assert bench.leavings() == []
+
+
+def test_a_second_sigterm_ends_running_blocks(bench, wait_until):
+    bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job())
+    wait_until(lambda: len(bench.begun()) == 2, "two blocks at work")
+    children = psutil.Process(bench.service.pid).children(recursive=True)
+    bench.service.terminate()
+    with bench.client() as client:
+        wait_until(lambda: client.service().draining, "the drain")
+    os.kill(bench.service.pid, signal.SIGTERM)
+    bench.service.communicate(timeout=60)
+    assert bench.service.returncode == 0
+    assert not any(child.is_running() for child in children)
+    bench.open_gate()
+    bench.serve()
+    bench.run("wait", str(number))
+    bench.end_service()
+    assert bench.leavings() == []

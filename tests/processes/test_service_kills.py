@@ -1,0 +1,264 @@
+"""Whatever is killed, no accepted job is lost, and no finished block is done without need."""
+
+import json
+import os
+import signal
+from collections import Counter
+
+import numpy as np
+import psutil
+import pytest
+
+from blockmill.shared.volumes.fileset import BlockwiseFileset
+
+
+def children_of(service):
+    return psutil.Process(service.pid).children(recursive=True)
+
+
+def gone(processes):
+    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+
+
+def begun_blocks(bench):
+    """How often each block was begun."""
+    return Counter(name.rsplit("-", 1)[0] for name in bench.begun())
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])
+def test_a_killed_service_goes_on_with_its_jobs_when_it_is_back(bench, wait_until, output):
+    voxels = bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job(output, free=20))
+    with bench.client() as client:
+        wait_until(lambda: len(bench.begun()) == 4 and client.job(number).done == 2, "two done, two at work")
+    children = children_of(bench.service)
+    bench.service.kill()
+    bench.service.wait()
+    wait_until(lambda: gone(children), "the end of the workers")
+    bench.open_gate()
+    bench.serve()
+    with bench.client() as client:
+        info = client.wait(number, timeout_s=60)
+        texts = [line.text for line in client.logs(number)]
+    assert (info.state, info.runs, info.blocks, info.done, info.skipped) == ("done", 2, 4, 4, 2)
+    assert info.redone == 0
+    assert any("the service was ended" in text for text in texts)
+    times = begun_blocks(bench)
+    assert times["0-0-0"] == times["10-0-0"] == 1  # the finished ones were not done again
+    np.testing.assert_array_equal(bench.read(output), voxels)
+    bench.end_service()
+    assert bench.leavings() == []
+
+
+def test_a_killed_service_has_jobs_that_had_not_begun(bench, wait_until):
+    bench.volume()
+    bench.serve(workers=1)
+    first = bench.submit(bench.gated_job())
+    wait_until(lambda: bench.begun(), "the first job")
+    with bench.client() as client:
+        second = client.submit(
+            bench.folder / bench.job("b.yaml", input="out.json", output="b.npy", operation="copy"),
+            after=[first],
+        ).id
+    bench.service.kill()
+    bench.service.wait()
+    bench.open_gate()
+    bench.serve()
+    bench.run("wait", str(first), str(second))
+    np.testing.assert_array_equal(bench.read("b.npy"), bench.read("in.npy"))
+    bench.end_service()
+
+
+def test_a_worker_that_is_killed_costs_one_attempt(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    gate = str(bench.folder / "gate")
+    job = bench.job(
+        input="in.npy",
+        output={"address": "out.json", "block_shape": [2, 30, 20]},
+        block_shape=[2, 30, 20],
+        operation={"python": {"function": "steps:gated", "args": {"gate": gate}}},
+        user_code=".",
+    )
+    number = bench.submit(job)
+    wait_until(lambda: len(bench.begun()) == 2, "two workers at work")
+    victim = int(bench.begun()[0].rsplit("-", 1)[1])
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: len(bench.begun()) == 3, "another worker at the same block")
+    bench.open_gate()
+    with bench.client() as client:
+        info = client.wait(number, timeout_s=60)
+        retries = [line for line in client.logs(number) if line.kind == "retry"]
+    assert (info.state, info.done, info.retries) == ("done", 20, 1)
+    assert f"pid {victim}" in retries[0].text
+    assert "SIGKILL" in retries[0].text
+    assert retries[0].attempt == 1
+    np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()
+
+
+def poisoned(bench, **fields):
+    return bench.job(
+        input="in.npy",
+        output={"address": "out.json", "block_shape": [2, 30, 20]},
+        block_shape=[2, 30, 20],
+        operation={
+            "python": {
+                "function": "steps:poison_until",
+                "args": {"at": [6, 0, 0], "cure": str(bench.folder / "gate")},
+            }
+        },
+        user_code=".",
+        retries=1,
+        **fields,
+    )
+
+
+def test_a_poison_block_is_set_aside_and_retried_alone_later(bench):
+    voxels = bench.volume()
+    bench.serve()
+    bench.run("submit", "--wait", poisoned(bench), code=1)
+    with bench.client() as client:
+        info = client.job(1)
+        (failure,) = client.failures(1)
+        dead = [line for line in client.logs(1) if line.kind == "failed"]
+    assert (info.state, info.done, info.failed) == ("done_with_failures", 19, 1)
+    assert (failure.start, failure.stop, failure.attempts) == ((6, 0, 0), (8, 30, 20), 2)
+    assert "SIGKILL" in failure.reason
+    assert "MiB" in failure.reason
+    assert "about to crash" in dead[0].text
+    before = begun_blocks(bench)
+    bench.open_gate()
+    bench.run("retry", "1", "--failed", "--wait")
+    after = begun_blocks(bench)
+    after.subtract(before)
+    assert sum(after.values()) == 1
+    np.testing.assert_array_equal(bench.read(), voxels)
+    assert json.loads(bench.run("status", "1", "--json")[0])["jobs"][0]["failed"] == 0
+    bench.end_service()
+    assert bench.leavings() == []
+
+
+def test_a_worker_and_the_service_are_killed_at_once(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job(free=20))
+    wait_until(lambda: len(bench.begun()) == 4, "two blocks at work")
+    children = children_of(bench.service)
+    os.kill(int(bench.begun()[-1].rsplit("-", 1)[1]), signal.SIGKILL)
+    bench.service.kill()
+    bench.service.wait()
+    wait_until(lambda: gone(children), "the end of the workers")
+    bench.open_gate()
+    bench.serve()
+    bench.run("wait", str(number))
+    np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()
+    assert bench.leavings() == []
+
+
+def test_a_client_that_is_killed_does_not_end_its_job(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    client = bench.start("submit", "--wait", bench.gated_job())
+    wait_until(lambda: len(bench.begun()) == 2, "two blocks at work")
+    client.kill()
+    client.wait()
+    bench.open_gate()
+    bench.run("wait", "1")
+    np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()
+
+
+def test_a_waiting_client_stands_a_restart_of_the_service(bench, wait_until):
+    bench.volume()
+    bench.serve()
+    waiting = bench.start("submit", "--wait", bench.gated_job())
+    wait_until(lambda: len(bench.begun()) == 2, "two blocks at work")
+    bench.service.kill()
+    bench.service.wait()
+    bench.open_gate()
+    bench.serve()
+    _, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, err
+    bench.end_service()
+
+
+def test_no_worker_outlives_a_killed_service_even_while_it_holds_the_interpreter(bench, wait_until):
+    bench.volume()
+    bench.serve()
+    mark = bench.folder / "gate"
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        block_shape=[20, 30, 20],
+        operation={"python": {"function": "steps:holds_the_lock", "args": {"mark": str(mark)}}},
+        user_code=".",
+    )
+    number = bench.submit(job)
+    wait_until(lambda: len(bench.begun()) == 2, "both workers in their endless call")
+    children = children_of(bench.service)
+    bench.service.kill()
+    bench.service.wait()
+    wait_until(lambda: gone(children), "the end of the workers")
+    bench.serve()
+    bench.run("cancel", str(number))
+    bench.run("wait", str(number), code=1)
+    bench.end_service()
+
+
+def test_a_job_that_was_being_cancelled_when_the_service_died_stays_cancelled(bench, wait_until):
+    bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job(free=20))
+    wait_until(lambda: len(bench.begun()) == 4, "two blocks at work")
+    bench.service.send_signal(signal.SIGSTOP)  # so that it dies with the request half met, or not at all
+    asking = bench.start("cancel", "--no-wait", str(number))
+    bench.service.send_signal(signal.SIGCONT)
+    asking.communicate(timeout=60)
+    bench.service.kill()
+    bench.service.wait()
+    bench.open_gate()
+    bench.serve()
+    with bench.client() as client:
+        assert client.wait(number, timeout_s=60).state == "cancelled"
+    wait_until(lambda: not any(".partial-" in p.name for p in bench.folder.rglob("*")), "a clean output")
+    bench.end_service()
+
+
+def test_the_death_of_the_nursery_costs_no_job(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job(free=20))
+    wait_until(lambda: len(bench.begun()) == 4, "two blocks at work")
+    (nursery,) = psutil.Process(bench.service.pid).children()
+    nursery.kill()
+    bench.open_gate()
+    with bench.client() as client:
+        info = client.wait(number, timeout_s=60)
+    assert (info.state, info.runs) == ("done", 2)
+    np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()
+    assert bench.leavings() == []
+
+
+def test_a_damaged_block_is_found_and_done_again(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve()
+    number = bench.submit(bench.gated_job(free=20))
+    with bench.client() as client:
+        wait_until(lambda: len(bench.begun()) == 4 and client.job(number).done == 2, "two blocks done")
+        client.cancel(number)
+        client.wait(number)
+        with BlockwiseFileset(bench.folder / "out.json") as fileset:
+            path, _, _ = fileset.dataset_path((0, 0, 0)).partition(".h5")
+        with open(path + ".h5", "r+b") as file:
+            file.seek(-100, os.SEEK_END)
+            file.write(b"damaged!")
+        bench.open_gate()
+        client.retry(number)
+        info = client.wait(number, timeout_s=60)
+    assert (info.state, info.redone, info.skipped) == ("done", 1, 1)
+    np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()

@@ -1,0 +1,91 @@
+"""What workers take: memory is watched, workers are replaced, fewer run where it is short."""
+
+import numpy as np
+
+
+def greedy_job(bench, mib, **fields):
+    return bench.job(
+        input="in.npy",
+        output="out.npy",
+        block_shape=[10, 30, 20],
+        operation={
+            "python": {
+                "function": "steps:greedy",
+                "args": {"at": [20, 0, 0], "mib": mib, "mark": str(bench.folder / "gate")},
+            }
+        },
+        user_code=".",
+        **fields,
+    )
+
+
+def test_a_block_that_takes_too_much_is_told_in_full_and_the_rest_finishes(bench):
+    bench.volume()
+    bench.serve("--worker-memory", "300MiB")
+    bench.run("submit", "--wait", greedy_job(bench, 800, retries=1), code=1)
+    with bench.client() as client:
+        info = client.job(1)
+        (failure,) = client.failures(1)
+        lines = [line for line in client.logs(1) if line.kind in ("retry", "failed")]
+    assert (info.state, info.done, info.failed) == ("done_with_failures", 3, 1)
+    assert failure.start == (20, 0, 0)
+    assert "300 MiB" in lines[0].text
+    assert "600 MiB" in failure.reason  # alone, it was allowed what both workers may take
+    bench.end_service()
+
+
+def test_a_block_that_takes_too_much_may_take_the_memory_of_all_when_alone(bench):
+    voxels = bench.volume()
+    bench.serve("--worker-memory", "400MiB")
+    bench.run("submit", "--wait", greedy_job(bench, 500, retries=1))
+    with bench.client() as client:
+        info = client.job(1)
+    assert (info.state, info.retries) == ("done", 1)
+    np.testing.assert_array_equal(bench.read("out.npy"), voxels)
+    bench.end_service()
+
+
+def test_fewer_workers_are_busy_while_memory_is_short(bench, wait_until):
+    bench.volume(shape=(400, 30, 20))
+    bench.serve("--memory", "700MiB")
+    gate = str(bench.folder / "gate")
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        block_shape=[1, 30, 20],
+        operation={"python": {"function": "steps:hungry", "args": {"gate": gate, "mib": 400}}},
+        user_code=".",
+        retries=9,
+    )
+    number = bench.submit(job)
+    with bench.client() as client:
+        wait_until(lambda: client.service().allowed == 1, "fewer workers")
+        bench.open_gate()
+        wait_until(lambda: client.service().allowed == 2, "more workers again")
+        assert client.wait(number, timeout_s=60).state == "done"
+    bench.end_service()
+
+
+def test_workers_are_replaced_after_so_many_blocks(bench):
+    voxels = bench.volume()
+    bench.serve("--recycle-tasks", "3", workers=1)
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        block_shape=[2, 30, 20],
+        operation={
+            "python": {
+                "function": "steps:poison_until",
+                "args": {"at": [-1], "cure": str(bench.folder / "gate")},
+            }
+        },
+        user_code=".",
+    )
+    bench.run("submit", "--wait", job)
+    pids = {name.rsplit("-", 2)[1] for name in bench.begun()}
+    assert len(pids) >= 3
+    np.testing.assert_array_equal(bench.read("out.npy"), voxels)
+    with bench.client() as client:
+        info = client.job(1)
+    assert (info.state, info.retries) == ("done", 0)  # being replaced is no failure
+    bench.end_service()

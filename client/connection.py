@@ -115,7 +115,7 @@ class Connection:
 
     def _open(self) -> zmq.Socket[bytes]:
         if self._socket is None:
-            sock = zmq.Context.instance().socket(zmq.DEALER)
+            sock: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
             sock.linger = 0
             sock.connect(f"ipc://{self.path}")
             self._socket = sock

@@ -58,6 +58,13 @@ class Crew:
             worker.available = False
             del self._levels[len(worker.leases)][worker.number]
 
+    def unbench(self, worker: Worker) -> None:
+        """Let a worker have leases again."""
+        if not worker.available:
+            worker.available = True
+            self._levels[len(worker.leases)][worker.number] = worker
+            self._lowest = 0
+
     def with_room(self, job: str, credit: int) -> Worker | None:
         """A worker with the fewest leases, if it may hold one more, of `job`.
 

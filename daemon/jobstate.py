@@ -62,6 +62,7 @@ class JobState:
         "rank",
         "reason",
         "sealed",
+        "trial",
     )
 
     def __init__(self, submit: Submit, number: int, least_credit: int) -> None:
@@ -71,6 +72,7 @@ class JobState:
         self.priority = submit.priority
         self.block_timeout_s = submit.block_timeout_s
         self.sealed = submit.sealed
+        self.trial = submit.trial
         self.blocks = BlockTable(submit.count, submit.done)
         self.rank = (self.blocks.undrawn, number)  # small ones first
         self.credit = self._least_credit = least_credit

@@ -143,6 +143,7 @@ class EngineJob:
             block_timeout_s=order.block_timeout_s,
             owner=order.standing.owner,
             priority=order.standing.priority,
+            trial=order.recipe.probe,
         )
 
     def cut_off(self) -> list[Roi]:

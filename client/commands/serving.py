@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ...daemon.service import serve as run_service
 from ...daemon.settings import Settings
+from ...shared import places
 from ...shared.errors import JobError
 from ...shared.fields import parse_size
-from ...shared.places import socket_path, state_dir
 from .shell import verb
 
 
@@ -29,8 +29,8 @@ def serve(
     """Run the service until it is told to end."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings(
-        socket=socket_path(socket),
-        state_dir=_state_dir(state_dir),
+        socket=places.socket_path(socket),
+        state_dir=places.state_dir() if state_dir is None else Path(state_dir).absolute(),
         workers=workers,
         memory_bytes=_size("--memory", memory),
         worker_memory_bytes=_size("--worker-memory", worker_memory),
@@ -40,10 +40,6 @@ def serve(
         history_days=history_days,
     )
     return run_service(settings)
-
-
-def _state_dir(given: str | None) -> Path:
-    return Path(given).absolute() if given is not None else state_dir()
 
 
 def _size(option: str, text: str | None) -> int | None:

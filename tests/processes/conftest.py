@@ -34,6 +34,12 @@ STEPS = """
             os.kill(os.getpid(), 9)
         return block
 
+    def gated_each(block, context, gate):
+        Path(f"{gate}.begun-{context.roi.start[0]}-{os.getpid()}").touch()
+        while not Path(f"{gate}-{context.roi.start[0]}").exists() and not Path(gate).exists():
+            time.sleep(0.005)
+        return block
+
     def poison_until(block, context, at, cure):
         Path(f"{cure}.begun-{'-'.join(map(str, context.roi.start))}-{os.getpid()}-{time.time_ns()}").touch()
         if list(context.roi.start) == at and not Path(cure).exists():

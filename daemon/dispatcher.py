@@ -210,7 +210,7 @@ class Dispatcher:
         lease = (answer.job, answer.block, answer.attempt)
         if not self._core.holds(worker, *lease):
             return  # late or doubled: the coordinator has already given the block elsewhere
-        self._supervisor.task_done(worker)
+        self._upkeep.answered(worker)
         self._post.answered(worker, lease)
         self._jobs[answer.job].out.discard(answer.block)
         if isinstance(answer, wire.Done):

@@ -210,11 +210,6 @@ class Supervisor:
                 found.append((worker.number, worker.rss_bytes, worker.limit_bytes))
         return found
 
-    def task_done(self, number: int) -> None:
-        """Count a task that a worker has answered."""
-        if (worker := self.workers.get(number)) is not None:
-            worker.tasks += 1
-
     def kill(
         self,
         number: int,

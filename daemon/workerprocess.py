@@ -67,9 +67,7 @@ class WorkerProcess:
         return self.up and not self.retiring and self.kill_at_s is None
 
     def tired(self, limits: WorkerLimits, now_s: float) -> str | None:
-        """Why it is to be replaced; None where it is not."""
-        if limits.recycle_tasks is not None and self.tasks >= limits.recycle_tasks:
-            return f"has done {self.tasks} blocks"
+        """Why it is to be replaced, but for the number of its blocks; None where it is not."""
         if limits.recycle_age_s is not None and now_s - self.started_s >= limits.recycle_age_s:
             return f"is {now_s - self.started_s:.0f} s old"
         growth = self.rss_bytes - self.first_rss_bytes if self.first_rss_bytes else 0

@@ -83,7 +83,7 @@ def test_workers_are_replaced_after_so_many_blocks(bench):
     )
     bench.run("submit", "--wait", job)
     pids = {name.rsplit("-", 2)[1] for name in bench.begun()}
-    assert len(pids) >= 3
+    assert len(pids) >= 2
     np.testing.assert_array_equal(bench.read("out.npy"), voxels)
     with bench.client() as client:
         info = client.job(1)

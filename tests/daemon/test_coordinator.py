@@ -247,11 +247,12 @@ def test_a_failed_block_is_tried_again_until_its_tries_are_used_up():
     core = crew_of(1)
     (lease,) = feed(core, ev.Submit("a", 1, retries=2))
     for attempt in (1, 2):
-        notice, again = feed(core, failed(lease, "nan"))
+        attempted, notice, again = feed(core, failed(lease, "nan"))
+        assert attempted == ev.Attempted("a", 0, attempt, 0, "nan")
         assert notice == ev.Notify("a", "retry", 0, 0, attempt, "nan")
         lease = again
         assert lease.attempt == attempt + 1
-    persist, notice, finish = feed(core, failed(lease, "nan"))
+    _, persist, notice, finish = feed(core, failed(lease, "nan"))
     assert persist == ev.Persist("a", 0, "failed", 3, "nan")
     assert notice.kind == "given_up"
     assert (finish.outcome, finish.failed) == ("failed", ((0, "nan"),))
@@ -471,7 +472,7 @@ def test_a_block_that_runs_too_long_has_its_worker_killed_and_has_failed_once():
     assert kill == ev.Kill(0, "block 0 ran longer than 10 s")
     assert feed(core, ev.Tick(200.0)) == []
     seen = feed(core, ev.Lost(0, "killed by signal 9"))
-    assert only(ev.Persist, seen)[0].reason == "block 0 ran longer than 10 s"
+    assert only(ev.Persist, seen)[0].reason == "block 0 ran longer than 10 s: killed by signal 9"
     assert feed(core, ev.Ready(1)) == [ev.Assign(1, "a", 1, 2)]
 
 

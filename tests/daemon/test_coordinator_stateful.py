@@ -34,6 +34,7 @@ def jobs(draw) -> dict:
         "done": draw(st.sets(st.integers(0, count - 1), max_size=5)) if count else set(),
         "sealed": draw(st.booleans()),
         "block_timeout_s": draw(st.sampled_from([None, 5.0])),
+        "owner": draw(st.sampled_from(["ann", "ann", "ben"])),
     }
 
 
@@ -57,6 +58,18 @@ class Job:
     merged: list[int] = field(default_factory=list)
     persisted: dict[int, str] = field(default_factory=dict)
     had_short_blocks: bool = False
+    alone: set[int] = field(default_factory=set)  # pending ones that must have nothing beside them
+    quarantined: int = 0
+    attempted: int = 0
+    priority: int = 0
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return (self.submit.count - len(self.submit.done), self.number)
+
+    @property
+    def wants_alone(self) -> bool:
+        return bool(self.alone) and self.live and not self.paused
 
     @property
     def live(self) -> bool:
@@ -67,9 +80,10 @@ class Job:
         return sum(state in ("leased", "waiting") for state in self.blocks)
 
     def can_start(self) -> bool:
-        if not self.live or self.paused or "pending" not in self.blocks:
+        pending = {n for n, state in enumerate(self.blocks) if state == "pending"} - self.alone
+        if not self.live or self.paused or not pending:
             return False
-        if any(self.blocks[block] == "pending" for block in self.leased):
+        if any(block in pending for block in self.leased):
             return True
         return self.submit.max_open is None or self.open < self.submit.max_open
 
@@ -78,23 +92,30 @@ class Job:
         if self.stopping is None:
             self.stopping = outcome
             self.waiting.clear()
+            self.alone.clear()
             merging = self.merging.block if self.merging else -1
             for block, state in enumerate(self.blocks):
                 if state == "pending" or (state == "waiting" and block != merging):
                     self.blocks[block] = "cancelled"
 
-    def fail(self, block: int, retry: bool) -> None:
+    def fail(self, block: int, retry: bool, *, memory: bool = False, killed: bool = False) -> None:
         self.failures[block] = self.failures.get(block, 0) + 1
         if retry and self.failures[block] <= self.submit.retries:
             self.retries += self.stopping is None
-            self.give_back(block)
+            self.give_back(block, alone=memory)
             return
         self.blocks[block] = "failed"
-        if self.submit.on_error == "fail":
+        self.quarantined += killed
+        if self.submit.on_error == "fail" and (not killed or self.all_crashes()):
             self.stop("failed")
 
-    def give_back(self, block: int) -> None:
+    def all_crashes(self) -> bool:
+        return self.quarantined >= 3 and self.quarantined > self.blocks.count("done")
+
+    def give_back(self, block: int, *, alone: bool = False) -> None:
         self.blocks[block] = "pending" if self.stopping is None else "cancelled"
+        if alone and self.stopping is None:
+            self.alone.add(block)
 
     def done(self, lease: ev.Assign, seconds: float) -> None:
         self.had_short_blocks |= seconds == SHORT_S
@@ -135,6 +156,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.stale = 0
         self.now_s = 0.0
         self.draining = False
+        self.allowed = 99
         self.steps = 0  # what ends jobs and workers goes by it: else few of them come far
 
     # ------------------------------------------------------------------ what comes out
@@ -148,24 +170,53 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def see_assign(self, lease: ev.Assign) -> None:
         job, worker = self.jobs[lease.job], self.workers[lease.worker]
         assert not self.draining
-        assert job.can_start()
-        for other in self.jobs.values():
-            if (-other.submit.priority, other.number) < (-job.submit.priority, job.number):
-                assert not other.can_start(), "a job was passed over"
         assert worker.available
-        held = len(worker.leases)
-        assert held == min(len(w.leases) for w in self.workers.values() if w.available)
-        assert held < 16
-        if held >= 2:
-            assert job.had_short_blocks
-            assert {other.job for other in worker.leases} == {lease.job}
+        assert not self.alone_lease(), "something beside a block that must be alone"
+        if lease.alone:
+            assert job.wants_alone
+            assert not self.has_leases()
+            job.alone.remove(lease.block)
+        else:
+            self.check_its_turn(job, worker, lease)
         assert job.blocks[lease.block] == "pending"
         assert lease.attempt == job.leased.get(lease.block, 0) + 1
         job.leased[lease.block] = lease.attempt
         job.blocks[lease.block] = "leased"
         worker.leases.append(lease)
-        if held == 0:
+        if len(worker.leases) == 1:
             worker.since_s = None
+
+    def check_its_turn(self, job: Job, worker: Worker, lease: ev.Assign) -> None:
+        assert job.can_start()
+        assert not any(other.wants_alone for other in self.jobs.values())
+        for other in self.jobs.values():
+            before = other.priority > job.priority
+            same = other.priority == job.priority and other.submit.owner == job.submit.owner
+            if before or (same and other.rank < job.rank):
+                assert not other.can_start(), "a job was passed over"
+        held = len(worker.leases)
+        assert self.busy() < self.allowed or (held and self.busy() == self.allowed)
+        assert held == min(self.candidates())
+        assert held < 16
+        if held >= 2:
+            assert job.had_short_blocks
+            assert {other.job for other in worker.leases} == {lease.job}
+
+    def busy(self) -> int:
+        return sum(bool(worker.leases) for worker in self.workers.values())
+
+    def candidates(self) -> list[int]:
+        """Leases of each worker that may have one more."""
+        least = int(self.busy() >= self.allowed)
+        return [len(w.leases) for w in self.workers.values() if w.available and len(w.leases) >= least]
+
+    def alone_lease(self) -> ev.Assign | None:
+        return next((x for w in self.workers.values() for x in w.leases if x.alone), None)
+
+    def see_attempted(self, attempted: ev.Attempted) -> None:
+        job = self.jobs[attempted.job]
+        assert attempted.attempt == job.leased[attempted.block]
+        job.attempted += 1
 
     def see_merge(self, merge: ev.Merge) -> None:
         job = self.jobs[merge.job]
@@ -173,7 +224,8 @@ class CoordinatorMachine(RuleBasedStateMachine):
         assert job.stopping is None
         lease = job.next_merge()
         assert lease is not None
-        assert lease == ev.Assign(merge.worker, merge.job, merge.block, merge.attempt)
+        same = (lease.worker, lease.job, lease.block, lease.attempt)
+        assert same == (merge.worker, merge.job, merge.block, merge.attempt)
         assert merge.block not in job.merged
         job.waiting.remove(lease)
         job.merging = lease
@@ -188,8 +240,8 @@ class CoordinatorMachine(RuleBasedStateMachine):
 
     def see_drop(self, drop: ev.Drop) -> None:
         job = self.jobs[drop.job]
-        kept = [*job.waiting, job.merging]
-        assert ev.Assign(drop.worker, drop.job, drop.block, drop.attempt) not in kept
+        kept = [(x.worker, x.block, x.attempt) for x in (*job.waiting, job.merging) if x is not None]
+        assert (drop.worker, drop.block, drop.attempt) not in kept
 
     def see_kill(self, kill: ev.Kill) -> None:
         worker = self.workers[kill.worker]
@@ -239,7 +291,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         blocks = ["pending"] * submit.count
         for block in options["done"]:
             blocks[block] = "skipped"
-        self.jobs[name] = Job(submit, len(self.jobs), blocks, submit.sealed)
+        self.jobs[name] = Job(submit, len(self.jobs), blocks, submit.sealed, priority=submit.priority)
         self.feed(submit)
 
     @precondition(lambda self: len(self.workers) < 5)
@@ -285,11 +337,12 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.feed(ev.Done(lease.worker, lease.job, lease.block, lease.attempt, seconds))
 
     @precondition(lambda self: self.has_leases())
-    @rule(pick=PICK, retry=st.sampled_from([True, True, False]))
-    def fails(self, pick, retry):
+    @rule(pick=PICK, retry=st.sampled_from([True, True, False]), memory=st.booleans())
+    def fails(self, pick, retry, memory):
         lease = self.close_lease(pick)
-        self.jobs[lease.job].fail(lease.block, retry)
-        self.feed(ev.Failed(lease.worker, lease.job, lease.block, lease.attempt, "broken", retry))
+        self.jobs[lease.job].fail(lease.block, retry, memory=memory or (lease.alone and retry))
+        answer = (lease.worker, lease.job, lease.block, lease.attempt)
+        self.feed(ev.Failed(*answer, "broken", retry, memory))
 
     @precondition(lambda self: self.past)
     @rule(pick=PICK, good=st.booleans())
@@ -312,9 +365,9 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.feed(ev.Done(*answer, LONG_S) if good else ev.Failed(*answer, "late"))
 
     @precondition(lambda self: self.workers and self.steps % 3 == 0)
-    @rule(pick=PICK)
-    def worker_lost(self, pick):
-        self.lose(sorted(self.workers)[pick % len(self.workers)])
+    @rule(pick=PICK, memory=st.booleans())
+    def worker_lost(self, pick, memory):
+        self.lose(sorted(self.workers)[pick % len(self.workers)], memory)
 
     @precondition(lambda self: any(worker.target for worker in self.workers.values()))
     @rule(answers_before=st.booleans())
@@ -325,16 +378,16 @@ class CoordinatorMachine(RuleBasedStateMachine):
             self.answer(leases.index(worker.target), LONG_S)
         self.lose(number)
 
-    def lose(self, number: int) -> None:
+    def lose(self, number: int, memory: bool = False) -> None:
         worker = self.workers.pop(number)
         self.past += worker.leases
         for place, lease in enumerate(worker.leases):
             job = self.jobs[lease.job]
             if place == 0 and worker.target in (None, lease) and job.stopping is None:
-                job.fail(lease.block, retry=True)
+                job.fail(lease.block, retry=True, memory=memory or lease.alone, killed=True)
             else:
-                job.give_back(lease.block)
-        self.feed(ev.Lost(number, "gone"))
+                job.give_back(lease.block, alone=lease.alone)
+        self.feed(ev.Lost(number, "gone", memory=memory))
 
     @precondition(lambda self: self.steps % 7 == 0)
     @rule(number=st.integers(100, 101))
@@ -393,6 +446,17 @@ class CoordinatorMachine(RuleBasedStateMachine):
             self.jobs[name].paused = paused
             self.feed(ev.Pause(name) if paused else ev.Resume(name))
 
+    @rule(pick=PICK, priority=st.integers(-1, 2))
+    def reprioritise(self, pick, priority):
+        if (name := self.live_job(pick)) is not None:
+            self.jobs[name].priority = priority
+            self.feed(ev.Reprioritise(name, priority))
+
+    @rule(busy=st.integers(1, 4))
+    def allow(self, busy):
+        self.allowed = busy
+        self.feed(ev.Allow(busy))
+
     @rule(pick=PICK, more=st.integers(0, 5), sealed=st.booleans())
     def extend(self, pick, more, sealed):
         name = self.live_job(pick)
@@ -422,6 +486,12 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.draining = True
         assert self.feed(ev.Drain()) == []
 
+    @precondition(lambda self: self.draining)
+    @rule()
+    def undrain(self):
+        self.draining = False
+        self.feed(ev.Undrain())
+
     # ------------------------------------------------------------------- what must hold
 
     @invariant()
@@ -430,6 +500,9 @@ class CoordinatorMachine(RuleBasedStateMachine):
         for number, worker in self.workers.items():
             assert list(self.core.leases(number)) == worker.leases
         assert self.core.idle == (not self.has_leases())
+        assert self.core.busy == self.busy()
+        unmerged = any(job.waiting or job.merging for job in self.jobs.values())
+        assert self.core.quiet == (not self.has_leases() and not unmerged)
         assert self.core.stats.stale == self.stale
 
     @invariant()
@@ -450,6 +523,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
             assert self.core.progress(name) == expected
             finals = {n: s for n, s in enumerate(states) if s in ("done", "failed")}
             assert job.persisted == finals
+            assert job.attempted == sum(job.failures.values())
 
     @invariant()
     def the_bound_on_open_blocks_holds(self):
@@ -458,15 +532,21 @@ class CoordinatorMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_that_can_go_on_stands_still(self):
-        startable = any(job.can_start() for job in self.jobs.values())
-        least = min((len(w.leases) for w in self.workers.values() if w.available), default=99)
-        assert self.draining or not startable or least >= 2
+        self.leases_are_given_out()
         for job in self.jobs.values():
             assert job.merging or job.stopping or job.next_merge() is None
             through = set(job.blocks) <= FINAL and (job.sealed or job.stopping is not None)
             assert len(job.finishes) == through
         for worker in self.workers.values():
             assert worker.target or not self.must_die(worker)
+
+    def leases_are_given_out(self):
+        if self.draining or self.alone_lease() or self.busy() > self.allowed:
+            return
+        if any(job.wants_alone for job in self.jobs.values()):
+            assert self.has_leases() or not self.candidates()
+        elif any(job.can_start() for job in self.jobs.values()):
+            assert min(self.candidates(), default=99) >= 2
 
     def teardown(self):
         for name, job in self.jobs.items():

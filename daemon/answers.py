@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
-from .. import __version__
 from ..shared import protocol as p
 from ..shared.errors import BlockmillError, JobError, NoSuchJob, Refused
 from .foreman import Foreman
@@ -71,7 +71,7 @@ class Answers:
     def _service(self) -> p.ServiceInfo:
         mill = self._foreman.mill
         return p.ServiceInfo(
-            version=__version__,
+            version=metadata.version("blockmill"),
             pid=os.getpid(),
             workers=mill.workers,
             allowed=mill.engine.view.allowed if mill.engine is not None else 0,

@@ -24,6 +24,7 @@ from ..shared.errors import NoSuchJob, Refused
 from ..shared.protocol import ENDED, JobInfo, State
 from .jobrecord import JobRecord
 
+_SEEN_STEP = 1 << 32
 _RESTARTED = "the service was restarted"
 _RUN_COUNTS: dict[str, Any] = {
     "done": 0,
@@ -66,7 +67,8 @@ class JobBook:
         self._open: dict[int, JobRecord] = {}  # those that have not ended
         self._tokens = {record.token: number for number, record in self._jobs.items()}
         self._last_id = max([last_id, *self._jobs])
-        self._seen = 0
+        # Beyond what a client may have seen before the restart, progress included.
+        self._seen = max((record.info.seen for record in self._jobs.values()), default=0) + _SEEN_STEP
         self._changed: set[int] = set()
         for number, record in list(self._jobs.items()):
             self._take_up(number, record)

@@ -114,8 +114,8 @@ def tail(path: Path) -> str:
     try:
         with path.open("rb") as log:
             log.seek(max(log.seek(0, 2) - _MOST_BYTES, 0))
-            lines = log.read().decode(errors="replace").splitlines()
+            lines = log.read().split(b"\n")
     except FileNotFoundError:
         return ""
-    told = [line.partition(TRAILER.decode())[0] for line in lines]
-    return "\n".join([line for line in told if line.strip()][-_TAIL_LINES:])
+    told = [line.partition(TRAILER)[0] for line in lines]
+    return b"\n".join([line for line in told if line.strip()][-_TAIL_LINES:]).decode(errors="replace")

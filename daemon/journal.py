@@ -130,7 +130,7 @@ class Journal:
 
     def flush(self) -> Future[None]:
         """Done when all that was given before is on the medium."""
-        return self._ask(lambda database: None)
+        return self._after_all(_Item([], future=Future()))
 
     def failures(self, job: int, limit: int) -> Future[tuple[list[BlockFailure], int]]:
         """The first `limit` blocks that a job has given up, and how many there are in all."""
@@ -178,13 +178,15 @@ class Journal:
         return future
 
     def _ask(self, ask: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
-        future: Future[Any] = Future()
-        item = _Item([], ask=ask, future=future)
+        return self._after_all(_Item([], ask=ask, future=Future()))
+
+    def _after_all(self, item: _Item) -> Future[Any]:
+        assert item.future is not None
         if self._group_sync.empty:
             self._items.put(item)
         else:  # the answer is to hold for what was given before, which is still there
             self._group_sync.put(None, item)
-        return future
+        return item.future
 
     # -- the journal's thread -------------------------------------------------------
 
@@ -236,7 +238,7 @@ class Journal:
                     database.execute("BEGIN IMMEDIATE")
                     _execute(database, batch)
         except sqlite3.Error as error:
-            return self._not_written(batch, error)
+            return self._not_written(database, batch, error)
         if self._trouble:
             self._trouble = ""
             self._on_trouble(f"{self.path}: the journal can be written again")
@@ -244,13 +246,17 @@ class Journal:
             _answer(item, database)
         return []
 
-    def _not_written(self, batch: list[_Item], error: Exception) -> list[_Item]:
+    def _not_written(
+        self, database: sqlite3.Connection, batch: list[_Item], error: sqlite3.Error
+    ) -> list[_Item]:
         text = f"{self.path}: the journal can't be written ({error}); make room or mend its file system"
         if not self._trouble:
             self._on_trouble(text)
         self._trouble = text
         for item in batch:
-            if item.future is not None:
+            if item.ask is not None:
+                _answer(item, database)  # it can still be read
+            elif item.future is not None:
                 item.future.set_exception(StorageError(text))
         return [item for item in batch if item.future is None]
 

@@ -55,7 +55,9 @@ class Exchange:
             answer = p.decode_answer(data)
         except p.OtherVersion as error:
             raise Refused(f"the service can't be talked to: {error}") from error
-        if answer.number not in (self._number, 0):
+        refused = isinstance(answer.reply, p.Refusal)
+        # What the service could not read it refuses without knowing its number.
+        if answer.number != self._number and not (refused and answer.number == 0):
             return None
         if isinstance(answer.reply, p.Refusal):
             raise _REFUSALS[answer.reply.kind](answer.reply.message)

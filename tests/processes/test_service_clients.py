@@ -1,0 +1,259 @@
+"""Clients of the service: from asyncio, from the shell, broken ones, and services that are broken."""
+
+import asyncio
+import json
+import threading
+import warnings
+
+import msgspec
+import pytest
+import zmq
+
+from blockmill import AsyncClient, Client
+from blockmill.shared import protocol as p
+from blockmill.shared.errors import JobError, NoSuchJob, Refused, ServiceUnreachable, WaitTimeout
+
+
+def copy_job(bench, name="copy", **fields):
+    return bench.job(f"{name}.yaml", input="in.npy", output=f"{name}.npy", operation="copy", **fields)
+
+
+def test_the_same_from_asyncio(bench, wait_until):
+    bench.volume()
+    bench.serve()
+
+    async def steps():
+        async with AsyncClient(bench.socket) as client:
+            job = await client.submit(bench.folder / bench.gated_job(), label="mine", priority=3)
+            states = [job.state]
+            watching = asyncio.create_task(collect(client.watch(job.id)))
+            while len(bench.begun()) < 2:
+                await asyncio.sleep(0.01)
+            assert [one.id for one in await client.jobs("running", label="mine")] == [job.id]
+            assert len(await client.workers()) == 2
+            assert (await client.spec(job.id)).name == "job"
+            assert (await client.set_priority(job.id, 4)).priority == 4
+            assert (await client.pause(job.id))[0].paused
+            assert not (await client.resume(job.id))[0].paused
+            with pytest.raises(WaitTimeout):
+                await client.wait(job.id, timeout_s=0.0)
+            bench.open_gate()
+            ended = await client.wait(job.id)
+            states += [info.state for info in await watching]
+            lines = [line.text for line in await collect(client.logs(job.id, follow=True))]
+            assert (ended.state, states[-1], lines[-1]) == ("done", "done", "done")
+            assert await client.failures(job.id) == []
+            with pytest.raises(Refused):
+                await client.cancel(job.id)
+            with pytest.raises(Refused):
+                await client.retry(job.id)
+            with pytest.raises(NoSuchJob):
+                await client.job(77)
+            assert (await client.drain(wait=True)).draining
+            await client.resume()
+            assert not (await client.service()).draining
+            assert (await client.set_workers(1)).workers == 1
+
+    async def collect(iterator):
+        return [item async for item in iterator]
+
+    asyncio.run(steps())
+    bench.end_service()
+
+
+def test_every_verb_that_reads_gives_json_and_nothing_else(bench):
+    bench.volume()
+    bench.serve()
+    bench.run("submit", "--wait", "--json", copy_job(bench, label="nightly"))
+    for args, key in (
+        (("ls",), "jobs"),
+        (("ls", "--state", "done", "--label", "nightly"), "jobs"),
+        (("status",), "service"),
+        (("status", "1"), "jobs"),
+        (("logs", "1"), "lines"),
+        (("workers",), "workers"),
+        (("top",), "workers"),
+        (("wait", "1"), "jobs"),
+        (("drain",), "service"),
+        (("resume", "--all"), "jobs"),
+        (("workers", "set", "1"), "service"),
+    ):
+        out, _ = bench.run(*args, "--json")
+        document = json.loads(out)
+        assert document["schema"] == 1
+        assert key in document, args
+    assert json.loads(bench.run("version", "--json")[0])["service"]
+    for args in (("ls", "--jsonl"), ("logs", "1", "--jsonl"), ("watch", "1", "--jsonl")):
+        assert all(json.loads(line)["schema"] == 1 for line in bench.run(*args)[0].splitlines())
+    bench.end_service()
+
+
+def test_what_people_read_is_plain_off_a_terminal_and_told_once(bench):
+    bench.volume()
+    bench.serve()
+    assert bench.run("submit", "--id-only", copy_job(bench))[0] == "1\n"
+    bench.run("watch", "1")
+    for args in (("ls",), ("status",), ("status", "1"), ("workers",), ("top",), ("logs", "1"), ("version",)):
+        out, err = bench.run(*args)
+        assert out.strip(), args
+        assert "\x1b" not in out + err
+    assert "\x1b" in bench.run("ls", "--color", "always")[0]
+    assert bench.run("submit", "--follow", copy_job(bench, "b"))[0].endswith("b.npy\n")
+    bench.end_service()
+
+
+def test_exit_codes(bench, wait_until):
+    bench.volume()
+    bench.serve()
+    for code, *args in (
+        (3, "status", "9"),
+        (3, "logs", "9"),
+        (3, "cancel", "9"),
+        (3, "watch", "9"),
+        (2, "pause"),
+        (2, "pause", "--all", "1"),
+        (2, "nonsense"),
+        (5, "submit", "none.yaml"),
+        (5, "submit", bench.job("bad.yaml", input="in.npy", output="x.npy", operation="copi")),
+        (5, "submit", bench.job("gone.yaml", input="gone.npy", output="x.npy", operation="copy")),
+        (5, "logs", "1", "--block", "a,b"),
+        (6, "submit", copy_job(bench), "--after", "nobody"),
+    ):
+        _, err = bench.run(*args, code=code)
+        assert err.strip(), args
+    bench.run("submit", bench.gated_job())
+    wait_until(lambda: bench.begun(), "a block at work")
+    bench.run("wait", "1", "--timeout", "0", code=7)
+    bench.run("cancel", "1")
+    bench.run("watch", "1", code=1)
+    bench.run("cancel", "1", code=6)
+    bench.run("submit", "--wait", copy_job(bench, "one"), copy_job(bench, "two"))
+    bench.end_service()
+
+
+def test_nonsense_on_the_socket_is_refused_and_hurts_nobody(bench):
+    bench.serve()
+    with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+        sock.linger = 0
+        sock.connect(f"ipc://{bench.socket}")
+        for frames in (
+            [b""],
+            [b"\xc1" * 50],
+            [b"a", b"b", b"c"],
+            [msgspec.msgpack.encode([p.VERSION, 5, {}])],
+        ):
+            sock.send_multipart(frames)
+            assert sock.poll(30_000)
+            assert p.decode_answer(sock.recv()).reply.kind == "protocol"
+        sock.send(msgspec.msgpack.encode([p.VERSION + 1, 6, "whatever"]))
+        assert sock.poll(30_000)
+        answer = p.decode_answer(sock.recv())
+        assert (answer.number, answer.reply.kind) == (6, "protocol")
+        assert "update the older one" in answer.reply.message
+    with bench.client() as client:
+        assert client.service().workers == 2
+        with pytest.raises(JobError):
+            client.ask(p.SubmitJob(job={"input": 3}, token="t"))
+    bench.end_service()
+
+
+def test_a_submission_that_is_sent_again_counts_once(bench):
+    bench.volume()
+    bench.serve()
+    with bench.client() as client:
+        bench.run("pause", "--all")
+        job = {
+            "input": str(bench.folder / "in.npy"),
+            "output": str(bench.folder / "o.npy"),
+            "operation": "copy",
+        }
+        request = p.SubmitJob(job=job, token="the same")
+        first, second = client.ask(request).job, client.ask(request).job
+        assert first.id == second.id
+        assert len(client.jobs()) == 1
+    bench.end_service()
+
+
+class Fake:
+    """A service that answers as a test says: by a function of the call, None for silence."""
+
+    def __init__(self, path, answer):
+        self.path, self.answer, self.calls = path, answer, []
+        self._ready, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self):
+        self._thread.start()
+        assert self._ready.wait(30)
+        return self
+
+    def __exit__(self, *exc_info):
+        self._stop.set()
+        self._thread.join()
+
+    def _serve(self):
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+            router.linger = 0
+            router.bind(f"ipc://{self.path}")
+            self._ready.set()
+            while not self._stop.is_set():
+                if router.poll(10):
+                    sender, data = router.recv_multipart()
+                    self.calls.append(data)
+                    for reply in self.answer(p.decode_call(data)):
+                        router.send_multipart([sender, reply])
+
+
+SERVICE = p.ServiceInfo(
+    version="9",
+    pid=1,
+    workers=2,
+    allowed=2,
+    started_s=0.0,
+    draining=False,
+    quiet=True,
+    jobs=0,
+    state_dir="/s",
+)
+
+
+def test_an_answer_to_an_earlier_call_is_passed_over(tmp_path):
+    def answer(call):
+        old = p.Answer(p.VERSION, call.number - 1, p.Jobs(jobs=()))
+        return [p.encode(old), p.encode(p.Answer(p.VERSION, call.number, SERVICE))]
+
+    with Fake(tmp_path / "s", answer), Client(tmp_path / "s") as client:
+        assert client.service() == SERVICE
+        assert client.service() == SERVICE
+
+
+def test_a_service_that_says_nothing_is_told_from_none(tmp_path):
+    silence = Fake(tmp_path / "s", lambda call: [])
+    with silence, Client(tmp_path / "s", timeout_s=0.3) as client, pytest.raises(ServiceUnreachable) as told:
+        client.service()
+    assert "has not answered within 0.3 s" in str(told.value)
+    with Client(tmp_path / "none") as client, pytest.raises(ServiceUnreachable, match="blockmill serve"):
+        client.service()
+
+
+def test_a_service_of_another_version_is_told(tmp_path):
+    def answer(call):
+        return [msgspec.msgpack.encode([p.VERSION + 1, call.number, {"type": "News"}])]
+
+    other = Fake(tmp_path / "s", answer)
+    with other, Client(tmp_path / "s") as client, pytest.raises(Refused, match="update the older one"):
+        client.service()
+
+
+def test_threads_share_a_client(bench):
+    bench.serve()
+    with bench.client() as client, warnings.catch_warnings():
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(client.service().pid)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(found) == {bench.service.pid}
+        assert len(found) == 8
+    bench.end_service()

@@ -1,0 +1,57 @@
+import contextlib
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import given
+
+from blockmill.shared import protocol as p
+from blockmill.shared.errors import WireError
+
+CALL = p.encode(p.Call(p.VERSION, 7, p.WaitJob(id=3, seen=5)))
+
+
+def test_calls_and_answers_come_back_as_they_were():
+    for request in (
+        p.SubmitJob(job={"input": "a"}, token="x", after=(1, "b"), priority=-2),
+        p.ListJobs(states=("done",), label="x"),
+        p.PauseJobs(),
+        p.ReadLog(id=1, offset=-1, wait_s=2.0),
+    ):
+        assert p.decode_call(p.encode(p.Call(p.VERSION, 9, request))) == p.Call(p.VERSION, 9, request)
+    info = p.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0)
+    answer = p.Answer(p.VERSION, 9, p.Jobs(jobs=(info,)))
+    assert p.decode_answer(p.encode(answer)) == answer
+
+
+@pytest.mark.parametrize("state", sorted(p.ENDED))
+def test_a_job_has_ended_in_these_states_alone(state):
+    info = p.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0, state=state)
+    assert info.ended
+    assert not msgspec.structs.replace(info, state="cancelling").ended
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_message_or_an_error(data):
+    for decode in (p.decode_call, p.decode_answer):
+        with contextlib.suppress(WireError):
+            decode(data)
+
+
+@given(st.integers(0, len(CALL) - 1), st.integers(0, 255), st.integers(0, len(CALL)))
+def test_a_call_with_a_wrong_byte_or_cut_off_is_no_crash(place, byte, length):
+    for data in (CALL[:place] + bytes([byte]) + CALL[place + 1 :], CALL[:length]):
+        with contextlib.suppress(WireError):
+            assert isinstance(p.decode_call(data), p.Call)
+
+
+@given(
+    st.one_of(st.integers(max_value=p.VERSION - 1), st.integers(min_value=p.VERSION + 1)).filter(
+        lambda n: abs(n) < 2**62
+    )
+)
+def test_another_version_is_told_whatever_the_rest_is(version):
+    data = msgspec.msgpack.encode([version, 12, {"type": "Future", "unknown": [1, 2]}])
+    with pytest.raises(p.OtherVersion, match=f"protocol {version}, this one {p.VERSION}") as caught:
+        p.decode_call(data)
+    assert caught.value.number == 12

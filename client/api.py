@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..shared import protocol as p
 from ..shared.errors import ServiceUnreachable, WaitTimeout
-from ..shared.job import Job
 from ..shared.places import socket_path
 from . import asking
 from .connection import Connection, may_repeat
+
+if TYPE_CHECKING:
+    from ..shared.job import Job
 
 
 class Client:
@@ -79,7 +83,7 @@ class Client:
 
     def submit(
         self,
-        job: asking.JobLike,
+        job: Job | Mapping[str, Any] | str | Path,
         *,
         priority: int | None = None,
         label: str | None = None,
@@ -118,6 +122,8 @@ class Client:
 
     def spec(self, number: int) -> Job:
         """What was submitted, with all paths absolute."""
+        from ..shared.job import Job
+
         return Job.of(self.ask(p.GetJob(id=number)).spec)
 
     def wait(self, number: int, *, timeout_s: float | None = None) -> p.JobInfo:

@@ -8,22 +8,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..shared import protocol as p
 from ..shared.errors import JobError
-from ..shared.job import Job, load_job
+
+if TYPE_CHECKING:
+    from ..shared.job import Job
 
 PATIENCE_S = 60.0
 """How long a client that waits for a job stands a service that is away, as for a restart."""
 RETRY_S = 0.2
 _WAIT_S = 10.0
 
-JobLike = Job | Mapping[str, Any] | str | Path
-
 
 def submission(
-    job: JobLike,
+    job: Job | Mapping[str, Any] | str | Path,
     priority: int | None,
     label: str | None,
     after: int | str | Iterable[int | str],
@@ -36,6 +36,8 @@ def submission(
     JobError
         If the job is wrong.
     """
+    from ..shared.job import Job, load_job  # late: most verbs of the command line need no job
+
     if isinstance(job, str | Path):
         job = load_job(job)
     elif not isinstance(job, Job):

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..shared import protocol as p
 from ..shared.errors import ServiceUnreachable, WaitTimeout
-from ..shared.job import Job
 from ..shared.places import socket_path
 from . import asking
 from .connection import AsyncConnection, may_repeat
+
+if TYPE_CHECKING:
+    from ..shared.job import Job
 
 
 class AsyncClient:
@@ -70,7 +74,7 @@ class AsyncClient:
 
     async def submit(
         self,
-        job: asking.JobLike,
+        job: Job | Mapping[str, Any] | str | Path,
         *,
         priority: int | None = None,
         label: str | None = None,
@@ -109,6 +113,8 @@ class AsyncClient:
 
     async def spec(self, number: int) -> Job:
         """What was submitted, with all paths absolute."""
+        from ..shared.job import Job
+
         return Job.of((await self.ask(p.GetJob(id=number))).spec)
 
     async def wait(self, number: int, *, timeout_s: float | None = None) -> p.JobInfo:

@@ -12,13 +12,15 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import zmq
-import zmq.asyncio
 
 from ..shared import protocol as p
 from ..shared.errors import BlockmillError, JobError, NoSuchJob, Refused, ServiceUnreachable
+
+if TYPE_CHECKING:
+    import zmq.asyncio
 
 _REFUSALS: dict[str, type[BlockmillError]] = {
     "no_such_job": NoSuchJob,
@@ -171,6 +173,8 @@ class AsyncConnection:
         self._socket: zmq.asyncio.Socket | None = None
 
     def _open(self) -> zmq.asyncio.Socket:
+        import zmq.asyncio  # late: only those who use asyncio pay for it
+
         if self._socket is None:
             self._context = self._context or zmq.asyncio.Context()
             self._socket = self._context.socket(zmq.DEALER)

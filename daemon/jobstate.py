@@ -234,6 +234,9 @@ class JobState:
         lease = self._end_merge(block)
         if lease is None:
             return False
+        if self.outcome is not None:  # it ends anyway, perhaps for just that reason
+            self.blocks.cancel(block)
+            return True
         reason = f"the merge failed: {error}"
         self.blocks.fail(block, reason)
         actions.append(Persist(self.name, block, "failed", lease.attempt, reason))

@@ -7,11 +7,11 @@ import time
 
 from ...daemon.handle import Progress
 from ...shared.errors import JobError
-from ...shared.protocol import JobInfo, LogLine
+from ...shared.protocol import JobInfo, LogLine, ReadLog
 from .. import exitcodes
 from ..api import Client
 from ..progress import Display, display_for
-from .shell import blocks_of, client, complain, duration, result_code, say, say_json, state_of, tell_end, verb
+from .shell import blocks_of, client, complain, duration, result_code, say, say_json, tell_end, verb
 
 
 @verb
@@ -35,13 +35,12 @@ def watch_job(service: Client, number: int, *, with_log: bool) -> int:
     """Show a job's progress, and its log where asked for; its exit code."""
     display = display_for(sys.stdout, quiet=False)
     shown = _Shown(display)
-    offset = 0
+    offset, last = 0, service.job(number)
     try:
-        for info in service.watch(number):
+        for last in service.watch(number):
             if with_log:
                 offset = _show_log(service, number, offset, display)
-            shown.update(info)
-            last = info
+            shown.update(last)
     except KeyboardInterrupt:
         display.stop()
         complain(f"job {number} goes on; `blockmill watch {number}` comes back to it")
@@ -54,8 +53,6 @@ def watch_job(service: Client, number: int, *, with_log: bool) -> int:
 
 
 def _show_log(service: Client, number: int, offset: int, display: Display) -> int:
-    from ...shared.protocol import ReadLog
-
     part = service.ask(ReadLog(id=number, offset=offset))
     for line in part.lines:
         display.note(log_text(line))
@@ -125,8 +122,3 @@ def log_text(line: LogLine) -> str:
     if line.block is not None and line.kind == "printed":
         about.append(f"block {','.join(map(str, line.block))}")
     return f"{when} {', '.join(about)}{': ' if about else ''}{line.text}"
-
-
-def state_line(info: JobInfo) -> str:
-    """One line about a job."""
-    return f"job {info.id} {state_of(info)} {blocks_of(info)}"

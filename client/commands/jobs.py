@@ -8,7 +8,6 @@ from pathlib import Path
 from ...shared.errors import JobError
 from ...shared.job import Job, load_job, told_with_place
 from ...shared.protocol import JobInfo
-from ..api import Client
 from .follow import watch_job
 from .shell import client, complain, result_code, say, say_jobs, say_json, tell_end, verb
 
@@ -128,8 +127,3 @@ def set_priority(number: int, priority: int, *, socket: str | None, as_json: boo
     with client(socket) as service:
         say_jobs([service.set_priority(number, priority)], as_json)
     return 0
-
-
-def numbers_of(service: Client) -> list[int]:
-    """The jobs that have not ended."""
-    return [info.id for info in service.jobs("queued", "running", "cancelling")]

@@ -416,7 +416,8 @@ class CoordinatorMachine(RuleBasedStateMachine):
         job = self.jobs[name]
         assert job.merging is not None
         block, job.merging = job.merging.block, None
-        job.blocks[block] = "done" if good else "failed"
+        bad = "failed" if job.stopping is None else "cancelled"
+        job.blocks[block] = "done" if good else bad
         if not good:
             job.stop("failed")
         self.feed(ev.Merged(name, block) if good else ev.MergeFailed(name, block, "disk full"))

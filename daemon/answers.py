@@ -26,10 +26,11 @@ MOST_WORKERS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """An answer that waits for the journal."""
+    """An answer that waits for the journal; `undo` is for the case that it can't be written."""
 
     future: Future[Any]
     reply: Callable[[Any], p.Reply]
+    undo: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,16 @@ class Answers:
     # -- jobs -----------------------------------------------------------------------
 
     def _SubmitJob(self, request: p.SubmitJob, uid: int) -> Later:  # noqa: N802
-        return self._journaled(self._foreman.submit(request, uid).info.id)
+        known = self._book.last_id
+        number = self._foreman.submit(request, uid).info.id
+        if number <= known:  # it was sent again
+            return self._journaled(number)
+        return self._journaled(number, lambda: self._foreman.withdraw(number))
 
-    def _journaled(self, number: int) -> Later:
+    def _journaled(self, number: int, undo: Callable[[], None] = lambda: None) -> Later:
         """The job as an answer, once all that changed is on the medium."""
         saved = self._foreman.save() or self._foreman.journal.flush()
-        return Later(saved, lambda _: p.OneJob(job=self._book.get(number).info))
+        return Later(saved, lambda _: p.OneJob(job=self._book.get(number).info), undo)
 
     def _ListJobs(self, request: p.ListJobs, uid: int) -> p.Jobs:  # noqa: N802
         return p.Jobs(jobs=tuple(self._book.list(request.states, request.label, request.limit)))

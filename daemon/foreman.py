@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -95,7 +96,19 @@ class Foreman:
         saved = None
         for record in self.book.take_changes():
             saved = self.journal.save(record)
+            saved.add_done_callback(self._saved(record.info.id))
         return saved
+
+    def _saved(self, number: int) -> Callable[[Future[None]], None]:
+        def note(saved: Future[None]) -> None:
+            if saved.exception() is not None:
+                self._mailbox.put("unsaved", number)
+
+        return note
+
+    def _on_unsaved(self, number: int) -> None:
+        """The journal could not be written, and has said so: write this job again."""
+        self.book.journal_again(number)
 
     def close(self) -> None:
         """End the runs and the workers; jobs that ran go on when the service is back."""
@@ -134,6 +147,11 @@ class Foreman:
             after=(*job.after, *request.after),
             overwrite=request.overwrite,
         )
+
+    def withdraw(self, number: int) -> None:
+        """End a job that could not be accepted; its submitter was told so."""
+        if not self.book.get(number).info.ended:
+            self.cancel(number)
 
     def cancel(self, number: int) -> None:
         """End a job: at once where it does not run, else when its running blocks have been ended."""

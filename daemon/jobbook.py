@@ -56,6 +56,8 @@ class JobBook:
     ----------
     active : set of int
         Jobs that are running or being cancelled.
+    last_id : int
+        Largest number that was ever given.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class JobBook:
         self._jobs: dict[int, JobRecord] = {record.info.id: record for record in records}
         self._open: dict[int, JobRecord] = {}  # those that have not ended
         self._tokens = {record.token: number for number, record in self._jobs.items()}
-        self._last_id = max([last_id, *self._jobs])
+        self.last_id = max([last_id, *self._jobs])
         # Beyond what a client may have seen before the restart, progress included.
         self._seen = max((record.info.seen for record in self._jobs.values()), default=0) + _SEEN_STEP
         self._changed: set[int] = set()
@@ -120,6 +122,11 @@ class JobBook:
         changed, self._changed = self._changed, set()
         return [self._jobs[number] for number in sorted(changed) if number in self._jobs]
 
+    def journal_again(self, number: int) -> None:
+        """Count a job as changed: what was to be journaled of it was not."""
+        if number in self._jobs:
+            self._changed.add(number)
+
     # -- jobs come ------------------------------------------------------------------
 
     def submit(
@@ -147,9 +154,9 @@ class JobBook:
             return self._jobs[self._tokens[token]]
         follows = tuple(dict.fromkeys(self._predecessor(item, owner) for item in after))
         self._check_output(output, follows)
-        self._last_id += 1
+        self.last_id += 1
         info = JobInfo(
-            id=self._last_id,
+            id=self.last_id,
             name=name,
             owner=owner,
             output=output,

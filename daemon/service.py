@@ -12,11 +12,11 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import zmq
 
@@ -107,7 +107,8 @@ class Service:
             self._take_calls()
             for verb, *args in self._mailbox.take():
                 if verb == "answer":
-                    self._send(*args)
+                    sender, number, make = args
+                    self._send(sender, number, make())
                 else:
                     foreman.hear(verb, *args)
             if self._stops and not foreman.mill.draining:
@@ -166,16 +167,23 @@ class Service:
             else:
                 self._send(sender, number, reply)
 
-    def _send(self, sender: bytes, number: int, reply: Any) -> None:
-        reply = reply() if callable(reply) else reply
+    def _send(self, sender: bytes, number: int, reply: p.Reply) -> None:
         with contextlib.suppress(zmq.Again):  # a client that does not read its answers asks again
-            self._router.send_multipart((sender, p.encode(p.Answer(p.VERSION, number, reply))), zmq.NOBLOCK)
+            self._router.send_multipart(
+                (sender, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply)))), zmq.NOBLOCK
+            )
 
 
-def _outcome(future: Future[Any], later: Later) -> Any:
-    """What to answer once the journal has done its part; a reply is made in the service's thread."""
-    error = future.exception()
-    return refusal(error) if error is not None else lambda: later.reply(future.result())
+def _outcome(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
+    """What makes the answer, in the service's thread, once the journal has done its part."""
+
+    def make() -> p.Reply:
+        if (error := future.exception()) is None:
+            return later.reply(future.result())
+        later.undo()
+        return refusal(error)
+
+    return make
 
 
 def _uid(frame: zmq.Frame) -> int:

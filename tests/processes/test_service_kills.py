@@ -262,3 +262,27 @@ def test_a_damaged_block_is_found_and_done_again(bench, wait_until):
     assert (info.state, info.redone, info.skipped) == ("done", 1, 1)
     np.testing.assert_array_equal(bench.read(), voxels)
     bench.end_service()
+
+
+def test_a_full_disk_refuses_jobs_and_loses_none(bench, tmp_path):
+    """The file size limit of the process stands for the full disk: SQLite gets an error from the system."""
+    bench.volume()
+    bench.serve()
+    limit = psutil.RLIMIT_FSIZE
+    service = psutil.Process(bench.service.pid)
+    before = service.rlimit(limit)
+    copy = bench.job("a.yaml", input="in.npy", output="a.npy", operation="copy")
+    service.rlimit(limit, (4096, before[1]))
+    _, err = bench.run("submit", copy, code=1)
+    assert "the journal can't be written" in err
+    service.rlimit(limit, before)
+    with bench.client() as client:
+        number = client.submit(bench.folder / copy).id
+        assert client.wait(number, timeout_s=60).state == "done"
+        states = {info.id: info.state for info in client.jobs()}
+    assert states == {1: "cancelled", number: "done"}
+    bench.end_service()
+    bench.serve()
+    with bench.client() as client:
+        assert {info.id: info.state for info in client.jobs()} == states
+    bench.end_service()

@@ -42,8 +42,6 @@ from .crew import Crew, Worker
 from .jobstate import JobState
 from .shares import Shares
 
-_TICKS_KEPT = 3
-
 
 class Coordinator:
     """Jobs, workers and leases; feed it by `handle`, from one thread.
@@ -66,7 +64,6 @@ class Coordinator:
         self._jobs: dict[str, JobState] = {}
         self._shares = Shares()
         self._wanting_alone: dict[str, JobState] = {}
-        self._kept: dict[int, int] = {}  # worker -> ticks that it is still kept
         self._alone: ev.Assign | None = None  # the lease beside which there is no other
         self._crew = Crew(least_credit)
         self._least_credit = least_credit
@@ -206,7 +203,7 @@ class Coordinator:
             self._reject(event.job, event, "there is a job of this name already", actions)
             return
         job = self._jobs[event.job] = JobState(event, self._submitted, self._least_credit)
-        self._release_kept(0)
+        self._crew.release_all()
         self._submitted += 1
         self._settle(job, actions)
 
@@ -304,12 +301,10 @@ class Coordinator:
         if worker is None:
             self.stats.stale += 1
         else:
-            self._kept.pop(event.worker, None)
             self._crew.bench(worker)
 
     def _lost(self, event: ev.Lost, actions: list[ev.Action]) -> None:
         worker = self._crew.leave(event.worker)
-        self._kept.pop(event.worker, None)
         if worker is None:
             self.stats.stale += 1
             return
@@ -345,7 +340,7 @@ class Coordinator:
         if self._now_s is not None and now_s < self._now_s:
             raise ValueError(f"the time went back from {self._now_s} s to {now_s} s; use a monotonic clock")
         self._now_s = now_s
-        self._release_kept(1)
+        self._crew.tick()
         for worker in self._crew.workers.values():
             if not worker.leases or worker.target is not None:
                 continue
@@ -370,28 +365,9 @@ class Coordinator:
         job.lease_done(lease, event.seconds, actions)
         self._settle(job, actions)
         if job.trial:
-            self._keep(self._crew.workers[event.worker])
+            self._crew.keep(self._crew.workers[event.worker])
         if self._stopping:
             self._kill_if_stopping(self._crew.workers[event.worker], actions)
-
-    def _keep(self, worker: Worker) -> None:
-        """Give a worker nothing before the job comes for which it has done the trial.
-
-        Else a long block of another job would take it in between.
-        """
-        if worker.available and not worker.leases:
-            self._crew.bench(worker)
-            self._kept[worker.number] = _TICKS_KEPT
-
-    def _release_kept(self, ticks: int) -> None:
-        """Let workers that were kept for so many ticks go; 0: all."""
-        for number in list(self._kept):
-            self._kept[number] -= ticks
-            if ticks and self._kept[number] > 0:
-                continue
-            del self._kept[number]
-            if (worker := self._crew.workers.get(number)) is not None and worker.target is None:
-                self._crew.unbench(worker)
 
     def _stale_result(self, event: ev.Done, actions: list[ev.Action]) -> None:
         """Count an answer without a lease, and let its result be freed."""

@@ -10,6 +10,8 @@ import sys
 from .events import Assign
 from .jobstate import MOST_CREDIT
 
+_TICKS_KEPT = 3
+
 
 class Worker:
     """One worker: its leases in the order in which they were given; the first one runs."""
@@ -28,11 +30,12 @@ class Worker:
 class Crew:
     """All live workers; each may always hold `least_credit` leases."""
 
-    __slots__ = ("_least_credit", "_levels", "_lowest", "allowed", "busy", "workers")
+    __slots__ = ("_kept", "_least_credit", "_levels", "_lowest", "allowed", "busy", "workers")
 
     def __init__(self, least_credit: int) -> None:
         self._least_credit = least_credit
         self.workers: dict[int, Worker] = {}
+        self._kept: dict[int, int] = {}  # worker -> ticks that it is kept
         self.busy = 0  # workers that hold a lease
         self.allowed = sys.maxsize  # how many may
         self._levels: list[dict[int, Worker]] = [{} for _ in range(MOST_CREDIT + 1)]
@@ -54,16 +57,38 @@ class Crew:
 
     def bench(self, worker: Worker) -> None:
         """Let a worker have no more leases."""
+        self._kept.pop(worker.number, None)
         if worker.available:
             worker.available = False
             del self._levels[len(worker.leases)][worker.number]
 
-    def unbench(self, worker: Worker) -> None:
-        """Let a worker have leases again."""
-        if not worker.available:
-            worker.available = True
-            self._levels[len(worker.leases)][worker.number] = worker
-            self._lowest = 0
+    def keep(self, worker: Worker) -> None:
+        """Give a worker nothing before the job comes for which it has done the trial.
+
+        Else a long block of another job would take it in between.
+        """
+        if worker.available and not worker.leases:
+            self.bench(worker)
+            self._kept[worker.number] = _TICKS_KEPT
+
+    def release_all(self) -> None:
+        """Let all kept workers have leases again: a job has come."""
+        for number in self._kept:
+            self._unbench(self.workers[number])
+        self._kept.clear()
+
+    def tick(self) -> None:
+        """Count the time that workers are kept; not for long."""
+        for number in list(self._kept):
+            self._kept[number] -= 1
+            if not self._kept[number]:
+                del self._kept[number]
+                self._unbench(self.workers[number])
+
+    def _unbench(self, worker: Worker) -> None:
+        worker.available = True
+        self._levels[len(worker.leases)][worker.number] = worker
+        self._lowest = 0
 
     def with_room(self, job: str, credit: int) -> Worker | None:
         """A worker with the fewest leases, if it may hold one more, of `job`.

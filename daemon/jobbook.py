@@ -20,8 +20,9 @@ from typing import Any
 
 import msgspec
 
-from ..shared.errors import NoSuchJob, Refused
+from ..shared.errors import Refused
 from ..shared.protocol import ENDED, JobInfo, State
+from .chains import ancestors, in_words, no_such_job, predecessor, unfinished, why_waiting
 from .jobrecord import JobRecord
 
 _SEEN_STEP = 1 << 32
@@ -96,7 +97,7 @@ class JobBook:
         """
         record = self._jobs.get(number)
         if record is None:
-            raise NoSuchJob(f"there is no job {number}; `blockmill ls --all` lists those that are known")
+            raise no_such_job(number)
         return record
 
     def list(
@@ -152,7 +153,7 @@ class JobBook:
         """
         if token in self._tokens:
             return self._jobs[self._tokens[token]]
-        follows = tuple(dict.fromkeys(self._predecessor(item, owner) for item in after))
+        follows = tuple(dict.fromkeys(predecessor(self._jobs, item, owner) for item in after))
         self._check_output(output, follows)
         self.last_id += 1
         info = JobInfo(
@@ -168,40 +169,15 @@ class JobBook:
         record = JobRecord(info=info, spec=spec, token=token, overwrite=overwrite)
         self._jobs[info.id] = self._open[info.id] = record
         self._tokens[token] = info.id
-        return self._change(info.id, reason=self._why_waiting(info))
-
-    def _predecessor(self, item: int | str, owner: int) -> int:
-        if isinstance(item, int):
-            info = self.get(item).info
-        else:
-            named = [r.info for r in self._jobs.values() if r.info.name == item and r.info.owner == owner]
-            if not named:
-                raise Refused(f"after: you have no job of the name {item!r}; `blockmill ls --all` lists all")
-            info = max(named, key=lambda one: one.id)
-        if info.ended and info.state != "done":
-            raise Refused(
-                f"after: job {info.id} ended as {_words(info.state)}; "
-                f"retry it first (`blockmill retry {info.id}`), or leave it out"
-            )
-        return info.id
+        return self._change(info.id, reason=why_waiting(self._jobs, info))
 
     def _check_output(self, output: str, follows: tuple[int, ...]) -> None:
         for number, record in self._open.items():
-            if record.info.output == output and number not in self._ancestors(follows):
+            if record.info.output == output and number not in ancestors(self._jobs, follows):
                 raise Refused(
                     f"job {number} ({record.info.name}), which has not ended, writes {output}; "
                     f"name another output, or submit with --after {number}"
                 )
-
-    def _ancestors(self, numbers: tuple[int, ...]) -> set[int]:
-        found: set[int] = set()
-        left = list(numbers)
-        while left:
-            number = left.pop()
-            if number not in found:
-                found.add(number)
-                left += self._jobs[number].info.after if number in self._jobs else ()
-        return found
 
     # -- jobs run -------------------------------------------------------------------
 
@@ -226,15 +202,7 @@ class JobBook:
         )
 
     def _may_start(self, info: JobInfo) -> bool:
-        return not info.paused and not self._unfinished(info)
-
-    def _unfinished(self, info: JobInfo) -> list[int]:
-        """Those before it that are not done; one that is no longer known was."""
-        return [n for n in info.after if n in self._jobs and self._jobs[n].info.state != "done"]
-
-    def _why_waiting(self, info: JobInfo) -> str:
-        before = self._unfinished(info)
-        return f"waits for job {', '.join(map(str, before))}" if before else ""
+        return not info.paused and not unfinished(self._jobs, info)
 
     def planned(self, number: int, blocks: int, done: int) -> None:
         """Note how many blocks there are and how many of them are known as finished.
@@ -264,11 +232,11 @@ class JobBook:
     def _tell_followers(self, number: int) -> None:
         for follower, record in list(self._open.items()):
             if number in record.info.after and record.info.state == "queued":
-                self._change(follower, reason=self._why_waiting(record.info))
+                self._change(follower, reason=why_waiting(self._jobs, record.info))
 
     def _cancel_followers(self, number: int, now_s: float) -> list[int]:
         info = self._jobs[number].info
-        why = f"job {number} ({info.name}), which it follows, ended as {_words(info.state)}"
+        why = f"job {number} ({info.name}), which it follows, ended as {in_words(info.state)}"
         followers = [n for n, r in self._open.items() if number in r.info.after and r.info.state == "queued"]
         return [
             ended for n in followers if n in self._open for ended in self.ended(n, "cancelled", why, now_s)
@@ -292,7 +260,7 @@ class JobBook:
         """
         info = self.get(number).info
         if info.ended:
-            raise Refused(f"job {number} has ended as {_words(info.state)}; there is nothing to cancel")
+            raise Refused(f"job {number} has ended as {in_words(info.state)}; there is nothing to cancel")
         if info.state == "queued":
             return self.ended(number, "cancelled", "cancelled on request", now_s)
         if info.state == "running":
@@ -310,7 +278,7 @@ class JobBook:
         """
         info = self.get(number).info
         if not info.ended:
-            raise Refused(f"job {number} is {_words(info.state)}; it can be retried when it has ended")
+            raise Refused(f"job {number} is {in_words(info.state)}; it can be retried when it has ended")
         if info.state == "done":
             raise Refused(f"job {number} is done; submit it again with --overwrite to do it anew")
         if failed_only and (info.blocks is None or info.done + info.failed < info.blocks):
@@ -321,7 +289,7 @@ class JobBook:
         self._check_output(info.output, info.after)
         self._open[number] = self._jobs[number]
         record = self._change(number, state="queued", paused=False, ended_s=None, reason="")
-        return self._change(number, reason=self._why_waiting(record.info))
+        return self._change(number, reason=why_waiting(self._jobs, record.info))
 
     def pause(self, numbers: tuple[int, ...] | None) -> list[int]:
         """Start no more blocks of these jobs (None: of any); those of them that run.
@@ -345,7 +313,7 @@ class JobBook:
             chosen = list(numbers)
         for number in chosen:
             if (info := self.get(number).info).ended:
-                raise Refused(f"job {number} has ended as {_words(info.state)}")
+                raise Refused(f"job {number} has ended as {in_words(info.state)}")
         for number in chosen:
             if self._jobs[number].info.paused != paused:
                 self._change(number, paused=paused)
@@ -359,7 +327,7 @@ class JobBook:
         NoSuchJob, Refused
         """
         if (info := self.get(number).info).ended:
-            raise Refused(f"job {number} has ended as {_words(info.state)}")
+            raise Refused(f"job {number} has ended as {in_words(info.state)}")
         return self._change(number, priority=priority)
 
     def prune(self, now_s: float, keep_s: float) -> list[int]:
@@ -390,7 +358,3 @@ class JobBook:
 def _order_to_show(info: JobInfo) -> tuple[int, int, int]:
     rank = {"running": 0, "cancelling": 1, "queued": 2}[info.state]
     return rank, -info.priority, info.id
-
-
-def _words(state: State) -> str:
-    return state.replace("_", " ")

@@ -18,7 +18,7 @@ FLOOR = {"roi", "grid", "errors", "signal"}
 KEEPERS = {  # which files may import what, as few as there are reasons
     "zmq": {"client/connection.py", "daemon/dispatcher.py", "daemon/service.py", "workers/loop.py"},
     "portalocker": {"shared/filelock.py"},
-    "sqlite3": {"daemon/journal.py"},
+    "sqlite3": {"daemon/journal.py", "daemon/journalfile.py"},
     "pickle": set(),
 }
 NOT_AT_IMPORT = {"daemon/coordinator.py": {"time", "os", "socket", "threading", "random", "logging", "zmq"}}

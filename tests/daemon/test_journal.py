@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from blockmill.daemon import groupsync
 from blockmill.daemon import journalschema as schema
 from blockmill.daemon.jobrecord import AttemptRow, BlockRow, JobRecord
-from blockmill.daemon.journal import Journal, open_database
+from blockmill.daemon.journal import Journal
+from blockmill.daemon.journalfile import open_database
 from blockmill.shared.errors import StorageError
 from blockmill.shared.protocol import JobInfo
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from blockmill.shared.filelock import FileLock
     from blockmill.shared.grid import BlockGrid
     from blockmill.shared.job import Job, load_job
-    from blockmill.shared.protocol import BlockFailure, JobInfo, LogLine, ServiceInfo, WorkerInfo
+    from blockmill.shared.protocol import ServiceInfo
+    from blockmill.shared.reports import BlockFailure, JobInfo, LogLine, WorkerInfo
     from blockmill.shared.roi import Roi
     from blockmill.shared.signal import OrderedSignal
     from blockmill.shared.volumes.address import open_volume
@@ -24,12 +25,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AsyncClient": "client.asyncapi",
-    "BlockFailure": "shared.protocol",
+    "BlockFailure": "shared.reports",
     "Client": "client.api",
-    "JobInfo": "shared.protocol",
-    "LogLine": "shared.protocol",
+    "JobInfo": "shared.reports",
+    "LogLine": "shared.reports",
     "ServiceInfo": "shared.protocol",
-    "WorkerInfo": "shared.protocol",
+    "WorkerInfo": "shared.reports",
     "BigRequestStreamer": "client.requests",
     "BlockGrid": "shared.grid",
     "BlockwiseFileset": "shared.volumes.fileset",

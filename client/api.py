@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..shared import protocol as p
 from ..shared.errors import ServiceUnreachable, WaitTimeout
 from ..shared.places import socket_path
+from ..shared.reports import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 from . import asking
 from .connection import Connection, may_repeat
 
@@ -89,7 +90,7 @@ class Client:
         label: str | None = None,
         after: int | str | Iterable[int | str] = (),
         overwrite: bool = False,
-    ) -> p.JobInfo:
+    ) -> JobInfo:
         """Hand in a job; once this returns it is in the service's journal.
 
         Parameters
@@ -112,11 +113,11 @@ class Client:
         """
         return self.ask(asking.submission(job, priority, label, after, overwrite)).job
 
-    def jobs(self, *states: p.State, label: str | None = None, limit: int = 100) -> list[p.JobInfo]:
+    def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """Jobs in these states (none named: all), active ones first, at most `limit` ended ones."""
         return list(self.ask(p.ListJobs(states=states, label=label, limit=limit)).jobs)
 
-    def job(self, number: int) -> p.JobInfo:
+    def job(self, number: int) -> JobInfo:
         """One job."""
         return self.ask(p.GetJob(id=number)).job
 
@@ -126,7 +127,7 @@ class Client:
 
         return Job.of(self.ask(p.GetJob(id=number)).spec)
 
-    def wait(self, number: int, *, timeout_s: float | None = None) -> p.JobInfo:
+    def wait(self, number: int, *, timeout_s: float | None = None) -> JobInfo:
         """Wait until a job has ended; the service may be restarted meanwhile.
 
         Raises
@@ -145,7 +146,7 @@ class Client:
                 raise WaitTimeout(f"job {number} is {info.state} after {timeout_s:g} s")
             seen = info.seen
 
-    def watch(self, number: int) -> Iterator[p.JobInfo]:
+    def watch(self, number: int) -> Iterator[JobInfo]:
         """A job as it is now, and after each change, until it has ended."""
         seen = -1
         while True:
@@ -156,11 +157,11 @@ class Client:
                 return
             seen = info.seen
 
-    def failures(self, number: int, *, limit: int = 1000) -> list[p.BlockFailure]:
+    def failures(self, number: int, *, limit: int = 1000) -> list[BlockFailure]:
         """The first `limit` blocks that a job has given up, with the reasons."""
         return list(self.ask(p.ListFailures(id=number, limit=limit)).failures)
 
-    def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> Iterator[p.LogLine]:
+    def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> Iterator[LogLine]:
         """Lines of a job's log; with `follow` until the job has ended, as they come.
 
         Parameters
@@ -176,26 +177,26 @@ class Client:
                 return
             offset = part.next_offset
 
-    def cancel(self, number: int) -> p.JobInfo:
+    def cancel(self, number: int) -> JobInfo:
         """End a job, its running blocks too; `wait` tells when that is done."""
         return self.ask(p.CancelJob(id=number)).job
 
-    def retry(self, number: int, *, failed_only: bool = False) -> p.JobInfo:
+    def retry(self, number: int, *, failed_only: bool = False) -> JobInfo:
         """Queue an ended job again, for what is not finished.
 
         `failed_only`: refused where others than failed blocks are unfinished.
         """
         return self.ask(p.RetryJob(id=number, failed_only=failed_only)).job
 
-    def pause(self, *numbers: int) -> list[p.JobInfo]:
+    def pause(self, *numbers: int) -> list[JobInfo]:
         """Start no more blocks of these jobs; none named: of all, also those to come."""
         return list(self.ask(p.PauseJobs(ids=numbers or None)).jobs)
 
-    def resume(self, *numbers: int) -> list[p.JobInfo]:
+    def resume(self, *numbers: int) -> list[JobInfo]:
         """Undo `pause`; none named: of all, and end a drain."""
         return list(self.ask(p.ResumeJobs(ids=numbers or None)).jobs)
 
-    def set_priority(self, number: int, priority: int) -> p.JobInfo:
+    def set_priority(self, number: int, priority: int) -> JobInfo:
         """Let a job go before or after others."""
         return self.ask(p.SetPriority(id=number, priority=priority)).job
 
@@ -217,6 +218,6 @@ class Client:
         """Have `count` worker processes; those too many end between blocks."""
         return self.ask(p.SetWorkers(count=count))
 
-    def workers(self) -> list[p.WorkerInfo]:
+    def workers(self) -> list[WorkerInfo]:
         """The worker processes and what they do."""
         return list(self.ask(p.ListWorkers()).workers)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..shared import protocol as p
 from ..shared.errors import ServiceUnreachable, WaitTimeout
 from ..shared.places import socket_path
+from ..shared.reports import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 from . import asking
 from .connection import AsyncConnection, may_repeat
 
@@ -80,7 +81,7 @@ class AsyncClient:
         label: str | None = None,
         after: int | str | Iterable[int | str] = (),
         overwrite: bool = False,
-    ) -> p.JobInfo:
+    ) -> JobInfo:
         """Hand in a job; once this returns it is in the service's journal.
 
         Parameters
@@ -103,11 +104,11 @@ class AsyncClient:
         """
         return (await self.ask(asking.submission(job, priority, label, after, overwrite))).job
 
-    async def jobs(self, *states: p.State, label: str | None = None, limit: int = 100) -> list[p.JobInfo]:
+    async def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """Jobs in these states (none named: all), active ones first, at most `limit` ended ones."""
         return list((await self.ask(p.ListJobs(states=states, label=label, limit=limit))).jobs)
 
-    async def job(self, number: int) -> p.JobInfo:
+    async def job(self, number: int) -> JobInfo:
         """One job."""
         return (await self.ask(p.GetJob(id=number))).job
 
@@ -117,7 +118,7 @@ class AsyncClient:
 
         return Job.of((await self.ask(p.GetJob(id=number))).spec)
 
-    async def wait(self, number: int, *, timeout_s: float | None = None) -> p.JobInfo:
+    async def wait(self, number: int, *, timeout_s: float | None = None) -> JobInfo:
         """Wait until a job has ended; the service may be restarted meanwhile.
 
         Raises
@@ -136,7 +137,7 @@ class AsyncClient:
                 raise WaitTimeout(f"job {number} is {info.state} after {timeout_s:g} s")
             seen = info.seen
 
-    async def watch(self, number: int) -> AsyncIterator[p.JobInfo]:
+    async def watch(self, number: int) -> AsyncIterator[JobInfo]:
         """A job as it is now, and after each change, until it has ended."""
         seen = -1
         while True:
@@ -147,11 +148,11 @@ class AsyncClient:
                 return
             seen = info.seen
 
-    async def failures(self, number: int, *, limit: int = 1000) -> list[p.BlockFailure]:
+    async def failures(self, number: int, *, limit: int = 1000) -> list[BlockFailure]:
         """The first `limit` blocks that a job has given up, with the reasons."""
         return list((await self.ask(p.ListFailures(id=number, limit=limit))).failures)
 
-    async def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> AsyncIterator[p.LogLine]:
+    async def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> AsyncIterator[LogLine]:
         """Lines of a job's log; with `follow` until the job has ended, as they come.
 
         Parameters
@@ -168,26 +169,26 @@ class AsyncClient:
                 return
             offset = part.next_offset
 
-    async def cancel(self, number: int) -> p.JobInfo:
+    async def cancel(self, number: int) -> JobInfo:
         """End a job, its running blocks too; `wait` tells when that is done."""
         return (await self.ask(p.CancelJob(id=number))).job
 
-    async def retry(self, number: int, *, failed_only: bool = False) -> p.JobInfo:
+    async def retry(self, number: int, *, failed_only: bool = False) -> JobInfo:
         """Queue an ended job again, for what is not finished.
 
         `failed_only`: refused where others than failed blocks are unfinished.
         """
         return (await self.ask(p.RetryJob(id=number, failed_only=failed_only))).job
 
-    async def pause(self, *numbers: int) -> list[p.JobInfo]:
+    async def pause(self, *numbers: int) -> list[JobInfo]:
         """Start no more blocks of these jobs; none named: of all, also those to come."""
         return list((await self.ask(p.PauseJobs(ids=numbers or None))).jobs)
 
-    async def resume(self, *numbers: int) -> list[p.JobInfo]:
+    async def resume(self, *numbers: int) -> list[JobInfo]:
         """Undo `pause`; none named: of all, and end a drain."""
         return list((await self.ask(p.ResumeJobs(ids=numbers or None))).jobs)
 
-    async def set_priority(self, number: int, priority: int) -> p.JobInfo:
+    async def set_priority(self, number: int, priority: int) -> JobInfo:
         """Let a job go before or after others."""
         return (await self.ask(p.SetPriority(id=number, priority=priority))).job
 
@@ -209,6 +210,6 @@ class AsyncClient:
         """Have `count` worker processes; those too many end between blocks."""
         return await self.ask(p.SetWorkers(count=count))
 
-    async def workers(self) -> list[p.WorkerInfo]:
+    async def workers(self) -> list[WorkerInfo]:
         """The worker processes and what they do."""
         return list((await self.ask(p.ListWorkers())).workers)

@@ -78,6 +78,17 @@ def info(address: str, as_json: bool) -> None:
     sys.exit(show_info(address, as_json))
 
 
+@volume.command()
+@click.argument("address")
+@click.option("-w", "--workers", type=click.IntRange(min=1), help="Processes; default: all processors.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def verify(address: str, workers: int | None, as_json: bool) -> None:
+    """Check every block of an output against its checksum; 0 if all are there and right."""
+    from .volumeverify import verify_volume
+
+    sys.exit(verify_volume(address, workers, as_json))
+
+
 register(cli)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..shared.errors import NoSuchJob, Refused
-from ..shared.protocol import JobInfo, State
+from ..shared.reports import JobInfo, State
 from .jobrecord import JobRecord
 
 Jobs = Mapping[int, JobRecord]

@@ -17,7 +17,7 @@ import zmq
 
 from ..shared import wire
 from ..shared.errors import WireError
-from ..shared.protocol import WorkerInfo
+from ..shared.reports import WorkerInfo
 from . import events as ev
 from .coordinator import Coordinator
 from .handle import Ended, Notice

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..shared.errors import BlockmillError, StorageError
 from ..shared.job import Job
-from ..shared.protocol import LogLine, SubmitJob
+from ..shared.protocol import SubmitJob
+from ..shared.reports import LogLine
 from .handle import Notice
 from .jobbook import JobBook
 from .joblog import JobLog

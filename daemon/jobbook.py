@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from ..shared.errors import Refused
-from ..shared.protocol import ENDED, JobInfo, State
+from ..shared.reports import ENDED, JobInfo, State
 from .chains import ancestors, in_words, no_such_job, predecessor, unfinished, why_waiting
 from .jobrecord import JobRecord
 

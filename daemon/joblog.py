@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ..shared.errors import StorageError
-from ..shared.protocol import LogLine
+from ..shared.reports import LogLine
 
 _SUFFIX = ".jsonl"
 _TAIL_BYTES = 16 << 10

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..shared.protocol import JobInfo
+from ..shared.reports import JobInfo
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from ..shared.errors import StorageError
-from ..shared.protocol import BlockFailure
+from ..shared.reports import BlockFailure
 from ..shared.volumes.syncing import sync_filesystem
 from . import journalschema as schema
 from .groupsync import GroupSync

@@ -17,7 +17,7 @@ from typing import Literal
 from ..shared import wire
 from ..shared.errors import BlockmillError, EngineError
 from ..shared.job import Job
-from ..shared.protocol import State
+from ..shared.reports import State
 from ..shared.roi import Roi
 from ..shared.volumes.address import split_address
 from ..shared.volumes.fileset import BlockwiseFileset

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..shared.protocol import WorkerInfo
+from ..shared.reports import WorkerInfo
 from . import events as ev
 from .coordinator import Coordinator
 from .memory import MemoryGovernor, available_bytes, total_bytes

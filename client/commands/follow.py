@@ -7,7 +7,8 @@ import time
 
 from ...daemon.handle import Progress
 from ...shared.errors import JobError
-from ...shared.protocol import JobInfo, LogLine, ReadLog
+from ...shared.protocol import ReadLog
+from ...shared.reports import JobInfo, LogLine
 from .. import exitcodes
 from ..api import Client
 from ..progress import Display, display_for

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...shared.errors import JobError
 from ...shared.job import Job, load_job, told_with_place
-from ...shared.protocol import JobInfo
+from ...shared.reports import JobInfo
 from .follow import watch_job
 from .shell import client, complain, result_code, say, say_jobs, say_json, tell_end, verb
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from ... import __version__
 from ...shared.errors import ServiceUnreachable
-from ...shared.protocol import BlockFailure, JobInfo, ServiceInfo, State, WorkerInfo
+from ...shared.protocol import ServiceInfo
+from ...shared.reports import BlockFailure, JobInfo, State, WorkerInfo
 from ..api import Client
 from .shell import (
     ago,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ...shared.errors import BlockmillError
-from ...shared.protocol import JobInfo
+from ...shared.reports import JobInfo
 from .. import exitcodes
 from ..api import Client
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from blockmill.daemon.joblog import JobLog
 from blockmill.shared.errors import StorageError
-from blockmill.shared.protocol import LogLine
+from blockmill.shared.reports import LogLine
 
 
 def line(text, **more):

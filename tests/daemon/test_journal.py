@@ -13,7 +13,7 @@ from blockmill.daemon.jobrecord import AttemptRow, BlockRow, JobRecord
 from blockmill.daemon.journal import Journal
 from blockmill.daemon.journalfile import open_database
 from blockmill.shared.errors import StorageError
-from blockmill.shared.protocol import JobInfo
+from blockmill.shared.reports import JobInfo
 
 JOB, BLOCK = st.integers(1, 3), st.integers(0, 5)
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from blockmill.daemon.jobrecord import BlockRow, JobRecord
 from blockmill.daemon.journal import Journal
-from blockmill.shared.protocol import JobInfo
+from blockmill.shared.reports import JobInfo
 
 journal = Journal(Path(sys.argv[1]), sync=lambda path: None)
 number = journal.loaded.last_id

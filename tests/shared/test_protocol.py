@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 
 from blockmill.shared import protocol as p
+from blockmill.shared import reports
 from blockmill.shared.errors import WireError
 
 CALL = p.encode(p.Call(p.VERSION, 7, p.WaitJob(id=3, seen=5)))
@@ -19,14 +20,14 @@ def test_calls_and_answers_come_back_as_they_were():
         p.ReadLog(id=1, offset=-1, wait_s=2.0),
     ):
         assert p.decode_call(p.encode(p.Call(p.VERSION, 9, request))) == p.Call(p.VERSION, 9, request)
-    info = p.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0)
+    info = reports.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0)
     answer = p.Answer(p.VERSION, 9, p.Jobs(jobs=(info,)))
     assert p.decode_answer(p.encode(answer)) == answer
 
 
-@pytest.mark.parametrize("state", sorted(p.ENDED))
+@pytest.mark.parametrize("state", sorted(reports.ENDED))
 def test_a_job_has_ended_in_these_states_alone(state):
-    info = p.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0, state=state)
+    info = reports.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0, state=state)
     assert info.ended
     assert not msgspec.structs.replace(info, state="cancelling").ended
 

@@ -106,12 +106,22 @@ class Answers:
         number = self._foreman.submit(request, uid).info.id
         if number <= known:  # it was sent again
             return self._journaled(number)
-        return self._journaled(number, lambda: self._foreman.withdraw(number))
 
-    def _journaled(self, number: int, undo: Callable[[], None] = lambda: None) -> Later:
+        def accepted(_: Any) -> p.OneJob:
+            self._foreman.accept(number)
+            return self._one(number)
+
+        return Later(self._saved(), accepted, lambda: self._foreman.withdraw(number))
+
+    def _journaled(self, number: int) -> Later:
         """The job as an answer, once all that changed is on the medium."""
-        saved = self._foreman.save() or self._foreman.journal.flush()
-        return Later(saved, lambda _: p.OneJob(job=self._book.get(number).info), undo)
+        return Later(self._saved(), lambda _: self._one(number))
+
+    def _saved(self) -> Future[Any]:
+        return self._foreman.save() or self._foreman.journal.flush()
+
+    def _one(self, number: int) -> p.OneJob:
+        return p.OneJob(job=self._book.get(number).info)
 
     def _ListJobs(self, request: p.ListJobs, uid: int) -> p.Jobs:  # noqa: N802
         return p.Jobs(jobs=tuple(self._book.list(request.states, request.label, request.limit)))
@@ -163,7 +173,7 @@ class Answers:
 
     def _paused(self, numbers: tuple[int, ...] | None, paused: bool) -> Later:
         self._foreman.pause(numbers, paused)
-        saved = self._foreman.save() or self._foreman.journal.flush()
+        saved = self._saved()
         if numbers is None:
             return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.list((), None, 0))))
         return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.get(n).info for n in numbers)))

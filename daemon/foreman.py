@@ -126,7 +126,7 @@ class Foreman:
     # -- what clients ask for -------------------------------------------------------
 
     def submit(self, request: SubmitJob, owner: int) -> JobRecord:
-        """Accept a job; it counts once `save` is done.
+        """Take a job in; it counts, and may start, once `save` is done and `accept` was called.
 
         Raises
         ------
@@ -149,8 +149,12 @@ class Foreman:
             overwrite=request.overwrite,
         )
 
+    def accept(self, number: int) -> None:
+        """Let a job start, which the journal has by now."""
+        self.book.accept(number)
+
     def withdraw(self, number: int) -> None:
-        """End a job that could not be accepted; its submitter was told so."""
+        """End a job that the journal could not take; its submitter was told so, and it never ran."""
         if not self.book.get(number).info.ended:
             self.cancel(number)
 

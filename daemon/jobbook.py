@@ -10,7 +10,8 @@ life of a job::
       |  +------------ retry -----+
       +--------------------------> cancelled
 
-A job follows those in its `after`: it starts when all are done, and is cancelled when one ends otherwise.
+A job waits until it was accepted, which is when the journal has it. It follows those in its `after`: it
+starts when all are done, and is cancelled when one ends otherwise.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class JobBook:
         # Beyond what a client may have seen before the restart, progress included.
         self._seen = max((record.info.seen for record in self._jobs.values()), default=0) + _SEEN_STEP
         self._changed: set[int] = set()
+        self._unaccepted: set[int] = set()
         for number, record in list(self._jobs.items()):
             self._take_up(number, record)
 
@@ -144,7 +146,7 @@ class JobBook:
         after: tuple[int | str, ...] = (),
         overwrite: bool = False,
     ) -> JobRecord:
-        """Add a job; a token that is known gives the job that is there.
+        """Add a job, which waits for `accept`; a token that is known gives the job that is there.
 
         Raises
         ------
@@ -169,7 +171,12 @@ class JobBook:
         record = JobRecord(info=info, spec=spec, token=token, overwrite=overwrite)
         self._jobs[info.id] = self._open[info.id] = record
         self._tokens[token] = info.id
+        self._unaccepted.add(info.id)
         return self._change(info.id, reason=why_waiting(self._jobs, info))
+
+    def accept(self, number: int) -> None:
+        """Let a job start: it is in the journal."""
+        self._unaccepted.discard(number)
 
     def _check_output(self, output: str, follows: tuple[int, ...]) -> None:
         for number, record in self._open.items():
@@ -202,7 +209,7 @@ class JobBook:
         )
 
     def _may_start(self, info: JobInfo) -> bool:
-        return not info.paused and not unfinished(self._jobs, info)
+        return not info.paused and info.id not in self._unaccepted and not unfinished(self._jobs, info)
 
     def planned(self, number: int, blocks: int, done: int) -> None:
         """Note how many blocks there are and how many of them are known as finished.
@@ -222,6 +229,7 @@ class JobBook:
     def ended(self, number: int, outcome: State, reason: str, now_s: float, **counts: Any) -> list[int]:
         """Note the end of a job; it and the followers that end with it."""
         self.active.discard(number)
+        self._unaccepted.discard(number)
         self._change(number, state=outcome, reason=reason, ended_s=now_s, **counts)
         del self._open[number]
         if outcome == "done":

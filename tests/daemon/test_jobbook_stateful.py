@@ -27,6 +27,7 @@ class BookMachine(RuleBasedStateMachine):
         self.now_s = 0.0
         self.paused_all = False
         self.last_id = 0
+        self.unaccepted: set[int] = set()
 
     def info(self, number):
         return self.book.get(number).info
@@ -59,7 +60,14 @@ class BookMachine(RuleBasedStateMachine):
         assert record.info.id > self.last_id
         assert self.book.submit({}, token=token, **options).info.id == record.info.id
         self.last_id = record.info.id
+        self.unaccepted.add(record.info.id)
         self.write_down()
+
+    @rule(pick=PICK)
+    def accept(self, pick):
+        if (number := self.pick(pick, "queued")) is not None:
+            self.book.accept(number)
+            self.unaccepted.discard(number)
 
     @rule()
     def start(self):
@@ -78,7 +86,9 @@ class BookMachine(RuleBasedStateMachine):
 
     def may_start(self, number):
         info = self.info(number)
-        return not info.paused and all(self.states[n] == "done" for n in info.after)
+        if info.paused or number in self.unaccepted:
+            return False
+        return all(self.states[n] == "done" for n in info.after)
 
     def running(self):
         return [n for n in self.journal if self.states.get(n) in ("running", "cancelling")]
@@ -163,6 +173,7 @@ class BookMachine(RuleBasedStateMachine):
         self.write_down()
         records = [msgspec.json.decode(text, type=JobRecord) for text in self.journal.values()]
         self.book = JobBook(records, last_id=self.last_id, paused_all=self.paused_all)
+        self.unaccepted.clear()
         assert not [n for n in self.journal if self.info(n).state == "running"]
         for number, state in self.states.items():
             expected = "queued" if state == "running" else state
@@ -189,6 +200,8 @@ class BookMachine(RuleBasedStateMachine):
         for number in self.journal:
             info = self.info(number)
             self.states[number] = info.state
+            if info.state in ENDED:
+                self.unaccepted.discard(number)
             assert (info.ended_s is not None) == (info.state in ENDED)
             if info.state == "running":
                 assert all(self.states.get(n, "done") == "done" for n in info.after)

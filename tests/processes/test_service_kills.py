@@ -280,6 +280,7 @@ def test_a_full_disk_refuses_jobs_and_loses_none(bench, tmp_path):
         number = client.submit(bench.folder / copy).id
         assert client.wait(number, timeout_s=60).state == "done"
         states = {info.id: info.state for info in client.jobs()}
+        assert client.job(1).runs == 0
     assert states == {1: "cancelled", number: "done"}
     bench.end_service()
     bench.serve()

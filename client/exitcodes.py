@@ -1,6 +1,6 @@
 """The exit codes of the command line, on which scripts rely; 0 is fine, 2 wrong usage (click's)."""
 
-from ..shared.errors import BlockmillError, JobError, NoSuchJob, OutputRefused, Refused
+from ..shared.errors import BlockmillError, ConfigError, JobError, NoSuchJob, OutputRefused, Refused
 from ..shared.errors import ServiceUnreachable as Unreachable
 from ..shared.errors import WaitTimeout as Timeout
 
@@ -22,6 +22,7 @@ _OF_ERRORS: tuple[tuple[type[BlockmillError], int], ...] = (
     (Unreachable, UNREACHABLE),
     (OutputRefused, REFUSED),
     (JobError, BAD_FILE),
+    (ConfigError, BAD_FILE),
     (Refused, REFUSED),
     (Timeout, TIMEOUT),
 )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..shared import places
+from ..shared.config import Config
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -41,3 +44,25 @@ class Settings:
     recycle_age_s: float | None = None
     recycle_growth_bytes: int | None = None
     history_days: float = 30.0
+
+    @classmethod
+    def of(cls, config: Config) -> Settings:
+        """As the configuration says, with the places that it leaves open.
+
+        Raises
+        ------
+        BlockmillError
+            If the path of the socket is too long.
+        """
+        workers, state = config.workers, config.state_dir
+        return cls(
+            socket=places.socket_path(config.socket),
+            state_dir=places.state_dir() if state is None else Path(state).expanduser().absolute(),
+            workers=workers.count,
+            memory_bytes=workers.memory,
+            worker_memory_bytes=workers.memory_per_worker,
+            recycle_tasks=workers.recycle.tasks,
+            recycle_age_s=workers.recycle.age_s,
+            recycle_growth_bytes=workers.recycle.growth,
+            history_days=config.history_days,
+        )

@@ -20,6 +20,10 @@ class JobFileError(JobError):
     """The job file has mistakes, each told with file, line and key."""
 
 
+class ConfigError(BlockmillError):
+    """The configuration has mistakes, each told with file, line and key."""
+
+
 class OutputRefused(JobError):
     """The output exists and belongs to something else, or another run holds it."""
 

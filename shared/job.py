@@ -38,7 +38,16 @@ from .fields import (
 from .operations import OperationField, PythonFunction
 from .yamlfile import YamlDocument, parse_yaml, read_yaml
 
-__all__ = ["InputVolume", "Job", "OutputVolume", "job_hash", "load_job", "parse_size", "told_with_place"]
+__all__ = [
+    "InputVolume",
+    "Job",
+    "OutputVolume",
+    "job_hash",
+    "job_schema",
+    "load_job",
+    "parse_size",
+    "told_with_place",
+]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _COMPRESSIONS = ("gzip", "lzf")
@@ -194,7 +203,7 @@ class Job(_Part):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise JobError("\n".join(map(str, complaints_of(error, _schema())))) from None
+            raise JobError("\n".join(map(str, complaints_of(error, job_schema())))) from None
 
     def resolved(self, folder: str | Path) -> Job:
         """The same job with all its paths absolute, relative ones taken from `folder`."""
@@ -273,7 +282,8 @@ def job_hash(identity: Mapping[str, Any]) -> str:
 
 
 @cache
-def _schema() -> dict[str, Any]:
+def job_schema() -> dict[str, Any]:
+    """JSON Schema of a job file."""
     return Job.model_json_schema()
 
 
@@ -300,7 +310,9 @@ def load_job(path: str | Path, text: str | None = None) -> Job:
     try:
         return Job.model_validate(data)
     except ValidationError as error:
-        placed = sorted((_position(found, document), str(found)) for found in complaints_of(error, _schema()))
+        placed = sorted(
+            (_position(found, document), str(found)) for found in complaints_of(error, job_schema())
+        )
         raise JobFileError(
             "\n".join(f"{document.source}:{line}:{column} {text}" for (line, column), text in placed)
         ) from None

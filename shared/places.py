@@ -1,4 +1,4 @@
-"""Where things of the service lie: its socket and its state.
+"""Where things of the service lie: its socket, its state, its configuration.
 
 The service manager's own folders come first, then those of the user (XDG base directories).
 """
@@ -31,6 +31,13 @@ def runtime_dir() -> Path:
     if given := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(given) / _NAME
     return Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}"
+
+
+def config_dirs() -> list[Path]:
+    """Where configuration files lie, in the order in which they count; the last one wins."""
+    unit = os.environ.get("CONFIGURATION_DIRECTORY")
+    places = [Path("/etc") / _NAME, *([Path(unit.split(":")[0])] if unit else [])]
+    return list(dict.fromkeys([*places, _xdg("XDG_CONFIG_HOME", ".config") / _NAME]))
 
 
 def socket_path(explicit: str | os.PathLike[str] | None = None) -> Path:

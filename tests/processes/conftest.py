@@ -108,6 +108,13 @@ class Bench:
         self.place = tempfile.TemporaryDirectory(prefix="bm-")  # a socket's path must be short
         self.socket = Path(self.place.name) / "s"
         self.processes = []
+        self.environ = {
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "BLOCKMILL_SOCKET": str(self.socket),
+        }
         (folder / "steps.py").write_text(textwrap.dedent(STEPS))
 
     def volume(self, name="in.npy", shape=(40, 30, 20), dtype=np.uint8):
@@ -146,13 +153,7 @@ class Bench:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={
-                **os.environ,
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "XDG_RUNTIME_DIR": str(self.runtime),
-                "XDG_STATE_HOME": str(self.folder / "state"),
-                "BLOCKMILL_SOCKET": str(self.socket),
-            },
+            env={**os.environ, **self.environ},
         )
         self.processes.append(process)
         return process
@@ -179,7 +180,8 @@ class Bench:
 
     def serve(self, *args, workers=2):
         """Start the service and wait until it answers."""
-        self.service = self.start("serve", "--workers", str(workers), *args)
+        number = () if workers is None else ("--workers", str(workers))
+        self.service = self.start("serve", *number, *args)
         with self.client(timeout_s=LIMIT_S) as client:
             deadline = time.monotonic() + LIMIT_S
             while True:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 PARTIAL_MARK = ".partial-"
+Content = bytes | Iterable[list[memoryview]]
 
 
 def partial_name(path: str) -> str:
@@ -16,8 +16,13 @@ def partial_name(path: str) -> str:
     return f"{path}{PARTIAL_MARK}{secrets.token_hex(6)}"
 
 
-def write_new(path: str, data: bytes | memoryview, *, sync: bool = False) -> None:
+def write_new(path: str, data: Content, *, sync: bool = False) -> None:
     """Create `path` with `data`; with `sync` the data is on the medium when this returns.
+
+    Parameters
+    ----------
+    data : bytes, or iterable of lists of memoryview
+        All of it, or pieces that are written as they come.
 
     Raises
     ------
@@ -28,13 +33,28 @@ def write_new(path: str, data: bytes | memoryview, *, sync: bool = False) -> Non
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        if isinstance(data, bytes):
+            _write_all(descriptor, memoryview(data))
+        else:
+            for buffers in data:
+                _write_each(descriptor, buffers)
         if sync:
             os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write_all(descriptor: int, rest: memoryview) -> None:
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _write_each(descriptor: int, buffers: list[memoryview]) -> None:
+    written = os.writev(descriptor, buffers)
+    for buffer in buffers:
+        if written < buffer.nbytes:  # the system took less than it was given
+            _write_all(descriptor, buffer[written:])
+        written = max(0, written - buffer.nbytes)
 
 
 @contextlib.contextmanager
@@ -50,15 +70,13 @@ def removed_on_error(path: str) -> Iterator[None]:
 def remove_if_there(path: str) -> bool:
     """Remove a file; returns whether there was one."""
     try:
-        Path(path).unlink()
+        os.unlink(path)  # noqa: PTH108 - a Path costs more than the system call
     except FileNotFoundError:
         return False
     return True
 
 
-def write_atomically(
-    path: str, data: bytes | memoryview, *, overwrite: bool = True, sync: bool = False
-) -> None:
+def write_atomically(path: str, data: bytes, *, overwrite: bool = True, sync: bool = False) -> None:
     """Put a file of `data` at `path` in one step; readers see the old file or the new one.
 
     Parameters
@@ -77,7 +95,7 @@ def write_atomically(
     with removed_on_error(partial):
         write_new(partial, data, sync=sync)
         if overwrite:
-            Path(partial).replace(path)
+            os.replace(partial, path)  # noqa: PTH105
         else:
             os.link(partial, path)
     if not overwrite:

@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptBlock, MissingBlock, StorageError
 from ..roi import Roi, Shape
+from .chunks import read_chunks, write_chunks
+from .copyrows import copy_rows
+
+Learn = Callable[[h5py.h5f.FileID, h5py.h5d.DatasetID, Roi, NDArray], None]
 
 _TYPE_FLAGS = {"t": 8, "x": 2, "y": 2, "z": 2, "c": 1}
 _UNKNOWN_AXIS = 32
@@ -87,14 +92,21 @@ def new_image(layout: DatasetLayout, internal: str, shape: Shape, part: Roi, dat
     StorageError
         If h5py can't lay the dataset out this way (an unknown compression, for example).
     """
+    return image_with_dataset(layout, internal, shape, part, data)[0]
+
+
+def image_with_dataset(
+    layout: DatasetLayout, internal: str, shape: Shape, part: Roi, data: NDArray
+) -> tuple[bytes, int | None]:
+    """As `new_image`, and where in the bytes the voxels start, if they are in one piece."""
     # Two files in memory must not share a name, even for a moment.
     name = f"block-in-memory-{next(_image_numbers)}"
-    room = data.nbytes + (1 << 16)
+    room = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
     with h5py.File(name, "w", driver="core", backing_store=False, block_size=room) as file:
         dataset = create_dataset(file, layout, internal, shape)
         _put(dataset, part, data)
         file.flush()
-        return file.id.get_file_image()
+        return file.id.get_file_image(), dataset.id.get_offset()
 
 
 def updated_image(
@@ -172,24 +184,32 @@ def create_dataset(file: h5py.File, layout: DatasetLayout, internal: str, shape:
 
 def _put(dataset: h5py.Dataset, part: Roi, data: NDArray) -> None:
     if part.shape == dataset.shape:
-        dataset.write_direct(np.ascontiguousarray(data))
+        if not write_chunks(dataset.id, data):
+            dataset.write_direct(np.ascontiguousarray(data))
     else:
         dataset[part.to_slice()] = data
 
 
+@functools.cache
 def _read_access() -> h5py.h5p.PropFAID:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     return access
 
 
-def read_part(path: str, internal: str, part: Roi) -> NDArray:
+def read_part(
+    path: str, internal: str, part: Roi, target: NDArray | None = None, learn: Learn | None = None
+) -> NDArray:
     """Read a part of the voxels of a block file, in the dtype that the file has.
 
     Parameters
     ----------
     part : Roi
         Relative to the block.
+    target : ndarray of shape ``part.shape``, optional
+        Writable; filled and returned if it has the dtype of the file, else not touched.
+    learn : callable, optional
+        Called with the open file and dataset, the part and the voxels that were read.
 
     Raises
     ------
@@ -211,17 +231,21 @@ def read_part(path: str, internal: str, part: Roi) -> NDArray:
             raise
         raise CorruptBlock(f"it is no readable HDF5 file ({error})") from error
     try:
-        return _read_dataset(file, internal, part)
+        dataset = h5py.h5d.open(file, internal.encode())
+        voxels = _read_dataset(dataset, part, target)
+        if learn is not None:
+            learn(file, dataset, part, voxels)
     except _BAD_FILE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise CorruptBlock(f"its dataset {internal!r} can't be read ({error})") from error
+    else:
+        return voxels
     finally:
         file.close()
 
 
-def _read_dataset(file: h5py.h5f.FileID, internal: str, part: Roi) -> NDArray:
-    dataset = h5py.h5d.open(file, internal.encode())
+def _read_dataset(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray | None) -> NDArray:
     space = dataset.get_space()
     shape = space.get_simple_extent_dims()
     if len(shape) != part.ndim:
@@ -231,13 +255,19 @@ def _read_dataset(file: h5py.h5f.FileID, internal: str, part: Roi) -> NDArray:
             f"its file holds only the first {list(shape)} voxels of the block: it was written through a "
             "view that ended there"
         )
-    voxels = np.empty(part.shape, dataset.dtype)
+    if target is None or target.dtype != dataset.dtype:
+        target = np.empty(part.shape, dataset.dtype)
+    if read_chunks(dataset, part, target):
+        return target
+    voxels = target if target.flags.c_contiguous else np.empty(part.shape, dataset.dtype)
     if part.shape == shape:
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, voxels)
     else:
         space.select_hyperslab(part.start, part.shape)
         dataset.read(h5py.h5s.create_simple(part.shape), space, voxels)
-    return voxels
+    if voxels is not target:
+        copy_rows(target, voxels)
+    return target
 
 
 def read_bytes(path: str) -> bytes | None:

@@ -92,7 +92,7 @@ def remove_leftovers(paths: BlockPaths) -> int:
 
 def other_writer(paths: BlockPaths) -> str | None:
     """Who holds the lock of a block, in words, unless it is a writer of ours on this host."""
-    if not Path(paths.lock).exists():
+    if not os.access(paths.lock, os.F_OK):
         return None
     holder = FileLock(paths.file).holder()
     return None if holder is None or holder.is_here else f"its lock is held by {holder.describe()}"

@@ -8,16 +8,17 @@ from __future__ import annotations
 import functools
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from numpy.typing import NDArray
 
 from ..errors import CorruptBlock, LockTimeout, MissingBlock, StorageError
 from ..filelock import FileLock
-from ..roi import Roi
+from ..roi import Roi, Shape
 from .blockfile import DatasetLayout, read_bytes, read_part
 from .blockplace import other_writer, told
+from .knownbytes import KnownFiles
 from .layout import BlockPaths, Naming
 from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
 
@@ -45,6 +46,8 @@ class BlockReader:
         Name and content of the file that notes the description in each block directory.
     puts_note : bool
         Whether a write that creates a block directory puts the note into it.
+    known : KnownFiles
+        The makes of block files that were met.
     """
 
     naming: Naming
@@ -54,6 +57,7 @@ class BlockReader:
     lock_timeout_s: float = 10.0
     note: tuple[str, bytes] = ("", b"")
     puts_note: bool = True
+    known: KnownFiles = field(default_factory=KnownFiles, repr=False, compare=False)
 
     def paths(self, block: Roi) -> BlockPaths:
         """The paths of a block as it lies on disk, or would be written."""
@@ -81,7 +85,11 @@ class BlockReader:
 
     def status(self, block: Roi) -> bytes | None:
         """What the status file of a block holds; None where it is not available."""
-        path = self.naming.paths(block).status
+        return self.status_at(self.naming.paths(block))
+
+    def status_at(self, paths: BlockPaths) -> bytes | None:
+        """As `status`, of a block whose paths are known."""
+        path = paths.status
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -162,35 +170,45 @@ class BlockReader:
         """Whether a lock file lies beside the block file."""
         return not FileLock(self.paths(block).file).available()
 
-    def read(self, block: Roi, part: Roi) -> NDArray:
+    def read(self, block: Roi, paths: BlockPaths, part: Roi, target: NDArray | None = None) -> NDArray:
         """Read a part (relative to the block) of a block file, in the file's dtype.
 
         Our own writers rename whole files into place, so nothing is locked; a lock file of
         any other writer, who may be changing the file itself, is waited for.
 
+        Parameters
+        ----------
+        paths : BlockPaths
+            Of the block, as `naming` tells them.
+        target : ndarray of shape ``part.shape``, optional
+            Writable; filled and returned if it has the dtype of the file, else it may hold anything.
+
         Raises
         ------
         MissingBlock, CorruptBlock, LockTimeout, StorageError
         """
-        paths = self.naming.paths(block)
-        with told("read", paths.file):
+        try:
             try:
-                return self._read(paths, part)
+                return self._read(paths, block.shape, part, target)
             except FileNotFoundError:
                 pass
             try:
-                return self._read(self.naming.paths_of_numpy2(block), part)
+                return self._read(self.naming.paths_of_numpy2(block), block.shape, part, target)
             except FileNotFoundError:
                 raise MissingBlock(f"{paths.file} does not exist; write the block again") from None
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(f"could not read {paths.file}: {error}") from error
 
-    def _read(self, paths: BlockPaths, part: Roi) -> NDArray:
+    def _read(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
         deadline = time.monotonic() + self.lock_timeout_s
         nap_s = 0.001
         while True:
             reason = other_writer(paths)
             if reason is None:
                 try:
-                    return read_part(paths.file, paths.internal, part)
+                    return self._read_now(paths, shape, part, target)
                 except BlockingIOError:
                     reason = "another process has it open for writing"
                 except CorruptBlock as error:
@@ -202,6 +220,14 @@ class BlockReader:
                 )
             time.sleep(nap_s)
             nap_s = min(2 * nap_s, _LONGEST_NAP_S)
+
+    def _read_now(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
+        """Read without HDF5 where the file is of a make that is known, else with it, and learn."""
+        voxels = self.known.read(paths.file, paths.internal, shape, part, target)
+        if voxels is not None:
+            return voxels
+        learn = functools.partial(self.known.learn, paths.internal)
+        return read_part(paths.file, paths.internal, part, target, learn)
 
     def corrupt(self, paths: BlockPaths, reason: str) -> str:
         """The reason with all that helps to judge it, and what to do."""

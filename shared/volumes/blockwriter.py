@@ -19,7 +19,6 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from ..checksum import crc32_of
 from ..errors import CorruptBlock, LockLost, StorageError
 from ..filelock import FileLock
 from ..roi import Roi
@@ -33,8 +32,10 @@ from .atomic import (
     write_new,
 )
 from .blockfile import new_image, read_bytes, updated_image
+from .blockimage import KnownImage, ReadyImage
 from .blockplace import leftovers, make_directories, remove_empty_until, remove_leftovers, told
 from .blockreader import BlockReader
+from .knownbytes import known_of_new
 from .layout import BlockPaths
 from .status import StatusRecord, boot_id, checksum_of_file, checksum_text, format_status
 
@@ -74,15 +75,19 @@ class BlockWriter(BlockReader):
             if self.sync:
                 sync_directory(os.path.dirname(paths.file))
             if available:
-                self._put_status(paths, len(image), checksum_text(crc32_of(image)))
+                self._put_status(paths, image.size_bytes, checksum_text(image.checksum))
 
-    def _image(self, paths: BlockPaths, block: Roi, part: Roi, data: NDArray) -> bytes:
+    def _image(self, paths: BlockPaths, block: Roi, part: Roi, data: NDArray) -> ReadyImage | KnownImage:
         whole = part.shape == block.shape
+        known = known_of_new(self.layout, paths.internal, block.shape) if whole else None
+        if known is not None:
+            self.known.meet(paths.internal, block.shape, known)
+            return KnownImage(known, data)
         old = None if whole else read_bytes(paths.file)
         if old is None:
-            return new_image(self.layout, paths.internal, block.shape, part, data)
+            return ReadyImage(new_image(self.layout, paths.internal, block.shape, part, data))
         try:
-            return updated_image(old, self.layout, paths.internal, block.shape, part, data)
+            return ReadyImage(updated_image(old, self.layout, paths.internal, block.shape, part, data))
         except CorruptBlock as error:
             raise CorruptBlock(self.corrupt(paths, str(error))) from error
 

@@ -14,7 +14,9 @@ from ..roi import Roi, Shape
 from .checks import check_data, check_out
 from .description import FilesetDescription, write_description
 from .filesetblocks import FilesetBlocks
+from .layout import BlockPaths
 from .status import may_be_torn
+from .viewblocks import BlockPart
 
 WriteStatus = Literal["whole", "all", "none"]
 
@@ -121,32 +123,33 @@ class BlockwiseFileset(FilesetBlocks):
         roi = self._blocks.checked(roi)
         if out is not None:
             check_out(roi, out)
-        blocks = list(self._blocks.grid.touching(roi))
-        doubtful = {block: status for block in blocks if may_be_torn(status := self._status(block))}
+        wanted = [(part, self._store.naming.paths(part.on_disk)) for part in self._blocks.parts(roi)]
+        statuses = [self._status(part, paths) for part, paths in wanted]
         result = np.empty(roi.shape, self.dtype) if out is None else out
-        for block in blocks:
-            common = block.intersection(roi)
-            assert common is not None
-            voxels = self._read_part(block, common, doubtful.get(block))
-            result[common.relative_to(roi.start).to_slice()] = voxels.astype(result.dtype, copy=False)
+        for (part, paths), status in zip(wanted, statuses, strict=True):
+            target = result[part.place] if type(result) is np.ndarray and result.flags.writeable else None
+            voxels = self._read_part(part, paths, status, target)
+            if voxels is not target:
+                result[part.place] = voxels.astype(result.dtype, copy=False)
         return result
 
-    def _status(self, block: Roi) -> bytes:
-        on_disk = self._blocks.on_disk(block.start)
-        status = self._store.status(on_disk)
+    def _status(self, part: BlockPart, paths: BlockPaths) -> bytes | None:
+        """What casts doubt on a block's file; None if nothing does."""
+        status = self._store.status_at(paths)
         if status is None:
-            reason = self._store.why_not_available(on_disk)
-            raise MissingBlock(f"block {list(block.start)} of {self._path} {reason}", block.start)
-        return status
+            reason = self._store.why_not_available(part.on_disk)
+            raise MissingBlock(f"block {list(part.start)} of {self._path} {reason}", part.start)
+        return status if may_be_torn(status) else None
 
-    def _read_part(self, block: Roi, part: Roi, doubtful_status: bytes | None) -> NDArray:
-        on_disk = self._blocks.on_disk(block.start)
+    def _read_part(
+        self, part: BlockPart, paths: BlockPaths, doubtful_status: bytes | None, target: NDArray | None
+    ) -> NDArray[Any]:
         try:
-            self._store.check_whole(on_disk, doubtful_status)
-            return self._store.read(on_disk, part.relative_to(block.start))
+            self._store.check_whole(part.on_disk, doubtful_status)
+            return self._store.read(part.on_disk, paths, part.part, target)
         except MissingBlock as error:
-            message = f"block {list(block.start)} of {self._path} can't be read: {error}"
-            raise MissingBlock(message, block.start) from error
+            message = f"block {list(part.start)} of {self._path} can't be read: {error}"
+            raise MissingBlock(message, part.start) from error
 
     def write(self, roi: Roi, data: NDArray, *, status: WriteStatus = "whole") -> None:
         """Write voxels; each block that `roi` touches appears in one step, in C order.
@@ -178,15 +181,9 @@ class BlockwiseFileset(FilesetBlocks):
         check_data(roi, data, self.dtype, self._path)
         if status not in ("whole", "all", "none"):
             raise ValueError(f'status is {status!r}, expected "whole", "all" or "none"')
-        for block in self._blocks.grid.touching(roi):
-            common = block.intersection(roi)
-            assert common is not None
-            self._store.write(
-                self._blocks.on_disk(block.start),
-                common.relative_to(block.start),
-                data[common.relative_to(roi.start).to_slice()],
-                available=status == "all" or (status == "whole" and common == block),
-            )
+        for part in self._blocks.parts(roi):
+            available = status == "all" or (status == "whole" and part.all_seen)
+            self._store.write(part.on_disk, part.part, data[part.place], available=available)
 
     def close(self) -> None:
         """Nothing is held open; closing is harmless at any time."""

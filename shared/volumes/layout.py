@@ -7,6 +7,7 @@ whose presence says that the block is available.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from dataclasses import dataclass
 
@@ -98,23 +99,44 @@ class Naming:
         JobError
             If the name format leads to no HDF5 file with a dataset in it.
         """
-        full = self.name_format.format(roiString=roi_string(start, stop, number))
-        parts = full.split("/")
-        # The last component with the extension that has something behind it is the file.
-        for index in range(len(parts) - 1, -1, -1):
-            internal = "/".join(part for part in parts[index + 1 :] if part)
-            if internal and parts[index].endswith(HDF5_EXTENSIONS):
-                name = posixpath.normpath("/".join(parts[: index + 1]))
-                if name.startswith(("/", "../")):
-                    raise JobError(f"{self.name_format!r} leads out of the directory of the block")
-                return name, internal
-        raise JobError(
-            f"{self.name_format!r} must be a file name that ends in {', '.join(HDF5_EXTENSIONS)}, "
-            "then the path of the dataset inside it, as in 'b-{roiString}.h5/volume/data'"
-        )
+        text = roi_string(start, stop, number)
+        pattern = _pattern(self.name_format)
+        if pattern is None:
+            return _split(self.name_format.format(roiString=text), self.name_format)
+        name, internal = pattern
+        return name.replace(_ROI, text), internal.replace(_ROI, text)
+
+
+# Stands for the text of a roi; neither can hold what tells a path's parts apart.
+_ROI = "\0"
+
+
+@functools.lru_cache(maxsize=64)
+def _pattern(name_format: str) -> tuple[str, str] | None:
+    """File name and internal path with a mark for the roi; None where the format is not as simple."""
+    full = name_format.format(roiString=_ROI)
+    return _split(full, name_format) if full == name_format.replace("{roiString}", _ROI) else None
+
+
+def _split(full: str, name_format: str) -> tuple[str, str]:
+    parts = full.split("/")
+    # The last component with the extension that has something behind it is the file.
+    for index in range(len(parts) - 1, -1, -1):
+        internal = "/".join(part for part in parts[index + 1 :] if part)
+        if internal and parts[index].endswith(HDF5_EXTENSIONS):
+            name = posixpath.normpath("/".join(parts[: index + 1]))
+            if name.startswith(("/", "../")):
+                raise JobError(f"{name_format!r} leads out of the directory of the block")
+            return name, internal
+    raise JobError(
+        f"{name_format!r} must be a file name that ends in {', '.join(HDF5_EXTENSIONS)}, "
+        "then the path of the dataset inside it, as in 'b-{roiString}.h5/volume/data'"
+    )
 
 
 def roi_string(start: tuple[int, ...], stop: tuple[int, ...], number: str = "{}") -> str:
     """The text of a roi in file names: ``([0, 50, 0], [100, 100, 50])``."""
+    if number == "{}":
+        return f"({[*map(int, start)]}, {[*map(int, stop)]})"
     ends = [", ".join(number.format(int(n)) for n in end) for end in (start, stop)]
     return f"([{ends[0]}], [{ends[1]}])"

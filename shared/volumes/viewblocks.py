@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import OutOfBounds
 from ..grid import BlockGrid
 from ..roi import Roi, Shape, as_shape
 from .description import FilesetDescription
+
+
+class BlockPart(NamedTuple):
+    """What a roi of the view takes of one block.
+
+    Attributes
+    ----------
+    start : tuple of int
+        Where the block starts in the view.
+    on_disk : Roi
+        The block, in absolute voxels, clipped to the shape on disk.
+    part : Roi
+        What is taken of it, relative to its start.
+    place : tuple of slice
+        Where that lies in an array of the roi's shape.
+    all_seen : bool
+        Whether it is all of the block that the view shows.
+    """
+
+    start: Shape
+    on_disk: Roi
+    part: Roi
+    place: tuple[slice, ...]
+    all_seen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +105,36 @@ class ViewBlocks:
         begin = tuple(a + o for a, o in zip(start, self.origin, strict=True))
         ends = zip(begin, self.grid.block_shape, self.disk_shape, strict=True)
         return Roi(begin, tuple(min(a + b, n) for a, b, n in ends))
+
+    def parts(self, roi: Roi) -> Iterator[BlockPart]:
+        """What `roi`, which lies within the view, takes of each block that it touches, in C order.
+
+        Each axis is cut for itself, and the blocks are the products of these cuts.
+        """
+        axes = [self._cuts(axis, a, b) for axis, (a, b) in enumerate(zip(roi.start, roi.stop, strict=True))]
+        for cuts in itertools.product(*axes):
+            start, begin, end, first, last, place, seen = zip(*cuts, strict=True)
+            yield BlockPart(start, Roi.trusted(begin, end), Roi.trusted(first, last), place, all(seen))
+
+    def _cuts(self, axis: int, a: int, b: int) -> list[tuple[int, int, int, int, int, slice, bool]]:
+        """The fields of `BlockPart` along one axis, for the voxels from `a` to `b`."""
+        n, origin, end = self.grid.block_shape[axis], self.origin[axis], self.disk_shape[axis]
+        seen = self.view.stop[axis]
+        cuts: list[tuple[int, int, int, int, int, slice, bool]] = []
+        for start in range(a // n * n, b, n):
+            first, last = max(a, start), min(b, start + n)
+            cuts.append(
+                (
+                    start,
+                    start + origin,
+                    min(start + origin + n, end),
+                    first - start,
+                    last - start,
+                    slice(first - a, last - a),
+                    first == start and last == min(start + n, seen),
+                )
+            )
+        return cuts
 
     def touching(self, roi: Roi) -> Iterator[Roi]:
         """The blocks on disk that share a voxel with `roi`, in C order."""

@@ -277,10 +277,14 @@ def test_a_file_that_may_not_be_read_is_no_corrupt_one(fileset, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("h5py.h5f.open", refuse)
-    with pytest.raises(StorageError, match="Permission denied") as caught:
-        fileset.read(Roi((0, 0), (1, 1)))
-    assert not isinstance(caught.value, CorruptBlock)
+    for where, known in (("h5py.h5f.open", False), ("os.open", True)):
+        reader = BlockwiseFileset(fileset.address)
+        if known:
+            reader.read(Roi((0, 0), (1, 1)))
+        with monkeypatch.context() as patch, pytest.raises(StorageError, match="denied") as caught:
+            patch.setattr(where, refuse)
+            reader.read(Roi((0, 0), (1, 1)))
+        assert not isinstance(caught.value, CorruptBlock)
 
 
 def test_files_that_were_clipped_to_a_view_are_read_as_far_as_they_go_and_completed_by_a_write(fileset):
@@ -443,8 +447,17 @@ def test_a_reader_waits_while_hdf5_says_that_a_writer_has_the_file_open(fileset,
 
     monkeypatch.setattr("h5py.h5f.open", busy_once)
     monkeypatch.setattr("time.sleep", lambda _: None)
-    assert fileset.read(Roi((0, 0), (1, 1))).shape == (1, 1)
+    assert BlockwiseFileset(fileset.address).read(Roi((0, 0), (1, 1))).shape == (1, 1)
     assert len(calls) == 2
+
+
+def test_a_file_of_a_known_make_is_not_read_while_an_hdf5_writer_has_it_open(fileset):
+    expected = fileset.read(Roi((0, 0), (1, 1)))
+    impatient = BlockwiseFileset(fileset.address, lock_timeout_s=0.01)
+    impatient.read(Roi((0, 0), (1, 1)))
+    with h5py.File(block_file(fileset, (0, 0)), "r+"), pytest.raises(LockTimeout, match="open for writing"):
+        impatient.read(Roi((0, 0), (1, 1)))
+    np.testing.assert_array_equal(impatient.read(Roi((0, 0), (1, 1))), expected)
 
 
 def test_a_lock_of_ours_does_not_stop_readers(fileset):

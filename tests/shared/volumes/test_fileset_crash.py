@@ -45,7 +45,7 @@ def calls_in(directory, patch, fail_at, error):
     count = 0
 
     def spied(name, original):
-        by_number = name in ("write", "fdatasync", "fsync")
+        by_number = name in ("write", "writev", "fdatasync", "fsync")
 
         def spy(*args, **kwargs):
             nonlocal count
@@ -58,7 +58,7 @@ def calls_in(directory, patch, fail_at, error):
 
         return spy
 
-    for name in ("open", "write", "replace", "rename", "link", "fdatasync", "fsync"):
+    for name in ("open", "write", "writev", "replace", "rename", "link", "fdatasync", "fsync"):
         patch.setattr(os, name, spied(name, getattr(os, name)))
     return lambda: count
 

@@ -1,0 +1,72 @@
+"""The content of a block file that is to be written, in pieces, and its checksum on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from numpy.typing import NDArray
+
+from ..checksum import crc32_of
+from .copyrows import in_order, slabs_of
+from .knownbytes import KnownBytes
+
+
+class ReadyImage:
+    """The bytes of a whole file, that h5py has made.
+
+    Attributes
+    ----------
+    size_bytes : int
+        Of the file.
+    checksum : int
+        CRC-32 of the file, once the pieces were handed out.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.size_bytes = len(content)
+        self.checksum = 0
+
+    def __iter__(self) -> Iterator[list[memoryview]]:
+        """The pieces of the file; each is to be used before the next is asked for."""
+        self.checksum = crc32_of(self._content)
+        yield [memoryview(self._content)]
+
+
+class KnownImage:
+    """A new file of a make that is known: HDF5 has no part in it, and the voxels are not copied at once.
+
+    Parameters
+    ----------
+    known : KnownBytes
+        What surrounds the voxels.
+    data : ndarray
+        The voxels of the whole block, of the dtype of `known`.
+
+    Attributes
+    ----------
+    size_bytes, checksum : int
+        As of `ReadyImage`.
+    """
+
+    def __init__(self, known: KnownBytes, data: NDArray) -> None:
+        self._known = known
+        self._data = data
+        self.size_bytes = known.size_bytes
+        self.checksum = 0
+
+    def __iter__(self) -> Iterator[list[memoryview]]:
+        """As of `ReadyImage`."""
+        head, tail = self._known.head, self._known.tail
+        self.checksum = self._known.head_checksum
+        slabs = slabs_of(self._data)
+        for slab in slabs:
+            piece = in_order(slab)
+            self.checksum = crc32_of(piece, self.checksum)
+            buffers = [piece]
+            if slab is slabs[0]:
+                buffers.insert(0, memoryview(head))
+            if slab is slabs[-1]:
+                buffers.append(memoryview(tail))
+                self.checksum = crc32_of(tail, self.checksum)
+            yield buffers

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types check simulate clean
+.PHONY: help demo test lint types check simulate bench clean
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -32,8 +32,17 @@ types: .venv/.dev  ## basedpyright
 
 check: lint types test  ## what CI runs
 
+.venv-bench/.bench: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+bench: .venv-bench/.bench  ## race with the peers, plot; QUICK=1: two minutes, CASE=name: that case alone
+	.venv-bench/bin/python benchmarks/run.py $(if $(QUICK),--quick) $(addprefix --case ,$(CASE))
+	.venv-bench/bin/python benchmarks/report.py $(if $(QUICK),--quick)
+
 simulate: .venv/.dev  ## the coordinator alone, a million blocks
 	$(BIN)/python benchmarks/simulate_coordinator.py
 
 clean:  ## remove the environment and the demo's files
-	rm -rf .venv demo build dist *.egg-info
+	rm -rf .venv .venv-bench demo build dist *.egg-info

@@ -1,0 +1,171 @@
+"""What a block costs that does nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import zmq
+from harness import Bench
+from ours import run_order
+from peers import distributed, installed, pool, run_daisy
+
+from blockmill import BlockGrid, Roi
+from blockmill.daemon.engine import Engine
+from blockmill.daemon.journal import Journal
+from blockmill.daemon.runner import _JournalSink
+from blockmill.daemon.work import Order, Standing
+from blockmill.shared import wire
+
+_DASK_TASKS = 1000
+_WINDOW = 16
+
+
+def noop(bench: Bench) -> None:
+    """No-op block tasks with full bookkeeping, per task."""
+    count = 1000 if bench.quick else 10_000
+    with ExitStack() as stack:
+        engine = stack.enter_context(Engine(bench.cores))
+        journal = Journal(bench.scratch / "journal.db")
+        stack.callback(journal.close)
+        workers = stack.enter_context(pool(bench.cores))
+        loop = stack.enter_context(BareLoop(bench.cores, bench.scratch))
+        contenders: dict[str, Callable[[], float | None]] = {
+            "ours": lambda: run_order(engine, noop_order(count, bench.scratch)),
+            "ours, journal on": lambda: _journaled(engine, journal, count, bench.scratch),
+            "Pool, chunk 1": lambda: _drain(workers.imap_unordered(nothing, range(count))),
+            "bare zmq loop": lambda: loop.run(count),
+        }
+        contenders = {name: per_task(run, count) for name, run in contenders.items()}
+        if installed(bench, "daisy"):
+            contenders["daisy 2"] = lambda: daisy_per_task(count, bench.cores)
+        if installed(bench, "distributed"):
+            client = stack.enter_context(distributed(bench.cores))
+            tasks = min(count, _DASK_TASKS)
+            contenders["dask"] = per_task(lambda: _gathered(client, tasks), tasks)
+            bench.note(f"dask: {tasks} tasks, submitted at once, per task")
+        bench.race(contenders)
+    bench.note("daisy 2: its whole run less one of two blocks in the same round, without its start")
+    bench.note("journal on: until the last block is committed; no-op blocks write no files to sync")
+    bench.at_most(20, "us", 1e6, "per task, journal off")
+    bench.at_most(25, "us", 1e6, "per task, journal on", ours="ours, journal on")
+    bench.faster("Pool, chunk 1", 1.2)
+    bench.faster("daisy 2", 3)
+    bench.faster("dask", 40)
+
+
+def per_task(run: Callable[[], Any], count: int) -> Callable[[], float]:
+    """`run`, timed per task."""
+    import time
+
+    def timed() -> float:
+        start_s = time.perf_counter()
+        run()
+        return (time.perf_counter() - start_s) / count
+
+    return timed
+
+
+def nothing(number: Any) -> Any:
+    """A task that does nothing."""
+    return number
+
+
+def noop_order(count: int, folder: Path, **options: Any) -> Order:
+    """Blocks that go through leases, states and retries, and do nothing in the worker."""
+    source = folder / "nothing.npy"
+    if not source.exists():
+        np.save(source, np.zeros((1, 1, 1), np.uint8))
+    grid = BlockGrid(Roi((0, 0, 0), (count, 1, 1)), (1, 1, 1))
+    return Order(recipe=wire.Recipe(source=str(source), probe=True), blocks=grid, **options)
+
+
+def _journaled(engine: Engine, journal: Journal, count: int, folder: Path) -> None:
+    standing = Standing(sink=_JournalSink(journal, 1, None))
+    run_order(engine, noop_order(count, folder, standing=standing))
+    journal.flush().result()
+
+
+def _drain(results: Any) -> None:
+    for _ in results:
+        pass
+
+
+def _gathered(client: Any, count: int) -> None:
+    client.gather(client.map(nothing, range(count), pure=False))
+
+
+def daisy_per_task(count: int, cores: int) -> float:
+    """Seconds per block of daisy's, its start and end taken off."""
+    import time
+
+    start_s = time.perf_counter()
+    run_daisy((2,), (1,), 0, nothing, cores)
+    middle_s = time.perf_counter()
+    run_daisy((count,), (1,), 0, nothing, cores)
+    return ((time.perf_counter() - middle_s) - (middle_s - start_s)) / (count - 2)
+
+
+class BareLoop:
+    """ROUTER and DEALER with a window of credit and nothing else: what the transport allows."""
+
+    def __init__(self, cores: int, folder: Path) -> None:
+        self._address = f"ipc://{folder}/loop"
+        self._cores = cores
+
+    def __enter__(self) -> BareLoop:
+        context = multiprocessing.get_context("fork")
+        self._processes = [
+            context.Process(target=_bare_worker, args=(self._address,), daemon=True)
+            for _ in range(self._cores)
+        ]
+        for process in self._processes:
+            process.start()
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.bind(self._address)
+        self._workers = [self._socket.recv_multipart()[0] for _ in self._processes]
+        return self
+
+    def run(self, count: int) -> None:
+        """Send `count` tasks and take as many answers."""
+        encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(wire.Done).decode
+        socket, sent, done = self._socket, 0, 0
+        for sent in range(min(count, _WINDOW * len(self._workers))):
+            socket.send_multipart([self._workers[sent % len(self._workers)], encode(_task(sent))])
+        sent += 1
+        while done < count:
+            worker, answer = socket.recv_multipart()
+            decode(answer)
+            done += 1
+            if sent < count:
+                socket.send_multipart([worker, encode(_task(sent))])
+                sent += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        for process in self._processes:
+            process.terminate()
+            process.join()
+        self._socket.close(0)
+        self._context.term()
+
+
+def _task(number: int) -> wire.Run:
+    return wire.Run([wire.Task("j", number, 1, (number, 0, 0), (number + 1, 1, 1))])
+
+
+def _bare_worker(address: str) -> None:
+    socket = zmq.Context().socket(zmq.DEALER)
+    socket.connect(address)
+    socket.send(b"here")
+    encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(wire.Run).decode
+    parent = os.getppid()
+    while os.getppid() == parent:
+        for task in decode(socket.recv()).tasks:
+            socket.send(encode(wire.Done(task.job, task.block, task.attempt, 0.0)))

@@ -1,0 +1,181 @@
+"""Races between contenders: interleaved rounds, medians with their range, ratios within a round, goals."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Run = Callable[[], float | None]
+Kind = Literal["faster", "within", "at most", "rate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Median and range of some rounds."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        """The figure of at least one value."""
+        return cls(statistics.median(values), min(values), max(values), len(values))
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} [{self.low:.3g} {self.high:.3g}]"
+
+
+def race(contenders: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
+    """Run the contenders one after another, `rounds` + 1 times; the first time warms up and is dropped.
+
+    A contender that returns a number has measured itself (without its preparations, or something
+    else than time); else the seconds of the call count.
+    """
+    values: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            gc.collect()
+            start_s = time.perf_counter()
+            told = run()
+            took_s = time.perf_counter() - start_s
+            if number:
+                values[name].append(took_s if told is None else told)
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a contender is to reach.
+
+    Attributes
+    ----------
+    text : str
+        For people, without figures: "one h5py loop".
+    kind : {"faster", "within", "at most", "rate"}
+        `bound` times as fast as the peer; within `bound` times what the peer takes; at most `bound`
+        after multiplication by `scale`; at least `bound` of `scale` divided by the value.
+    bound : float
+    ours : str
+    peers : tuple of str
+        The one with the lowest median counts.
+    scale : float
+    unit : str
+    """
+
+    text: str
+    kind: Kind
+    bound: float
+    ours: str = "ours"
+    peers: tuple[str, ...] = ()
+    scale: float = 1.0
+    unit: str = "x"
+
+    @property
+    def at_least(self) -> bool:
+        """Whether more is better."""
+        return self.kind in ("faster", "rate")
+
+    def measured(self, values: Mapping[str, Sequence[float]]) -> tuple[str, Figure] | None:
+        """The best peer and the figure that the goal is about; None where one of them was not measured."""
+        ours = values.get(self.ours)
+        peer = min(
+            (name for name in self.peers if name in values),
+            key=lambda name: statistics.median(values[name]),
+            default="",
+        )
+        if not ours or (self.peers and not peer):
+            return None
+        match self.kind:
+            case "at most":
+                return "", Figure.of([value * self.scale for value in ours])
+            case "rate":
+                return "", Figure.of([self.scale / value for value in ours])
+            case "within":
+                return peer, Figure.of([a / b for a, b in zip(ours, values[peer], strict=True)])
+            case "faster":
+                return peer, Figure.of([b / a for a, b in zip(ours, values[peer], strict=True)])
+
+    def reached_by(self, figure: Figure) -> bool:
+        """Whether the median is good enough."""
+        return figure.median >= self.bound if self.at_least else figure.median <= self.bound
+
+
+@dataclass
+class Bench:
+    """What a case is given, and where it leaves what it found.
+
+    Attributes
+    ----------
+    scratch : Path
+        A folder on disk that is removed afterwards.
+    quick : bool
+        Small sizes, so that the case is over in seconds.
+    rounds : int
+    cores : int
+        Workers of every contender that has some.
+    """
+
+    scratch: Path
+    quick: bool
+    rounds: int
+    cores: int = 2
+    values: dict[str, list[float]] = field(default_factory=dict)
+    goals: list[Goal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unit: str = "s"
+
+    def race(self, contenders: Mapping[str, Run]) -> None:
+        """As `race`; the values are kept."""
+        self.values |= race(contenders, self.rounds)
+
+    def faster(self, peers: str | tuple[str, ...], bound: float, text: str = "", ours: str = "ours") -> None:
+        """A goal: at least `bound` times as fast as the best of `peers`."""
+        self._ratio("faster", peers, bound, text, ours)
+
+    def within(self, peers: str | tuple[str, ...], bound: float, text: str = "", ours: str = "ours") -> None:
+        """A goal: at most `bound` times what the best of `peers` takes."""
+        self._ratio("within", peers, bound, text, ours)
+
+    def _ratio(self, kind: Kind, peers: str | tuple[str, ...], bound: float, text: str, ours: str) -> None:
+        names = (peers,) if isinstance(peers, str) else peers
+        self.goals.append(Goal(text or names[0], kind, bound, ours, names))
+
+    def at_most(self, bound: float, unit: str, scale: float, text: str = "", ours: str = "ours") -> None:
+        """A goal: the value times `scale` is at most `bound`, in `unit`."""
+        self.goals.append(Goal(text or unit, "at most", bound, ours, scale=scale, unit=unit))
+
+    def rate(self, bound: float, unit: str, amount: float, text: str = "", ours: str = "ours") -> None:
+        """A goal: `amount` divided by the value is at least `bound`, in `unit`."""
+        self.goals.append(Goal(text or unit, "rate", bound, ours, scale=amount, unit=unit))
+
+    def note(self, text: str) -> None:
+        """Something that a reader of the figures must know."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def found(self) -> dict[str, Any]:
+        """All of it, as plain JSON."""
+        return {
+            "unit": self.unit,
+            "rounds": self.rounds,
+            "quick": self.quick,
+            "figures": {name: asdict(Figure.of(v)) for name, v in self.values.items()},
+            "values": self.values,
+            "goals": [self._judged(goal) for goal in self.goals],
+            "notes": self.notes,
+        }
+
+    def _judged(self, goal: Goal) -> dict[str, Any]:
+        found = goal.measured(self.values)
+        told: dict[str, Any] = {**asdict(goal), "at_least": goal.at_least, "measured": None, "reached": None}
+        if found is not None:
+            peer, figure = found
+            told |= {"measured": asdict(figure), "peer": peer, "reached": goal.reached_by(figure)}
+        return told

@@ -1,0 +1,111 @@
+"""Run the benchmarks: one case, or all of them one after another.
+
+    python benchmarks/run.py [--case NAME] [--quick] [--rounds N] [--results FOLDER] [--list]
+
+Each case is a process of its own with a time limit; what it finds is kept as JSON in the results'
+folder. Caches are warm: every contender has a round that does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+from cases import CASES, load
+from harness import Bench, Figure
+
+HERE = Path(__file__).parent
+LIMIT_S = 900.0
+
+
+def run_case(name: str, *, quick: bool, rounds: int, scratch: Path | None) -> dict[str, Any]:
+    """Run one case in this process; all that is known of it."""
+    case = load(name)
+    environment = machine.described()
+    start_s = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-", dir=scratch) as folder:
+        bench = Bench(Path(folder), quick, rounds)
+        case(bench)
+    title = (case.__doc__ or name).splitlines()[0].rstrip(".")
+    took_s = round(time.perf_counter() - start_s, 1)
+    return {"case": name, "title": title, "seconds": took_s, **bench.found(), "environment": environment}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a result for people."""
+    load = result["environment"]["load"][0]
+    print(f"\n{result['case']}: {result['title']} ({result['rounds']} rounds, load {load})")
+    for name, figure in result["figures"].items():
+        print(f"  {name:<34} {Figure(**figure)} {result['unit']}")
+    for goal in result["goals"]:
+        print(f"  {goal_line(goal)}")
+    for note in result["notes"]:
+        print(f"  note: {note}")
+
+
+def goal_line(goal: dict[str, Any]) -> str:
+    """One goal and what was measured, in a line."""
+    sign = ">=" if goal["at_least"] else "<="
+    wanted = f"{goal['ours']} / {goal['text']}: {sign} {goal['bound']:g} {goal['unit']}"
+    if goal["measured"] is None:
+        return f"?  {wanted}: not measured"
+    return f"{'ok' if goal['reached'] else 'NO'} {wanted}: {Figure(**goal['measured'])}"
+
+
+def _run_apart(name: str, args: argparse.Namespace) -> bool:
+    """Run one case in a process of its own; whether it came to its end."""
+    command = [sys.executable, __file__, "--case", name, "--results", str(args.results)]
+    command += ["--quick"] * args.quick
+    command += ["--rounds", str(args.rounds)] if args.rounds else []
+    command += ["--scratch", str(args.scratch)] if args.scratch else []
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        return process.wait(LIMIT_S) == 0
+    except subprocess.TimeoutExpired:
+        print(f"{name}: not over after {LIMIT_S:g} s, ended", file=sys.stderr)
+        return False
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--case", action="append", choices=sorted(CASES), help="only this; repeatable")
+    parser.add_argument("--quick", action="store_true", help="small sizes, 3 rounds: figures to look at only")
+    parser.add_argument("--rounds", type=int, help="rounds that count; default: 5, or 3 with --quick")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="where the JSON goes")
+    parser.add_argument("--scratch", type=Path, help="where scratch files go; on a disk, not in memory")
+    parser.add_argument("--list", action="store_true", help="name the cases")
+    args = parser.parse_args()
+    if args.list:
+        print("\n".join(CASES))
+        return 0
+    names = args.case or list(CASES)
+    if len(names) > 1:
+        failed = [name for name in names if not _run_apart(name, args)]
+        print(f"\nfailed: {', '.join(failed)}" if failed else "\nall cases came to their end")
+        return 1 if failed else 0
+    rounds = args.rounds or (3 if args.quick else 5)
+    result = run_case(names[0], quick=args.quick, rounds=rounds, scratch=args.scratch)
+    show(result)
+    folder = args.results / "quick" if args.quick else args.results
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{names[0]}.json").write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    machine.without_disturbance()
+    sys.exit(main())

@@ -15,6 +15,7 @@ lives, so a lock without a flock is a dead owner's and is taken over at once.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import random
@@ -249,6 +250,37 @@ class FileLock:
             raise lockholder.refusal(self.lock_path, error) from error
         finally:
             lockholder.close_lock_file(held.fd)
+
+    def release_as(self, path: str, note: bytes) -> bool:
+        """Give the lock back by renaming its file to `path`, with `note` behind its text, in one step.
+
+        Returns
+        -------
+        bool
+            False if the lock was taken over from a dead owner, whose file may have another form:
+            then nothing was done, and the lock is still held.
+
+        Raises
+        ------
+        LockLost
+            If the lock file is gone or another's; nothing was done, and it counts as held.
+        StorageError
+            If the system refuses; the lock is still held.
+        """
+        held = self._held
+        if held is None or not self.locked() or self.took_over is not None:
+            return False
+        if not self.still_ours():
+            raise LockLost(f"{self.lock_path} was removed by somebody else while we held it")
+        try:
+            if os.pwrite(held.fd, note, held.facts.st_size) != len(note):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.replace(self.lock_path, path)  # noqa: PTH105 - a Path costs more than the system call
+        except OSError as error:
+            raise lockholder.refusal(self.lock_path, error) from error
+        self._held = None
+        lockholder.close_lock_file(held.fd)
+        return True
 
     def locked(self) -> bool:
         """Whether this instance, in this process, holds the lock (see also `still_ours`)."""

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
 import numpy as np
@@ -23,6 +24,7 @@ from ..roi import Roi, Shape
 from .chunks import read_chunks, write_chunks
 from .copyrows import copy_rows
 
+T = TypeVar("T")
 Learn = Callable[[h5py.h5f.FileID, h5py.h5d.DatasetID, Roi, NDArray], None]
 
 _TYPE_FLAGS = {"t": 8, "x": 2, "y": 2, "z": 2, "c": 1}
@@ -92,13 +94,18 @@ def new_image(layout: DatasetLayout, internal: str, shape: Shape, part: Roi, dat
     StorageError
         If h5py can't lay the dataset out this way (an unknown compression, for example).
     """
-    return image_with_dataset(layout, internal, shape, part, data)[0]
+    return image_and_more(layout, internal, shape, part, data, lambda _: None)[0]
 
 
-def image_with_dataset(
-    layout: DatasetLayout, internal: str, shape: Shape, part: Roi, data: NDArray
-) -> tuple[bytes, int | None]:
-    """As `new_image`, and where in the bytes the voxels start, if they are in one piece."""
+def image_and_more(
+    layout: DatasetLayout,
+    internal: str,
+    shape: Shape,
+    part: Roi,
+    data: NDArray,
+    look: Callable[[h5py.h5d.DatasetID], T],
+) -> tuple[bytes, T]:
+    """As `new_image`, and what `look` sees in the dataset when all is written."""
     # Two files in memory must not share a name, even for a moment.
     name = f"block-in-memory-{next(_image_numbers)}"
     room = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
@@ -106,7 +113,7 @@ def image_with_dataset(
         dataset = create_dataset(file, layout, internal, shape)
         _put(dataset, part, data)
         file.flush()
-        return file.id.get_file_image(), dataset.id.get_offset()
+        return file.id.get_file_image(), look(dataset.id)
 
 
 def updated_image(

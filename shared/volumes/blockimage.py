@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from numpy.typing import NDArray
 
 from ..checksum import crc32_of
+from .codecs import packed
 from .copyrows import in_order, slabs_of
 from .knownbytes import KnownBytes
+from .knownchunk import KnownChunk
 
 
 class ReadyImage:
-    """The bytes of a whole file, that h5py has made.
+    """The bytes of a whole file, in one part or several.
 
     Attributes
     ----------
@@ -22,15 +24,17 @@ class ReadyImage:
         CRC-32 of the file, once the pieces were handed out.
     """
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.size_bytes = len(content)
+    def __init__(self, *parts: bytes | bytearray) -> None:
+        self._parts = [memoryview(part) for part in parts]
+        self.size_bytes = sum(map(len, parts))
         self.checksum = 0
 
     def __iter__(self) -> Iterator[list[memoryview]]:
         """The pieces of the file; each is to be used before the next is asked for."""
-        self.checksum = crc32_of(self._content)
-        yield [memoryview(self._content)]
+        self.checksum = 0
+        for part in self._parts:
+            self.checksum = crc32_of(part, self.checksum)
+        yield self._parts
 
 
 class KnownImage:
@@ -70,3 +74,9 @@ class KnownImage:
                 buffers.append(memoryview(tail))
                 self.checksum = crc32_of(tail, self.checksum)
             yield buffers
+
+
+def packed_image(known: KnownChunk, data: NDArray) -> ReadyImage | None:
+    """A new file of a make that is known, with one packed chunk; None if it can't be packed."""
+    chunk, mask = packed(in_order(data), known.pipeline)
+    return None if mask else ReadyImage(known.head_for(len(chunk)), chunk)

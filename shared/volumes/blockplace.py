@@ -39,21 +39,24 @@ def remove_empty_until(directory: Path, end: Path) -> None:
 
 def make_directories(paths: BlockPaths) -> bool:
     """Make the directories of a block; returns whether the block's own was not there before."""
-    directory = Path(paths.directory)
-    created = True
-    try:
-        directory.mkdir()
-    except FileExistsError:
-        created = False
-    except FileNotFoundError:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            directory.mkdir()
-        except FileExistsError:
-            created = False
+    created = _made(paths.directory)
+    if created is None:
+        Path(paths.directory).parent.mkdir(parents=True, exist_ok=True)
+        created = _made(paths.directory)
     if os.path.dirname(paths.file) != paths.directory:
         Path(paths.file).parent.mkdir(parents=True, exist_ok=True)
-    return created
+    return bool(created)
+
+
+def _made(directory: str) -> bool | None:
+    """Whether a directory was made now; None where its parent lacks."""
+    try:
+        os.mkdir(directory)  # noqa: PTH102 - a Path costs more than the system call
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        return None
+    return True
 
 
 def leftovers(paths: BlockPaths) -> list[str]:
@@ -63,13 +66,15 @@ def leftovers(paths: BlockPaths) -> list[str]:
     those of dead processes are told.
     """
     found: list[str] = []
-    for path in (paths.file, paths.status):
-        name = os.path.basename(path)
-        for entry in Path(path).parent.iterdir():
-            if entry.name.startswith(name + PARTIAL_MARK) or (
-                entry.name.startswith(f"{name}.lock-") and _is_dead_candidate(entry)
-            ):
-                found.append(str(entry))
+    directories = {os.path.dirname(paths.file), paths.directory}
+    names = [os.path.basename(path) for path in (paths.file, paths.status)]
+    marks = tuple(name + PARTIAL_MARK for name in names)
+    candidates = tuple(f"{name}.lock-" for name in names)
+    for directory in directories:
+        for name in os.listdir(directory):  # noqa: PTH208 - Paths cost more than the system call
+            path = f"{directory}/{name}"
+            if name.startswith(marks) or (name.startswith(candidates) and _is_dead_candidate(Path(path))):
+                found.append(path)
     return found
 
 

@@ -18,7 +18,8 @@ from ..filelock import FileLock
 from ..roi import Roi, Shape
 from .blockfile import DatasetLayout, read_bytes, read_part
 from .blockplace import other_writer, told
-from .knownbytes import KnownFiles
+from .debugcopy import DebugCopy
+from .knownfiles import KnownFiles
 from .layout import BlockPaths, Naming
 from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
 
@@ -42,8 +43,8 @@ class BlockReader:
         Whether each block is on the medium before it is marked available.
     lock_timeout_s : float
         How long another holder of a block's lock is waited for.
-    note : tuple of (str, bytes)
-        Name and content of the file that notes the description in each block directory.
+    note : DebugCopy
+        The file that notes the description in each block directory.
     puts_note : bool
         Whether a write that creates a block directory puts the note into it.
     known : KnownFiles
@@ -55,16 +56,16 @@ class BlockReader:
     job: str = ""
     sync: bool = False
     lock_timeout_s: float = 10.0
-    note: tuple[str, bytes] = ("", b"")
+    note: DebugCopy = field(default_factory=DebugCopy, repr=False, compare=False)
     puts_note: bool = True
     known: KnownFiles = field(default_factory=KnownFiles, repr=False, compare=False)
 
     def paths(self, block: Roi) -> BlockPaths:
         """The paths of a block as it lies on disk, or would be written."""
         paths = self.naming.paths(block)
-        if not Path(paths.file).exists():
+        if not os.access(paths.file, os.F_OK):
             other = self.naming.paths_of_numpy2(block)
-            if Path(other.file).exists():
+            if os.access(other.file, os.F_OK):
                 return other
         return paths
 

@@ -13,6 +13,7 @@ from ..roi import Roi, Shape
 from .blockfile import DatasetLayout
 from .blockplace import remove_empty_until
 from .blockwriter import BlockWriter
+from .debugcopy import DebugCopy
 from .description import FilesetDescription, format_description, read_description
 from .layout import Naming
 from .status import StatusRecord
@@ -59,7 +60,7 @@ class FilesetBlocks:
             job=job,
             sync=durability == "block",
             lock_timeout_s=lock_timeout_s,
-            note=(os.path.basename(path), format_description(description.with_view_filled_in())),
+            note=DebugCopy(os.path.basename(path), format_description(description.with_view_filled_in())),
             puts_note=copy_description,
         )
 

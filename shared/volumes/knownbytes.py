@@ -9,7 +9,6 @@ or in its size, is HDF5's to read.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import math
 import os
@@ -24,14 +23,11 @@ from numpy.typing import NDArray
 
 from ..checksum import crc32_of
 from ..roi import Roi, Shape
-from .blockfile import DatasetLayout, image_with_dataset
+from .blockfile import DatasetLayout, image_and_more
 from .rawread import read_planes
 
 _MOST_OTHER_BYTES = 1 << 20
 _LARGEST_SAMPLE_BYTES = 1 << 28
-_MOST_MAKES = 4
-_MOST_KEYS = 64
-_TRIES = 16
 
 
 @dataclass(frozen=True)
@@ -88,94 +84,7 @@ class KnownBytes:
         return head == self.head and tail[:-1] == self.tail
 
 
-class KnownFiles:
-    """The makes of files that were met in a fileset, by the path of the dataset and the block's shape."""
-
-    def __init__(self) -> None:
-        # Tuples are replaced, never changed: threads need no lock.
-        self._makes: dict[tuple[str, Shape], tuple[KnownBytes, ...]] = {}
-        self._in_vain = 0
-
-    def makes(self, internal: str, shape: Shape) -> tuple[KnownBytes, ...]:
-        """The makes that are known, the one that was met last first."""
-        return self._makes.get((internal, shape), ())
-
-    def read(
-        self, path: str, internal: str, shape: Shape, part: Roi, target: NDArray | None
-    ) -> NDArray | None:
-        """Read a part of a block's voxels, if its file is of a make that is known, else give None.
-
-        They are in `target` if that has the dtype of the file; else it may hold anything.
-
-        Raises
-        ------
-        BlockingIOError
-            If an HDF5 writer has the file open.
-        OSError
-            If it can't be opened or read.
-        """
-        makes = self.makes(internal, shape)
-        if not makes:
-            return None
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _share(descriptor)
-            for make in makes:
-                voxels = target
-                if voxels is None or voxels.dtype != make.dtype:
-                    voxels = np.empty(part.shape, make.dtype)
-                if make.read(descriptor, shape, part, voxels):
-                    self.meet(internal, shape, make)
-                    self._in_vain = 0
-                    return voxels
-        finally:
-            os.close(descriptor)
-        return None
-
-    def meet(self, internal: str, shape: Shape, make: KnownBytes) -> None:
-        """Note a make that was met."""
-        if make is next(iter(self.makes(internal, shape)), None):
-            return
-        others = tuple(other for other in self.makes(internal, shape) if other != make)
-        if len(self._makes) >= _MOST_KEYS:
-            self._makes.clear()
-        self._makes[internal, shape] = (make, *others)[:_MOST_MAKES]
-
-    def learn(
-        self, internal: str, file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID, part: Roi, voxels: NDArray
-    ) -> None:
-        """Learn from a file that HDF5 has just read `voxels` of, if it can be learned from."""
-        if self._in_vain >= _TRIES:
-            return  # here each file is of another make
-        self._in_vain += 1
-        make = _make_of(file, dataset)
-        if make is None:
-            return
-        again = np.empty(voxels.shape, voxels.dtype)
-        if make.read(file.get_vfd_handle(), dataset.shape, part, again) and _same_bits(again, voxels):
-            self.meet(internal, dataset.shape, make)
-
-
-def _same_bits(one: NDArray, other: NDArray) -> bool:
-    return one.tobytes() == other.tobytes()
-
-
-def _share(descriptor: int) -> None:
-    """Take the lock under which HDF5 reads; closing the descriptor gives it back.
-
-    Raises
-    ------
-    BlockingIOError
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return  # a file system without locks: HDF5 goes on as well
-
-
-def _make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownBytes | None:
+def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownBytes | None:
     """What surrounds the voxels of an open dataset; None where they are not in one known piece."""
     plist, dtype = dataset.get_create_plist(), dataset.dtype
     offset = dataset.get_offset()
@@ -219,7 +128,9 @@ def known_of_new(layout: DatasetLayout, internal: str, shape: Shape) -> KnownByt
     if layout.chunks or layout.compression or not 0 < data_bytes <= _LARGEST_SAMPLE_BYTES:
         return None
     sample = np.resize(np.arange(251, dtype="u1"), data_bytes).view(layout.dtype).reshape(shape)
-    image, offset = image_with_dataset(layout, internal, shape, Roi.from_shape(shape), sample)
+    image, offset = image_and_more(
+        layout, internal, shape, Roi.from_shape(shape), sample, lambda dataset: dataset.get_offset()
+    )
     if offset is None or image[offset : offset + data_bytes] != sample.tobytes():
         return None
     return KnownBytes(image[:offset], image[offset + data_bytes :], layout.dtype, data_bytes)

@@ -1,7 +1,8 @@
 """The status record of a block: what STATUS.txt holds.
 
 For the original the bare presence of the file says that the block is available, and it is
-empty. Ours holds one line of JSON with facts by which the block file can be checked.
+empty. Ours holds one line of JSON with facts by which the block file can be checked, mostly behind
+the text of the lock under which it was written, which tells host and process.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..checksum import crc32_of
 
 STATUS_VERSION = 1
 _PIECE_BYTES = 1 << 20
+_LOCK_LINE = b"blockmill lock 1\n"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -69,8 +71,10 @@ def parse_status(content: bytes) -> StatusRecord:
     """The record in the content of a STATUS.txt; any bytes give one.
 
     What is empty, of another version or not understood says that the block is available
-    and no more.
+    and no more. The text of a lock may stand before the line (see `FileLock.release_as`).
     """
+    if content.startswith(_LOCK_LINE):
+        content = content.rpartition(b"\n\n")[2]
     try:
         facts = json.loads(content.decode())
     except (ValueError, RecursionError):

@@ -631,3 +631,59 @@ def test_a_lock_that_another_makes_first_is_honoured(path, lock_path, tmp_path, 
     monkeypatch.setattr(os, "link", come_first)
     assert FileLock(path).acquire(blocking=False) is False
     assert lock_path.read_bytes() == LAZYFLOW and names(tmp_path) == ["block.h5.lock"]
+
+
+def test_a_lock_becomes_another_file_in_one_step(path, lock_path, tmp_path):
+    lock = FileLock(path)
+    lock.acquire()
+    holder = lock.holder()
+    assert lock.release_as(str(tmp_path / "status"), b"facts\n")
+    assert not lock.locked()
+    assert not os.path.exists(lock_path)
+    assert (tmp_path / "status").read_bytes() == holder.text.encode() + b"facts\n"
+    with FileLock(path), pytest.raises(LockTimeout):
+        FileLock(path).acquire(timeout_s=0)
+    assert (tmp_path / "status").read_bytes().endswith(b"facts\n")
+
+
+def test_a_lock_that_was_lost_or_taken_over_does_not_become_another_file(path, lock_path, tmp_path):
+    lock = FileLock(path)
+    lock.acquire()
+    lock.purge()
+    with FileLock(path), pytest.raises(LockLost):
+        lock.release_as(str(tmp_path / "status"), b"facts\n")
+    with pytest.raises(LockLost):
+        lock.release()
+    lock.acquire()
+    lock.took_over = lock.holder()
+    assert not lock.release_as(str(tmp_path / "status"), b"facts\n")
+    lock.release()
+    assert not lock.release_as(str(tmp_path / "status"), b"facts\n")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["pwrite", "replace"])
+def test_a_lock_that_can_not_become_another_file_is_still_held(path, lock_path, tmp_path, monkeypatch, call):
+    lock = FileLock(path)
+    lock.acquire()
+    with monkeypatch.context() as patch, pytest.raises(StorageError):
+        patch.setattr(os, call, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        lock.release_as(str(tmp_path / "status"), b"facts\n")
+    assert lock.still_ours()
+    lock.release()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_whose_owner_dies_before_it_becomes_another_file_is_taken_over(path, tmp_path):
+    child = os.fork()
+    if not child:
+        lock = FileLock(path)
+        lock.acquire()
+        os.replace = lambda *_: os.kill(os.getpid(), 9)
+        lock.release_as(str(tmp_path / "status"), b"facts\n")
+    os.waitpid(child, 0)
+    lock = FileLock(path)
+    lock.acquire(timeout_s=0)
+    assert lock.took_over.pid == child
+    lock.release()
+    assert os.listdir(tmp_path) == []

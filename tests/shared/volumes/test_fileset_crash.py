@@ -11,7 +11,7 @@ import pytest
 from blockmill.shared.errors import LockLost, StorageError
 from blockmill.shared.filelock import FileLock
 from blockmill.shared.roi import Roi
-from blockmill.shared.volumes import atomic, blockwriter
+from blockmill.shared.volumes import atomic, blockimage, blockwriter
 from blockmill.shared.volumes.description import FilesetDescription
 from blockmill.shared.volumes.fileset import BlockwiseFileset
 
@@ -41,16 +41,20 @@ def files(fileset):
 
 
 def calls_in(directory, patch, fail_at, error):
-    """Count the calls that change a file of the block, locks left out, and have one of them fail."""
+    """Count the calls that change a file of the block, and have one of them fail.
+
+    Those that make and remove locks are left out, but not those by which a lock becomes the status.
+    """
     count = 0
 
     def spied(name, original):
-        by_number = name in ("write", "writev", "fdatasync", "fsync")
+        by_number = name in ("write", "writev", "pwrite", "fdatasync", "fsync")
+        target = 1 if name in ("replace", "rename", "link") else 0
 
         def spy(*args, **kwargs):
             nonlocal count
-            path = os.readlink(f"/proc/self/fd/{args[0]}") if by_number else str(args[0])
-            if path.startswith(directory) and ".lock" not in path:
+            path = os.readlink(f"/proc/self/fd/{args[0]}") if by_number else str(args[target])
+            if path.startswith(directory) and (".lock" not in path or name == "pwrite"):
                 count += 1
                 if count == fail_at:
                     raise error
@@ -58,7 +62,7 @@ def calls_in(directory, patch, fail_at, error):
 
         return spy
 
-    for name in ("open", "write", "writev", "replace", "rename", "link", "fdatasync", "fsync"):
+    for name in ("open", "write", "writev", "pwrite", "replace", "rename", "link", "fdatasync", "fsync"):
         patch.setattr(os, name, spied(name, getattr(os, name)))
     return lambda: count
 
@@ -97,7 +101,7 @@ def test_a_failure_at_any_step_leaves_the_old_block_or_the_new_one(fileset, writ
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_an_interrupt_at_any_line_leaves_no_wrong_block_and_the_next_write_goes_on(fileset, write):
-    modules = {blockwriter.__file__, atomic.__file__}
+    modules = {blockwriter.__file__, blockimage.__file__, atomic.__file__}
     line = 0
     while True:
         fileset.write(WHOLE, OLD)
@@ -119,7 +123,8 @@ def interrupted_at(number, modules, action):
 
     def trace(frame, event, _arg):
         nonlocal seen
-        if frame.f_code.co_filename not in modules:
+        code = frame.f_code
+        if code.co_filename not in modules and code is not FileLock.release_as.__code__:
             return None
         if event == "line":
             seen += 1

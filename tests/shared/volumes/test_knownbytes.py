@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from blockmill.shared.errors import CorruptBlock, StorageError
 from blockmill.shared.roi import Roi
-from blockmill.shared.volumes import blockreader, knownbytes
+from blockmill.shared.volumes import blockreader, knownbytes, knownfiles
 from blockmill.shared.volumes.blockfile import DatasetLayout, axistags, new_image
 from blockmill.shared.volumes.description import FilesetDescription
 from blockmill.shared.volumes.fileset import BlockwiseFileset
-from blockmill.shared.volumes.knownbytes import KnownFiles, known_of_new
+from blockmill.shared.volumes.knownbytes import known_of_new
+from blockmill.shared.volumes.knownfiles import KnownFiles
 from blockmill.shared.volumes.testing import sample
 
 SHAPE, BLOCK = (12, 8, 10), (4, 8, 10)
@@ -251,13 +252,13 @@ def test_the_time_of_making_may_differ_and_is_all_that_may(fileset, by_hdf5):
 
 
 def test_where_every_file_is_of_another_make_learning_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(knownbytes, "_TRIES", 3)
+    monkeypatch.setattr(knownfiles, "_TRIES", 3)
     fileset = BlockwiseFileset.create(tmp_path / "v.json", described())
     fileset.write(WHOLE, sample(SHAPE, "u2"))
     reader = BlockwiseFileset(fileset.address)
     tried = []
-    original = knownbytes._make_of
-    monkeypatch.setattr(knownbytes, "_make_of", lambda *args: (tried.append(args), original(*args))[1])
+    original = knownbytes.make_of
+    monkeypatch.setattr(knownbytes, "make_of", lambda *args: (tried.append(args), original(*args))[1])
     for number in range(9):
         path = file_of(fileset, STARTS[0])
         plain(path, sample(BLOCK, "u2"))
@@ -364,5 +365,5 @@ def test_what_is_known_travels_with_a_pickle_and_is_bounded():
     for number in range(300):
         files.meet(f"d{number}", (3,), known)
     assert files.makes("d299", (3,)) == (known,)
-    assert len(files._makes) <= knownbytes._MOST_KEYS
+    assert len(files._makes) <= knownfiles._MOST_KEYS
     assert pickle.loads(pickle.dumps(files)).makes("d299", (3,)) == (known,)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockmill.shared.checksum import crc32_of
+from blockmill.shared.lockholder import compose
 from blockmill.shared.volumes.status import (
     StatusRecord,
     boot_id,
@@ -110,3 +111,11 @@ def test_a_record_that_is_spelled_in_another_way_is_understood_as_well():
     ):
         dense = json.dumps(json.loads(format_status(record)), separators=(",", ":")).encode()
         assert may_be_torn(dense) == doubtful
+
+
+@given(RECORDS)
+def test_a_record_behind_the_text_of_a_lock_is_understood(record):
+    content = compose("0" * 16, None) + format_status(record)
+    assert parse_status(content) == record
+    assert may_be_torn(content) == may_be_torn(format_status(record))
+    assert parse_status(compose("0" * 16, None)) == StatusRecord()

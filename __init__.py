@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from blockmill.shared.volumes.address import open_volume
     from blockmill.shared.volumes.description import FilesetDescription
     from blockmill.shared.volumes.fileset import BlockwiseFileset
+    from blockmill.shared.volumes.restful.fileset import RESTfulBlockwiseFileset
+    from blockmill.shared.volumes.restful.volume import RESTfulVolume
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,8 @@ _HOMES = {
     "FilesetDescription": "shared.volumes.description",
     "Job": "shared.job",
     "OrderedSignal": "shared.signal",
+    "RESTfulBlockwiseFileset": "shared.volumes.restful.fileset",
+    "RESTfulVolume": "shared.volumes.restful.volume",
     "Roi": "shared.roi",
     "RoiRequestBatch": "client.requests",
     "RoiRequestBatchError": "client.requests",
@@ -60,6 +64,8 @@ __all__ = [
     "JobInfo",
     "LogLine",
     "OrderedSignal",
+    "RESTfulBlockwiseFileset",
+    "RESTfulVolume",
     "Roi",
     "RoiRequestBatch",
     "RoiRequestBatchError",

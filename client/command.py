@@ -7,6 +7,7 @@ Its exit codes are those of `exitcodes`. Verbs import what they need when they r
 from __future__ import annotations
 
 import sys
+from typing import Literal
 
 import click
 
@@ -53,7 +54,7 @@ def run(
 
 @cli.group()
 def volume() -> None:
-    """Volumes: make samples, look into them."""
+    """Volumes: make samples, look into them, give them out."""
 
 
 @volume.command()
@@ -87,6 +88,25 @@ def verify(address: str, workers: int | None, as_json: bool) -> None:
     from .volumeverify import verify_volume
 
     sys.exit(verify_volume(address, workers, as_json))
+
+
+@volume.command()
+@click.argument("address")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: any that is free.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["hdf5", "npy", "raw"]),
+    default="hdf5",
+    show_default=True,
+    help="What is sent to those who don't say.",
+)
+def serve(address: str, host: str, port: int, kind: Literal["hdf5", "npy", "raw"]) -> None:
+    """Give out a volume in cut-outs over HTTP, as a RESTfulVolume asks for them, until Ctrl-C."""
+    from .volumeserve import serve_volume
+
+    sys.exit(serve_volume(address, host, port, kind))
 
 
 register(cli)

@@ -9,19 +9,22 @@ from pathlib import Path
 from ..shared.job import Job
 from ..shared.operations import PythonFunction
 from ..shared.volumes.address import split_address
+from ..shared.volumes.description_fields import SCHEMA_NAME
 from ..shared.volumes.fileset import BlockwiseFileset
 from ..shared.volumes.layout import STATUS_NAME
+from ..shared.volumes.restful.description import schema_name
 
 
 def fingerprint(address: str) -> str:
     """A short name for the state of an input's files, by size and time of change.
 
     Of a fileset every block counts, by its status file: a block that is written anew gets
-    a new one.
+    a new one. Of a volume of a web server the description alone counts: which of its blocks
+    are kept here says nothing about their voxels.
     """
     target = split_address(address)
     state = hashlib.sha256(_state_of(Path(target.file)))
-    if target.kind == "fileset":
+    if target.kind == "fileset" and schema_name(target.file) == SCHEMA_NAME:
         with BlockwiseFileset(target.file) as fileset:
             for block in fileset.block_rois():
                 status = Path(fileset.dataset_directory(block.start)) / STATUS_NAME

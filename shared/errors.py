@@ -55,6 +55,10 @@ class CorruptBlock(StorageError):
     """A block file does not hold what its status record says."""
 
 
+class DownloadFailed(StorageError):
+    """A server did not give what it was asked for; the message tells address and reason."""
+
+
 class LockTimeout(StorageError, TimeoutError):
     """Another process held a lock for longer than the time-out."""
 

@@ -13,11 +13,12 @@ from .hdf5 import Hdf5Volume, dataset_names
 from .layout import HDF5_EXTENSIONS
 from .npy import NpyVolume
 from .protocol import Volume
+from .restful.description import FILESET_SCHEMA, VOLUME_SCHEMA, schema_name
 
 Kind = Literal["fileset", "hdf5", "npy"]
 
 _SUPPORTED = (
-    "supported are 'x.json' (a blockwise fileset), "
+    "supported are 'x.json' (a blockwise fileset, or a volume of a web server), "
     "'f.h5/volume/data' (a dataset in an .h5, .hdf5 or .ilp file) and 'a.npy'"
 )
 
@@ -29,6 +30,7 @@ class Address:
     Attributes
     ----------
     kind : {"fileset", "hdf5", "npy"}
+        The first for every description, also that of a volume of a web server.
     file : str
         Path of the file on disk.
     internal : str
@@ -77,6 +79,18 @@ def split_address(text: str, base_dir: str | os.PathLike[str] | None = None) -> 
     raise JobError(f"{text!r} is no address of a known kind; {_SUPPORTED}")
 
 
+def _open_described(path: str) -> Volume:
+    """The volume of a description: its schema says of which kind."""
+    schema = schema_name(path)
+    if schema not in (VOLUME_SCHEMA, FILESET_SCHEMA):
+        return BlockwiseFileset(path)
+    # What speaks HTTP is imported where it is needed.
+    from .restful.fileset import RESTfulBlockwiseFileset
+    from .restful.volume import RESTfulVolume
+
+    return RESTfulVolume(path) if schema == VOLUME_SCHEMA else RESTfulBlockwiseFileset(path)
+
+
 def _split_hdf5(path: str) -> tuple[str, str] | None:
     """File and internal path, split after the first HDF5 file name that is no directory."""
     parts = path.split("/")
@@ -118,7 +132,7 @@ def open_volume(text: str, base_dir: str | os.PathLike[str] | None = None) -> Vo
         reason = "is no file" if Path(address.file).exists() else "does not exist"
         raise JobError(f"{address.file} {reason}; the address {text!r} names it")
     if address.kind == "fileset":
-        return BlockwiseFileset(address.file)
+        return _open_described(address.file)
     if address.kind == "npy":
         return NpyVolume(address.file)
     volume = Hdf5Volume(address.file, address.internal)

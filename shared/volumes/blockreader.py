@@ -73,6 +73,17 @@ class BlockReader:
         """Whether a block is marked available."""
         return Path(self.naming.paths(block).status).exists()
 
+    def sound(self, block: Roi) -> bool:
+        """Whether a block is marked available, has its file, and was not damaged by a power cut."""
+        status = self.status(block)
+        if status is None or not Path(self.paths(block).file).exists():
+            return False
+        try:
+            self.check_whole(block, status)
+        except (CorruptBlock, MissingBlock):
+            return False
+        return True
+
     def why_not_available(self, block: Roi) -> str:
         """What a block lacks that is not marked available, and what to do; goes on after its name."""
         file = self.paths(block).file

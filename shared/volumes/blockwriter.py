@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +71,50 @@ class BlockWriter(BlockReader):
         ):
             if part.shape != block.shape:
                 self.check_whole(block, self.status(block))
-            image = self._image(paths, block, part, data)
-            partial = partial_name(paths.file)
-            with removed_on_error(partial):
-                write_new(partial, image, sync=self.sync)
-                _swap_in(partial, paths, lock)
-            if self.sync:
-                sync_directory(os.path.dirname(paths.file))
-            if available:
-                self._put_status(paths, image.size_bytes, checksum_text(image.checksum), lock)
+            self._put(paths, lock, block, part, data, available)
+
+    def fill(self, block: Roi, make: Callable[[], NDArray]) -> bool:
+        """Write a block that is not there whole with the voxels that `make` gives, and mark it available.
+
+        `make` runs under the block's lock, after another look at the block, so that of all who
+        want to fill it at once only one does. If `make` raises, nothing is changed.
+
+        Returns
+        -------
+        bool
+            False if another had filled it.
+
+        Raises
+        ------
+        LockTimeout, LockLost, StorageError
+            See `write`.
+        """
+        try:
+            with (
+                told("write", self.naming.paths(block).file),
+                self._locked_to_write(block) as (paths, lock),
+            ):
+                if self.sound(block):
+                    return False
+                self._put(paths, lock, block, Roi.from_shape(block.shape), make(), True)
+                return True
+        except BaseException:
+            self._remove_empty(self.naming.paths(block))
+            raise
+
+    def _put(
+        self, paths: BlockPaths, lock: FileLock, block: Roi, part: Roi, data: NDArray, available: bool
+    ) -> None:
+        """Write a block whose lock is held."""
+        image = self._image(paths, block, part, data)
+        partial = partial_name(paths.file)
+        with removed_on_error(partial):
+            write_new(partial, image, sync=self.sync)
+            _swap_in(partial, paths, lock)
+        if self.sync:
+            sync_directory(os.path.dirname(paths.file))
+        if available:
+            self._put_status(paths, image.size_bytes, checksum_text(image.checksum), lock)
 
     def _image(self, paths: BlockPaths, block: Roi, part: Roi, data: NDArray) -> ReadyImage | KnownImage:
         whole = part.shape == block.shape

@@ -117,7 +117,7 @@ def _checked(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     return values, problems or cross_check(values)
 
 
-class _Object(list[tuple[str, Any]]):
+class JsonObject(list[tuple[str, Any]]):
     """A JSON object as pairs, so that keys which stand twice are seen."""
 
 
@@ -133,7 +133,12 @@ def read_description(path: str | os.PathLike[str]) -> FilesetDescription:
         Naming the file and each field that is wrong; also if the file is missing or no JSON.
     """
     where = os.fspath(path)
-    raw, problems = _known_fields(_read_json(where))
+    return parse_description(read_json(where), where)
+
+
+def parse_description(document: JsonObject, where: str) -> FilesetDescription:
+    """The description in a JSON object; see `read_description`."""
+    raw, problems = _known_fields(document)
     if not problems:
         values, problems = _checked(raw)
         if not problems:
@@ -141,19 +146,26 @@ def read_description(path: str | os.PathLike[str]) -> FilesetDescription:
     raise report(where, problems)
 
 
-def _read_json(where: str) -> _Object:
+def read_json(where: str) -> JsonObject:
+    """The JSON object in a file, as pairs of key and value.
+
+    Raises
+    ------
+    JobError
+        Naming the file; also if it is missing.
+    """
     try:
-        document = json.loads(Path(where).read_text("utf-8-sig"), object_pairs_hook=_Object)
+        document = json.loads(Path(where).read_text("utf-8-sig"), object_pairs_hook=JsonObject)
     except OSError as error:
         raise JobError(f"{where}: can't read the description: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise JobError(f"{where}: is no valid JSON: {error}") from error
-    if not isinstance(document, _Object):
+    if not isinstance(document, JsonObject):
         raise JobError(f"{where}: expected a JSON object with the fields of a description")
     return document
 
 
-def _known_fields(document: _Object) -> tuple[dict[str, Any], list[Problem]]:
+def _known_fields(document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
     known: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, value in document:
@@ -175,12 +187,17 @@ def dtype_text(dtype: np.dtype) -> str:
 
 def format_description(description: FilesetDescription) -> bytes:
     """The JSON text of a description, in the order of the file it came from, null for what is unset."""
+    return json.dumps(plain_description(description), indent=4).encode()
+
+
+def plain_description(description: FilesetDescription) -> dict[str, Any]:
+    """A description as plain values for JSON, as `format_description` orders them."""
     values: dict[str, Any] = {key: getattr(description, key) for key in CONVERTERS}
     values["dtype"] = dtype_text(description.dtype)
     values["_schema_name"] = SCHEMA_NAME
     values["_schema_version"] = description.schema_version
     order = dict.fromkeys((*description.key_order, *_SCHEMA_KEYS, *CONVERTERS))
-    return json.dumps({key: values[key] for key in order if key in values}, indent=4).encode()
+    return {key: values[key] for key in order if key in values}
 
 
 def write_description(

@@ -45,7 +45,7 @@ class FilesetBlocks:
             raise JobError(f'durability is {durability!r}, expected "none" or "block"')
         # Absolute from here on: a later change of the working directory changes nothing.
         path = os.path.abspath(os.path.expanduser(os.fspath(description_path)))  # noqa: PTH100, PTH111
-        description = read_description(path)
+        description = self._read_description(path)
         if description.dtype.hasobject:
             raise JobError(
                 f"{path}: dtype object is not supported: its blocks are pickles, which can run code"
@@ -63,6 +63,10 @@ class FilesetBlocks:
             note=DebugCopy(os.path.basename(path), format_description(description.with_view_filled_in())),
             puts_note=copy_description,
         )
+
+    def _read_description(self, path: str) -> FilesetDescription:
+        """The description in the file; for filesets whose file holds more than that."""
+        return read_description(path)
 
     @property
     def description(self) -> FilesetDescription:

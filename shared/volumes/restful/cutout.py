@@ -1,0 +1,235 @@
+"""Cut-outs as they go over the wire: an HDF5 file, a ``.npy`` file, or the bare voxels.
+
+Bare voxels stand in C order. Since they don't tell what they are, their headers do:
+``X-Voxel-Dtype: <u2`` and ``X-Voxel-Shape: 4,5,6``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, Literal, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from ...errors import StorageError
+from ...roi import Shape
+from ..blockfile import DatasetLayout, create_dataset
+
+Kind = Literal["hdf5", "npy", "raw"]
+CONTENT_TYPES: dict[Kind, str] = {
+    "hdf5": "application/x-hdf5",
+    "npy": "application/x-npy",
+    "raw": "application/octet-stream",
+}
+DTYPE_HEADER, SHAPE_HEADER = "X-Voxel-Dtype", "X-Voxel-Shape"
+_NO_VOXELS = ("text/", "application/json", "application/xml", "application/xhtml", "image/")
+_ROOM_FACTOR, _ROOM_BYTES = 4, 16 << 20  # chunks at the edge are stored whole; headers
+
+
+class Wanted(NamedTuple):
+    """What a cut-out has to be.
+
+    Attributes
+    ----------
+    kind : {"hdf5", "npy", "raw"}
+        What the answer is where it does not tell.
+    dataset : str
+        Path in an HDF5 file.
+    """
+
+    shape: Shape
+    dtype: np.dtype
+    kind: Kind
+    dataset: str
+
+    @property
+    def accept(self) -> str:
+        """The header ``Accept``: the kind that was described first, then any other that is understood."""
+        rest = ", ".join(f"{text};q=0.5" for kind, text in CONTENT_TYPES.items() if kind != self.kind)
+        return f"{CONTENT_TYPES[self.kind]}, {rest}"
+
+    @property
+    def limit_bytes(self) -> int:
+        """No answer of such voxels is longer."""
+        return math.prod(self.shape) * self.dtype.itemsize * _ROOM_FACTOR + _ROOM_BYTES
+
+
+class WrongCutout(Exception):
+    """The bytes are no cut-out of the shape and dtype that were asked for."""
+
+
+def kind_of(headers: Mapping[str, str], default: Kind) -> Kind:
+    """What an answer holds, by its headers.
+
+    Raises
+    ------
+    WrongCutout
+        If it is a text, such as a page for people that says what is wrong.
+    """
+    content = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if content.startswith(_NO_VOXELS):
+        raise WrongCutout(f"the answer is of type {content}, which holds no voxels")
+    if "hdf" in content:
+        return "hdf5"
+    if "npy" in content or "numpy" in content:
+        return "npy"
+    return "raw" if DTYPE_HEADER in headers else default
+
+
+def check(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> Kind:
+    """Check that a file is the cut-out that was asked for, without reading its voxels; its kind.
+
+    Raises
+    ------
+    WrongCutout
+        Naming what it is instead.
+    """
+    kind = kind_of(headers, wanted.kind)
+    with _told(kind):
+        if kind == "hdf5":
+            with _open_hdf5(file) as hdf5:
+                _check_facts(_dataset(hdf5, wanted.dataset), wanted)
+        elif kind == "npy":
+            _npy_header(file, wanted)
+        else:
+            _check_raw(file, headers, wanted)
+    return kind
+
+
+def read(file: BinaryIO, kind: Kind, wanted: Wanted) -> NDArray:
+    """The voxels of a file that was checked, in C order and the dtype that was asked for.
+
+    Raises
+    ------
+    WrongCutout
+        If they can't be read after all.
+    """
+    with _told(kind):
+        if kind == "hdf5":
+            with _open_hdf5(file) as hdf5:
+                return np.asarray(_dataset(hdf5, wanted.dataset)[...])
+        offset, order = _npy_header(file, wanted) if kind == "npy" else (0, "C")
+        voxels = np.empty(wanted.shape[:: -1 if order == "F" else 1], wanted.dtype)
+        file.seek(offset)
+        if voxels.nbytes and _read_into(file, voxels) != voxels.nbytes:
+            raise WrongCutout("it ends too early")
+        return voxels if order == "C" else np.ascontiguousarray(voxels.T)
+
+
+def _read_into(file: BinaryIO, voxels: NDArray) -> int:
+    target = memoryview(voxels.reshape(-1).view("u1").data)
+    done = 0
+    while count := file.readinto(target[done:]):  # pyright: ignore[reportAttributeAccessIssue]
+        done += count
+    return done
+
+
+@contextlib.contextmanager
+def _told(kind: Kind) -> Iterator[None]:
+    """Turn what HDF5, numpy and the system say of a damaged file into WrongCutout."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, TypeError) as error:
+        raise WrongCutout(f"it is no whole {kind} cut-out: {error}") from error
+
+
+def _open_hdf5(file: BinaryIO) -> h5py.File:
+    return h5py.File(file, "r")  # as an object: the file may have no name
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """The dataset, if the file itself holds it: a link or a source elsewhere would read files of ours."""
+    item: object = file
+    for part in name.strip("/").split("/"):
+        if not isinstance(item, h5py.Group) or part not in item:
+            raise WrongCutout(f"the HDF5 file has no dataset {name}")
+        if isinstance(item.get(part, getlink=True), h5py.ExternalLink):
+            raise WrongCutout(f"{name} in the HDF5 file is a link to another file")
+        item = item[part]
+    if not isinstance(item, h5py.Dataset):
+        raise WrongCutout(f"{name} in the HDF5 file is no dataset")
+    if item.external or item.is_virtual:
+        raise WrongCutout(f"{name} in the HDF5 file has its voxels in other files")
+    return item
+
+
+def _check_facts(found: h5py.Dataset, wanted: Wanted) -> None:
+    if found.shape != wanted.shape:
+        raise WrongCutout(f"it has shape {list(found.shape or ())}, asked for was {list(wanted.shape)}")
+    if found.dtype != wanted.dtype:
+        raise WrongCutout(f"it has dtype {found.dtype}, the description says {wanted.dtype}")
+
+
+def _npy_header(file: BinaryIO, wanted: Wanted) -> tuple[int, Literal["C", "F"]]:
+    """Where the voxels of a .npy file begin, and their order."""
+    file.seek(0)
+    version = npy_format.read_magic(file)
+    read_header = {
+        (1, 0): npy_format.read_array_header_1_0,
+        (2, 0): npy_format.read_array_header_2_0,
+    }.get(version)
+    if read_header is None:
+        raise WrongCutout(f"it is a .npy file of version {version}")
+    shape, fortran, dtype = read_header(file)
+    offset = file.tell()
+    _compare(tuple(shape), dtype, wanted)
+    _check_size(file, offset, wanted)
+    return offset, "F" if fortran else "C"
+
+
+def _check_raw(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> None:
+    if SHAPE_HEADER in headers:
+        shape = tuple(int(n) for n in headers[SHAPE_HEADER].split(","))
+        _compare(shape, np.dtype(headers.get(DTYPE_HEADER, wanted.dtype.str)), wanted)
+    _check_size(file, 0, wanted)
+
+
+def _compare(shape: Shape, dtype: np.dtype, wanted: Wanted) -> None:
+    if shape != wanted.shape:
+        raise WrongCutout(f"it has shape {list(shape)}, asked for was {list(wanted.shape)}")
+    if dtype != wanted.dtype:
+        raise WrongCutout(f"it has dtype {dtype}, the description says {wanted.dtype}")
+
+
+def _check_size(file: BinaryIO, offset: int, wanted: Wanted) -> None:
+    expected = offset + math.prod(wanted.shape) * wanted.dtype.itemsize
+    found = file.seek(0, os.SEEK_END)
+    if found != expected:
+        raise WrongCutout(f"it has {found} bytes, such voxels have {expected}")
+
+
+def encode(kind: Kind, voxels: NDArray, axes: str, dataset: str) -> tuple[bytes | memoryview, dict[str, str]]:
+    """The body and the headers of a cut-out; the same voxels always give the same bytes.
+
+    Parameters
+    ----------
+    voxels : ndarray
+        In C order; the body may be a view of it.
+    dataset : str
+        Path in an HDF5 file.
+    """
+    headers = {
+        "Content-Type": CONTENT_TYPES[kind],
+        DTYPE_HEADER: voxels.dtype.str,
+        SHAPE_HEADER: ",".join(map(str, voxels.shape)),
+    }
+    if kind == "raw":
+        return memoryview(voxels.reshape(-1).view("u1").data), headers
+    buffer = io.BytesIO()
+    if kind == "npy":
+        npy_format.write_array(buffer, voxels, version=(1, 0), allow_pickle=False)
+    else:
+        try:
+            with h5py.File(buffer, "w") as file:
+                layout = DatasetLayout(voxels.dtype, axes)
+                create_dataset(file, layout, dataset.strip("/"), voxels.shape)[...] = voxels
+        except (OSError, RuntimeError) as error:
+            raise StorageError(f"could not make an HDF5 file of a cut-out: {error}") from error
+    return buffer.getbuffer(), headers

@@ -1,0 +1,221 @@
+"""A volume that a web server gives out in cut-outs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DownloadFailed, JobError, StorageError
+from ...roi import Roi, Shape
+from ..atomic import partial_name, removed_on_error
+from ..checks import check_out
+from ..layout import HDF5_EXTENSIONS
+from .cutout import Kind, Wanted, WrongCutout, check, read
+from .description import RESTfulVolumeDescription, read_volume_description
+from .fetch import Fetcher, Transfer, shown
+
+
+class RESTfulVolume:
+    """A volume behind a url template; every read is a download, nothing is kept.
+
+    What came is checked for its size, shape and dtype before anybody sees it: a page that tells
+    an error, or an answer that was cut off, never becomes voxels. (The original checks nothing,
+    has no time-out, tries once, and leaves a truncated file where a transfer is aborted.)
+    Cut-outs may be HDF5 files, ``.npy`` files or bare voxels, by their content type.
+
+    Any number of threads may read at once.
+
+    Parameters
+    ----------
+    source : str, path or RESTfulVolumeDescription
+        The JSON description, or what would be in it.
+    transfer : Transfer, optional
+        Time-outs, retries, headers, token.
+
+    Raises
+    ------
+    JobError
+        If the description is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | RESTfulVolumeDescription,
+        transfer: Transfer | None = None,
+    ) -> None:
+        if isinstance(source, RESTfulVolumeDescription):
+            self._description, self._address = source, shown(source.url_format)
+        else:
+            path = os.path.abspath(os.path.expanduser(os.fspath(source)))  # noqa: PTH100, PTH111
+            self._description, self._address = read_volume_description(path), path
+        self._fetcher = Fetcher(self._description.url_format, transfer or Transfer())
+        self._closed = False
+
+    @property
+    def description(self) -> RESTfulVolumeDescription:
+        """The description as it was read."""
+        return self._description
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels per axis: the description's bounds less its origin_offset."""
+        return self._description.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self._description.dtype
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis."""
+        return self._description.axes
+
+    @property
+    def block_shape(self) -> None:
+        """Any cut-out may be asked for."""
+        return
+
+    @property
+    def address(self) -> str:
+        """Absolute path of the description file, or the url template."""
+        return self._address
+
+    def read(self, roi: Roi, out: NDArray | None = None, stop: threading.Event | None = None) -> NDArray:
+        """Download the voxels of `roi`.
+
+        Parameters
+        ----------
+        roi : Roi
+            In voxels of the volume; the server is asked for these plus origin_offset.
+        out : ndarray of shape ``roi.shape``, optional
+            Filled, with numpy's unsafe casting where its dtype differs, and returned.
+        stop : threading.Event, optional
+            Ends it early, with DownloadFailed.
+
+        Raises
+        ------
+        OutOfBounds
+            If `roi` is empty or leaves the volume.
+        DownloadFailed
+            If the server can't be reached, refuses, or sends something else; `out` is as it was.
+        """
+        roi = self._checked(roi)
+        if out is not None:
+            check_out(roi, out)
+        with tempfile.TemporaryFile(prefix="blockmill-cutout-") as raw:
+            file = cast("BinaryIO", raw)
+            url, wanted, kind = self._download(roi, file, stop)
+            try:
+                voxels = self._part(roi, read(file, kind, wanted))
+            except WrongCutout as error:
+                raise DownloadFailed(f"{shown(url)}: {error}") from error
+        if out is None:
+            return voxels
+        out[...] = voxels.astype(out.dtype, copy=False)
+        return out
+
+    def download(self, roi: Roi, path: str | os.PathLike[str]) -> None:
+        """Download the voxels of `roi` into a file, as the server sends them.
+
+        The file appears whole and checked, or not at all.
+
+        Parameters
+        ----------
+        roi : Roi
+            In voxels of the volume.
+        path : str or path
+            ``cut.h5``, or ``cut.h5/cube`` as the original has it: the path inside must then be the
+            hdf5_dataset of the description. An existing file is replaced.
+
+        Raises
+        ------
+        OutOfBounds, DownloadFailed
+            As `read`.
+        JobError
+            If the path inside is another one.
+        StorageError
+            If the file can't be written.
+        """
+        roi = self._checked(roi)
+        target = self._target(os.fspath(path))
+        partial = partial_name(target)
+        try:
+            with removed_on_error(partial):
+                with open(partial, "x+b") as file:  # noqa: PTH123 - text is what we have
+                    self._download(roi, cast("BinaryIO", file), None)
+                os.replace(partial, target)  # noqa: PTH105
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(f"could not write {target}: {error}") from error
+
+    def _target(self, path: str) -> str:
+        parts = path.split("/")
+        for index, part in enumerate(parts):
+            file, internal = "/".join(parts[: index + 1]), "/".join(parts[index + 1 :]).strip("/")
+            if part.lower().endswith(HDF5_EXTENSIONS) and not Path(file).is_dir():
+                expected = self._description.hdf5_dataset or ""
+                if internal and f"/{internal}" != expected:
+                    raise JobError(f"{path}: the server's files have {expected!r}, not '/{internal}'")
+                return file
+        return path
+
+    def _checked(self, roi: Roi) -> Roi:
+        if self._closed:
+            raise StorageError(f"{self._address} was closed")
+        roi = Roi.of(roi)
+        roi.check_within(self.shape, self._address)
+        return roi
+
+    def _download(self, roi: Roi, file: BinaryIO, stop: threading.Event | None) -> tuple[str, Wanted, Kind]:
+        """Get what holds `roi` into `file`, and check it."""
+        remote = self._description.remote(roi)
+        url = self._description.url(remote)
+        kind = cast("Kind", self._description.format)
+        wanted = Wanted(remote.shape, self.dtype, kind, self._description.hdf5_dataset or "/cutout")
+        headers = self._fetcher.fetch(url, file, wanted.accept, wanted.limit_bytes, stop)
+        try:
+            return url, wanted, check(file, headers, wanted)
+        except WrongCutout as error:
+            raise DownloadFailed(f"{shown(url)}: {error}{self._quoted(file, error)}") from error
+
+    def _quoted(self, file: BinaryIO, error: WrongCutout) -> str:
+        """The beginning of a page that came in place of voxels."""
+        if "holds no voxels" not in str(error):
+            return ""
+        file.seek(0)
+        return f": {self._fetcher.said(file.read(2000))}"
+
+    def _part(self, roi: Roi, voxels: NDArray) -> NDArray:
+        """`roi` out of what was downloaded, which has axes whole that the address does not name."""
+        if voxels.shape == roi.shape:
+            return voxels
+        fits = [
+            slice(None) if n == b - a else slice(a, b)
+            for a, b, n in zip(roi.start, roi.stop, voxels.shape, strict=True)
+        ]
+        return np.ascontiguousarray(voxels[tuple(fits)])
+
+    def write(self, roi: Roi, data: NDArray) -> None:
+        """Refused: what a server gives out can only be read.
+
+        Raises
+        ------
+        StorageError
+        """
+        raise StorageError(f"{self._address} is a volume of a server, which can only be read")
+
+    def close(self) -> None:
+        """Let go of connections; closing twice is harmless."""
+        self._closed = True
+        self._fetcher.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._address!r})"

@@ -23,6 +23,7 @@ from ..errors import CorruptBlock, MissingBlock, StorageError
 from ..roi import Roi, Shape
 from .chunks import read_chunks, write_chunks
 from .copyrows import copy_rows
+from .plugins import make_filters_known
 
 T = TypeVar("T")
 Learn = Callable[[h5py.h5f.FileID, h5py.h5d.DatasetID, Roi, NDArray], None]
@@ -133,6 +134,9 @@ def updated_image(
     with file:
         try:
             dataset = _dataset_of_block(file, layout, internal, shape)
+            make_filters_known(dataset.id.get_create_plist())
+        except StorageError:
+            raise
         except _BAD_FILE as error:
             raise CorruptBlock(f"its dataset {internal!r} can't be read ({error})") from error
         _put(dataset, part, data)
@@ -242,6 +246,8 @@ def read_part(
         voxels = _read_dataset(dataset, part, target)
         if learn is not None:
             learn(file, dataset, part, voxels)
+    except StorageError:
+        raise
     except _BAD_FILE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -266,6 +272,7 @@ def _read_dataset(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray | None
         target = np.empty(part.shape, dataset.dtype)
     if read_chunks(dataset, part, target):
         return target
+    make_filters_known(dataset.get_create_plist())
     voxels = target if target.flags.c_contiguous else np.empty(part.shape, dataset.dtype)
     if part.shape == shape:
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, voxels)

@@ -225,6 +225,10 @@ class BlockReader:
                     reason = "another process has it open for writing"
                 except CorruptBlock as error:
                     raise CorruptBlock(self.corrupt(paths, str(error))) from error
+                except MissingBlock:
+                    raise
+                except StorageError as error:
+                    raise StorageError(f"{paths.file}: {error}") from error
             if time.monotonic() >= deadline:
                 raise LockTimeout(
                     f"{paths.file}: {reason}; waited {self.lock_timeout_s:g} s. If no writer is left, "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..roi import Roi, Shape
-from .codecs import Pipeline, packed, packs, pipeline_of, unpacked
+from .codecs import Pipeline, packed, packs, pipeline_of, unpacked, unpacks
 from .copyrows import copy_rows, in_order
 
 # Of smaller chunks, what HDF5 does for each costs less than a round in Python.
@@ -65,7 +65,7 @@ def read_chunks(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray) -> bool
         False where HDF5 is to do it: then `target` may hold anything.
     """
     chunking = _chunking(dataset, target.dtype)
-    if chunking is None:
+    if chunking is None or not unpacks(chunking.pipeline):
         return False
     for start, place, inside in chunking.cuts(part):
         try:

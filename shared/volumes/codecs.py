@@ -35,6 +35,8 @@ def unpacked(chunk: Buffer, mask: int, pipeline: Pipeline, size_bytes: int) -> B
 
     Parameters
     ----------
+    pipeline : tuple
+        One that `unpacks` knows.
     mask : int
         A bit for each filter of the pipeline that was left out for this chunk.
     size_bytes : int
@@ -44,11 +46,8 @@ def unpacked(chunk: Buffer, mask: int, pipeline: Pipeline, size_bytes: int) -> B
         if mask >> index & 1:
             continue
         code, values = pipeline[index]
-        unpack = _UNPACKERS.get(code)
-        if unpack is None:
-            return None
         try:
-            chunk = unpack(chunk, values, size_bytes)
+            chunk = _UNPACKERS[code](chunk, values, size_bytes)
         except (ValueError, RuntimeError, deflate.DeflateError):
             return None  # what is wrong with it is HDF5's to say
     return chunk if len(chunk) == size_bytes else None
@@ -79,6 +78,11 @@ _UNPACKERS: dict[int, Callable[[Buffer, tuple[int, ...], int], Buffer]] = {
     SHUFFLE: _unshuffle,
     ZSTD: _unzstd,
 }
+
+
+def unpacks(pipeline: Pipeline) -> bool:
+    """Whether `unpacked` knows all filters."""
+    return all(code in _UNPACKERS for code, _ in pipeline)
 
 
 def packs(pipeline: Pipeline) -> bool:

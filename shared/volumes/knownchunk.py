@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..roi import Roi, Shape
 from .blockfile import DatasetLayout, image_and_more
-from .codecs import Pipeline, packs, pipeline_of, unpacked
+from .codecs import Pipeline, packs, pipeline_of, unpacked, unpacks
 from .copyrows import copy_rows, scratch
 
 _MOST_HEAD_BYTES = 1 << 20
@@ -117,7 +117,8 @@ def _look(dataset: h5py.h5d.DatasetID) -> _Seen | None:
     too_large = math.prod(shape) * dtype.itemsize > _LARGEST_CHUNK_BYTES
     if chunk.filter_mask or too_large or not 0 < chunk.byte_offset <= _MOST_HEAD_BYTES:
         return None
-    return _Seen(chunk.byte_offset, chunk.size, dtype, shape, pipeline_of(plist))
+    pipeline = pipeline_of(plist)
+    return _Seen(chunk.byte_offset, chunk.size, dtype, shape, pipeline) if unpacks(pipeline) else None
 
 
 def _make(head: bytes, seen: _Seen) -> KnownChunk | None:

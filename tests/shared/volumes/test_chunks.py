@@ -94,7 +94,12 @@ PACKED = {
     "lzf": ({"compression": "lzf"}, False),
     "a checksum": ({"compression": "gzip", "fletcher32": True}, False),
     "scale and offset": ({"scaleoffset": 0}, False),
-    "blosc2": (dict(hdf5plugin.Blosc2()), False),
+    "blosc2": (dict(hdf5plugin.Blosc2()), True),
+    "blosc2 and zstd, bits shuffled": (
+        dict(hdf5plugin.Blosc2(cname="zstd", clevel=1, filters=hdf5plugin.Blosc2.BITSHUFFLE)),
+        True,
+    ),
+    "blosc": (dict(hdf5plugin.Blosc()), False),
     "no filter": ({}, False),
 }
 

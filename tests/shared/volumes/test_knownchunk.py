@@ -91,6 +91,7 @@ def test_one_file_is_enough_to_learn_from_though_each_chunk_has_another_size(fil
         {"compression": "gzip"},
         {"compression": "gzip", "shuffle": True},
         {**hdf5plugin.Zstd(), "shuffle": True},
+        dict(hdf5plugin.Blosc2()),
     ],
     ids=str,
 )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..shared import protocol as p
 from ..shared.errors import ServiceUnreachable, WaitTimeout
-from ..shared.places import socket_path
 from ..shared.reports import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 from . import asking
 from .connection import Connection, may_repeat
+from .endpoint import endpoint_of
 
 if TYPE_CHECKING:
     from ..shared.job import Job
@@ -28,8 +28,9 @@ class Client:
 
     Parameters
     ----------
-    socket : path, optional
-        Default: ``$BLOCKMILL_SOCKET``, else the user's own service.
+    socket : path or str, optional
+        A unix socket, or ``tcp://host:port``; see `endpoint_of`. Default: ``$BLOCKMILL_SOCKET``, else
+        the user's own service, else that of the machine.
     timeout_s : float
         How long an answer is waited for.
 
@@ -42,7 +43,7 @@ class Client:
     """
 
     def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
-        self._path = socket_path(socket)
+        self._endpoint = endpoint_of(socket)
         self._timeout_s = timeout_s
         self._local = threading.local()
         self._connections: list[Connection] = []
@@ -63,7 +64,7 @@ class Client:
     def _connection(self) -> Connection:
         # A child that this process has forked must not use its parent's sockets.
         if getattr(self._local, "pid", None) != os.getpid():
-            self._local.connection = Connection(self._path)
+            self._local.connection = Connection(self._endpoint)
             self._local.pid = os.getpid()
             self._connections.append(self._local.connection)
         return self._local.connection

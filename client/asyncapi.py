@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..shared import protocol as p
 from ..shared.errors import ServiceUnreachable, WaitTimeout
-from ..shared.places import socket_path
 from ..shared.reports import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 from . import asking
 from .connection import AsyncConnection, may_repeat
+from .endpoint import endpoint_of
 
 if TYPE_CHECKING:
     from ..shared.job import Job
@@ -27,14 +27,15 @@ class AsyncClient:
 
     Parameters
     ----------
-    socket : path, optional
-        Default: ``$BLOCKMILL_SOCKET``, else the user's own service.
+    socket : path or str, optional
+        A unix socket, or ``tcp://host:port``; see `endpoint_of`. Default: ``$BLOCKMILL_SOCKET``, else
+        the user's own service, else that of the machine.
     timeout_s : float
         How long an answer is waited for.
     """
 
     def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
-        self._path = socket_path(socket)
+        self._endpoint = endpoint_of(socket)
         self._timeout_s = timeout_s
         self._idle: list[AsyncConnection] = []
 
@@ -62,7 +63,7 @@ class AsyncClient:
             await asyncio.sleep(asking.RETRY_S)
 
     async def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
-        connection = self._idle.pop() if self._idle else AsyncConnection(self._path)
+        connection = self._idle.pop() if self._idle else AsyncConnection(self._endpoint)
         try:
             reply = await connection.ask(request, timeout_s)
         except BaseException:

@@ -12,7 +12,7 @@ from typing import Literal
 import click
 
 from .. import __version__
-from .commands.verbs import register
+from .commands import administration, verbs
 
 _INTERRUPTED = 130
 
@@ -109,7 +109,8 @@ def serve(address: str, host: str, port: int, kind: Literal["hdf5", "npy", "raw"
     sys.exit(serve_volume(address, host, port, kind))
 
 
-register(cli)
+verbs.register(cli)
+administration.register(cli)
 
 
 def main() -> None:

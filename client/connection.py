@@ -1,23 +1,21 @@
 """The client's end of the service's socket, for threads and for asyncio.
 
 What both share is in `Exchange`: numbering calls, telling an answer from an old one, turning a
-refusal into an error. libzmq never says that nobody is there, so that is tried by hand.
+refusal into an error.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import socket
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import zmq
 
 from ..shared import protocol as p
 from ..shared.errors import BlockmillError, JobError, NoSuchJob, Refused, ServiceUnreachable
+from .endpoint import Endpoint
 
 if TYPE_CHECKING:
     import zmq.asyncio
@@ -66,34 +64,10 @@ class Exchange:
         return answer.reply
 
 
-def check_listening(path: Path) -> None:
-    """Try whether somebody listens.
-
-    Raises
-    ------
-    ServiceUnreachable
-        If nobody does; the message says how to start a service.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-        try:
-            probe.connect(os.fspath(path))
-        except BlockingIOError:
-            return  # it listens, and has much to do
-        except PermissionError as error:
-            raise ServiceUnreachable(
-                f"the service at {path} belongs to another user: {error.strerror}"
-            ) from error
-        except OSError as error:
-            why = "there is no such socket" if isinstance(error, FileNotFoundError) else error.strerror
-            raise ServiceUnreachable(
-                f"no service answers at {path} ({why}); start one with: blockmill serve"
-            ) from error
-
-
-def silent(path: Path, timeout_s: float) -> ServiceUnreachable:
+def silent(endpoint: Endpoint, timeout_s: float) -> ServiceUnreachable:
     """The error for a service that listens and does not answer."""
     return ServiceUnreachable(
-        f"the service at {path} has not answered within {timeout_s:g} s; it may be hung: "
+        f"the service at {endpoint} has not answered within {timeout_s:g} s; it may be hung: "
         "look at its log, or end it and start it again (its jobs go on)"
     )
 
@@ -108,12 +82,12 @@ class Connection:
 
     Parameters
     ----------
-    path : Path
-        The socket of the service.
+    endpoint : Endpoint
+        Where the service is.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self._exchange = Exchange()
         self._socket: zmq.Socket[bytes] | None = None
 
@@ -121,7 +95,7 @@ class Connection:
         if self._socket is None:
             sock: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
             sock.linger = 0
-            sock.connect(f"ipc://{self.path}")
+            self.endpoint.connect(sock)
             self._socket = sock
         return self._socket
 
@@ -135,7 +109,7 @@ class Connection:
         BlockmillError
             If the request is refused.
         """
-        check_listening(self.path)
+        self.endpoint.check()
         sock = self._open()
         sock.send(self._exchange.call(request))
         deadline_s = time.monotonic() + timeout_s
@@ -146,12 +120,12 @@ class Connection:
             if (reply := self._exchange.reply(sock.recv())) is not None:
                 return cast("p.R", reply)
         self.close()
-        raise silent(self.path, timeout_s)
+        raise silent(self.endpoint, timeout_s)
 
     def _check(self) -> None:
         """Nothing has come for a while: a service that has died will not answer any more."""
         try:
-            check_listening(self.path)
+            self.endpoint.check()
         except ServiceUnreachable:
             self.close()
             raise
@@ -166,8 +140,8 @@ class Connection:
 class AsyncConnection:
     """The same for one task at a time of an event loop."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self._exchange = Exchange()
         self._context: zmq.asyncio.Context | None = None
         self._socket: zmq.asyncio.Socket | None = None
@@ -179,19 +153,19 @@ class AsyncConnection:
             self._context = self._context or zmq.asyncio.Context()
             self._socket = self._context.socket(zmq.DEALER)
             self._socket.linger = 0
-            self._socket.connect(f"ipc://{self.path}")
+            self.endpoint.connect(cast("zmq.Socket[bytes]", self._socket))
         return self._socket
 
     async def ask(self, request: p.Request[p.R], timeout_s: float) -> p.R:
         """Send a request and wait for its reply; errors as of `Connection.ask`."""
-        check_listening(self.path)
+        self.endpoint.check()
         sock = self._open()
         await sock.send(self._exchange.call(request))
         deadline_s = time.monotonic() + timeout_s
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
                 try:
-                    check_listening(self.path)
+                    self.endpoint.check()
                 except ServiceUnreachable:
                     self.drop()
                     raise
@@ -199,7 +173,7 @@ class AsyncConnection:
             if (reply := self._exchange.reply(await sock.recv())) is not None:
                 return cast("p.R", reply)
         self.drop()
-        raise silent(self.path, timeout_s)
+        raise silent(self.endpoint, timeout_s)
 
     def drop(self) -> None:
         """Close the socket; the next request opens another one."""

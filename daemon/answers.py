@@ -19,6 +19,7 @@ from ..shared import protocol as p
 from ..shared.errors import BlockmillError, JobError, NoSuchJob, Refused
 from .foreman import Foreman
 from .jobrecord import JobRecord
+from .keyring import NOBODY
 
 _log = logging.getLogger(__name__)
 MOST_WORKERS = 1024
@@ -55,11 +56,14 @@ class Answers:
     def __init__(self, foreman: Foreman) -> None:
         self._foreman = foreman
         self._book = foreman.book
+        self._rights = foreman.rights
         self._started_s = time.time()
 
     def to(self, request: p.AnyRequest, uid: int) -> p.Reply | Later | Held:
         """Meet a request of the user `uid`; whatever goes wrong is a refusal."""
         try:
+            if uid == NOBODY and not isinstance(request, p.GetService):
+                raise Refused("who you are can't be told; has your key been revoked?")
             return getattr(self, f"_{type(request).__name__}")(request, uid)
         except Exception as error:  # noqa: BLE001 - one request must not end the service
             return refusal(error)
@@ -84,12 +88,14 @@ class Answers:
         )
 
     def _Drain(self, request: p.Drain, uid: int) -> p.ServiceInfo:  # noqa: N802
+        self._rights.check_admin(uid, "drain it")
         self._foreman.mill.drain(True)
         return self._service()
 
     def _SetWorkers(self, request: p.SetWorkers, uid: int) -> p.ServiceInfo:  # noqa: N802
         if not 1 <= request.count <= MOST_WORKERS:
             raise Refused(f"{request.count} workers were asked for; give 1 to {MOST_WORKERS}")
+        self._rights.check_admin(uid, "set the number of workers")
         self._foreman.mill.set_workers(request.count)
         return self._service()
 
@@ -128,7 +134,8 @@ class Answers:
 
     def _GetJob(self, request: p.GetJob, uid: int) -> p.OneJob:  # noqa: N802
         record = self._book.get(request.id)
-        return p.OneJob(job=record.info, spec=record.spec)
+        mine = self._rights.owns(uid, record)
+        return p.OneJob(job=record.info, spec=record.spec if mine else None)
 
     def _WaitJob(self, request: p.WaitJob, uid: int) -> p.Reply | Held:  # noqa: N802
         def news(anyway: bool) -> p.OneJob | None:
@@ -138,11 +145,19 @@ class Answers:
         return self._hold(news, request.wait_s)
 
     def _ListFailures(self, request: p.ListFailures, uid: int) -> Later:  # noqa: N802
-        self._book.get(request.id)
+        self._owned(request.id, uid, "see the failed blocks of")
         found = self._foreman.journal.failures(request.id, request.limit)
         return Later(found, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
 
+    def _owned(self, number: int, uid: int, what: str) -> JobRecord:
+        """The job, if this user may do `what` to it."""
+        record = self._book.get(number)
+        self._rights.check_owner(uid, record, what)
+        return record
+
     def _ReadLog(self, request: p.ReadLog, uid: int) -> p.Reply | Held:  # noqa: N802
+        self._owned(request.id, uid, "read the log of")
+
         def news(anyway: bool) -> p.LogPart | None:
             ended = self._book.get(request.id).info.ended  # first: its last line is written before
             lines, next_offset = self._foreman.log_of(request.id).read(request.offset)
@@ -157,21 +172,28 @@ class Answers:
         return reply or Held(time.monotonic() + min(wait_s, p.LONGEST_WAIT_S), news)
 
     def _CancelJob(self, request: p.CancelJob, uid: int) -> Later:  # noqa: N802
+        self._owned(request.id, uid, "cancel")
         self._foreman.cancel(request.id)
         return self._journaled(request.id)
 
     def _RetryJob(self, request: p.RetryJob, uid: int) -> Later:  # noqa: N802
+        self._owned(request.id, uid, "retry")
         record: JobRecord = self._book.retry(request.id, request.failed_only, time.time())
         self._foreman.say(record.info.id, "is queued again")
         return self._journaled(record.info.id)
 
     def _PauseJobs(self, request: p.PauseJobs, uid: int) -> Later:  # noqa: N802
-        return self._paused(request.ids, True)
+        return self._paused(request.ids, uid, True)
 
     def _ResumeJobs(self, request: p.ResumeJobs, uid: int) -> Later:  # noqa: N802
-        return self._paused(request.ids, False)
+        return self._paused(request.ids, uid, False)
 
-    def _paused(self, numbers: tuple[int, ...] | None, paused: bool) -> Later:
+    def _paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
+        what = "pause" if paused else "resume"
+        if numbers is None:
+            self._rights.check_admin(uid, f"{what} all jobs")
+        for number in numbers or ():
+            self._owned(number, uid, what)
         self._foreman.pause(numbers, paused)
         saved = self._saved()
         if numbers is None:
@@ -179,6 +201,7 @@ class Answers:
         return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.get(n).info for n in numbers)))
 
     def _SetPriority(self, request: p.SetPriority, uid: int) -> Later:  # noqa: N802
+        self._owned(request.id, uid, "change the priority of")
         self._foreman.set_priority(request.id, request.priority)
         return self._journaled(request.id)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ..shared.errors import BlockmillError, StorageError
+from ..shared.errors import BlockmillError, Refused, StorageError
 from ..shared.job import Job
 from ..shared.protocol import SubmitJob
 from ..shared.reports import LogLine
@@ -24,6 +24,7 @@ from .jobrecord import JobRecord
 from .journal import Journal
 from .mailbox import Mailbox
 from .mill import Mill
+from .rights import Rights
 from .runner import Ending, Runner, sweep_output
 from .settings import Settings
 
@@ -52,6 +53,7 @@ class Foreman:
 
     def __init__(self, settings: Settings, mailbox: Mailbox) -> None:
         self.settings = settings
+        self.rights = Rights(settings.access, settings.system)
         self._mailbox = mailbox
         self.journal = Journal(settings.state_dir / "journal.db", on_trouble=_log.error)
         loaded = self.journal.loaded
@@ -136,6 +138,9 @@ class Foreman:
             If it can't be accepted.
         """
         job = Job.of(request.job)
+        if not self.book.knows(request.token, owner):
+            self.rights.check_paths(job, owner)
+            self._check_room(owner)
         return self.book.submit(
             job.model_dump(mode="json"),
             name=job.name or "job",
@@ -148,6 +153,18 @@ class Foreman:
             after=(*job.after, *request.after),
             overwrite=request.overwrite,
         )
+
+    def _check_room(self, owner: int) -> None:
+        limits, (everybodys, theirs) = self.settings.limits, self.book.open_jobs(owner)
+        if everybodys >= limits.queue:
+            raise Refused(
+                f"{everybodys} jobs have not ended, the most allowed (limits.queue); try again later"
+            )
+        if theirs >= limits.jobs_per_user:
+            raise Refused(
+                f"{theirs} jobs of yours have not ended, the most allowed (limits.jobs_per_user); "
+                "wait for some of them"
+            )
 
     def accept(self, number: int) -> None:
         """Let a job start, which the journal has by now."""
@@ -197,7 +214,8 @@ class Foreman:
         while (record := self.book.next_to_start(time.time(), MOST_ACTIVE)) is not None:
             number = record.info.id
             self.journal.begin_run(number)
-            self._runners[number] = runner = Runner(record, engine, self.journal, self._mailbox.put)
+            runner = Runner(record, engine, self.journal, self.rights, self._mailbox.put)
+            self._runners[number] = runner
             self.say(number, f"run {record.info.runs} begins")
             runner.start()
 
@@ -222,6 +240,10 @@ class Foreman:
 
     def _on_planned(self, number: int, blocks: int, done: int) -> None:
         self.book.planned(number, blocks, done)
+        owner, most = self.book.get(number).info.owner, self.settings.limits.blocks_per_user
+        if (theirs := self.book.open_blocks(owner)) > most:
+            why = f"with it {theirs} blocks of its owner have not ended, {most} may (limits.blocks_per_user)"
+            self._runners[number].cut_short(Ending("failed", why))
 
     def _on_log(self, number: int, notice: Notice) -> None:
         line = LogLine(
@@ -271,7 +293,7 @@ class Foreman:
 
         def sweep() -> None:
             try:
-                sweep_output(record)
+                sweep_output(record, self.rights)
                 trouble = ""
             except (BlockmillError, OSError) as error:
                 trouble = str(error)

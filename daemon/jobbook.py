@@ -120,6 +120,29 @@ class JobBook:
         ended.sort(key=lambda info: (info.ended_s or 0.0, info.id), reverse=True)
         return alive + ended[:limit]
 
+    def knows(self, token: str, owner: int) -> bool:
+        """Whether a submission of this token has come before.
+
+        Raises
+        ------
+        Refused
+            If it was another user's.
+        """
+        if (number := self._tokens.get(token)) is None:
+            return False
+        if self._jobs[number].info.owner != owner:
+            raise Refused("this submission's token is another user's; submit again")
+        return True
+
+    def open_jobs(self, owner: int) -> tuple[int, int]:
+        """How many jobs have not ended: of all, and of one user."""
+        return len(self._open), sum(record.info.owner == owner for record in self._open.values())
+
+    def open_blocks(self, owner: int) -> int:
+        """How many blocks of a user's jobs that have not ended are not done, as far as they are planned."""
+        infos = (record.info for record in self._open.values() if record.info.owner == owner)
+        return sum((info.blocks or 0) - info.done for info in infos)
+
     def take_changes(self) -> list[JobRecord]:
         """The jobs that have changed since the last time, to be journaled."""
         changed, self._changed = self._changed, set()

@@ -213,6 +213,7 @@ class JobRun:
             offset=self.plan.roi.start,
             user_code=self._job.user_code,
             code_hash=str(self._identity["user_code_is"] or ""),
+            identity=self._standing.identity,
         )
 
     def _probe(self, engine: Engine) -> None:

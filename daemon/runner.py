@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..shared import wire
+from ..shared.acting import acting_as
 from ..shared.errors import BlockmillError, EngineError
 from ..shared.job import Job
 from ..shared.reports import State
@@ -28,6 +29,7 @@ from .jobrecord import AttemptRow, BlockRow, JobRecord
 from .jobrun import JobRun, Summary, Watcher
 from .journal import Journal
 from .plan import Plan
+from .rights import Rights
 from .work import Standing
 
 _log = logging.getLogger(__name__)
@@ -92,6 +94,8 @@ class Runner:
         Already marked as running.
     engine : Engine
     journal : Journal
+    rights : Rights
+        Which files the job may name, and as whom they are used.
     tell : callable
         Takes ``("planned", id, blocks, done)``, ``("log", id, notice)`` and ``("ended", id, ending)``
         to the service.
@@ -104,6 +108,7 @@ class Runner:
         record: JobRecord,
         engine: Engine,
         journal: Journal,
+        rights: Rights,
         tell: Callable[..., object],
         *,
         paused: bool = False,
@@ -115,6 +120,7 @@ class Runner:
         self.started_s = time.monotonic()
         self._record = record
         self._journal = journal
+        self._rights = rights
         self._tell = tell
         self._paused = paused
         self._priority = record.info.priority
@@ -184,8 +190,10 @@ class Runner:
 
     def _to_the_end(self) -> Ending:
         try:
-            job = Job.of(self._record.spec)
-            summary = self._job_run(job).execute(self.engine)
+            job, owner = Job.of(self._record.spec), self._record.info.owner
+            self._rights.check_paths(job, owner)  # again: links and accounts may have changed
+            with acting_as(self._rights.identity(owner)):
+                summary = self._job_run(job).execute(self.engine)
         except KeyboardInterrupt:
             assert self._cut is not None, "nobody else interrupts a run"
             return self._cut
@@ -200,7 +208,8 @@ class Runner:
     def _job_run(self, job: Job) -> JobRun:
         workers = min(job.workers or self.engine.workers, self.engine.workers)
         by_groups = job.output.durability == "group"
-        folder = str(Path(split_address(job.output.address).file).parent)
+        owner = self._record.info.owner
+        folder = _mount_of(Path(split_address(job.output.address).file).parent)
         return JobRun(
             job,
             workers,
@@ -214,9 +223,10 @@ class Runner:
             ),
             standing=Standing(
                 number=self.id,
-                owner=str(self._record.info.owner),
+                owner=str(owner),
                 priority=self._record.info.priority,
                 sink=_JournalSink(self._journal, self.id, folder if by_groups else None),
+                identity=self._rights.identity(owner),
             ),
         )
 
@@ -232,7 +242,14 @@ def _outcome(summary: Summary) -> tuple[State, str]:
     return states.get(summary.outcome, "failed"), first
 
 
-def sweep_output(record: JobRecord) -> None:
+def _mount_of(folder: Path) -> str:
+    """The root of the file system of a folder, which the journal can open whoever owns the folder."""
+    while not folder.is_mount() and folder != folder.parent:
+        folder = folder.parent
+    return str(folder)
+
+
+def sweep_output(record: JobRecord, rights: Rights) -> None:
     """Remove what a run that was killed has left in the output: partial files, locks of the dead.
 
     For a job that will not run on; else each block's next writer does that.
@@ -243,6 +260,7 @@ def sweep_output(record: JobRecord) -> None:
         If the output can't be read.
     """
     target = split_address(Job.of(record.spec).output.address)
-    if target.kind == "fileset" and Path(target.file).exists():
-        with BlockwiseFileset(target.file, "a") as fileset:
-            fileset.sweep()
+    with acting_as(rights.identity(record.info.owner)):
+        if target.kind == "fileset" and Path(target.file).exists():
+            with BlockwiseFileset(target.file, "a") as fileset:
+                fileset.sweep()

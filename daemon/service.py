@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import socket
 import time
@@ -18,19 +17,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-import zmq
-
 from ..shared import protocol as p
 from ..shared.errors import BlockmillError, Refused, WireError
 from ..shared.filelock import FileLock
 from .answers import Answers, Held, Later, refusal
+from .doors import Doors, Peer
 from .foreman import Foreman
 from .mailbox import Mailbox
 from .settings import Settings
 
 _TICK_MS = 100
+_MOST_HELD = 10_000
 _log = logging.getLogger(__name__)
-_NOBODY = -1
 
 
 def serve(settings: Settings) -> int:
@@ -63,22 +61,16 @@ class Service:
         self._settings = settings
         self._mailbox = Mailbox()
         self._stops = 0
-        self._held: list[tuple[bytes, int, Held]] = []
+        self._held: list[tuple[Peer, int, Held]] = []
 
     def run(self) -> None:
         """Serve until told to end."""
-        socket_path = self._settings.socket
-        with (
-            _signals(self._on_signal) as wake,
-            zmq.Context() as context,
-            context.socket(zmq.ROUTER) as self._router,
-        ):
-            self._router.linger = 0
-            _bind(self._router, socket_path)  # before there are threads: the umask is everybody's
+        with _signals(self._on_signal) as wake:
+            self._doors = Doors(self._settings, [])
             try:
                 self._work(Foreman(self._settings, self._mailbox), wake)
             finally:
-                socket_path.unlink(missing_ok=True)
+                self._doors.close()
         _log.info("service ended")
 
     def _work(self, foreman: Foreman, wake: socket.socket) -> None:
@@ -97,18 +89,17 @@ class Service:
         self._stops += 1
 
     def _serve(self, foreman: Foreman, wake: socket.socket) -> None:
-        poller = zmq.Poller()
-        for source in (self._router, self._mailbox.fileno(), wake.fileno()):
-            poller.register(source, zmq.POLLIN)
+        for descriptor in (self._mailbox.fileno(), wake.fileno()):
+            self._doors.register(descriptor)
         while True:
-            poller.poll(_TICK_MS)
+            self._doors.wait(_TICK_MS)
             with contextlib.suppress(BlockingIOError):
                 wake.recv(64)
             self._take_calls()
             for verb, *args in self._mailbox.take():
                 if verb == "answer":
-                    sender, number, make = args
-                    self._send(sender, number, make())
+                    peer, number, make = args
+                    self._send(peer, number, make())
                 else:
                     foreman.hear(verb, *args)
             if self._stops and not foreman.mill.draining:
@@ -122,56 +113,50 @@ class Service:
     # -- clients --------------------------------------------------------------------
 
     def _take_calls(self) -> None:
-        while True:
-            try:
-                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            sender = frames[0].bytes
-            if len(frames) != 2:
-                self._send(sender, 0, p.Refusal(kind="protocol", message="a call is one frame"))
-                continue
-            self._take_call(sender, frames[1])
+        for peer, frames in self._doors.calls():
+            if len(frames) == 1:
+                self._take_call(peer, frames[0])
+            else:
+                self._send(peer, 0, p.Refusal(kind="protocol", message="a call is one frame"))
 
-    def _take_call(self, sender: bytes, frame: zmq.Frame) -> None:
+    def _take_call(self, peer: Peer, data: bytes) -> None:
         try:
-            call = p.decode_call(frame.bytes)
+            call = p.decode_call(data)
         except p.OtherVersion as error:
-            self._send(sender, error.number, p.Refusal(kind="protocol", message=str(error)))
+            self._send(peer, error.number, p.Refusal(kind="protocol", message=str(error)))
         except WireError as error:
             _log.warning("nonsense from a client: %s", error)
-            self._send(sender, 0, p.Refusal(kind="protocol", message=str(error)))
+            self._send(peer, 0, p.Refusal(kind="protocol", message=str(error)))
         else:
-            self._reply(sender, call.number, self._answers.to(call.request, _uid(frame)))
+            self._reply(peer, call.number, self._answers.to(call.request, peer.uid))
 
-    def _reply(self, sender: bytes, number: int, answer: p.Reply | Later | Held) -> None:
+    def _reply(self, peer: Peer, number: int, answer: p.Reply | Later | Held) -> None:
         match answer:
             case Later():
                 answer.future.add_done_callback(
-                    lambda future: self._mailbox.put("answer", sender, number, _outcome(future, answer))
+                    lambda future: self._mailbox.put("answer", peer, number, _outcome(future, answer))
                 )
+            case Held() if len(self._held) >= _MOST_HELD:
+                self._send(peer, number, p.Refusal(kind="refused", message="too many wait for news already"))
             case Held():
-                self._held.append((sender, number, answer))
+                self._held.append((peer, number, answer))
             case _:
-                self._send(sender, number, answer)
+                self._send(peer, number, answer)
 
     def _answer_held(self) -> None:
         now_s, held, self._held = time.monotonic(), self._held, []
-        for sender, number, answer in held:
+        for peer, number, answer in held:
             try:
                 reply = answer.news(now_s >= answer.until_s)
             except BlockmillError as error:
                 reply = refusal(error)
             if reply is None:
-                self._held.append((sender, number, answer))
+                self._held.append((peer, number, answer))
             else:
-                self._send(sender, number, reply)
+                self._send(peer, number, reply)
 
-    def _send(self, sender: bytes, number: int, reply: p.Reply) -> None:
-        with contextlib.suppress(zmq.Again):  # a client that does not read its answers asks again
-            self._router.send_multipart(
-                (sender, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply)))), zmq.NOBLOCK
-            )
+    def _send(self, peer: Peer, number: int, reply: p.Reply) -> None:
+        self._doors.send(peer, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply))))
 
 
 def _outcome(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
@@ -184,24 +169,6 @@ def _outcome(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
         return refusal(error)
 
     return make
-
-
-def _uid(frame: zmq.Frame) -> int:
-    """The user at the other end: libzmq tells it as ``host:uid:gid:pid`` of a unix socket."""
-    try:
-        return int(str(frame.get("Peer-Address")).split(":")[-3])
-    except (zmq.ZMQError, ValueError, IndexError):
-        return _NOBODY
-
-
-def _bind(router: zmq.Socket[bytes], path: Path) -> None:
-    """Listen at `path`, for this user alone; what a dead service has left there goes away."""
-    path.unlink(missing_ok=True)
-    before = os.umask(0o177)  # libzmq takes the mode of its socket from there
-    try:
-        router.bind(f"ipc://{path}")
-    finally:
-        os.umask(before)
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..shared import places
-from ..shared.config import Config
+from ..shared.config import Access, Config, Limits, Tcp
+from ..shared.keys import default_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,14 @@ class Settings:
         A worker is replaced once its memory has grown by so much since its first block.
     history_days : float
         How long ended jobs are kept.
+    access : Access
+        Who may do what, and which files jobs may name.
+    limits : Limits
+        How much is taken in.
+    tcp : Tcp
+        Whether it listens on the network, too.
+    system : bool
+        Whether it is the machine's service, which touches nothing that is not named in `access`.
     """
 
     socket: Path
@@ -44,9 +53,18 @@ class Settings:
     recycle_age_s: float | None = None
     recycle_growth_bytes: int | None = None
     history_days: float = 30.0
+    access: Access = field(default_factory=Access)
+    limits: Limits = field(default_factory=Limits)
+    tcp: Tcp = field(default_factory=Tcp)
+    system: bool = False
+
+    @property
+    def keys_dir(self) -> Path:
+        """Where the service's key and those of its clients lie."""
+        return Path(self.tcp.keys).expanduser() if self.tcp.keys is not None else default_folder()
 
     @classmethod
-    def of(cls, config: Config) -> Settings:
+    def of(cls, config: Config, *, system: bool = False) -> Settings:
         """As the configuration says, with the places that it leaves open.
 
         Raises
@@ -65,4 +83,8 @@ class Settings:
             recycle_age_s=workers.recycle.age_s,
             recycle_growth_bytes=workers.recycle.growth,
             history_days=config.history_days,
+            access=config.access,
+            limits=config.limits,
+            tcp=config.tcp,
+            system=system,
         )

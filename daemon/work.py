@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..shared import wire
+from ..shared.acting import Identity
 from ..shared.arena import Arena
 from ..shared.grid import BlockGrid
 from ..shared.roi import Roi
@@ -58,12 +59,15 @@ class Standing:
         Higher goes first.
     sink : Sink or None
         Told of each block and each failed attempt.
+    identity : Identity or None
+        As whom the files of the job are used; None: as this process.
     """
 
     number: int | None = None
     owner: str = ""
     priority: int = 0
     sink: Sink | None = None
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

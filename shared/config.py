@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .explain import Complaint, complaints_of
 from .fields import Extent, Positive, Size, Text
 
+Paths = tuple[Text, ...]
+Names = tuple[Text, ...]
 WorkerCount = Annotated[Extent, Field(le=1024)]
 
 
@@ -48,6 +50,45 @@ class Workers(_Section):
     recycle: Recycling = Recycling()
 
 
+class Access(_Section):
+    """Who may do what, and which files jobs may name."""
+
+    group: Text | None = None
+    """Members of this group may use the socket; default: only the service's own user."""
+    admins: Names = ()
+    """Users who may cancel, retry and read the logs of everybody's jobs."""
+    data_roots: Paths | None = None
+    """Folders below which inputs and outputs must lie; default: whatever their owner may reach, for
+    a service of one person; none at all for one of the system (`serve --system`)."""
+    user_code: Paths = ()
+    """Folders below which the `user_code` of a job must lie; none named: anywhere for a service of
+    one person, nowhere for one of the system. Whoever may write there may do all that it may."""
+
+
+class Limits(_Section):
+    """How much is taken in before a request is refused."""
+
+    message: Size = 1 << 20
+    """Longest request of a client."""
+    queue: Extent = 10_000
+    """Jobs that have not ended, of everybody."""
+    jobs_per_user: Extent = 1_000
+    """Jobs that have not ended, of one user."""
+    blocks_per_user: Extent = 1_000_000_000
+    """Blocks of one user's jobs that have not ended."""
+    connections: Extent = 512
+    """Clients at any time; bounded below the number of files that the process may open."""
+
+
+class Tcp(_Section):
+    """Listening on the network, where clients prove who they are by CURVE keys."""
+
+    listen: Text | None = None
+    """Such as 192.168.1.10:5640; default: no."""
+    keys: Text | None = None
+    """Folder with the service's key and those of its clients; default: keys in the configuration folder."""
+
+
 class Config(_Section):
     """All that can be set of a service."""
 
@@ -58,6 +99,9 @@ class Config(_Section):
     history_days: Positive = 30.0
     """How long ended jobs are kept."""
     workers: Workers = Workers()
+    access: Access = Access()
+    limits: Limits = Limits()
+    tcp: Tcp = Tcp()
 
 
 @cache

@@ -5,6 +5,7 @@ The service manager's own folders come first, then those of the user (XDG base d
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,6 +14,8 @@ from .errors import BlockmillError
 
 _NAME = "blockmill"
 SOCKET_NAME = "service.sock"
+MACHINES_SOCKET = Path("/run") / _NAME / SOCKET_NAME
+"""Of the service of the machine, as its unit has it."""
 LONGEST_SOCKET_PATH_BYTES = 107
 """What a unix socket's address holds (``sun_path`` less its end, unix(7))."""
 
@@ -60,6 +63,29 @@ def socket_path(explicit: str | os.PathLike[str] | None = None) -> Path:
             f"{LONGEST_SOCKET_PATH_BYTES}; give a shorter one with --socket or BLOCKMILL_SOCKET"
         )
     return path
+
+
+def found_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
+    """Where a client looks for a service: as given, else where one is.
+
+    The user's own service comes first, wherever the shell that started it thought that sockets
+    belong; then that of the machine. If there is none, where the user's own one would be.
+
+    Raises
+    ------
+    BlockmillError
+        As of `socket_path`.
+    """
+    first = socket_path(explicit)
+    if explicit or os.environ.get("BLOCKMILL_SOCKET"):
+        return first
+    uid = os.getuid()
+    own = (Path(f"/run/user/{uid}") / _NAME, Path(tempfile.gettempdir()) / f"{_NAME}-{uid}")
+    for path in (first, *(folder / SOCKET_NAME for folder in own)):
+        with contextlib.suppress(OSError):
+            if path.parent.stat().st_uid == uid and path.is_socket():
+                return path
+    return MACHINES_SOCKET if MACHINES_SOCKET.exists() else first
 
 
 def _xdg(variable: str, default: str) -> Path:

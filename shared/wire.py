@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from .acting import Identity
 from .errors import WireError
 
 VERSION = 1
@@ -66,6 +67,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Folder in which the operation's own modules are.
     code_hash : str
         Names the content of that folder, so that changed modules are imported anew.
+    identity : Identity or None
+        As whom volumes are opened, read and written; None: as the worker itself.
     """
 
     source: str | SharedArray
@@ -79,6 +82,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     probe: bool = False
     user_code: str | None = None
     code_hash: str = ""
+    identity: Identity | None = None
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):

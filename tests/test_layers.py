@@ -16,7 +16,14 @@ MAY_IMPORT = {
 }
 FLOOR = {"roi", "grid", "errors", "signal"}
 KEEPERS = {  # which files may import what, as few as there are reasons
-    "zmq": {"client/connection.py", "daemon/dispatcher.py", "daemon/service.py", "workers/loop.py"},
+    "zmq": {
+        "client/connection.py",
+        "client/endpoint.py",
+        "daemon/dispatcher.py",
+        "daemon/doors.py",
+        "shared/keys.py",
+        "workers/loop.py",
+    },
     "portalocker": {"shared/filelock.py"},
     "sqlite3": {"daemon/journal.py", "daemon/journalfile.py"},
     "pickle": set(),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..shared import wire
+from ..shared.acting import acting_as
 from ..shared.arena import Segment, attach_array
 from ..shared.checksum import crc32_of
 from ..shared.errors import BlockError, StorageError
@@ -46,11 +47,12 @@ class PreparedJob:
         recipe = self._recipe
         self._spec = parse_operation(recipe.operation or "copy")
         self._kernel = kernel_for(self._spec)
-        source = open_source(recipe.source)
-        if recipe.output is not None:
-            self._output = BlockwiseFileset(
-                recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
-            )
+        with acting_as(recipe.identity):
+            source = open_source(recipe.source)
+            if recipe.output is not None:
+                self._output = BlockwiseFileset(
+                    recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
+                )
         self._whole = Roi.from_shape(source.shape)
         self._halo = self._spec.halo(len(source.shape))
         self._offset = recipe.offset or (0,) * len(source.shape)
@@ -76,13 +78,14 @@ class PreparedJob:
         kept = roi.shifted(self._offset)
         if task.slot is not None and segment is not None and self._plain_copy(source):
             target = place(task.slot, segment, roi, source.dtype)
-            source.read(kept, out=target)
+            self._read(source, kept, target)
             return self._handed_over(target, target.nbytes)
         read_roi = kept.grown(self._halo, within=self._whole)
-        block = source.read(read_roi)
+        block = self._read(source, read_roi)
         result = self._kernel(block, BlockContext(read_roi, kept, source.shape, source.axes))
         if self._output is not None:
-            self._output.write(roi, result)
+            with acting_as(self._recipe.identity):
+                self._output.write(roi, result)
             return Outcome(block.nbytes, result.nbytes)
         if task.slot is None or segment is None:
             raise BlockError("the task names no place for its result")
@@ -90,15 +93,20 @@ class PreparedJob:
         target[...] = result
         return self._handed_over(target, block.nbytes)
 
+    def _read(self, source: Volume, roi: Roi, out: Any = None) -> NDArray[Any]:
+        with acting_as(self._recipe.identity):
+            return source.read(roi, out)
+
     def _plain_copy(self, source: Volume) -> bool:
         return isinstance(self._spec, Copy) and self._spec.output_dtype(source.dtype) == source.dtype
 
     def _finished(self, output: BlockwiseFileset, roi: Roi) -> bool:
         """Whether each block file of `roi` is this job's and agrees with its checksum."""
-        return all(
-            output.verify_block(block.start, job=self._recipe.job_hash) is None
-            for block in output.grid.touching(roi)
-        )
+        with acting_as(self._recipe.identity):
+            return all(
+                output.verify_block(block.start, job=self._recipe.job_hash) is None
+                for block in output.grid.touching(roi)
+            )
 
     def _handed_over(self, result: NDArray[Any], nbytes_read: int) -> Outcome:
         crc = crc32_of(result) if self._recipe.checksum else 0

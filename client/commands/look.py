@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from ... import __version__
-from ...shared.errors import ServiceUnreachable
+from ...shared.errors import NoSuchJob, Refused, ServiceUnreachable
 from ...shared.protocol import ServiceInfo
 from ...shared.reports import BlockFailure, JobInfo, State, WorkerInfo
 from ..api import Client
@@ -86,7 +86,7 @@ def status(numbers: tuple[int, ...], *, socket: str | None, as_json: bool) -> in
                 say(_service_text(info))
                 say_jobs(jobs, False)
             return 0
-        found = [(service.job(number), service.failures(number, limit=_limit(as_json))) for number in numbers]
+        found = [(service.job(number), _failures(service, number, as_json)) for number in numbers]
     if as_json:
         say_json(jobs=[info for info, _ in found], failures={str(i.id): f for i, f in found})
         return 0
@@ -95,8 +95,15 @@ def status(numbers: tuple[int, ...], *, socket: str | None, as_json: bool) -> in
     return 0
 
 
-def _limit(as_json: bool) -> int:
-    return 1 << 31 if as_json else _MOST_FAILURES
+def _failures(service: Client, number: int, as_json: bool) -> list[BlockFailure]:
+    """Blocks given up; of another user's job none are told."""
+    try:
+        return service.failures(number, limit=1 << 31 if as_json else _MOST_FAILURES)
+    except NoSuchJob:
+        raise
+    except Refused as error:
+        complain(str(error))
+        return []
 
 
 def _service_text(info: ServiceInfo) -> str:

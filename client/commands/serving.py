@@ -25,7 +25,7 @@ _KEYS = {
 
 
 @verb
-def serve(*, config: str | None, **options: Any) -> int:
+def serve(*, config: str | None, system: bool, **options: Any) -> int:
     """Run the service until it is told to end."""
     given = {
         _KEYS[name]: (f"--{name.replace('_', '-')}", value)
@@ -33,4 +33,4 @@ def serve(*, config: str | None, **options: Any) -> int:
         if value is not None
     }
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    return run_service(Settings.of(load_config(only=config, options=given).config))
+    return run_service(Settings.of(load_config(only=config, options=given).config, system=system))

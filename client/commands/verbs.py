@@ -241,6 +241,7 @@ def version(**options: Any) -> None:
     click.option("--recycle-age", type=float, metavar="SECONDS", help="Replace a worker of this age."),
     click.option("--recycle-growth", metavar="SIZE", help="Replace a worker that has grown by so much."),
     click.option("--history-days", type=float, help="Keep ended jobs so long; default: 30."),
+    click.option("--system", is_flag=True, help="Be the machine's: touch only what access.data_roots names."),
     click.option(
         "-c", "--config", metavar="FILE", help="Read this file instead of those in the usual places."
     ),
@@ -252,48 +253,10 @@ def serve(**options: Any) -> None:
     sys.exit(serving.serve(**options))
 
 
-@click.group()
-def config() -> None:
-    """The configuration of the service: what counts, what is wrong, what there is."""
-
-
-_file = click.argument("file", required=False)
-
-
-@config.command("show")
-@_file
-@click.option("--origin", is_flag=True, help="Where each key was set.")
-@_json
-def config_show(file: str | None, **options: Any) -> None:
-    """Show the configuration as a service started now would take it, or that of one file."""
-    from . import configuration
-
-    sys.exit(configuration.show(file, **options))
-
-
-@config.command("check")
-@_file
-@_json
-def config_check(file: str | None, **options: Any) -> None:
-    """Check all configuration files, or one; exit code 5 where something is wrong."""
-    from . import configuration
-
-    sys.exit(configuration.check(file, **options))
-
-
-@config.command("schema")
-@click.option("--job", is_flag=True, help="Of job files.")
-def config_schema(job: bool) -> None:
-    """Print the JSON Schema of configuration files, for editors."""
-    from . import configuration
-
-    sys.exit(configuration.schema(job))
-
-
 def register(group: click.Group) -> None:
     """Add all verbs of the service to the command."""
     workers.add_command(set_workers)
     for command in (submit, ls, status, watch, wait, logs, cancel, retry, pause, resume, drain, workers):
         group.add_command(command)
-    for command in (priority, top, version, serve, config):
+    for command in (priority, top, version, serve):
         group.add_command(command)

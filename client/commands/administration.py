@@ -1,0 +1,118 @@
+"""The verbs of whoever runs the service: their options, and where each is carried out.
+
+What a verb needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+@click.group()
+def config() -> None:
+    """The configuration of the service: what counts, what is wrong, what there is."""
+
+
+_file = click.argument("file", required=False)
+
+
+@config.command("show")
+@_file
+@click.option("--origin", is_flag=True, help="Where each key was set.")
+@_json
+def config_show(file: str | None, **options: Any) -> None:
+    """Show the configuration as a service started now would take it, or that of one file."""
+    from . import configuration
+
+    sys.exit(configuration.show(file, **options))
+
+
+@config.command("check")
+@_file
+@_json
+def config_check(file: str | None, **options: Any) -> None:
+    """Check all configuration files, or one; exit code 5 where something is wrong."""
+    from . import configuration
+
+    sys.exit(configuration.check(file, **options))
+
+
+@config.command("schema")
+@click.option("--job", is_flag=True, help="Of job files.")
+def config_schema(job: bool) -> None:
+    """Print the JSON Schema of configuration files, for editors."""
+    from . import configuration
+
+    sys.exit(configuration.schema(job))
+
+
+_keys_folder = click.option("--folder", metavar="DIR", help="Default: tcp.keys of the configuration.")
+
+
+@click.group()
+def keys() -> None:
+    """Keys with which clients and services on a network prove who they are."""
+
+
+@keys.command("new")
+@click.argument("name", default="client")
+@_keys_folder
+def keys_new(name: str, **options: Any) -> None:
+    """Make a pair of keys: "client" (the default), or "service" for a service."""
+    from . import keys
+
+    sys.exit(keys.new(name, **options))
+
+
+@keys.command("list")
+@_keys_folder
+@_json
+def keys_list(**options: Any) -> None:
+    """List own keys, those of clients that may come in, and those of known services."""
+    from . import keys
+
+    sys.exit(keys.show(**options))
+
+
+@keys.command("allow")
+@click.argument("key", metavar="FILE|KEY")
+@click.option("--account", required=True, help="Whose jobs the client's are: an account of this machine.")
+@click.option("--name", help="What to call the key; default: as the account.")
+@_keys_folder
+def keys_allow(key: str, **options: Any) -> None:
+    """Let whoever has a key in; counts at once."""
+    from . import keys
+
+    sys.exit(keys.allow(key, **options))
+
+
+@keys.command("revoke")
+@click.argument("name")
+@_keys_folder
+def keys_revoke(name: str, **options: Any) -> None:
+    """Let a key in no more; counts at once, for open connections too."""
+    from . import keys
+
+    sys.exit(keys.revoke(name, **options))
+
+
+@keys.command("trust")
+@click.argument("key", metavar="FILE|KEY")
+@click.option("--host", required=True, help="The service's host, as in tcp://HOST:PORT.")
+@_keys_folder
+def keys_trust(key: str, **options: Any) -> None:
+    """Know a service on another machine by its public key."""
+    from . import keys
+
+    sys.exit(keys.trust(key, **options))
+
+
+def register(group: click.Group) -> None:
+    """Add these verbs to the command."""
+    for command in (config, keys):
+        group.add_command(command)

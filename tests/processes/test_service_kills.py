@@ -233,7 +233,9 @@ def test_the_death_of_the_nursery_costs_no_job(bench, wait_until):
     number = bench.submit(bench.gated_job(free=20))
     wait_until(lambda: len(bench.begun()) == 4, "two blocks at work")
     (nursery,) = psutil.Process(bench.service.pid).children()
+    workers = nursery.children()
     nursery.kill()
+    wait_until(lambda: not any(worker.is_running() for worker in workers), "the end of its workers")
     bench.open_gate()
     with bench.client() as client:
         info = client.wait(number, timeout_s=60)

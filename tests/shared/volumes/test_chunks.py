@@ -52,15 +52,17 @@ def test_whatever_is_packed_here_is_read_by_plain_hdf5(level, dtype, chunk):
         np.testing.assert_array_equal(file["v/d"][...], voxels)
 
 
+@pytest.mark.parametrize("kind", ["image", "labels"])
 @pytest.mark.parametrize("level", range(10))
-def test_the_level_that_was_asked_for_is_kept(level):
-    voxels = soft((64, 64, 64))
+def test_the_level_that_was_asked_for_is_kept(level, kind):
+    shape = (64, 64, 64)
+    voxels = soft(shape) if kind == "image" else (np.indices(shape).sum(0) // 20).astype("u4")
     layout = DatasetLayout(voxels.dtype, "zyx", voxels.shape, "gzip", level)
     image = new_image(layout, "d", voxels.shape, Roi.from_shape(voxels.shape), voxels)
     with h5py.File(io.BytesIO(image)) as file:
         size_bytes = file["d"].id.get_storage_size()
     # At level 1 speed is what is asked for: the packed size varies with the packer.
-    assert size_bytes <= (1.2 if level == 1 else 1.05) * len(zlib.compress(voxels.tobytes(), level))
+    assert size_bytes <= (1.4 if level == 1 else 1.05) * len(zlib.compress(voxels.tobytes(), level))
 
 
 def test_what_can_not_be_packed_is_kept_as_it_is_and_says_so():

@@ -50,6 +50,13 @@ def race(contenders: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
     return values
 
 
+def _pairs(ours: Sequence[float], theirs: Sequence[float]) -> list[tuple[float, float]]:
+    """The values of the same rounds; of different races, each of ours with the median of theirs."""
+    if len(ours) != len(theirs):
+        theirs = [statistics.median(theirs)] * len(ours)
+    return list(zip(ours, theirs, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What a contender is to reach.
@@ -98,9 +105,9 @@ class Goal:
             case "rate":
                 return "", Figure.of([self.scale / value for value in ours])
             case "within":
-                return peer, Figure.of([a / b for a, b in zip(ours, values[peer], strict=True)])
+                return peer, Figure.of([a / b for a, b in _pairs(ours, values[peer])])
             case "faster":
-                return peer, Figure.of([b / a for a, b in zip(ours, values[peer], strict=True)])
+                return peer, Figure.of([b / a for a, b in _pairs(ours, values[peer])])
 
     def reached_by(self, figure: Figure) -> bool:
         """Whether the median is good enough."""

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from blockmill import BlockGrid, Roi
 from blockmill.daemon.engine import Engine
 from blockmill.daemon.handle import Ended
 from blockmill.daemon.work import Order
+from blockmill.shared import wire
 from blockmill.shared.errors import BlockmillError
+
+
+def noop_order(count: int, folder: Path, **options: Any) -> Order:
+    """Blocks that go through leases, states and retries, and do nothing in the worker."""
+    source = folder / "nothing.npy"
+    if not source.exists():
+        np.save(source, np.zeros((1, 1, 1), np.uint8))
+    grid = BlockGrid(Roi((0, 0, 0), (count, 1, 1)), (1, 1, 1))
+    return Order(recipe=wire.Recipe(source=str(source), probe=True), blocks=grid, **options)
 
 
 def run_order(engine: Engine, order: Order) -> None:

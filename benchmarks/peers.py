@@ -23,13 +23,18 @@ def installed(bench: Bench, module: str) -> bool:
 
 @contextlib.contextmanager
 def pool(cores: int) -> Iterator[Any]:
-    """A `multiprocessing.Pool` whose workers are up."""
+    """A `multiprocessing.Pool` whose workers are up.
+
+    Make it before an engine: a fork while another thread starts a program copies that thread's pipes,
+    and the thread would wait for their end.
+    """
     with multiprocessing.get_context("fork").Pool(cores) as made:
-        made.map(_nothing, range(4 * cores), chunksize=1)
+        made.map(nothing, range(4 * cores), chunksize=1)
         yield made
 
 
-def _nothing(number: int) -> int:
+def nothing(number: Any) -> Any:
+    """A task that does nothing."""
     return number
 
 
@@ -43,7 +48,7 @@ def distributed(cores: int) -> Iterator[Any]:
         LocalCluster(cores, processes=True, threads_per_worker=1, **options) as cluster,
         Client(cluster) as client,
     ):
-        client.gather(client.map(_nothing, range(4 * cores)))
+        client.gather(client.map(nothing, range(4 * cores)))
         yield client
 
 

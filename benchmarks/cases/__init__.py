@@ -22,6 +22,12 @@ CASES = {
     "fileset_raw_64": "fileset:raw_64",
     "lock": "lock:uncontended",
     "lock_contended": "lock:contended",
+    "results": "results:results",
+    "gaussian": "smooth:gaussian",
+    "cold_start": "coldstart:cold_start",
+    "memory": "memory:memory",
+    "growth_noop": "growth:noop",
+    "growth_copy": "growth:copied",
 }
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from harness import Bench
-from volumes import DATASET, blocks_of, new_fileset, voxels, write_block
 
 from blockmill import BlockwiseFileset, Roi
+from harness import Bench
+from volumes import DATASET, blocks_of, new_fileset, voxels, write_block
 
 _EDGE = 64
 

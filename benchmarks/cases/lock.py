@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import Bench
-
 from blockmill import FileLock
+from harness import Bench
 
 _SECTION_S = 0.001
 _PROCESSES = 8

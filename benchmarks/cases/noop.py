@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import zmq
-from harness import Bench
-from ours import run_order
-from peers import distributed, installed, pool, run_daisy
 
-from blockmill import BlockGrid, Roi
 from blockmill.daemon.engine import Engine
 from blockmill.daemon.journal import Journal
 from blockmill.daemon.runner import _JournalSink
-from blockmill.daemon.work import Order, Standing
+from blockmill.daemon.work import Standing
 from blockmill.shared import wire
+from harness import Bench
+from ours import noop_order, run_order
+from peers import distributed, installed, nothing, pool, run_daisy
 
 _DASK_TASKS = 1000
 _WINDOW = 16
@@ -31,11 +29,11 @@ def noop(bench: Bench) -> None:
     """No-op block tasks with full bookkeeping, per task."""
     count = 1000 if bench.quick else 10_000
     with ExitStack() as stack:
+        workers = stack.enter_context(pool(bench.cores))
+        loop = stack.enter_context(BareLoop(bench.cores, bench.scratch))
         engine = stack.enter_context(Engine(bench.cores))
         journal = Journal(bench.scratch / "journal.db")
         stack.callback(journal.close)
-        workers = stack.enter_context(pool(bench.cores))
-        loop = stack.enter_context(BareLoop(bench.cores, bench.scratch))
         contenders: dict[str, Callable[[], float | None]] = {
             "ours": lambda: run_order(engine, noop_order(count, bench.scratch)),
             "ours, journal on": lambda: _journaled(engine, journal, count, bench.scratch),
@@ -70,20 +68,6 @@ def per_task(run: Callable[[], Any], count: int) -> Callable[[], float]:
         return (time.perf_counter() - start_s) / count
 
     return timed
-
-
-def nothing(number: Any) -> Any:
-    """A task that does nothing."""
-    return number
-
-
-def noop_order(count: int, folder: Path, **options: Any) -> Order:
-    """Blocks that go through leases, states and retries, and do nothing in the worker."""
-    source = folder / "nothing.npy"
-    if not source.exists():
-        np.save(source, np.zeros((1, 1, 1), np.uint8))
-    grid = BlockGrid(Roi((0, 0, 0), (count, 1, 1)), (1, 1, 1))
-    return Order(recipe=wire.Recipe(source=str(source), probe=True), blocks=grid, **options)
 
 
 def _journaled(engine: Engine, journal: Journal, count: int, folder: Path) -> None:

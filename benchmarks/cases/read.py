@@ -11,8 +11,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-from harness import Bench
 from numpy.typing import NDArray
+
+from blockmill import BlockwiseFileset, Roi
+from harness import Bench
 from ours import parallel_volume
 from peers import distributed, installed, pool
 from volumes import (
@@ -28,8 +30,6 @@ from volumes import (
     voxels,
     write_block,
 )
-
-from blockmill import BlockwiseFileset, Roi
 
 DASK = ("dask map_blocks, threads", "dask store, threads", "dask.distributed")
 LOOP = ("h5py loop", "h5py loop, read_direct")
@@ -156,10 +156,10 @@ def _race(
             "h5py loop": lambda: _looped(read_loop, blocks, target("loop")),
             "h5py loop, read_direct": lambda: _looped(read_loop_direct, blocks, target("direct")),
         }
+        workers = stack.enter_context(pool(bench.cores)) if all_peers else None
         contenders |= _ours(bench, stack, fileset, data.shape, fresh, lambda: target("one"))
         if all_peers:
             contenders |= _dask(bench, stack, blocks, data.shape, edge, lambda: target("dask"), fresh)
-            workers = stack.enter_context(pool(bench.cores))
             contenders["Pool"] = lambda: _pooled(workers, blocks, target("Pool"))
         if rate:
             contenders |= _decoding(bench, blocks)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Bench
 from numpy.typing import NDArray
-from ours import parallel_volume
-from peers import installed
-from volumes import FULL_SHAPE, QUICK_SHAPE, blocks_of, new_fileset, read_block, voxels, write_block
 
 from blockmill import BlockwiseFileset, Roi
 from blockmill.shared.volumes.syncing import sync_filesystem
+from harness import Bench
+from ours import parallel_volume
+from peers import installed
+from volumes import FULL_SHAPE, QUICK_SHAPE, blocks_of, new_fileset, read_block, voxels, write_block
 
 _GZIP = {"compression": "gzip", "compression_opts": 1}
 _LOOP = "h5py tmp + rename loop"

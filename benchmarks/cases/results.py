@@ -1,0 +1,99 @@
+"""Large results handed to one callback after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blockmill import BigRequestStreamer
+from blockmill.daemon.engine import Engine
+from harness import Bench
+from peers import installed, pool, ray
+from volumes import voxels
+
+_BLOCK = (64, 256, 256)  # 4 MiB
+_BATCH = 8
+
+
+def results(bench: Bench) -> None:
+    """Results of 4 MiB, handed to a serial callback."""
+    data = voxels((512 if bench.quick else 2048, 256, 256))
+    path = bench.scratch / "source.npy"
+    np.save(path, data)
+    starts = range(0, len(data), _BLOCK[0])
+    with ExitStack() as stack:
+        workers = stack.enter_context(pool(bench.cores))
+        engine = stack.enter_context(Engine(bench.cores))
+        contenders: dict[str, Callable[[], int]] = {
+            "ours": lambda: _ours(engine, path, data),
+            "Pool": lambda: _counted(workers.imap_unordered(_block, ((path, start) for start in starts))),
+        }
+        if installed(bench, "ray"):
+            module = stack.enter_context(ray(bench.cores))
+            contenders["ray"] = lambda: _by_ray(module, path, list(starts))
+        for name, run in contenders.items():
+            if run() != _sum_of_corners(data):
+                raise AssertionError(f"{name} gives wrong voxels")
+        bench.race({name: _run(run) for name, run in contenders.items()})
+    bench.note(f"{data.nbytes >> 20} MiB in {len(starts)} blocks of a .npy file, copied by the workers")
+    bench.note("the callback looks at one voxel of each block; ours and ray: 8 blocks under way")
+    bench.rate(4, "GiB/s", data.nbytes / 2**30)
+    bench.faster("ray", 4)
+    bench.faster("Pool", 8)
+
+
+def _run(run: Callable[[], int]) -> Callable[[], None]:
+    def timed() -> None:
+        run()
+
+    return timed
+
+
+def _sum_of_corners(data: NDArray[np.uint8]) -> int:
+    return int(data[:: _BLOCK[0], 0, 0].sum(dtype=np.int64))
+
+
+def _ours(engine: Engine, path: Path, data: NDArray[np.uint8]) -> int:
+    total = 0
+
+    def add(_roi: Any, block: NDArray[np.uint8]) -> None:
+        nonlocal total
+        total += int(block[0, 0, 0])
+
+    whole = ((0, 0, 0), data.shape)
+    streamer = BigRequestStreamer(str(path), whole, _BLOCK, batch_size=_BATCH, engine=engine)
+    streamer.result_signal.subscribe(add)
+    streamer.execute()
+    return total
+
+
+@cache
+def _opened(path: Path) -> NDArray[np.uint8]:
+    return np.load(path, mmap_mode="r")
+
+
+def _block(job: tuple[Path, int]) -> NDArray[np.uint8]:
+    path, start = job
+    return np.array(_opened(path)[start : start + _BLOCK[0]])
+
+
+def _counted(blocks: Any) -> int:
+    return sum(int(block[0, 0, 0]) for block in blocks)
+
+
+def _by_ray(module: Any, path: Path, starts: list[int]) -> int:
+    task = module.remote(_block)
+    waiting = [task.remote((path, start)) for start in starts[:_BATCH]]
+    rest, total = starts[_BATCH:], 0
+    while waiting:
+        ready, waiting = module.wait(waiting, num_returns=1)
+        if rest:
+            waiting.append(task.remote((path, rest.pop(0))))
+        total += int(module.get(ready[0])[0, 0, 0])
+    return total

@@ -1,0 +1,72 @@
+"""Programs that are measured from outside: run as processes of their own.
+
+python benchmarks/children.py noop COUNT FOLDER      no-op blocks; prints seconds per block and peak bytes
+python benchmarks/children.py copied COUNT FOLDER    copied blocks; prints the same
+python benchmarks/children.py pool SOURCE FOLDER     a one-block job by a Pool
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+EDGE = 16
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def noop(count: int, folder: Path) -> None:
+    """One job of so many blocks that do nothing, after a small one for warmth."""
+    from blockmill.daemon.engine import Engine
+    from ours import noop_order, run_order
+
+    with Engine(2) as engine:
+        run_order(engine, noop_order(100, folder))
+        start_s = time.perf_counter()
+        run_order(engine, noop_order(count, folder))
+        print((time.perf_counter() - start_s) / count, _peak_bytes())
+
+
+def copied(count: int, folder: Path) -> None:
+    """One job that copies so many blocks of 16^3 voxels from one .npy file into another."""
+    import numpy as np
+
+    from blockmill import Job
+    from blockmill.daemon.engine import Engine
+    from blockmill.daemon.jobrun import JobRun
+
+    source, output = folder / "source.npy", folder / "output.npy"
+    np.save(source, np.ones((EDGE * count // 10, EDGE * 10, EDGE), np.uint8))
+    plain = {"address": str(output), "durability": "none"}
+    job = Job.of(
+        {"input": str(source), "output": plain, "operation": "copy", "block_shape": [EDGE, EDGE, EDGE]}
+    )
+    with Engine(2) as engine:
+        start_s = time.perf_counter()
+        summary = JobRun(job, 2).execute(engine)
+        took_s = time.perf_counter() - start_s
+    if summary.outcome != "done" or summary.blocks != count:
+        raise RuntimeError(f"{summary.outcome} after {summary.finished} of {summary.blocks} blocks")
+    print(took_s / count, _peak_bytes())
+
+
+def pool(source: str, folder: Path) -> None:
+    """What a user's script does: a Pool, one block."""
+    import multiprocessing
+
+    import smoothing
+
+    with multiprocessing.get_context("spawn").Pool(2) as workers:
+        workers.apply(smoothing.smooth_block, (source, str(folder), smoothing.EDGE, (0, 0, 0)))
+
+
+if __name__ == "__main__":
+    what, first, where = sys.argv[1:4]
+    if what == "pool":
+        pool(first, Path(where))
+    else:
+        {"noop": noop, "copied": copied}[what](int(first), Path(where))

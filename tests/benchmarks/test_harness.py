@@ -1,0 +1,122 @@
+"""What the benchmarks say of their figures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+FOLDER = ROOT / "benchmarks"
+
+
+@pytest.fixture
+def harness(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import harness
+
+    return harness
+
+
+@pytest.fixture
+def bench(harness, tmp_path):
+    return harness.Bench(tmp_path, quick=True, rounds=3)
+
+
+def test_contenders_take_turns_and_the_first_round_does_not_count(harness):
+    order = []
+
+    def contender(name):
+        order.append(name)
+        return float(len(order))
+
+    values = harness.race({"a": lambda: contender("a"), "b": lambda: contender("b")}, 2)
+    assert order == ["a", "b"] * 3
+    assert values == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
+
+
+def test_a_contender_that_tells_no_figure_is_timed(harness):
+    (took_s,) = harness.race({"a": lambda: None}, 1)["a"]
+    assert 0 <= took_s < 60
+
+
+def test_a_ratio_is_taken_within_each_round(bench):
+    bench.values = {"ours": [1.0, 10.0, 2.0], "peer": [3.0, 20.0, 10.0]}  # of medians it would be 5
+    bench.faster("peer", 2.9)
+    (goal,) = bench.found()["goals"]
+    assert goal["measured"] == {"median": 3.0, "low": 2.0, "high": 5.0, "n": 3}
+    assert goal["reached"]
+
+
+def test_the_best_of_several_peers_counts_and_those_that_are_missing_do_not(bench):
+    bench.values = {"ours": [1.0], "slow": [9.0], "quick": [2.0]}
+    bench.faster(("slow", "not installed", "quick"), 3, "the best")
+    (goal,) = bench.found()["goals"]
+    assert goal["peer"] == "quick"
+    assert goal["measured"]["median"] == 2.0
+    assert goal["reached"] is False
+
+
+@pytest.mark.parametrize(("bound", "reached"), [(2.0, True), (1.9, False)])
+def test_within_means_at_most_so_many_times_what_the_peer_takes(bench, bound, reached):
+    bench.values = {"ours": [4.0], "memcpy": [2.0]}
+    bench.within("memcpy", bound)
+    assert bench.found()["goals"][0]["reached"] is reached
+
+
+def test_figures_of_their_own_are_scaled(bench):
+    bench.values = {"ours": [0.5]}
+    bench.at_most(20, "us", 1e6)
+    bench.rate(4, "GiB/s", 2.0)
+    told = [(goal["measured"]["median"], goal["reached"]) for goal in bench.found()["goals"]]
+    assert told == [(5e5, False), (4.0, True)]
+
+
+def test_what_was_not_measured_is_neither_reached_nor_missed(bench):
+    bench.values = {"ours": [1.0]}
+    bench.faster("peer", 2)
+    (goal,) = bench.found()["goals"]
+    assert goal["measured"] is None and goal["reached"] is None
+
+
+def test_the_table_and_the_plot_tell_how_far_each_goal_is(harness, bench):
+    import report
+
+    bench.values = {"ours": [1.0, 1.0], "peer": [3.0, 4.0]}
+    bench.faster("peer", 2)
+    bench.within("peer", 0.1)
+    result = {"case": "c", "title": "A case", "environment": {"load": [0.5, 0, 0]}, **bench.found()}
+    lines = report.table([result]).splitlines()
+    assert "A case" in lines[2] and "| reached |" in lines[2] and "3.5 [3 4]" in lines[2]
+    assert "**missed**" in lines[3]
+    (_, median, worst, best), (_, *missed) = report.margins([result])
+    assert (median, worst, best) == (1.75, 1.5, 2.0)
+    assert max(missed) < 1
+
+
+@pytest.mark.parametrize(
+    "case", ["lock", "fileset_raw_64", "read_raw_128", "write_raw_128", "noop", "cold_start"]
+)
+def test_a_quick_case_ends_with_its_figures_and_leaves_no_scratch(case, tmp_path):
+    scratch, results = tmp_path / "scratch", tmp_path / "results"
+    scratch.mkdir()
+    command = [sys.executable, str(FOLDER / "run.py"), "--case", case, "--quick", "--rounds", "1"]
+    command += ["--scratch", str(scratch), "--results", str(results)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    result = json.loads((results / "quick" / f"{case}.json").read_text())
+    assert result["rounds"] == 1 and all(len(values) == 1 for values in result["values"].values())
+    assert any(name.startswith(("ours", "blockmill")) for name in result["figures"])
+    assert result["goals"] and result["environment"]["packages"]["numpy"]
+    assert len(result["environment"]["load"]) == 3
+    assert os.listdir(scratch) == []
+
+
+def test_every_case_can_be_loaded(harness):
+    import cases
+
+    for name in cases.CASES:
+        module, _, function = cases.CASES[name].partition(":")
+        assert f"def {function}(" in (FOLDER / "cases" / f"{module}.py").read_text()

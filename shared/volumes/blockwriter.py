@@ -39,7 +39,7 @@ from .blockimage import KnownImage, ReadyImage, packed_image
 from .blockplace import leftovers, make_directories, remove_empty_until, remove_leftovers, told
 from .blockreader import BlockReader
 from .knownbytes import known_of_new
-from .knownchunk import known_chunk_of_new
+from .knownchunk import image_and_make
 from .layout import BlockPaths
 from .status import StatusRecord, boot_id, checksum_of_file, checksum_text, format_status
 
@@ -117,11 +117,9 @@ class BlockWriter(BlockReader):
             self._put_status(paths, image.size_bytes, checksum_text(image.checksum), lock)
 
     def _image(self, paths: BlockPaths, block: Roi, part: Roi, data: NDArray) -> ReadyImage | KnownImage:
-        whole = part.shape == block.shape
-        image = self._known_image(paths.internal, data) if whole else None
-        if image is not None:
-            return image
-        old = None if whole else read_bytes(paths.file)
+        if part.shape == block.shape:
+            return self._whole_image(paths.internal, data)
+        old = read_bytes(paths.file)
         if old is None:
             return ReadyImage(new_image(self.layout, paths.internal, block.shape, part, data))
         try:
@@ -129,18 +127,20 @@ class BlockWriter(BlockReader):
         except CorruptBlock as error:
             raise CorruptBlock(self.corrupt(paths, str(error))) from error
 
-    def _known_image(self, internal: str, data: NDArray) -> ReadyImage | KnownImage | None:
-        """The content of a new file, if HDF5 need not make it."""
-        shape = data.shape
-        known = known_of_new(self.layout, internal, shape)
+    def _whole_image(self, internal: str, data: NDArray) -> ReadyImage | KnownImage:
+        """The content of a new file with all voxels of a block; by HDF5 only where it must be."""
+        known = known_of_new(self.layout, internal, data.shape)
         if known is not None:
-            self.known.meet(internal, shape, known)
+            self.known.meet(internal, data.shape, known)
             return KnownImage(known, data)
-        chunk = known_chunk_of_new(self.layout, internal, shape)
-        if chunk is None:
-            return None
-        self.known.meet(internal, shape, chunk)
-        return packed_image(chunk, data)
+        make = self.known.ours(internal, data.shape)
+        image = None if make is None else packed_image(make, data)
+        if image is not None:
+            return image
+        content, make = image_and_make(self.layout, internal, data)
+        if make is not None:
+            self.known.meet_ours(internal, data.shape, make)
+        return ReadyImage(content)
 
     def _put_status(
         self, paths: BlockPaths, size_bytes: int, checksum: str, lock: FileLock | None = None

@@ -27,7 +27,7 @@ from .blockfile import DatasetLayout, image_and_more
 from .rawread import read_planes
 
 _MOST_OTHER_BYTES = 1 << 20
-_LARGEST_SAMPLE_BYTES = 1 << 28
+_LARGEST_SAMPLE_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)

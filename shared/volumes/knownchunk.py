@@ -8,7 +8,6 @@ asks for, and all other bytes before the chunk must be the same.
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import struct
@@ -26,7 +25,7 @@ from .codecs import Pipeline, packs, pipeline_of, unpacked, unpacks
 from .copyrows import copy_rows, scratch
 
 _MOST_HEAD_BYTES = 1 << 20
-_LARGEST_CHUNK_BYTES = 1 << 27
+_LARGEST_CHUNK_BYTES = 1 << 26
 # An unpacked chunk that is no smaller than the packed one is kept as it is, or all but.
 _ROOM_TO_GROW_BYTES = 1 << 12
 
@@ -132,22 +131,15 @@ def _make(head: bytes, seen: _Seen) -> KnownChunk | None:
     return KnownChunk(blank, seen.dtype, seen.shape, seen.pipeline, chunk_at, end_at)
 
 
-@functools.lru_cache(maxsize=64)
-def known_chunk_of_new(layout: DatasetLayout, internal: str, shape: Shape) -> KnownChunk | None:
-    """The make of new block files; None where they are not packed by gzip into one chunk.
+def image_and_make(layout: DatasetLayout, internal: str, data: NDArray) -> tuple[bytes, KnownChunk | None]:
+    """The bytes of a new block file of all voxels, and its make, where it is one chunk that `packed` packs.
 
     Raises
     ------
     StorageError
         If h5py can't lay the dataset out this way.
     """
-    one_chunk = layout.chunks is not None and all(c >= n for c, n in zip(layout.chunks, shape, strict=True))
-    if layout.compression != "gzip" or not one_chunk:
-        return None
-    # Random, but not quite: the packed size should be a number that stands nowhere else.
-    size_bytes = math.prod(shape) * layout.dtype.itemsize
-    sample = np.random.default_rng(0).integers(0, 128, size_bytes, "u1").view(layout.dtype).reshape(shape)
-    image, seen = image_and_more(layout, internal, shape, Roi.from_shape(shape), sample, _look)
+    image, seen = image_and_more(layout, internal, data.shape, Roi.from_shape(data.shape), data, _look)
     if seen is None or seen.offset + seen.size_bytes != len(image) or not packs(seen.pipeline):
-        return None
-    return _make(image[: seen.offset], seen)
+        return image, None
+    return image, _make(image[: seen.offset], seen)

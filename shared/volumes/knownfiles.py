@@ -28,6 +28,18 @@ class KnownFiles:
         # Tuples are replaced, never changed: threads need no lock.
         self._makes: dict[tuple[str, Shape], tuple[Make, ...]] = {}
         self._in_vain = 0
+        self._ours: dict[tuple[str, Shape], KnownChunk] = {}
+
+    def ours(self, internal: str, shape: Shape) -> KnownChunk | None:
+        """The make of the packed files that are written here, once one was written by HDF5."""
+        return self._ours.get((internal, shape))
+
+    def meet_ours(self, internal: str, shape: Shape, make: KnownChunk) -> None:
+        """Note the make of a packed file that is written here."""
+        if len(self._ours) >= _MOST_KEYS:
+            self._ours.clear()
+        self._ours[internal, shape] = make
+        self.meet(internal, shape, make)
 
     def makes(self, internal: str, shape: Shape) -> tuple[Make, ...]:
         """The makes that are known, the one that was met last first."""
@@ -93,6 +105,10 @@ def _same_bits(one: NDArray, other: NDArray) -> bool:
     return one.tobytes() == other.tobytes()
 
 
+# As HDF5 understands it; it locks no file then.
+_LOCKS = os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0")
+
+
 def _share(descriptor: int) -> None:
     """Take the lock under which HDF5 reads; closing the descriptor gives it back.
 
@@ -100,6 +116,8 @@ def _share(descriptor: int) -> None:
     ------
     BlockingIOError
     """
+    if not _LOCKS:
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

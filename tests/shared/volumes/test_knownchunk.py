@@ -18,7 +18,7 @@ from blockmill.shared.volumes.blockfile import DatasetLayout, axistags, new_imag
 from blockmill.shared.volumes.blockimage import packed_image
 from blockmill.shared.volumes.description import FilesetDescription
 from blockmill.shared.volumes.fileset import BlockwiseFileset
-from blockmill.shared.volumes.knownchunk import known_chunk_of_new, make_of
+from blockmill.shared.volumes.knownchunk import image_and_make, make_of
 
 SHAPE, BLOCK = (48, 16, 20), (16, 16, 20)
 WHOLE, STARTS = Roi((0, 0, 0), SHAPE), ((0, 0, 0), (16, 0, 0), (32, 0, 0))
@@ -166,7 +166,7 @@ def test_a_stranger_is_what_hdf5_says_it_is(fileset, change, by_hdf5):
 def test_what_is_written_without_hdf5_is_what_hdf5_writes_to_the_byte(dtype, level, seed):
     voxels = noisy(BLOCK, dtype, seed)
     layout = DatasetLayout(np.dtype(dtype), "zyx", BLOCK, "gzip", level)
-    known = known_chunk_of_new(layout, "v/d", BLOCK)
+    _, known = image_and_make(layout, "v/d", noisy(BLOCK, dtype, seed=9))
     assert known is not None
     image = packed_image(known, voxels)
     content = b"".join(bytes(buffer) for buffers in image for buffer in buffers)
@@ -178,7 +178,8 @@ def test_what_is_written_without_hdf5_is_what_hdf5_writes_to_the_byte(dtype, lev
 def test_any_voxels_are_read_back_by_plain_hdf5(tmp_path_factory, seed, noise):
     rng = np.random.default_rng(seed)
     voxels = (np.indices(BLOCK).sum(0) * 9 + rng.normal(0, noise, BLOCK)).clip(0).astype("u2")
-    known = known_chunk_of_new(DatasetLayout(np.dtype("u2"), "zyx", BLOCK, "gzip", 1), "v/d", BLOCK)
+    layout = DatasetLayout(np.dtype("u2"), "zyx", BLOCK, "gzip", 1)
+    _, known = image_and_make(layout, "v/d", noisy(BLOCK))
     image = packed_image(known, voxels)
     path = tmp_path_factory.getbasetemp() / "any.h5"
     path.write_bytes(b"".join(bytes(buffer) for buffers in image for buffer in buffers))
@@ -214,11 +215,12 @@ def test_numbers_that_stand_in_two_places_teach_nothing(tmp_path):
     [
         DatasetLayout(np.dtype("u2"), "zyx"),
         DatasetLayout(np.dtype("u2"), "zyx", (16, 16, 16), "gzip", 1),
-        DatasetLayout(np.dtype("u2"), "zyx", None, "gzip", 1),
         DatasetLayout(np.dtype("u2"), "zyx", BLOCK, "lzf"),
         DatasetLayout(np.dtype("u2"), "zyx", BLOCK),
     ],
     ids=str,
 )
 def test_other_layouts_are_not_one_packed_chunk(layout):
-    assert known_chunk_of_new(layout, "v/d", BLOCK) is None
+    content, make = image_and_make(layout, "v/d", noisy(BLOCK))
+    assert make is None
+    assert content == new_image(layout, "v/d", BLOCK, Roi.from_shape(BLOCK), noisy(BLOCK))

@@ -160,8 +160,10 @@ def check_of(text: str) -> Check:
     if address.kind != "fileset":
         return _check_by_ledger(address)
     fileset = open_volume(text)
-    assert isinstance(fileset, BlockwiseFileset)
-    return FilesetCheck(fileset)
+    if isinstance(fileset, BlockwiseFileset):
+        return FilesetCheck(fileset)
+    fileset.close()
+    raise NothingToCheckAgainst(f"{text} is a volume of a server, of which nothing is kept here")
 
 
 def _check_by_ledger(address: Address) -> LedgerCheck:

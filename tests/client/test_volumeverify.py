@@ -25,6 +25,7 @@ from blockmill.shared.volumes.description import FilesetDescription
 from blockmill.shared.volumes.fileset import BlockwiseFileset
 from blockmill.shared.volumes.hdf5 import Hdf5Volume
 from blockmill.shared.volumes.npy import NpyVolume
+from blockmill.shared.volumes.restful.description import RESTfulVolumeDescription, write_restful_description
 
 SHAPE, BLOCK = (7, 9), (2, 4)
 VOXELS = np.arange(63, dtype="u2").reshape(SHAPE)
@@ -247,6 +248,14 @@ def test_a_file_or_ledger_that_is_damaged_as_a_whole_is_told(capsys, change, tol
 def test_a_bad_address_has_an_exit_code_of_its_own(capsys, address):
     assert verify_volume(address, 1, False) == BAD_FILE
     assert capsys.readouterr().err.startswith("blockmill: ")
+
+
+def test_of_a_volume_of_a_server_there_is_nothing_to_check(capsys):
+    url = "http://127.0.0.1:9/{y_start},{y_stop}/{x_start},{x_stop}"
+    remote = RESTfulVolumeDescription(axes="yx", dtype="u2", bounds=SHAPE, url_format=url, hdf5_dataset="d")
+    write_restful_description("r.json", remote)
+    assert verify_volume("r.json", 1, False) == 0
+    assert "nothing is kept here" in capsys.readouterr().err
 
 
 def test_people_are_told_each_damaged_block_and_the_sums(capsys):

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from ...errors import StorageError
-from ...roi import Shape
-from ..blockfile import DatasetLayout, create_dataset
+from ...roi import Roi, Shape
+from ..blockfile import DatasetLayout, new_image
+from ..knownbytes import known_of_new
 
 Kind = Literal["hdf5", "npy", "raw"]
 CONTENT_TYPES: dict[Kind, str] = {
@@ -83,8 +83,8 @@ def kind_of(headers: Mapping[str, str], default: Kind) -> Kind:
     return "raw" if DTYPE_HEADER in headers else default
 
 
-def check(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> Kind:
-    """Check that a file is the cut-out that was asked for, without reading its voxels; its kind.
+def check(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> None:
+    """Check that a file is the cut-out that was asked for, without reading its voxels.
 
     Raises
     ------
@@ -94,33 +94,39 @@ def check(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> Kind:
     kind = kind_of(headers, wanted.kind)
     with _told(kind):
         if kind == "hdf5":
-            with _open_hdf5(file) as hdf5:
-                _check_facts(_dataset(hdf5, wanted.dataset), wanted)
-        elif kind == "npy":
-            _npy_header(file, wanted)
+            with h5py.File(file, "r") as hdf5:
+                _dataset(hdf5, wanted)
         else:
-            _check_raw(file, headers, wanted)
-    return kind
+            _header(kind, file, headers, wanted)
 
 
-def read(file: BinaryIO, kind: Kind, wanted: Wanted) -> NDArray:
-    """The voxels of a file that was checked, in C order and the dtype that was asked for.
+def read(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> NDArray:
+    """The voxels of a file, after `check`, in C order and the dtype that was asked for.
 
     Raises
     ------
     WrongCutout
-        If they can't be read after all.
+        Naming what it is instead, or why it can't be read.
     """
+    kind = kind_of(headers, wanted.kind)
     with _told(kind):
         if kind == "hdf5":
-            with _open_hdf5(file) as hdf5:
-                return np.asarray(_dataset(hdf5, wanted.dataset)[...])
-        offset, order = _npy_header(file, wanted) if kind == "npy" else (0, "C")
+            with h5py.File(file, "r") as hdf5:
+                return np.asarray(_dataset(hdf5, wanted)[...])
+        offset, order = _header(kind, file, headers, wanted)
         voxels = np.empty(wanted.shape[:: -1 if order == "F" else 1], wanted.dtype)
         file.seek(offset)
-        if voxels.nbytes and _read_into(file, voxels) != voxels.nbytes:
+        if _read_into(file, voxels) != voxels.nbytes:
             raise WrongCutout("it ends too early")
         return voxels if order == "C" else np.ascontiguousarray(voxels.T)
+
+
+def _header(kind: Kind, file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> tuple[int, str]:
+    """Where the voxels begin, and their order; all that is told about them is checked."""
+    if kind == "npy":
+        return _npy_header(file, wanted)
+    _check_raw(file, headers, wanted)
+    return 0, "C"
 
 
 def _read_into(file: BinaryIO, voxels: NDArray) -> int:
@@ -140,13 +146,9 @@ def _told(kind: Kind) -> Iterator[None]:
         raise WrongCutout(f"it is no whole {kind} cut-out: {error}") from error
 
 
-def _open_hdf5(file: BinaryIO) -> h5py.File:
-    return h5py.File(file, "r")  # as an object: the file may have no name
-
-
-def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+def _dataset(file: h5py.File, wanted: Wanted) -> h5py.Dataset:
     """The dataset, if the file itself holds it: a link or a source elsewhere would read files of ours."""
-    item: object = file
+    item, name = file, wanted.dataset
     for part in name.strip("/").split("/"):
         if not isinstance(item, h5py.Group) or part not in item:
             raise WrongCutout(f"the HDF5 file has no dataset {name}")
@@ -157,17 +159,11 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
         raise WrongCutout(f"{name} in the HDF5 file is no dataset")
     if item.external or item.is_virtual:
         raise WrongCutout(f"{name} in the HDF5 file has its voxels in other files")
+    _compare(item.shape, item.dtype, wanted)
     return item
 
 
-def _check_facts(found: h5py.Dataset, wanted: Wanted) -> None:
-    if found.shape != wanted.shape:
-        raise WrongCutout(f"it has shape {list(found.shape or ())}, asked for was {list(wanted.shape)}")
-    if found.dtype != wanted.dtype:
-        raise WrongCutout(f"it has dtype {found.dtype}, the description says {wanted.dtype}")
-
-
-def _npy_header(file: BinaryIO, wanted: Wanted) -> tuple[int, Literal["C", "F"]]:
+def _npy_header(file: BinaryIO, wanted: Wanted) -> tuple[int, str]:
     """Where the voxels of a .npy file begin, and their order."""
     file.seek(0)
     version = npy_format.read_magic(file)
@@ -191,9 +187,9 @@ def _check_raw(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> No
     _check_size(file, 0, wanted)
 
 
-def _compare(shape: Shape, dtype: np.dtype, wanted: Wanted) -> None:
+def _compare(shape: Shape | None, dtype: np.dtype, wanted: Wanted) -> None:
     if shape != wanted.shape:
-        raise WrongCutout(f"it has shape {list(shape)}, asked for was {list(wanted.shape)}")
+        raise WrongCutout(f"it has shape {list(shape or ())}, asked for was {list(wanted.shape)}")
     if dtype != wanted.dtype:
         raise WrongCutout(f"it has dtype {dtype}, the description says {wanted.dtype}")
 
@@ -222,14 +218,12 @@ def encode(kind: Kind, voxels: NDArray, axes: str, dataset: str) -> tuple[bytes 
     }
     if kind == "raw":
         return memoryview(voxels.reshape(-1).view("u1").data), headers
-    buffer = io.BytesIO()
     if kind == "npy":
+        buffer = io.BytesIO()
         npy_format.write_array(buffer, voxels, version=(1, 0), allow_pickle=False)
-    else:
-        try:
-            with h5py.File(buffer, "w") as file:
-                layout = DatasetLayout(voxels.dtype, axes)
-                create_dataset(file, layout, dataset.strip("/"), voxels.shape)[...] = voxels
-        except (OSError, RuntimeError) as error:
-            raise StorageError(f"could not make an HDF5 file of a cut-out: {error}") from error
-    return buffer.getbuffer(), headers
+        return buffer.getbuffer(), headers
+    layout, internal = DatasetLayout(voxels.dtype, axes), dataset.strip("/")
+    known = known_of_new(layout, internal, voxels.shape)
+    if known is not None:
+        return b"".join((known.head, voxels.data, known.tail)), headers
+    return new_image(layout, internal, voxels.shape, Roi.from_shape(voxels.shape), voxels), headers

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,10 @@ from ..layout import HDF5_EXTENSIONS
 from .cutout import Kind, Wanted, WrongCutout, check, read
 from .description import RESTfulVolumeDescription, read_volume_description
 from .fetch import Fetcher, Transfer, shown
+
+_MOST_IN_MEMORY_BYTES = 64 << 20
+
+_T = TypeVar("_T")
 
 
 class RESTfulVolume:
@@ -109,13 +115,8 @@ class RESTfulVolume:
         roi = self._checked(roi)
         if out is not None:
             check_out(roi, out)
-        with tempfile.TemporaryFile(prefix="blockmill-cutout-") as raw:
-            file = cast("BinaryIO", raw)
-            url, wanted, kind = self._download(roi, file, stop)
-            try:
-                voxels = self._part(roi, read(file, kind, wanted))
-            except WrongCutout as error:
-                raise DownloadFailed(f"{shown(url)}: {error}") from error
+        with _room_for(roi.volume * self.dtype.itemsize) as file:
+            voxels = self._part(roi, self._download(roi, file, stop, read))
         if out is None:
             return voxels
         out[...] = voxels.astype(out.dtype, copy=False)
@@ -149,7 +150,7 @@ class RESTfulVolume:
         try:
             with removed_on_error(partial):
                 with open(partial, "x+b") as file:  # noqa: PTH123 - text is what we have
-                    self._download(roi, cast("BinaryIO", file), None)
+                    self._download(roi, file, None, check)
                 os.replace(partial, target)  # noqa: PTH105
         except StorageError:
             raise
@@ -174,15 +175,21 @@ class RESTfulVolume:
         roi.check_within(self.shape, self._address)
         return roi
 
-    def _download(self, roi: Roi, file: BinaryIO, stop: threading.Event | None) -> tuple[str, Wanted, Kind]:
-        """Get what holds `roi` into `file`, and check it."""
+    def _download(
+        self,
+        roi: Roi,
+        file: BinaryIO,
+        stop: threading.Event | None,
+        use: Callable[[BinaryIO, Mapping[str, str], Wanted], _T],
+    ) -> _T:
+        """Get what holds `roi` into `file`, and what `use` makes of it, which checks it."""
         remote = self._description.remote(roi)
         url = self._description.url(remote)
         kind = cast("Kind", self._description.format)
         wanted = Wanted(remote.shape, self.dtype, kind, self._description.hdf5_dataset or "/cutout")
         headers = self._fetcher.fetch(url, file, wanted.accept, wanted.limit_bytes, stop)
         try:
-            return url, wanted, check(file, headers, wanted)
+            return use(file, headers, wanted)
         except WrongCutout as error:
             raise DownloadFailed(f"{shown(url)}: {error}{self._quoted(file, error)}") from error
 
@@ -219,3 +226,13 @@ class RESTfulVolume:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._address!r})"
+
+
+def _room_for(size_bytes: int) -> BinaryIO:
+    """Where an answer is kept until its voxels are out of it.
+
+    In memory, unless it is large: on a disk, a file a block costs more than the download.
+    """
+    if size_bytes <= _MOST_IN_MEMORY_BYTES:
+        return io.BytesIO()
+    return cast("BinaryIO", tempfile.TemporaryFile(prefix="blockmill-cutout-"))

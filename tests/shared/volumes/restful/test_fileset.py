@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -331,6 +332,19 @@ def test_an_address_opens_it(serving, tmp_path):
     volume = open_volume(str(path))
     assert isinstance(volume, RESTfulBlockwiseFileset)
     assert volume.block_shape == BLOCK
+
+
+def test_the_workers_of_a_job_share_what_is_kept(serving, bad, tmp_path):
+    server = serving(DATA)
+    network = bad(server)
+    described(tmp_path, server, network)
+    job = {"input": "cache.json", "output": "out.npy", "operation": "copy", "block_shape": [2, 7, 11]}
+    (tmp_path / "job.yaml").write_text(json.dumps(job))
+    command = [sys.executable, "-m", "blockmill", "run", "job.yaml", "-q", "-w", "3"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60, env=os.environ)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), DATA)
+    assert len(network.seen) == 18
+    assert set(network.count.values()) == {1}
 
 
 # ---------------------------------------------------------------- descriptions

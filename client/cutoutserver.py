@@ -125,8 +125,12 @@ class CutoutServer(ThreadingHTTPServer):
 
     # ------------------------------------------------------------------ answers
 
-    def description(self, base: str) -> RESTfulVolumeDescription:
-        """The description of the volume for a client that reaches us at `base`."""
+    def description(self, base: str, *, negotiable: bool = False) -> RESTfulVolumeDescription:
+        """The description of the volume for a client that reaches us at `base`.
+
+        `negotiable`: the addresses leave the format to the header ``Accept``, so that a client which
+        understands a cheaper one gets it, and the original, which has no such header, gets `kind`.
+        """
         volume = self.volume
         ends = "/".join(f"{{{letter}_start}},{{{letter}_stop}}" for letter in volume.axes)
         extension = next(text for text, kind in _EXTENSIONS.items() if kind == self.kind)
@@ -136,7 +140,7 @@ class CutoutServer(ThreadingHTTPServer):
             axes=volume.axes,
             dtype=volume.dtype,
             bounds=volume.shape,
-            url_format=f"{base}cutout/{ends}{extension}",
+            url_format=f"{base}cutout/{ends}{'' if negotiable else extension}",
             hdf5_dataset=DATASET,
         )
 
@@ -150,7 +154,7 @@ class CutoutServer(ThreadingHTTPServer):
         path = path.partition("?")[0]
         if path in ("/", "/description.json"):
             base = f"http://{host}/" if _HOST.fullmatch(host) else self.url
-            plain = plain_volume_description(self.description(base))
+            plain = plain_volume_description(self.description(base, negotiable=True))
             body = json.dumps(plain, indent=4).encode() + b"\n"
             return _tagged(Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, body))
         roi, kind = self._asked(path, accept)

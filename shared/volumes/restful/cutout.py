@@ -51,9 +51,10 @@ class Wanted(NamedTuple):
 
     @property
     def accept(self) -> str:
-        """The header ``Accept``: the kind that was described first, then any other that is understood."""
-        rest = ", ".join(f"{text};q=0.5" for kind, text in CONTENT_TYPES.items() if kind != self.kind)
-        return f"{CONTENT_TYPES[self.kind]}, {rest}"
+        """The header ``Accept`` for voxels: what is read with the least effort first, then all others."""
+        return (
+            f"{CONTENT_TYPES['npy']}, {CONTENT_TYPES['raw']};q=0.9, {CONTENT_TYPES['hdf5']};q=0.8, */*;q=0.1"
+        )
 
     @property
     def limit_bytes(self) -> int:

@@ -18,7 +18,7 @@ from ...roi import Roi, Shape
 from ..atomic import partial_name, removed_on_error
 from ..checks import check_out
 from ..layout import HDF5_EXTENSIONS
-from .cutout import Kind, Wanted, WrongCutout, check, read
+from .cutout import CONTENT_TYPES, Kind, Wanted, WrongCutout, check, read
 from .description import RESTfulVolumeDescription, read_volume_description
 from .fetch import Fetcher, Transfer, shown
 
@@ -187,7 +187,8 @@ class RESTfulVolume:
         url = self._description.url(remote)
         kind = cast("Kind", self._description.format)
         wanted = Wanted(remote.shape, self.dtype, kind, self._description.hdf5_dataset or "/cutout")
-        headers = self._fetcher.fetch(url, file, wanted.accept, wanted.limit_bytes, stop)
+        accept = wanted.accept if use is read else f"{CONTENT_TYPES[kind]}, */*;q=0.1"
+        headers = self._fetcher.fetch(url, file, accept, wanted.limit_bytes, stop)
         try:
             return use(file, headers, wanted)
         except WrongCutout as error:

@@ -318,6 +318,23 @@ def test_a_downloaded_file_is_what_the_server_sent(serving, tmp_path):
         volume.download(PART, tmp_path / "none" / "cut.h5")
 
 
+def test_voxels_are_asked_for_as_npy_and_a_file_as_it_is_described(serving, bad, tmp_path):
+    server = serving(DATA)
+    network = bad(server)
+    description = server.description(f"http://{network.host}/", negotiable=True)
+    kinds = []
+
+    def noted(handler, good):
+        kinds.append(good[1]["Content-Type"])
+        _send(handler, *good, None)
+
+    network.always = noted
+    volume = RESTfulVolume(description)
+    np.testing.assert_array_equal(volume.read(PART), DATA[PART.to_slice()])
+    volume.download(PART, tmp_path / "cut.h5")
+    assert kinds == ["application/x-npy", "application/x-hdf5"]
+
+
 def test_a_closed_volume_and_a_write_are_refused(serving):
     server = serving(DATA)
     volume = RESTfulVolume(server.description(server.url))

@@ -15,7 +15,7 @@ from ..shared.config import Access
 from ..shared.errors import BlockmillError, Refused
 from ..shared.job import Job
 from ..shared.volumes.address import split_address
-from ..shared.volumes.description import read_description
+from ..shared.volumes.restful.description import read_local_description
 from .jobrecord import JobRecord
 
 _ROOT = 0
@@ -116,10 +116,13 @@ def _places_of(address: str) -> list[str]:
     if target.kind != "fileset":
         return [target.file]
     try:
-        root = read_description(target.file).dataset_root_dir
+        local = read_local_description(target.file)
     except (BlockmillError, OSError):
         return [target.file]  # not there yet, or not readable: whoever opens it will tell
-    return [target.file, os.path.normpath(Path(target.file).parent / Path(root).expanduser())]
+    if local is None:
+        return [target.file]
+    root = Path(local.dataset_root_dir).expanduser()
+    return [target.file, os.path.normpath(Path(target.file).parent / root)]
 
 
 def _check_below(path: str, roots: tuple[str, ...] | None, key: str, setting: str) -> None:

@@ -22,6 +22,7 @@ from ..description import (
     dtype_text,
     parse_description,
     plain_description,
+    read_description,
     read_json,
 )
 from ..description_fields import Problem, as_extents, as_text, report
@@ -230,6 +231,24 @@ def schema_name(path: str | os.PathLike[str]) -> object:
         If it is missing or no JSON.
     """
     return next((value for key, value in read_json(os.fspath(path)) if key == "_schema_name"), None)
+
+
+def read_local_description(path: str | os.PathLike[str]) -> FilesetDescription | None:
+    """What a description file of any kind says of block files on disk; None: it is of a volume of a server.
+
+    Raises
+    ------
+    JobError
+        If the description is missing or wrong.
+    """
+    schema = schema_name(path)
+    if schema == VOLUME_SCHEMA:
+        return None
+    return (
+        read_fileset_description(path).local_description
+        if schema == FILESET_SCHEMA
+        else read_description(path)
+    )
 
 
 def read_volume_description(path: str | os.PathLike[str]) -> RESTfulVolumeDescription:

@@ -26,7 +26,7 @@ KEEPERS = {  # which files may import what, as few as there are reasons
     },
     "portalocker": {"shared/filelock.py"},
     "sqlite3": {"daemon/journal.py", "daemon/journalfile.py"},
-    "pickle": set(),
+    "pickle": {"shared/volumes/objects.py"},
 }
 NOT_AT_IMPORT = {"daemon/coordinator.py": {"time", "os", "socket", "threading", "random", "logging", "zmq"}}
 

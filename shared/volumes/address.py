@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..errors import JobError, StorageError
+from .description_fields import SCHEMA_NAME
 from .fileset import BlockwiseFileset
 from .hdf5 import Hdf5Volume, dataset_names
 from .layout import HDF5_EXTENSIONS
@@ -79,9 +81,36 @@ def split_address(text: str, base_dir: str | os.PathLike[str] | None = None) -> 
     raise JobError(f"{text!r} is no address of a known kind; {_SUPPORTED}")
 
 
+_openers: dict[str, Callable[[str], Volume]] = {}
+
+
+def register_schema(name: str, opener: Callable[[str], Volume]) -> None:
+    """Have `open_volume` open the descriptions of one more schema.
+
+    The schema alone decides; the original tries its classes one after the other, in no order.
+
+    Parameters
+    ----------
+    name : str
+        The ``_schema_name`` in those descriptions.
+    opener : callable
+        Takes the path of a description, gives a volume that can be read. Registering it again is harmless.
+
+    Raises
+    ------
+    ValueError
+        If the schema is another's already.
+    """
+    if name in (SCHEMA_NAME, VOLUME_SCHEMA, FILESET_SCHEMA) or _openers.get(name, opener) is not opener:
+        raise ValueError(f"descriptions of schema {name!r} are opened by something else already")
+    _openers[name] = opener
+
+
 def _open_described(path: str) -> Volume:
     """The volume of a description: its schema says of which kind."""
     schema = schema_name(path)
+    if isinstance(schema, str) and schema in _openers:
+        return _openers[schema](path)
     if schema not in (VOLUME_SCHEMA, FILESET_SCHEMA):
         return BlockwiseFileset(path)
     # What speaks HTTP is imported where it is needed.

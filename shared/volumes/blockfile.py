@@ -112,7 +112,7 @@ def image_and_more(
     room = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
     with h5py.File(name, "w", driver="core", backing_store=False, block_size=room) as file:
         dataset = create_dataset(file, layout, internal, shape)
-        _put(dataset, part, data)
+        put_voxels(dataset, part, data)
         file.flush()
         return file.id.get_file_image(), look(dataset.id)
 
@@ -139,7 +139,7 @@ def updated_image(
             raise
         except _BAD_FILE as error:
             raise CorruptBlock(f"its dataset {internal!r} can't be read ({error})") from error
-        _put(dataset, part, data)
+        put_voxels(dataset, part, data)
         file.flush()
         return file.id.get_file_image()
 
@@ -193,10 +193,13 @@ def create_dataset(file: h5py.File, layout: DatasetLayout, internal: str, shape:
     return dataset
 
 
-def _put(dataset: h5py.Dataset, part: Roi, data: NDArray) -> None:
+def put_voxels(dataset: h5py.Dataset, part: Roi, data: NDArray) -> None:
+    """Write a part of a dataset, in the form in which the dataset keeps its elements."""
     if part.shape == dataset.shape:
         if not write_chunks(dataset.id, data):
             dataset.write_direct(np.ascontiguousarray(data))
+    elif data.dtype.hasobject:  # indexing would take the strings of one length for an axis more
+        dataset.write_direct(data, dest_sel=part.to_slice())
     else:
         dataset[part.to_slice()] = data
 

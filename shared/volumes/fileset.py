@@ -13,6 +13,7 @@ from ..errors import MissingBlock, OutputRefused, StorageError
 from ..roi import Roi, Shape
 from .checks import check_data, check_out
 from .description import FilesetDescription, write_description
+from .exporting import Subset, export_roi, export_subset
 from .filesetblocks import FilesetBlocks
 from .layout import BlockPaths
 from .status import may_be_torn
@@ -42,6 +43,10 @@ class BlockwiseFileset(FilesetBlocks):
         the original does, for people who look around there.
     lock_timeout_s : float
         How long another writer's lock is waited for.
+    allow_pickle : bool
+        Whether a fileset of dtype object is opened. Its elements are pickles, as in the original: reading one
+        runs what the file says, so allow it for files of people whom you trust. (The original always reads
+        them.)
 
     Raises
     ------
@@ -184,6 +189,66 @@ class BlockwiseFileset(FilesetBlocks):
         for part in self._blocks.parts(roi):
             available = status == "all" or (status == "whole" and part.all_seen)
             self._store.write(part.on_disk, part.part, data[part.place], available=available)
+
+    def export_roi(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
+        """Write the voxels of `roi` into one HDF5 file, laid out and noted as the block files are.
+
+        Parameters
+        ----------
+        directory : path
+            It must exist. The file in it is named like a block file, by the absolute roi; an old one is
+            replaced in one step when the new one is whole.
+        absolute : bool
+            Whether `roi` is in voxels on disk instead of the view.
+
+        Returns
+        -------
+        str
+            Path of the file.
+
+        Raises
+        ------
+        OutOfBounds, MissingBlock, CorruptBlock, LockTimeout, StorageError
+            As for `read`; nothing is left in the directory.
+        """
+        return export_roi(self, self._in_view(roi, absolute), directory)
+
+    def export_subset(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> Subset:
+        """Copy the available blocks of `roi`, and describe them as a fileset that shows just `roi`.
+
+        The new view starts where `roi` starts; the original's starts where the old view did, so that all
+        before `roi` is missing. The blocks always lie below `directory`, and the new description says so,
+        also where the old one has an absolute root (the original's goes on naming the old place).
+        Locks and unfinished files are not copied. An export that was cut off is completed by another.
+
+        Parameters
+        ----------
+        roi : Roi
+            Whole blocks: its ends are multiples of the block shape, or the end of the view.
+        directory : path
+            It must exist.
+        absolute : bool
+            Whether `roi` is in voxels on disk instead of the view.
+
+        Returns
+        -------
+        Subset
+            The new description's path, and which blocks are missing.
+
+        Raises
+        ------
+        OutOfBounds
+            If `roi` leaves the view or cuts through blocks.
+        OutputRefused
+            If the description in `directory` is another one, or the blocks lie there already.
+        StorageError
+            If something can't be copied; what was copied is whole.
+        """
+        return export_subset(self, self._in_view(roi, absolute), directory)
+
+    def _in_view(self, roi: Roi, absolute: bool) -> Roi:
+        roi = Roi.of(roi)
+        return roi.relative_to(self._description.origin) if absolute else roi
 
     def close(self) -> None:
         """Nothing is held open; closing is harmless at any time."""

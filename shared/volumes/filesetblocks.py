@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
+import h5py
+
 from ..errors import JobError, StorageError
 from ..grid import BlockGrid
-from ..roi import Roi, Shape
+from ..roi import Roi, Shape, as_shape
+from .blockaccess import block_file_to_change, block_file_to_read
 from .blockfile import DatasetLayout
 from .blockplace import remove_empty_until
 from .blockwriter import BlockWriter
 from .debugcopy import DebugCopy
 from .description import FilesetDescription, format_description, read_description
 from .layout import Naming
+from .objects import PICKLE_DTYPE, PickledBlocks
+from .purging import PurgedLock, purge_lock
 from .status import StatusRecord
 from .viewblocks import ViewBlocks
 
@@ -38,23 +44,25 @@ class FilesetBlocks:
         durability: Durability = "none",
         copy_description: bool = True,
         lock_timeout_s: float = 10.0,
+        allow_pickle: bool = False,
     ) -> None:
-        if mode not in ("r", "a"):
-            raise JobError(f'mode is {mode!r}, expected "r" to read or "a" to read and write')
+        _check_mode(mode)
         if durability not in ("none", "block"):
             raise JobError(f'durability is {durability!r}, expected "none" or "block"')
         # Absolute from here on: a later change of the working directory changes nothing.
         path = os.path.abspath(os.path.expanduser(os.fspath(description_path)))  # noqa: PTH100, PTH111
         description = self._read_description(path)
-        if description.dtype.hasobject:
+        if description.dtype.hasobject and not allow_pickle:
             raise JobError(
-                f"{path}: dtype object is not supported: its blocks are pickles, which can run code"
+                f"{path}: dtype object is not supported: its blocks are pickles, which can run code. If you "
+                "trust who wrote them, open it from Python with BlockwiseFileset(..., allow_pickle=True)"
             )
         self._path = path
         self._mode: Mode = mode
         self._description = description
         self._blocks = ViewBlocks.of(description, path)
-        self._store = BlockWriter(
+        kind = PickledBlocks if description.dtype.hasobject else BlockWriter
+        self._store = kind(
             naming=Naming(_root(path, description), description.axes, description.block_file_name_format),
             layout=_layout(description),
             job=job,
@@ -86,6 +94,23 @@ class FilesetBlocks:
     def block_rois(self) -> Iterator[Roi]:
         """All blocks of the view, in C order, clipped to it."""
         return iter(self._blocks.grid)
+
+    def block_roi(self, start: Shape) -> Roi:
+        """The voxels of the block that starts at `start` in the view, clipped to the view."""
+        self._blocks.at(start)
+        stops = zip(as_shape(start), self._blocks.grid.block_shape, self._blocks.view.stop, strict=True)
+        return Roi(as_shape(start), tuple(min(a + n, end) for a, n, end in stops))
+
+    def reopen(self, mode: Mode) -> None:
+        """Go on in another mode; nothing needs to be closed before (the original refuses that).
+
+        Raises
+        ------
+        JobError
+            If `mode` is none.
+        """
+        _check_mode(mode)
+        self._mode = mode
 
     def _check_writable(self) -> None:
         if self._mode != "a":
@@ -124,6 +149,52 @@ class FilesetBlocks:
         """Whether a lock file lies beside the file of a block."""
         return self._store.locked(self._blocks.at(start))
 
+    def purge_locks(self, roi: Roi | None = None, *, foreign: bool = True) -> list[PurgedLock]:
+        """Remove locks of the blocks that `roi` touches (default: all) which nobody will release.
+
+        The lock of a living process of ours on this host always stays (the original removes every
+        lock, and so lets two writers into one block). Whether lazyflow, another host or another
+        container still lives can't be seen from here: make sure of that before.
+
+        Parameters
+        ----------
+        foreign : bool
+            Whether their locks, and those of nobody knows whom, are removed too.
+
+        Returns
+        -------
+        list of PurgedLock
+            Every lock that was found: which block, whose, and whether it was removed.
+        """
+        self._check_writable()
+        found: list[PurgedLock] = []
+        for block in self._blocks.touching(roi or self._blocks.view):
+            start = tuple(a - o for a, o in zip(block.start, self._blocks.origin, strict=True))
+            lock = purge_lock(start, self._store.paths(block), foreign=foreign)
+            if lock is not None:
+                found.append(lock)
+        return found
+
+    def open_block_file(self, start: Shape, *, writable: bool = False) -> AbstractContextManager[h5py.File]:
+        """The HDF5 file of a block, to keep more in it than voxels; use it in a ``with`` statement.
+
+        The original hands out the handle that it reads and writes by itself. Here `writable` opens a copy,
+        under the block's lock, which takes the place of the file in one step when the statement ends
+        without an error; an available block stays so, with the checksum of its new file.
+
+        Raises
+        ------
+        MissingBlock
+            If there is no file.
+        StorageError
+            If it can't be opened or changed, or the fileset is open for reading only.
+        """
+        block, start = self._blocks.at(start), as_shape(start)
+        if not writable:
+            return block_file_to_read(self._store, block, start)
+        self._check_writable()
+        return block_file_to_change(self._store, block, start)
+
     def sweep(self, roi: Roi | None = None) -> int:
         """Remove what dead writers of this host left of the blocks that `roi` touches (default: all).
 
@@ -161,6 +232,11 @@ class FilesetBlocks:
         return f"{paths.file}/{paths.internal}"
 
 
+def _check_mode(mode: str) -> None:
+    if mode not in ("r", "a"):
+        raise JobError(f'mode is {mode!r}, expected "r" to read or "a" to read and write')
+
+
 def _root(path: str, description: FilesetDescription) -> str:
     inside = os.path.expanduser(description.dataset_root_dir)  # noqa: PTH111
     return os.path.normpath(os.path.join(os.path.dirname(path), inside))
@@ -168,7 +244,7 @@ def _root(path: str, description: FilesetDescription) -> str:
 
 def _layout(description: FilesetDescription) -> DatasetLayout:
     return DatasetLayout(
-        dtype=description.dtype,
+        dtype=PICKLE_DTYPE if description.dtype.hasobject else description.dtype,
         axes=description.axes,
         chunks=description.chunks,
         compression=description.compression,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptBlock
 from ..roi import Roi, Shape
-from .blockfile import read_part
+from .blockfile import new_image, read_part
 from .blockimage import KnownImage, ReadyImage
 from .blockwriter import BlockWriter
 from .layout import BlockPaths
@@ -38,8 +38,9 @@ class PickledBlocks(BlockWriter):
         """
         super().write(block, part, pickled(data), available=available)
 
-    def _known_image(self, internal: str, data: NDArray) -> ReadyImage | KnownImage | None:
-        return None  # where the strings lie in the file is HDF5's business
+    def _whole_image(self, internal: str, data: NDArray) -> ReadyImage | KnownImage:
+        # Where the strings lie in the file is HDF5's business.
+        return ReadyImage(new_image(self.layout, internal, data.shape, Roi.from_shape(data.shape), data))
 
     def _read_now(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
         return unpickled(read_part(paths.file, paths.internal, part))

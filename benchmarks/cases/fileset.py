@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -23,6 +23,7 @@ def raw_64(bench: Bench) -> None:
     fileset = _filled(bench.scratch / "read", data)
     blocks = blocks_of(fileset, _EDGE)
     out = np.zeros((_EDGE,) * 3, np.uint8)
+    rounds = itertools.count()  # nothing is removed before the end, see write.py
     _check(fileset, data)
 
     def ours_read() -> float:
@@ -42,8 +43,8 @@ def raw_64(bench: Bench) -> None:
         {
             "h5py, read": plain_read,
             "ours, read": ours_read,
-            "h5py, write": lambda: _plain_write(bench.scratch / "plain", data),
-            "ours, write": lambda: _our_write(bench.scratch / "ours", data),
+            "h5py, write": lambda: _plain_write(bench.scratch / f"plain-{next(rounds)}", data),
+            "ours, write": lambda: _our_write(bench.scratch / f"ours-{next(rounds)}", data),
         }
     )
     bench.note(
@@ -75,7 +76,6 @@ def _our_write(folder: Path, data: np.ndarray) -> float:
     for block in blocks:
         fileset.write(block.roi, data[block.slices])
     took_s = time.perf_counter() - start_s
-    shutil.rmtree(folder)
     return took_s / len(blocks)
 
 
@@ -88,5 +88,4 @@ def _plain_write(folder: Path, data: np.ndarray) -> float:
         write_block(block.path + ".tmp", data[block.slices])
         os.rename(block.path + ".tmp", block.path)  # noqa: PTH104
     took_s = time.perf_counter() - start_s
-    shutil.rmtree(folder)
     return took_s / len(blocks)

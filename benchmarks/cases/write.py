@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,7 +16,6 @@ from blockmill import BlockwiseFileset, Roi
 from blockmill.shared.volumes.syncing import sync_filesystem
 from harness import Bench
 from ours import parallel_volume
-from peers import installed
 from volumes import FULL_SHAPE, QUICK_SHAPE, blocks_of, new_fileset, read_block, voxels, write_block
 
 _GZIP = {"compression": "gzip", "compression_opts": 1}
@@ -43,24 +41,35 @@ def gzip_128(bench: Bench) -> None:
 
 
 class _Place:
-    """A folder for one contender's files, new each time; taken down outside of its time."""
+    """A folder for one contender's files, new each time, always under the same name, a link.
+
+    Nothing is removed before the end: ext4 makes new files slowly where many were removed just now.
+    """
 
     def __init__(self, bench: Bench, data: NDArray[Any], edge: int, options: dict[str, Any]) -> None:
         self.folder = bench.scratch / "written"
         self.data = data
         self.edge = edge
         self.options = options
+        self._count = 0
+
+    def renew(self) -> None:
+        """Let the name mean an empty folder."""
+        self._count += 1
+        fresh = self.folder.with_name(f"round-{self._count}")
+        fresh.mkdir()
+        self.folder.unlink(missing_ok=True)
+        self.folder.symlink_to(fresh)
 
     def timed(self, write: Callable[[BlockwiseFileset], None], check: bool = False, **opened: Any) -> float:
         """The seconds of `write` into an empty fileset."""
-        self.folder.mkdir()
+        self.renew()
         fileset = new_fileset(self.folder, self.data.shape, self.edge, **self.options, **opened)
         start_s = time.perf_counter()
         write(fileset)
         took_s = time.perf_counter() - start_s
         if check:
             self._check(fileset)
-        shutil.rmtree(self.folder)
         return took_s
 
     def _check(self, fileset: BlockwiseFileset) -> None:
@@ -78,8 +87,7 @@ def _written(bench: Bench, edge: int, **options: Any) -> None:
             _LOOP: (lambda fileset: _plain(fileset, data, edge, options), {}),
             "ours, one process": (lambda fileset: fileset.write(whole, data), {}),
         }
-        writers |= _ours(bench, stack, data)
-        writers |= _dask(bench, data, edge, options)
+        writers |= _ours(bench, stack, place)
         _race(bench, place, writers)
         synced = {
             "ours, one process, durability block": (
@@ -88,7 +96,7 @@ def _written(bench: Bench, edge: int, **options: Any) -> None:
             ),
         }
         _race(bench, place, synced | _ours_synced(writers))  # apart: a sync slows the next contender down
-    bench.note(f"{data.nbytes >> 20} MiB of uint8; every round writes new files, which are removed untimed")
+    bench.note(f"{data.nbytes >> 20} MiB; every round writes new files, those of earlier rounds stay")
     bench.note(
         "durability none: nothing is synced, on either side; group: one sync of the file system at the end"
     )
@@ -106,17 +114,21 @@ def _run(
     return lambda: place.timed(write, **opened)
 
 
-def _ours(bench: Bench, stack: ExitStack, data: NDArray[Any]) -> dict[str, Any]:
+def _ours(bench: Bench, stack: ExitStack, place: _Place) -> dict[str, Any]:
     """`ParallelVolume`, its data already in memory that the workers share."""
     if (kind := parallel_volume()) is None:
         bench.note("ours: this blockmill has no ParallelVolume")
         return {}
-    whole = Roi.from_shape(data.shape)
-    keeper = stack.enter_context(_Keeper(kind, bench, data))
+    data, whole = place.data, Roi.from_shape(place.data.shape)
+    place.renew()
+    # Its workers stay up while the files behind its address come and go.
+    fileset = new_fileset(place.folder, data.shape, place.edge, **place.options)
+    volume = stack.enter_context(kind(fileset.address, workers=bench.cores))
+    source = volume.target(data.shape, data.dtype)
+    source[...] = data
 
-    def write(fileset: BlockwiseFileset) -> None:
-        volume = keeper.moved_to(fileset)
-        volume.write(whole, keeper.source)
+    def write(_fileset: BlockwiseFileset) -> None:
+        volume.write(whole, source)
 
     return {"ours": (write, {})}
 
@@ -132,52 +144,8 @@ def _ours_synced(writers: dict[str, Any]) -> dict[str, Any]:
     return {f"{name}, durability group": (write_and_sync, {})}
 
 
-class _Keeper:
-    """A `ParallelVolume` whose workers stay up while its files come and go at one address."""
-
-    def __init__(self, kind: Any, bench: Bench, data: NDArray[Any]) -> None:
-        self._folder = bench.scratch / "written"
-        self._folder.mkdir()
-        with new_fileset(self._folder, data.shape, data.shape[0]) as fileset:
-            self._volume = kind(fileset.address, workers=bench.cores)
-        shutil.rmtree(self._folder)
-        self._kind = kind
-        self.source = self._volume.target(data.shape, data.dtype)
-        self.source[...] = data
-
-    def moved_to(self, fileset: BlockwiseFileset) -> Any:
-        """The volume, now for these files."""
-        return self._volume
-
-    def __enter__(self) -> _Keeper:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._volume.close()
-
-
 def _plain(fileset: BlockwiseFileset, data: NDArray[Any], edge: int, options: dict[str, Any]) -> None:
     for block in blocks_of(fileset, edge):
         Path(block.path).parent.mkdir(parents=True, exist_ok=True)
         write_block(block.path + ".tmp", data[block.slices], **options)
         os.rename(block.path + ".tmp", block.path)  # noqa: PTH104
-
-
-def _dask(bench: Bench, data: NDArray[Any], edge: int, options: dict[str, Any]) -> dict[str, Any]:
-    if bench.quick or not installed(bench, "dask"):
-        return {}
-    import dask
-
-    def write(fileset: BlockwiseFileset) -> None:
-        def one(block: Any) -> None:
-            Path(block.path).parent.mkdir(parents=True, exist_ok=True)
-            write_block(block.path + ".tmp", data[block.slices], **options)
-            os.rename(block.path + ".tmp", block.path)  # noqa: PTH104
-
-        dask.compute(
-            *(dask.delayed(one)(block) for block in blocks_of(fileset, edge)),
-            scheduler="threads",
-            num_workers=bench.cores,
-        )
-
-    return {"dask, threads": (write, {})}

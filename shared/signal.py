@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 
@@ -11,9 +12,16 @@ class OrderedSignal:
 
     An emit works on a snapshot: a callback that is added meanwhile waits for the next
     emit. The first exception ends the emit and reaches the emitter.
+
+    Parameters
+    ----------
+    hide_cancellation_exceptions : bool
+        Whether a callback that raises `concurrent.futures.CancelledError` is passed over, and
+        the emit goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hide_cancellation_exceptions: bool = False) -> None:
+        self._hidden = (CancelledError,) if hide_cancellation_exceptions else ()
         self._callbacks: dict[Callable[..., Any], dict[str, Any]] = {}
 
     def subscribe(self, callback: Callable[..., Any], **kwargs: Any) -> None:
@@ -39,7 +47,10 @@ class OrderedSignal:
 
     def __call__(self, *args: Any) -> None:
         for callback, kwargs in list(self._callbacks.items()):
-            callback(*args, **kwargs)
+            try:
+                callback(*args, **kwargs)
+            except self._hidden:
+                continue
 
     def __len__(self) -> int:
         return len(self._callbacks)

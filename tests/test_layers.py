@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "workers": {"workers", "shared"},
     "client": {"client", "daemon", "shared", ""},
 }
-FLOOR = {"roi", "grid", "errors", "signal"}
+FLOOR = {"roi", "grid", "errors", "signal", "trace", "paths", "tinyvector", "roitools", "blockshapes"}
 KEEPERS = {  # which files may import what, as few as there are reasons
     "zmq": {
         "client/connection.py",

@@ -1,3 +1,6 @@
+from concurrent.futures import CancelledError
+from contextlib import nullcontext
+
 import pytest
 
 from blockmill.shared.signal import OrderedSignal
@@ -68,3 +71,23 @@ def test_a_cleaned_signal_is_silent(signal, heard):
     signal(1)
     assert heard == []
     assert len(signal) == 0
+
+
+def test_a_cancelled_callback_is_passed_over_where_that_is_wanted(heard):
+    def cancelled():
+        raise CancelledError
+
+    for hides in (True, False):
+        signal = OrderedSignal(hide_cancellation_exceptions=hides)
+        signal.subscribe(cancelled)
+        signal.subscribe(lambda hides=hides: heard.append(hides))
+        with nullcontext() if hides else pytest.raises(CancelledError):
+            signal()
+    assert heard == [True]
+
+
+def test_other_exceptions_are_never_hidden():
+    signal = OrderedSignal(hide_cancellation_exceptions=True)
+    signal.subscribe(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        signal()

@@ -27,6 +27,7 @@ OUTER = JsonConfigParser(
     }
 )
 HEAD = '"_schema_name": "outer", "_schema_version": 1.0'
+TWICE = '{"_schema_name": "inner", "_schema_version": 1, "only_inner": "a", "only_inner": "b"}'
 WHOLE = """{
     "_schema_name": "outer", "_schema_version": 1.0,
     "roi": [[1, 2], [3, 4]], "sum": "7*6", "text": "hello", "flag": true, "number": 3,
@@ -99,7 +100,7 @@ def test_a_namespace_that_could_not_be_read_again_leaves_the_old_file(tmp_path):
         (f'{{{HEAD}, "number": "many"}}', "number: "),
         (f'{{{HEAD}, "sum": "__import__(1)"}}', "sum: "),
         (
-            f'{{{HEAD}, "inner": {{"_schema_name": "inner", "only_inner": 1, "only_inner": 2}}}}',
+            f'{{{HEAD}, "inner": {TWICE}}}',
             "inner: only_inner: stands twice",
         ),
         (f'{{{HEAD}, "inner": 3}}', "inner: expected a JSON object"),

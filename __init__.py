@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blockmill.client.api import Client
     from blockmill.client.asyncapi import AsyncClient
-    from blockmill.client.requests import BigRequestStreamer, RoiRequestBatch, RoiRequestBatchError
+    from blockmill.client.blockwork import RoiRequestBatchCancelled, RoiRequestBatchError
+    from blockmill.client.bufferiter import RoiRequestBufferIter
+    from blockmill.client.requests import RoiRequestBatch
+    from blockmill.client.streamer import BigRequestStreamer
     from blockmill.daemon.engine import Engine
     from blockmill.shared.blockshapes import determine_block_shape, determine_optimal_request_block_shape
     from blockmill.shared.filelock import FileLock
@@ -73,7 +76,7 @@ _HOMES = {
     "LogLine": "shared.reports",
     "ServiceInfo": "shared.protocol",
     "WorkerInfo": "shared.reports",
-    "BigRequestStreamer": "client.requests",
+    "BigRequestStreamer": "client.streamer",
     "BlockGrid": "shared.grid",
     "BlockwiseFileset": "shared.volumes.fileset",
     "Engine": "daemon.engine",
@@ -85,7 +88,9 @@ _HOMES = {
     "RESTfulVolume": "shared.volumes.restful.volume",
     "Roi": "shared.roi",
     "RoiRequestBatch": "client.requests",
-    "RoiRequestBatchError": "client.requests",
+    "RoiRequestBatchCancelled": "client.blockwork",
+    "RoiRequestBatchError": "client.blockwork",
+    "RoiRequestBufferIter": "client.bufferiter",
     "load_job": "shared.job",
     "open_volume": "shared.volumes.address",
 }
@@ -113,7 +118,9 @@ __all__ = [
     "RESTfulVolume",
     "Roi",
     "RoiRequestBatch",
+    "RoiRequestBatchCancelled",
     "RoiRequestBatchError",
+    "RoiRequestBufferIter",
     "RoiTuple",
     "ServiceInfo",
     "TinyVector",

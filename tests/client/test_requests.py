@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from blockmill import BigRequestStreamer, Engine, RoiRequestBatch, RoiRequestBatchError
+from blockmill import (
+    BigRequestStreamer,
+    Engine,
+    RoiRequestBatch,
+    RoiRequestBatchCancelled,
+    RoiRequestBatchError,
+    RoiRequestBufferIter,
+)
 from blockmill.daemon.work import Order, RoiList
 from blockmill.shared import wire
 from blockmill.shared.errors import EngineError, JobError, OutOfBounds
@@ -159,7 +166,7 @@ def test_what_the_iterator_raises_comes_through_as_it_is(engine):
 
 def test_a_block_that_fails_ends_the_batch_with_its_place_and_reason(engine):
     operation = {"python": {"function": "statistics:mean"}}
-    batch = RoiRequestBatch(VOXELS, TILES, operation=operation, engine=engine)
+    batch = RoiRequestBatch(VOXELS, TILES[:1], operation=operation, engine=engine)
     with pytest.raises(RoiRequestBatchError, match=r"block \[0, 0\]-\[10, 10\]: TypeError: can't convert"):
         batch.execute()
 
@@ -323,3 +330,70 @@ def test_an_order_that_makes_no_sense_harms_no_other_job(engine):
 def test_nobody_needs_to_guess_what_a_source_is(engine):
     with pytest.raises(JobError, match="a list is no source"):
         RoiRequestBatch([1, 2], TILES, engine=engine)
+
+
+def test_results_come_in_the_order_of_the_rois_where_asked(engine):
+    backwards = TILES[::-1]
+    assert (
+        collect(RoiRequestBatch(VOXELS, backwards, batch_size=8, engine=engine, ordered=True))[1] == backwards
+    )
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_batch_is_cancelled_from_a_callback_and_calls_nothing_back_any_more(engine, parallel):
+    seen = []
+    batch = RoiRequestBatch(VOXELS, TILES, allow_parallel_results=parallel, batch_size=1, engine=engine)
+    batch.result_signal.subscribe(lambda roi, array: (seen.append(roi), batch.cancel()))
+    with pytest.raises(RoiRequestBatchCancelled):
+        batch.execute()
+    assert len(seen) == 1
+
+
+def test_a_batch_that_is_to_finish_tries_every_roi_and_names_all_that_failed(engine):
+    seen = []
+    batch = RoiRequestBatch(
+        VOXELS,
+        TILES,
+        operation={"python": {"function": "statistics:mean"}},
+        engine=engine,
+        on_error="finish",
+        retries=0,
+    )
+    batch.result_signal.subscribe(lambda roi, array: seen.append(roi))
+    with pytest.raises(RoiRequestBatchError) as caught:
+        batch.execute()
+    assert sorted(roi for roi, _ in caught.value.failures) == sorted(TILES)
+    assert seen == []
+
+
+def test_a_grid_is_executed_twice_and_a_used_up_iterator_is_refused(engine):
+    streamer = BigRequestStreamer(VOXELS, ((0, 0), (100, 100)), (50, 50), engine=engine)
+    assert collect(streamer)[2] == [0, 25, 50, 75, 100, 100]
+    again = []
+    streamer.progress_signal.subscribe(again.append)
+    streamer.execute()
+    assert again == [0, 25, 50, 75, 100, 100]
+    batch = RoiRequestBatch(VOXELS, iter(TILES), engine=engine)
+    batch.execute()
+    with pytest.raises(JobError, match="used up"):
+        batch.execute()
+
+
+def test_slices_come_in_ascending_order_and_a_loop_may_end_early(engine):
+    slices = RoiRequestBufferIter(VOXELS, 3, "y", engine=engine)
+    progress = []
+    slices.progress_signal.subscribe(progress.append)
+    np.testing.assert_array_equal(np.concatenate(list(slices)), VOXELS)
+    assert progress == [0, *range(1, 101), 100]
+    loop = iter(slices)
+    np.testing.assert_array_equal(next(loop), VOXELS[:1])
+    loop.close()
+    assert engine._dispatcher._jobs == {}
+
+
+def test_a_slice_that_fails_raises_in_the_loop(engine):
+    slices = RoiRequestBufferIter(
+        VOXELS, 2, "y", operation={"python": {"function": "statistics:mean"}}, engine=engine
+    )
+    with pytest.raises(RoiRequestBatchError, match="TypeError"):
+        next(iter(slices))

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from blockmill.client.asyncapi import AsyncClient
     from blockmill.client.blockwork import RoiRequestBatchCancelled, RoiRequestBatchError
     from blockmill.client.bufferiter import RoiRequestBufferIter
-    from blockmill.client.requests import RoiRequestBatch
+    from blockmill.client.parallel import ParallelVolume
+    from blockmill.client.requests import BigRequestStreamer, RoiRequestBatch, RoiRequestBatchError
     from blockmill.client.streamer import BigRequestStreamer
     from blockmill.daemon.engine import Engine
     from blockmill.shared.blockshapes import determine_block_shape, determine_optimal_request_block_shape
@@ -87,6 +88,7 @@ _HOMES = {
     "RESTfulBlockwiseFileset": "shared.volumes.restful.fileset",
     "RESTfulVolume": "shared.volumes.restful.volume",
     "Roi": "shared.roi",
+    "ParallelVolume": "client.parallel",
     "RoiRequestBatch": "client.requests",
     "RoiRequestBatchCancelled": "client.blockwork",
     "RoiRequestBatchError": "client.blockwork",
@@ -113,6 +115,7 @@ __all__ = [
     "LogLine",
     "Namespace",
     "OrderedSignal",
+    "ParallelVolume",
     "PathComponents",
     "RESTfulBlockwiseFileset",
     "RESTfulVolume",

@@ -217,6 +217,8 @@ class Dispatcher:
             self._jobs[answer.job].count(answer)
             self._feed(ev.Done(worker, *lease, answer.seconds))
         else:
+            if answer.kind:
+                self._jobs[answer.job].kinds[answer.block] = answer.kind
             self._feed(ev.Failed(worker, *lease, answer.error, answer.retry, answer.memory))
 
     def _bury(self, death: Death) -> None:
@@ -283,6 +285,10 @@ class Dispatcher:
     def _command_drain(self, draining: bool) -> None:
         self._feed(ev.Drain() if draining else ev.Undrain())
 
+    def _command_release(self, segment: int) -> None:
+        for letter in self._post.released(segment):
+            self._send(letter)
+
     def _command_set_workers(self, count: int) -> None:
         self._upkeep.set_count(count)
 
@@ -324,7 +330,7 @@ class Dispatcher:
         segments = job.close()
         for letter in self._post.farewells(job, segments, self._supervisor.workers):
             self._send(letter)
-        job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=job.cut_off()))
+        job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=job.cut_off(), kinds=job.kinds))
 
     def _drop(self, action: ev.Drop) -> None:
         if (job := self._jobs.get(action.job)) is not None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
+from ..shared.arena import Lent
 from ..shared.errors import EngineError
 from .dispatcher import Dispatcher, Setup, View
 from .handle import JobHandle
@@ -81,6 +82,14 @@ class Engine:
         if not self._mailbox.put("submit", job):
             raise EngineError("this engine is closed or has broken down; make a new one")
         return job.handle
+
+    def lend(self, nbytes: int) -> Lent:
+        """Pre-faulted shared memory of `nbytes` for orders that name it as `lent`.
+
+        Workers let go of it by themselves once no array looks at it any more.
+        """
+        number = next(self._dispatcher.segment_numbers)
+        return Lent(number, nbytes, lambda number: self._tell("release", number))
 
     @property
     def view(self) -> View:

@@ -86,6 +86,8 @@ class Ended:
         What broke the engine itself, if that is the cause.
     interrupted : list of Roi
         Blocks whose attempt was cut off; their leavings may need removing.
+    kinds : dict of int to str
+        Class of the last error of a block, where that is one of `shared.errors`.
     """
 
     outcome: str
@@ -93,6 +95,7 @@ class Ended:
     cause: str = ""
     error: BaseException | None = None
     interrupted: list[Roi] = field(default_factory=list)
+    kinds: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

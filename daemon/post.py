@@ -55,6 +55,10 @@ class Post:
         job = self._jobs[task.job]
         if worker not in job.knowing:
             job.knowing.add(worker)
+            for segment in job.order.lent:
+                if segment.segment not in self._attached[worker]:
+                    self._attached[worker].add(segment.segment)
+                    yield Letter(worker, segment)
             yield Letter(worker, wire.Prepare(job.name, job.order.recipe))
         if task.slot is not None and task.slot.segment not in self._attached[worker]:
             self._attached[worker].add(task.slot.segment)
@@ -65,6 +69,13 @@ class Post:
         for worker in job.knowing.intersection(workers):
             self._attached[worker].difference_update(segments)
             yield Letter(worker, wire.Forget(job.name, segments))
+
+    def released(self, segment: int) -> Iterable[Letter]:
+        """What to tell workers when a submitter has let go of shared memory that it lent."""
+        for worker, attached in self._attached.items():
+            if segment in attached:
+                attached.discard(segment)
+                yield Letter(worker, wire.Forget("", [segment]))
 
     def answered(self, worker: int, lease: Lease) -> None:
         """Note that a worker has done with a task, and with those sent before."""

@@ -98,6 +98,8 @@ class Order:
         Longest time for one attempt; its worker is killed then.
     memory_bytes : int or None
         Most resident memory of a worker that does a block of this job; it is killed beyond.
+    lent : tuple of Attach
+        Shared memory of the submitter's that the recipe names.
     standing : Standing
     """
 
@@ -113,6 +115,7 @@ class Order:
     sealed: bool = True
     block_timeout_s: float | None = None
     memory_bytes: int | None = None
+    lent: tuple[wire.Attach, ...] = ()
     standing: Standing = field(default_factory=Standing)
 
 
@@ -126,6 +129,7 @@ class EngineJob:
         self.knowing: set[int] = set()  # workers that hold the recipe
         self.out: set[int] = set()  # blocks given to a worker that have not come back
         self.handed_over: set[int] = set()  # results that are with the submitter
+        self.kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
         self._arena = Arena(segments)
         self._slots: dict[int, wire.Slot] = {}
         self._answers: dict[int, wire.Done] = {}  # of blocks that are not final yet
@@ -147,7 +151,7 @@ class EngineJob:
             block_timeout_s=order.block_timeout_s,
             owner=order.standing.owner,
             priority=order.standing.priority,
-            trial=order.recipe.probe,
+            trial=order.recipe.probe and len(order.blocks) == 1,
         )
 
     def cut_off(self) -> list[Roi]:

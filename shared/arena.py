@@ -12,28 +12,32 @@ import mmap
 import os
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
-from .wire import SharedArray, Slot
+from .wire import Attach, Place, SharedArray, Slot
 
 _ALIGN_BYTES = 4096
 
 
 class Segment:
-    """A shared memory file of `nbytes`, made here, or attached by `path`."""
+    """A shared memory file of `nbytes`, made here, or attached by `path`.
 
-    def __init__(self, nbytes: int, path: str | None = None) -> None:
+    With `populate` every page is there from the start, so that no copy waits for one.
+    """
+
+    def __init__(self, nbytes: int, path: str | None = None, *, populate: bool = False) -> None:
         self.nbytes = nbytes
         self._owned = path is None
         fd = os.memfd_create("blockmill", os.MFD_CLOEXEC) if path is None else os.open(path, os.O_RDWR)
         try:
             if path is None:
                 os.ftruncate(fd, nbytes)
-            self.map = mmap.mmap(fd, nbytes)
+            self.map = mmap.mmap(fd, nbytes, mmap.MAP_SHARED | (mmap.MAP_POPULATE if populate else 0))
         except BaseException:
             os.close(fd)
             raise
@@ -47,6 +51,57 @@ class Segment:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class Lent:
+    """Pre-faulted shared memory that its owner uses again and again, and lends to workers.
+
+    Parameters
+    ----------
+    number : int
+        By which workers know it.
+    nbytes : int
+    release : callable
+        Takes `number` when no array looks at the memory any more; from any thread.
+    """
+
+    def __init__(self, number: int, nbytes: int, release: Callable[[int], None]) -> None:
+        self.number = number
+        self.nbytes = nbytes
+        self._segment = Segment(nbytes, populate=True)
+        self.attach = Attach(number, self._segment.path, nbytes, populate=True)
+        self._root = np.frombuffer(self._segment.map, np.uint8)
+        self.address: int = self._root.ctypes.data
+        self._root_ref = weakref.ref(self._root)
+        weakref.finalize(self._root, _let_go, self._segment, number, release).atexit = False
+
+    def let_go(self) -> None:
+        """Keep the memory no longer than arrays look at it."""
+        del self._root
+
+    @property
+    def alive(self) -> bool:
+        """Whether the memory is still there."""
+        return self._root_ref() is not None
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
+        """The memory's beginning as an array."""
+        return np.ndarray(shape, dtype, buffer=self._root)
+
+    def place_of(self, array: NDArray[Any]) -> Place | None:
+        """Where an array lies in this memory; None if (a part of) it lies elsewhere."""
+        low, high = byte_bounds(array)
+        if not (self.alive and self.address <= low and high <= self.address + self.nbytes):
+            return None
+        if min(array.strides, default=0) < 0:
+            return None
+        offset = array.ctypes.data - self.address
+        return Place(self.number, offset, array.shape, array.strides, array.dtype.str)
+
+
+def _let_go(segment: Segment, number: int, release: Callable[[int], None]) -> None:
+    segment.close()
+    release(number)
 
 
 class Arena:

@@ -39,6 +39,36 @@ class SharedArray(msgspec.Struct, frozen=True):
     axes: str
 
 
+class Place(msgspec.Struct, frozen=True):
+    """An array anywhere in shared memory segment `segment`, with strides in bytes as numpy has them."""
+
+    segment: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Voxels go between a volume and an array in shared memory as they are.
+
+    Attributes
+    ----------
+    place : Place
+        The array; its first voxel is the one at `origin` of the volume.
+    origin : tuple of int
+    write : bool
+        Into the volume, a fileset; else out of it.
+    session : str
+        The volume stays open under this name for the next transfer.
+    """
+
+    place: Place
+    origin: tuple[int, ...]
+    write: bool = False
+    session: str = ""
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker must know of a job to do any block of it.
 
@@ -69,6 +99,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Names the content of that folder, so that changed modules are imported anew.
     identity : Identity or None
         As whom volumes are opened, read and written; None: as the worker itself.
+    transfer : Transfer or None
+        Carry voxels between `source` and an array; nothing else of the recipe counts then.
     """
 
     source: str | SharedArray
@@ -83,6 +115,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     user_code: str | None = None
     code_hash: str = ""
     identity: Identity | None = None
+    transfer: Transfer | None = None
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -100,11 +133,15 @@ class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Attach(Message, frozen=True):
-    """A shared memory segment for results: opened by `path`, `nbytes` long."""
+    """A shared memory segment for results: opened by `path`, `nbytes` long.
+
+    `populate`: all of it will be used again and again, so it is mapped at once.
+    """
 
     segment: int
     path: str
     nbytes: int
+    populate: bool = False
 
 
 class Prepare(Message, frozen=True):
@@ -162,7 +199,7 @@ class Failed(Message, frozen=True):
     """A block failed; `retry` is False where another attempt would fail the same way.
 
     The first line of `error` says what happened, further ones where in the user's code; `memory`
-    says that there was too little of it.
+    says that there was too little of it; `kind` is the class of the error where it is one of ours.
     """
 
     job: str
@@ -171,6 +208,7 @@ class Failed(Message, frozen=True):
     error: str
     retry: bool = True
     memory: bool = False
+    kind: str = ""
 
 
 class Heartbeat(Message, frozen=True):

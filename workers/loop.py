@@ -21,6 +21,7 @@ from ..shared.arena import Segment
 from ..shared.errors import BlockmillError, JobError, MissingBlock, StorageError
 from ..shared.marks import Marks
 from .task import PreparedJob
+from .transfer import Sessions, TransferJob
 
 HEARTBEAT_S = 1.0
 _OUR_CODE = Path(__file__).parent.parent
@@ -69,7 +70,8 @@ class Worker:
         self._sock = sock
         self._marks = marks
         self._mark = mark
-        self._jobs: dict[str, PreparedJob] = {}
+        self._jobs: dict[str, PreparedJob | TransferJob] = {}
+        self._sessions = Sessions()
         self._segments: dict[int, Segment | OSError] = {}
         self._tasks: deque[wire.Task] = deque()
         self._log = _Log()
@@ -102,15 +104,20 @@ class Worker:
             case wire.Run():
                 self._tasks.extend(message.tasks)
             case wire.Prepare():
-                self._jobs[message.job] = PreparedJob(message.recipe)
+                self._jobs[message.job] = self._prepared(message.recipe)
             case wire.Attach():
                 self._attach(message)
             case wire.Forget():
                 self._forget(message)
 
+    def _prepared(self, recipe: wire.Recipe) -> PreparedJob | TransferJob:
+        if (transfer := recipe.transfer) is None:
+            return PreparedJob(recipe)
+        return TransferJob(recipe, transfer, self._sessions, lambda: self._segment_of(transfer.place))
+
     def _attach(self, message: wire.Attach) -> None:
         try:
-            self._segments[message.segment] = Segment(message.nbytes, message.path)
+            self._segments[message.segment] = Segment(message.nbytes, message.path, populate=message.populate)
         except OSError as error:
             self._segments[message.segment] = error  # the answer to the tasks that need it
 
@@ -123,23 +130,24 @@ class Worker:
     def _do(self, task: wire.Task) -> wire.Done | wire.Failed:
         started_s = time.monotonic()
         try:
-            outcome = self._jobs[task.job].do(task, self._segment_for(task))
+            outcome = self._jobs[task.job].do(task, self._segment_of(task.slot))
         except Exception as error:  # noqa: BLE001 - whatever a block raises is its answer
             return _failure(task, error)
         return wire.Done(task.job, task.block, task.attempt, time.monotonic() - started_s, *outcome)
 
-    def _segment_for(self, task: wire.Task) -> Segment | None:
-        if task.slot is None:
+    def _segment_of(self, place: wire.Slot | wire.Place | None) -> Segment | None:
+        if place is None:
             return None
-        segment = self._segments[task.slot.segment]
+        segment = self._segments[place.segment]
         if isinstance(segment, OSError):
-            raise StorageError(f"the shared memory for results can't be opened: {segment}") from segment
+            raise StorageError(f"the shared memory for voxels can't be opened: {segment}") from segment
         return segment
 
     def close(self) -> None:
         """Close the volumes of all jobs."""
         for job in self._jobs.values():
             job.close()
+        self._sessions.close()
 
 
 def _failure(task: wire.Task, error: Exception) -> wire.Failed:
@@ -152,7 +160,8 @@ def _failure(task: wire.Task, error: Exception) -> wire.Failed:
         text = "\n".join([f"{type(error).__name__}: {error}", *_frames_of_the_user(error)])
     retry = not isinstance(error, JobError | MissingBlock)
     memory = isinstance(error, MemoryError)
-    return wire.Failed(task.job, task.block, task.attempt, text, retry, memory)
+    kind = type(error).__name__ if isinstance(error, BlockmillError) else ""
+    return wire.Failed(task.job, task.block, task.attempt, text, retry, memory, kind)
 
 
 def _frames_of_the_user(error: Exception) -> list[str]:

@@ -1,0 +1,96 @@
+"""Voxels carried between a volume and an array in shared memory, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..shared import wire
+from ..shared.arena import Segment
+from ..shared.errors import StorageError
+from ..shared.roi import Roi
+from ..shared.volumes.address import open_volume
+from ..shared.volumes.fileset import BlockwiseFileset
+from ..shared.volumes.protocol import Volume
+from .task import Outcome
+
+_MOST_OPEN = 8
+
+
+class Sessions:
+    """Volumes that stay open from one transfer to the next; the ones used last."""
+
+    def __init__(self) -> None:
+        self._volumes: dict[tuple[str, str, bool], Volume] = {}
+
+    def volume(self, session: str, address: str, write: bool) -> Volume:
+        """The volume at an address, as this session knows it."""
+        key = (session, address, write)
+        found = self._volumes.pop(key, None)
+        if found is None:
+            found = BlockwiseFileset(address, "a") if write else open_volume(address)
+        self._volumes[key] = found  # the last one is the one used last
+        while len(self._volumes) > _MOST_OPEN:
+            self._volumes.pop(next(iter(self._volumes))).close()
+        return found
+
+    def close(self) -> None:
+        """Close all."""
+        for volume in self._volumes.values():
+            volume.close()
+        self._volumes.clear()
+
+
+class TransferJob:
+    """One transfer as a worker holds it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    transfer : Transfer
+        The recipe's.
+    sessions : Sessions
+        The worker's.
+    segment : callable
+        Gives the shared memory in which the transfer's array lies.
+    """
+
+    def __init__(
+        self,
+        recipe: wire.Recipe,
+        transfer: wire.Transfer,
+        sessions: Sessions,
+        segment: Callable[[], Segment | None],
+    ) -> None:
+        self._recipe = recipe
+        self._transfer = transfer
+        self._sessions = sessions
+        self._segment = segment
+
+    def do(self, task: wire.Task, segment: Segment | None) -> Outcome:
+        """Carry one block; a reader fills its very place in the array, without a copy in between.
+
+        Raises
+        ------
+        BlockmillError
+            Whatever the volume raises.
+        """
+        transfer, roi = self._transfer, Roi(task.start, task.stop)
+        assert isinstance(self._recipe.source, str)
+        volume = self._sessions.volume(transfer.session, self._recipe.source, transfer.write)
+        memory, place = self._segment(), transfer.place
+        if memory is None:
+            raise StorageError("the transfer names no shared memory")
+        whole = np.ndarray(
+            place.shape, np.dtype(place.dtype), buffer=memory.map, offset=place.offset, strides=place.strides
+        )
+        part = whole[roi.relative_to(transfer.origin).to_slice()]
+        if transfer.write:
+            volume.write(roi, part)
+            return Outcome(nbytes_written=part.nbytes)
+        volume.read(roi, out=part)
+        return Outcome(nbytes_read=part.nbytes)
+
+    def close(self) -> None:
+        """Nothing is the transfer's own: the volume stays open for the next one."""

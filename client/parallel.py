@@ -25,7 +25,7 @@ from ..shared.grid import BlockGrid
 from ..shared.roi import Roi, Shape
 from ..shared.volumes.address import open_volume
 from ..shared.volumes.checks import check_data, check_out
-from ..shared.volumes.fileset import BlockwiseFileset
+from ..shared.volumes.fileset import BlockwiseFileset, WriteStatus
 from ..shared.volumes.protocol import Volume
 
 _TASKS_PER_WORKER = 8
@@ -142,13 +142,13 @@ class ParallelVolume:
             return self._volume.read(roi, out)
         found = self._place_of(out) if out is not None else None
         if out is not None and found is not None:
-            self._carry(roi, *found, write=False)
+            self._carry(roi, *found)
             return out
         result = np.empty(roi.shape, self.dtype) if out is None else out
-        self._through_stages(roi, result, write=False)
+        self._through_stages(roi, result)
         return result
 
-    def write(self, roi: Any, data: NDArray[Any]) -> None:
+    def write(self, roi: Any, data: NDArray[Any], *, status: WriteStatus = "whole") -> None:
         """Write `data`; see `BlockwiseFileset.write`. Each block file has one writer.
 
         Raises
@@ -169,11 +169,11 @@ class ParallelVolume:
             )
         check_data(roi, data, self.dtype, self.address)
         if self._small(roi):
-            self._local_writer().write(roi, data)
+            self._local_writer().write(roi, data, status=status)
         elif (found := self._place_of(data)) is not None:
-            self._carry(roi, *found, write=True)
+            self._carry(roi, *found, status)
         else:
-            self._through_stages(roi, data, write=True)
+            self._through_stages(roi, data, status)
 
     def _local_writer(self) -> BlockwiseFileset:
         if self._writer is None:
@@ -215,15 +215,15 @@ class ParallelVolume:
 
     # -- carrying -----------------------------------------------------------------------
 
-    def _carry(self, roi: Roi, place: wire.Place, lent: Lent, *, write: bool) -> None:
-        handle = self._start(roi, place, lent, write)
+    def _carry(self, roi: Roi, place: wire.Place, lent: Lent, status: WriteStatus | None = None) -> None:
+        handle = self._start(roi, place, lent, status)
         try:
             self._wait(handle)
         finally:
             _abandon(handle)
 
-    def _start(self, roi: Roi, place: wire.Place, lent: Lent, write: bool) -> JobHandle:
-        transfer = wire.Transfer(place=place, origin=roi.start, write=write, session=self._session)
+    def _start(self, roi: Roi, place: wire.Place, lent: Lent, status: WriteStatus | None) -> JobHandle:
+        transfer = wire.Transfer(place=place, origin=roi.start, write=status, session=self._session)
         recipe = wire.Recipe(source=self._path, transfer=transfer)
         return self._engine.submit(Order(recipe=recipe, blocks=self._tasks(roi), lent=(lent.attach,)))
 
@@ -249,7 +249,7 @@ class ParallelVolume:
         starts = (block.start for block in volume.grid.touching(roi))
         return next((start for start in starts if not volume.block_status(start)), ())
 
-    def _through_stages(self, roi: Roi, array: NDArray[Any], *, write: bool) -> None:
+    def _through_stages(self, roi: Roi, array: NDArray[Any], status: WriteStatus | None = None) -> None:
         """Carry `roi` piece by piece through buffers, one of them filled while another is emptied."""
         under_way: deque[_Piece] = deque()
         with self._staging:
@@ -258,11 +258,11 @@ class ParallelVolume:
             try:
                 for piece, stage in zip(pieces, stages, strict=False):
                     if len(under_way) == _STAGES:
-                        self._end(under_way.popleft(), write)
+                        self._end(under_way.popleft())
                     part = array[piece.relative_to(roi.start).to_slice()]
-                    under_way.append(self._begin(piece, stage, part, write))
+                    under_way.append(self._begin(piece, stage, part, status))
                 while under_way:
-                    self._end(under_way.popleft(), write)
+                    self._end(under_way.popleft())
             finally:
                 for left in under_way:
                     _abandon(left.handle)
@@ -286,20 +286,20 @@ class ParallelVolume:
             stage.let_go()
         self._stages = []
 
-    def _begin(self, piece: Roi, stage: Lent, part: NDArray[Any], write: bool) -> _Piece:
+    def _begin(self, piece: Roi, stage: Lent, part: NDArray[Any], status: WriteStatus | None) -> _Piece:
         buffer = stage.array(piece.shape, self.dtype)
-        if write:
+        if status is not None:
             buffer[...] = part
         place = stage.place_of(buffer)
         assert place is not None, "a buffer lies in its own memory"
-        return _Piece(self._start(piece, place, stage, write), part, buffer)
+        return _Piece(self._start(piece, place, stage, status), part if status is None else None, buffer)
 
-    def _end(self, piece: _Piece, write: bool) -> None:
+    def _end(self, piece: _Piece) -> None:
         try:
             self._wait(piece.handle)
         finally:
             _abandon(piece.handle)
-        if not write:
+        if piece.part is not None:
             np.copyto(piece.part, piece.buffer, casting="unsafe")
 
     # -- the end --------------------------------------------------------------------
@@ -324,10 +324,10 @@ class ParallelVolume:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A piece that workers carry to or from a buffer."""
+    """A piece that workers carry between storage and a buffer; `part` is filled from that at the end."""
 
     handle: JobHandle
-    part: NDArray[Any]
+    part: NDArray[Any] | None
     buffer: NDArray[Any]
 
 

@@ -330,7 +330,8 @@ class Dispatcher:
         segments = job.close()
         for letter in self._post.farewells(job, segments, self._supervisor.workers):
             self._send(letter)
-        job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=job.cut_off(), kinds=job.kinds))
+        cut_off = job.cut_off()
+        job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=cut_off, kinds=job.kinds))
 
     def _drop(self, action: ev.Drop) -> None:
         if (job := self._jobs.get(action.job)) is not None:

@@ -57,15 +57,15 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     place : Place
         The array; its first voxel is the one at `origin` of the volume.
     origin : tuple of int
-    write : bool
-        Into the volume, a fileset; else out of it.
+    write : {"whole", "all", "none"} or None
+        Into the volume, a fileset, and which blocks are marked available then; None: out of it.
     session : str
         The volume stays open under this name for the next transfer.
     """
 
     place: Place
     origin: tuple[int, ...]
-    write: bool = False
+    write: Literal["whole", "all", "none"] | None = None
     session: str = ""
 
 

@@ -78,7 +78,7 @@ class TransferJob:
         """
         transfer, roi = self._transfer, Roi(task.start, task.stop)
         assert isinstance(self._recipe.source, str)
-        volume = self._sessions.volume(transfer.session, self._recipe.source, transfer.write)
+        volume = self._sessions.volume(transfer.session, self._recipe.source, transfer.write is not None)
         memory, place = self._segment(), transfer.place
         if memory is None:
             raise StorageError("the transfer names no shared memory")
@@ -86,8 +86,9 @@ class TransferJob:
             place.shape, np.dtype(place.dtype), buffer=memory.map, offset=place.offset, strides=place.strides
         )
         part = whole[roi.relative_to(transfer.origin).to_slice()]
-        if transfer.write:
-            volume.write(roi, part)
+        if transfer.write is not None:
+            assert isinstance(volume, BlockwiseFileset)
+            volume.write(roi, part, status=transfer.write)
             return Outcome(nbytes_written=part.nbytes)
         volume.read(roi, out=part)
         return Outcome(nbytes_read=part.nbytes)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from blockmill.client.blockwork import RoiRequestBatchCancelled, RoiRequestBatchError
     from blockmill.client.bufferiter import RoiRequestBufferIter
     from blockmill.client.parallel import ParallelVolume
-    from blockmill.client.requests import BigRequestStreamer, RoiRequestBatch, RoiRequestBatchError
+    from blockmill.client.requests import RoiRequestBatch
     from blockmill.client.streamer import BigRequestStreamer
     from blockmill.daemon.engine import Engine
     from blockmill.shared.blockshapes import determine_block_shape, determine_optimal_request_block_shape

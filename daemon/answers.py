@@ -56,7 +56,6 @@ class Answers:
     def __init__(self, foreman: Foreman) -> None:
         self._foreman = foreman
         self._book = foreman.book
-        self._rights = foreman.rights
         self._started_s = time.time()
 
     def to(self, request: p.AnyRequest, uid: int) -> p.Reply | Later | Held:
@@ -88,14 +87,14 @@ class Answers:
         )
 
     def _Drain(self, request: p.Drain, uid: int) -> p.ServiceInfo:  # noqa: N802
-        self._rights.check_admin(uid, "drain it")
+        self._foreman.rights.check_admin(uid, "drain it")
         self._foreman.mill.drain(True)
         return self._service()
 
     def _SetWorkers(self, request: p.SetWorkers, uid: int) -> p.ServiceInfo:  # noqa: N802
         if not 1 <= request.count <= MOST_WORKERS:
             raise Refused(f"{request.count} workers were asked for; give 1 to {MOST_WORKERS}")
-        self._rights.check_admin(uid, "set the number of workers")
+        self._foreman.rights.check_admin(uid, "set the number of workers")
         self._foreman.mill.set_workers(request.count)
         return self._service()
 
@@ -134,7 +133,7 @@ class Answers:
 
     def _GetJob(self, request: p.GetJob, uid: int) -> p.OneJob:  # noqa: N802
         record = self._book.get(request.id)
-        mine = self._rights.owns(uid, record)
+        mine = self._foreman.rights.owns(uid, record)
         return p.OneJob(job=record.info, spec=record.spec if mine else None)
 
     def _WaitJob(self, request: p.WaitJob, uid: int) -> p.Reply | Held:  # noqa: N802
@@ -152,7 +151,7 @@ class Answers:
     def _owned(self, number: int, uid: int, what: str) -> JobRecord:
         """The job, if this user may do `what` to it."""
         record = self._book.get(number)
-        self._rights.check_owner(uid, record, what)
+        self._foreman.rights.check_owner(uid, record, what)
         return record
 
     def _ReadLog(self, request: p.ReadLog, uid: int) -> p.Reply | Held:  # noqa: N802
@@ -191,7 +190,7 @@ class Answers:
     def _paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
         what = "pause" if paused else "resume"
         if numbers is None:
-            self._rights.check_admin(uid, f"{what} all jobs")
+            self._foreman.rights.check_admin(uid, f"{what} all jobs")
         for number in numbers or ():
             self._owned(number, uid, what)
         self._foreman.pause(numbers, paused)

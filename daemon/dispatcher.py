@@ -292,6 +292,9 @@ class Dispatcher:
     def _command_set_workers(self, count: int) -> None:
         self._upkeep.set_count(count)
 
+    def _command_set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
+        self._upkeep.set_limits(limits, memory_bytes)
+
     def _command_close(self) -> None:
         for name in list(self._jobs):
             self._command_cancel(name)

@@ -110,6 +110,10 @@ class Engine:
         self.workers = count
         self._tell("set_workers", count)
 
+    def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
+        """Have other limits of each worker, and of all together."""
+        self._tell("set_limits", limits, memory_bytes)
+
     def close(self) -> None:
         """Cancel what runs, end the workers, remove all that the engine made."""
         atexit.unregister(self.close)

@@ -22,6 +22,7 @@ from .jobbook import JobBook
 from .joblog import JobLog
 from .jobrecord import JobRecord
 from .journal import Journal
+from .logs import about
 from .mailbox import Mailbox
 from .mill import Mill
 from .rights import Rights
@@ -73,6 +74,38 @@ class Foreman:
             self.say(record.info.id, "the service was ended, and is back; the blocks that are left follow")
         elif record.info.state == "cancelling":
             self._sweep(self.book.get(record.info.id))
+
+    def reconfigure(self, settings: Settings) -> list[str]:
+        """Take up what may change while the service runs; the names of what has to wait for a restart.
+
+        Raises
+        ------
+        Refused
+            If an admin has no account; nothing has changed then.
+        """
+        self.rights = Rights(settings.access, settings.system)
+        before, self.settings = self.settings, settings
+        self.mill.reconfigure(settings)
+        fixed = {
+            "socket": (before.socket, settings.socket),
+            "state_dir": (before.state_dir, settings.state_dir),
+            "tcp": (before.tcp, settings.tcp),
+            "access.group": (before.access.group, settings.access.group),
+            "limits.message": (before.limits.message, settings.limits.message),
+            "limits.connections": (before.limits.connections, settings.limits.connections),
+        }
+        return [name for name, (old, new) in fixed.items() if old != new]
+
+    def in_short(self) -> str:
+        """The state of the service in a line."""
+        running, queued = self.book.counts()
+        if (engine := self.mill.engine) is None:
+            return f"no engine: {self.mill.trouble}"
+        busy = sum(worker.job is not None for worker in engine.view.crew)
+        draining = "draining; " if self.mill.draining else ""
+        return (
+            f"{draining}{running} jobs running, {queued} queued; {busy} of {self.mill.workers} workers busy"
+        )
 
     # -- turns ----------------------------------------------------------------------
 
@@ -329,8 +362,16 @@ class Foreman:
 
     def _write_logs(self) -> None:
         for number, lines in self._lines.items():
+            _tell(number, lines)
             try:
                 self.log_of(number).append(lines)
             except StorageError as error:
                 _log.error("job %d: lines of its log are lost: %s", number, error)
         self._lines.clear()
+
+
+def _tell(number: int, lines: list[LogLine]) -> None:
+    """Say in the service's own log what happens to a job, but for what its operation prints."""
+    for line in lines:
+        if line.kind != "printed":
+            _log.info("%s", line.text, extra=about(number, line.block or (), line.worker))

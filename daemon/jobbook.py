@@ -134,6 +134,10 @@ class JobBook:
             raise Refused("this submission's token is another user's; submit again")
         return True
 
+    def counts(self) -> tuple[int, int]:
+        """How many jobs run, and how many wait."""
+        return len(self.active), len(self._open) - len(self.active)
+
     def open_jobs(self, owner: int) -> tuple[int, int]:
         """How many jobs have not ended: of all, and of one user."""
         return len(self._open), sum(record.info.owner == owner for record in self._open.values())

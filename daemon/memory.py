@@ -38,7 +38,7 @@ class MemoryGovernor:
     """
 
     def __init__(self, budget_bytes: int | None = None) -> None:
-        self._budget_bytes = budget_bytes
+        self.budget_bytes = budget_bytes
         self._allowed: int | None = None
         self._need_bytes = float(_LEAST_NEED_BYTES)
         self._changed_s = -math.inf
@@ -68,8 +68,8 @@ class MemoryGovernor:
         allowed = count if self._allowed is None else min(self._allowed, count)
         self._learn(busy_rss_bytes)
         room = available_bytes - reserve_bytes(total_bytes)
-        if self._budget_bytes is not None:
-            room = min(room, self._budget_bytes - sum(busy_rss_bytes.values()))
+        if self.budget_bytes is not None:
+            room = min(room, self.budget_bytes - sum(busy_rss_bytes.values()))
         if room < 0:
             least = len(busy_rss_bytes) - math.ceil(-room / self._need_bytes)
             fallen = max(1, min(allowed, least))

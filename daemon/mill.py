@@ -12,6 +12,7 @@ from .workerprocess import WorkerLimits
 
 _LONGEST_PAUSE_S = 60.0
 _PRELOAD = ("scipy.ndimage",)  # what the operations that come with blockmill import
+_LIVELY_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -42,13 +43,7 @@ class Mill:
 
     def _new_engine(self) -> Engine:
         settings = self._settings
-        limits = WorkerLimits(
-            memory_bytes=settings.worker_memory_bytes,
-            recycle_tasks=settings.recycle_tasks,
-            recycle_age_s=settings.recycle_age_s,
-            recycle_growth_bytes=settings.recycle_growth_bytes,
-        )
-        engine = Engine(self.workers, _PRELOAD, limits=limits, memory_bytes=settings.memory_bytes)
+        engine = Engine(self.workers, _PRELOAD, limits=_limits(settings), memory_bytes=settings.memory_bytes)
         if self.draining:
             engine.drain()
         return engine
@@ -78,6 +73,20 @@ class Mill:
         if self._engine is not None:
             self._engine.set_workers(count)
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Take up other limits and, where it is another one than before, another number of workers."""
+        before, self._settings = self._settings, settings
+        if self._engine is not None:
+            self._engine.set_limits(_limits(settings), settings.memory_bytes)
+        if settings.workers != before.workers:
+            self.set_workers(settings.workers or len(os.sched_getaffinity(0)))
+
+    @property
+    def lively(self) -> bool:
+        """Whether the engine's thread, if there is one, has turned lately."""
+        engine = self.engine
+        return engine is None or time.monotonic() - engine.view.time_s < _LIVELY_S or not engine.view.time_s
+
     def proved(self) -> None:
         """A run came to its own end: whatever was wrong is over."""
         self._breakdowns, self.trouble = 0, ""
@@ -99,3 +108,12 @@ class Mill:
         """End the workers."""
         if self._engine is not None:
             self._engine.close()
+
+
+def _limits(settings: Settings) -> WorkerLimits:
+    return WorkerLimits(
+        memory_bytes=settings.worker_memory_bytes,
+        recycle_tasks=settings.recycle_tasks,
+        recycle_age_s=settings.recycle_age_s,
+        recycle_growth_bytes=settings.recycle_growth_bytes,
+    )

@@ -24,6 +24,7 @@ from .answers import Answers, Held, Later, refusal
 from .doors import Doors, Peer
 from .foreman import Foreman
 from .mailbox import Mailbox
+from .manager import Manager, given_sockets
 from .settings import Settings
 
 _TICK_MS = 100
@@ -31,11 +32,12 @@ _MOST_HELD = 10_000
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, reload: Callable[[], Settings] | None = None) -> int:
     """Run a service until it is told to end; the exit code of the process.
 
     The first SIGTERM or SIGINT lets running blocks end, a second one ends them. What has not
-    ended then goes on when a service is started on the same state again.
+    ended then goes on when a service is started on the same state again. SIGHUP has `reload` read
+    the configuration again.
 
     Raises
     ------
@@ -50,23 +52,26 @@ def serve(settings: Settings) -> int:
         _alone(settings.state_dir / "service", f"the state in {settings.state_dir}"),
         _alone(settings.socket, f"the socket {settings.socket}"),
     ):
-        Service(settings).run()
+        Service(settings, reload).run()
     return 0
 
 
 class Service:
     """The sockets, the signals and the clock of a service."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
         self._settings = settings
+        self._read_again = reload or (lambda: settings)
+        self._manager = Manager()
         self._mailbox = Mailbox()
         self._stops = 0
+        self._reload_wanted = False
         self._held: list[tuple[Peer, int, Held]] = []
 
     def run(self) -> None:
         """Serve until told to end."""
         with _signals(self._on_signal) as wake:
-            self._doors = Doors(self._settings, [])
+            self._doors = Doors(self._settings, given_sockets())
             try:
                 self._work(Foreman(self._settings, self._mailbox), wake)
             finally:
@@ -83,14 +88,19 @@ class Service:
         try:
             self._serve(foreman, wake)
         finally:
+            self._manager.stopping()
             foreman.close()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        self._stops += 1
+        if signum == signal.SIGHUP:
+            self._reload_wanted = True
+        else:
+            self._stops += 1
 
     def _serve(self, foreman: Foreman, wake: socket.socket) -> None:
         for descriptor in (self._mailbox.fileno(), wake.fileno()):
             self._doors.register(descriptor)
+        self._manager.ready()
         while True:
             self._doors.wait(_TICK_MS)
             with contextlib.suppress(BlockingIOError):
@@ -105,10 +115,27 @@ class Service:
             if self._stops and not foreman.mill.draining:
                 _log.info("draining: running blocks end; a second signal ends them now")
                 foreman.mill.drain(True)
+            if self._reload_wanted:
+                self._reload(foreman)
             foreman.turn()
             self._answer_held()
+            if foreman.mill.lively:  # else the watchdog is to see to it
+                self._manager.turn(time.monotonic(), foreman.in_short())
             if self._stops > 1 or (self._stops and foreman.mill.quiet):
                 return
+
+    def _reload(self, foreman: Foreman) -> None:
+        """Take up what has changed in the configuration; one that is wrong changes nothing."""
+        self._reload_wanted = False
+        self._manager.reloading()
+        try:
+            late = foreman.reconfigure(self._read_again())
+        except BlockmillError as error:
+            _log.error("the configuration is not taken up: %s", error)
+        else:
+            wait = f"; {', '.join(late)} count from the next start on" if late else ""
+            _log.info("the configuration was read again%s", wait)
+        self._manager.ready()
 
     # -- clients --------------------------------------------------------------------
 
@@ -187,11 +214,11 @@ def _alone(path: Path, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals(handler: Any) -> Iterator[socket.socket]:
-    """SIGTERM and SIGINT call `handler`, and make the socket readable."""
+    """SIGTERM, SIGINT and SIGHUP call `handler`, and make the socket readable."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with ours, theirs:
         wake_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         before = {number: signal.signal(number, handler) for number in numbers}

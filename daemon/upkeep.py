@@ -15,6 +15,7 @@ from .coordinator import Coordinator
 from .memory import MemoryGovernor, available_bytes, total_bytes
 from .supervisor import Supervisor
 from .work import EngineJob
+from .workerprocess import WorkerLimits
 
 _LOOK_S = 0.5
 
@@ -52,6 +53,11 @@ class Upkeep:
         self._retiring: dict[int, str] = {}
         self._since_s: dict[int, tuple[ev.Assign, float]] = {}  # worker -> its block, first seen when
         self._next_look_s = 0.0
+
+    def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
+        """Have other limits of each worker, and of all together."""
+        self._supervisor.limits = limits
+        self._governor.budget_bytes = memory_bytes
 
     def tick(self, now_s: float) -> None:
         """Look at every worker; called several times a second."""

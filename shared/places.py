@@ -6,6 +6,7 @@ The service manager's own folders come first, then those of the user (XDG base d
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import tempfile
 from pathlib import Path
@@ -80,7 +81,11 @@ def found_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
     if explicit or os.environ.get("BLOCKMILL_SOCKET"):
         return first
     uid = os.getuid()
-    own = (Path(f"/run/user/{uid}") / _NAME, Path(tempfile.gettempdir()) / f"{_NAME}-{uid}")
+    own = (
+        Path(f"/run/user/{uid}") / _NAME,
+        Path(f"/run/{_NAME}-{getpass.getuser()}"),
+        Path(tempfile.gettempdir()) / f"{_NAME}-{uid}",
+    )
     for path in (first, *(folder / SOCKET_NAME for folder in own)):
         with contextlib.suppress(OSError):
             if path.parent.stat().st_uid == uid and path.is_socket():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
+from ...daemon.logs import begin_logging
 from ...daemon.service import serve as run_service
 from ...daemon.settings import Settings
 from ...shared.configfiles import load_config
@@ -32,5 +32,9 @@ def serve(*, config: str | None, system: bool, **options: Any) -> int:
         for name, value in options.items()
         if value is not None
     }
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    return run_service(Settings.of(load_config(only=config, options=given).config, system=system))
+
+    def read() -> Settings:
+        return Settings.of(load_config(only=config, options=given).config, system=system)
+
+    begin_logging()
+    return run_service(read(), read)

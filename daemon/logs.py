@@ -1,0 +1,86 @@
+"""Where the service's own messages go: to systemd's journal with fields, else to stderr.
+
+What is said of a job, a block or a worker carries their numbers: give them in `about`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+JOURNAL = "/run/systemd/journal/socket"
+_MOST_BYTES = 48 * 1024
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+
+def about(job: int | None = None, block: tuple[int, ...] = (), worker: int | None = None) -> dict[str, Any]:
+    """What to give as ``extra=`` to a message that is about a job, a block or a worker."""
+    return {
+        "job": None if job is None else str(job),
+        "block": ",".join(map(str, block)) or None,
+        "worker": None if worker is None else str(worker),
+    }
+
+
+class JournalHandler(logging.Handler):
+    """Sends records to systemd's journal, with JOB_ID, BLOCK and WORKER (systemd.journal-fields(7))."""
+
+    def __init__(self, address: str = JOURNAL) -> None:
+        super().__init__()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.connect(address)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record."""
+        try:
+            self._socket.send(entry(self.format(record), record))
+        except OSError:
+            self.handleError(record)
+
+
+def entry(text: str, record: logging.LogRecord) -> bytes:
+    """A record in the journal's own protocol; a text that is too long for it is cut."""
+    priority = next((number for level, number in _PRIORITIES if record.levelno >= level), 7)
+    fields = {
+        "MESSAGE": text.encode(errors="replace")[:_MOST_BYTES].decode(errors="ignore"),
+        "PRIORITY": str(priority),
+        "SYSLOG_IDENTIFIER": "blockmill",
+        "LOGGER": record.name,
+        "JOB_ID": getattr(record, "job", None),
+        "BLOCK": getattr(record, "block", None),
+        "WORKER": getattr(record, "worker", None),
+    }
+    return b"".join(_field(name, value) for name, value in fields.items() if value is not None)
+
+
+def _field(name: str, value: str) -> bytes:
+    data = value.encode(errors="replace")
+    if b"\n" in data:
+        return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
+    return f"{name}=".encode() + data + b"\n"
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        job = getattr(record, "job", None)
+        text = super().format(record)
+        return text if job is None else text.replace(record.message, f"job {job}: {record.message}", 1)
+
+
+def begin_logging() -> None:
+    """Send the messages of this process where its stderr leads: to the journal itself, or as text."""
+    handler: logging.Handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(message)s"))
+    if _stderr_is_the_journal():
+        handler = JournalHandler()
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _stderr_is_the_journal() -> bool:
+    """As systemd says it: $JOURNAL_STREAM names the device and inode of what it has connected."""
+    stat = os.fstat(2)
+    return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}" and Path(JOURNAL).exists()

@@ -1,0 +1,77 @@
+"""The service manager: what systemd is told, and what it hands over (sd_notify(3), sd_listen_fds(3)).
+
+All of it does nothing where the process was not started by a service manager.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+
+_FIRST_GIVEN = 3
+_STATUS_EVERY_S = 1.0
+
+
+class Manager:
+    """Tells the service manager how the service is, and that it lives."""
+
+    def __init__(self) -> None:
+        self._address = os.environ.pop("NOTIFY_SOCKET", "")  # not for workers
+        self._watchdog_s = _watchdog_s()
+        self._next_beat_s = 0.0
+        self._next_status_s = 0.0
+        self._status = ""
+
+    def ready(self) -> None:
+        """Say that clients are served."""
+        self._tell("READY=1")
+
+    def stopping(self) -> None:
+        """Say that the end has begun."""
+        self._tell("STOPPING=1")
+
+    def reloading(self) -> None:
+        """Say that the configuration is being read again; `ready` ends it."""
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def turn(self, now_s: float, status: str) -> None:
+        """Say that the service lives, as often as it is expected, and what it does, once a second."""
+        if self._watchdog_s and now_s >= self._next_beat_s:
+            self._next_beat_s = now_s + self._watchdog_s / 3
+            self._tell("WATCHDOG=1")
+        if status != self._status and now_s >= self._next_status_s:
+            self._next_status_s, self._status = now_s + _STATUS_EVERY_S, status
+            self._tell(f"STATUS={status}")
+
+    def _tell(self, text: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with (
+            contextlib.suppress(OSError),  # a manager that is gone needs no telling
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
+        ):
+            sock.connect(address)
+            sock.sendall(text.encode())
+
+
+def _watchdog_s() -> float:
+    """How often the manager expects a sign of life; 0: it does not."""
+    wanted, pid = os.environ.pop("WATCHDOG_USEC", ""), os.environ.pop("WATCHDOG_PID", "")
+    if pid not in ("", str(os.getpid())) or not wanted.isdecimal():
+        return 0.0
+    return int(wanted) / 1e6
+
+
+def given_sockets() -> list[socket.socket]:
+    """The listening sockets that the manager made for this process; workers do not inherit them."""
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdecimal():
+        return []
+    numbers = range(_FIRST_GIVEN, _FIRST_GIVEN + int(count))
+    for number in numbers:
+        os.set_inheritable(number, False)
+    return [socket.socket(fileno=number) for number in numbers]

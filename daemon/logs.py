@@ -77,6 +77,7 @@ def begin_logging() -> None:
     handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(message)s"))
     if _stderr_is_the_journal():
         handler = JournalHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 

@@ -112,7 +112,37 @@ def keys_trust(key: str, **options: Any) -> None:
     sys.exit(keys.trust(key, **options))
 
 
+@click.group()
+def service() -> None:
+    """Units of systemd: install and remove them."""
+
+
+_user = click.option("--user/--system", default=True, help="Your own service (the default), or the machine's.")
+_root = click.option("--root", default="/", metavar="DIR", help="Write below this folder, as packagers do.")
+
+
+@service.command("install")
+@_user
+@_root
+@click.option("--command", metavar="PATH", help="What the units start; default: this very command.")
+def service_install(**options: Any) -> None:
+    """Write the units, and say how to start them."""
+    from . import units
+
+    sys.exit(units.install(**options))
+
+
+@service.command("uninstall")
+@_user
+@_root
+def service_uninstall(**options: Any) -> None:
+    """Stop the service and remove its units; its state and configuration stay."""
+    from . import units
+
+    sys.exit(units.uninstall(**options))
+
+
 def register(group: click.Group) -> None:
     """Add these verbs to the command."""
-    for command in (config, keys):
+    for command in (config, keys, service):
         group.add_command(command)

@@ -27,6 +27,7 @@ _NUMBERS = {  # of setfsuid, setfsgid, setgroups: asm/unistd.h
     "aarch64": (151, 152, 159),
 }
 _UNCHANGED = -1
+_PR_SET_DUMPABLE = 4
 for _codec in (
     "utf-8-sig",
     "idna",
@@ -86,12 +87,19 @@ def acting_as(identity: Identity | None) -> Iterator[None]:
         _set_fsuid(before.uid)  # first: the capabilities that the rest needs come back with it
         _set_fsgid(before.gid)
         _set_groups(before.groups)
+        _stay_visible()
+
+
+def _stay_visible() -> None:
+    """Undo what a change of identity does to /proc: our workers open memory through our entry there."""
+    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def _become(identity: Identity) -> None:
     _set_groups(identity.groups)
     _set_fsgid(identity.gid)
     _set_fsuid(identity.uid)
+    _stay_visible()
     if (_set_fsuid(_UNCHANGED), _set_fsgid(_UNCHANGED)) != (identity.uid, identity.gid):
         raise StorageError(
             f"files can't be used as {user_name(identity.uid)}; the service needs CAP_SETUID and CAP_SETGID"

@@ -90,7 +90,10 @@ def found_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
         with contextlib.suppress(OSError):
             if path.parent.stat().st_uid == uid and path.is_socket():
                 return path
-    return MACHINES_SOCKET if MACHINES_SOCKET.exists() else first
+    try:
+        return MACHINES_SOCKET if MACHINES_SOCKET.exists() else first
+    except PermissionError:  # it is for a group; whoever connects is told so
+        return MACHINES_SOCKET
 
 
 def _xdg(variable: str, default: str) -> Path:

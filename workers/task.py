@@ -82,7 +82,8 @@ class PreparedJob:
             return self._handed_over(target, target.nbytes)
         read_roi = kept.grown(self._halo, within=self._whole)
         block = self._read(source, read_roi)
-        result = self._kernel(block, BlockContext(read_roi, kept, source.shape, source.axes))
+        with acting_as(self._recipe.identity):
+            result = self._kernel(block, BlockContext(read_roi, kept, source.shape, source.axes))
         if self._output is not None:
             with acting_as(self._recipe.identity):
                 self._output.write(roi, result)

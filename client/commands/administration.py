@@ -117,7 +117,7 @@ def service() -> None:
     """Units of systemd: install and remove them."""
 
 
-_user = click.option("--user/--system", default=True, help="Your own service (the default), or the machine's.")
+_user = click.option("--user/--system", default=True, help="Your own service, or the machine's.")
 _root = click.option("--root", default="/", metavar="DIR", help="Write below this folder, as packagers do.")
 
 

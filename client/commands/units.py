@@ -21,7 +21,6 @@ _SYSTEM = {
     "blockmill@.service": "etc/systemd/system/blockmill@.service",
     "blockmill.sysusers": "usr/lib/sysusers.d/blockmill.conf",
     "blockmill.tmpfiles": "usr/lib/tmpfiles.d/blockmill.conf",
-    "config.yaml": "etc/blockmill/conf.d/00-machine.yaml",
     "data.conf": "usr/share/doc/blockmill/data.conf",
 }
 _USER = {
@@ -48,9 +47,9 @@ class _Place:
     def systemctl(self, *words: str) -> None:
         """Have the manager act, where one runs and nothing is staged elsewhere."""
         running = Path("/run/systemd/system").is_dir() and self.root == Path("/")
-        if running and shutil.which("systemctl"):
+        if running and (tool := shutil.which("systemctl")):
             scope = ["--user"] if self.user else []
-            subprocess.run(["systemctl", *scope, *words], check=False)
+            subprocess.run([tool, *scope, *words], check=False)
 
 
 @verb
@@ -70,11 +69,7 @@ def install(*, user: bool, root: str, command: str | None) -> int:
             raise Refused(f"{target} can't be written: {error.strerror}; {_how(user)}") from error
         say(str(target))
     if not user and place.root == Path("/"):
-        for tool in ("systemd-sysusers", "systemd-tmpfiles --create"):
-            name, *words = tool.split()
-            if shutil.which(name):
-                conf = _SYSTEM["blockmill.sysusers" if name == "systemd-sysusers" else "blockmill.tmpfiles"]
-                subprocess.run([name, *words, f"/{conf}"], check=False)
+        _make_account()
     place.systemctl("daemon-reload")
     complain(_next_steps(user))
     return 0
@@ -94,6 +89,13 @@ def uninstall(*, user: bool, root: str) -> int:
             say(str(target))
     place.systemctl("daemon-reload")
     return 0
+
+
+def _make_account() -> None:
+    """Have systemd make the account and the folders that the units need."""
+    for name, words in (("sysusers", []), ("tmpfiles", ["--create"])):
+        if tool := shutil.which(f"systemd-{name}"):
+            subprocess.run([tool, *words, f"/{_SYSTEM[f'blockmill.{name}']}"], check=False)
 
 
 def _own_path() -> str:

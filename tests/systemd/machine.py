@@ -10,12 +10,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = "/lib/systemd/systemd"
-STOCK = (
-    "basic.target sysinit.target sockets.target shutdown.target umount.target final.target multi-user.target "
-    "slices.target paths.target timers.target local-fs.target swap.target network.target network-online.target "
-    "remote-fs.target systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket "
-    "dbus.service dbus.socket systemd-exit.service exit.target rescue.target emergency.target"
-).split()
+STOCK = """
+    basic.target sysinit.target sockets.target shutdown.target umount.target final.target multi-user.target
+    slices.target paths.target timers.target local-fs.target swap.target network.target network-online.target
+    remote-fs.target systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket
+    dbus.service dbus.socket systemd-exit.service exit.target rescue.target emergency.target
+"""
 PYTHON = "/opt/python/bin/python3"
 COMMAND = "/opt/bin/blockmill"
 LIMIT_S = 60
@@ -29,7 +29,9 @@ mount -t proc proc $R/proc
 mount -t sysfs -o ro sysfs $R/sys
 mount -t cgroup2 cgroup2 $R/sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs $R/dev
-for node in null zero full random urandom tty; do touch $R/dev/$node; mount --bind /dev/$node $R/dev/$node; done
+for node in null zero full random urandom tty; do
+    touch $R/dev/$node; mount --bind /dev/$node $R/dev/$node
+done
 mkdir $R/dev/pts $R/dev/shm $R/dev/mqueue
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts $R/dev/pts; ln -s pts/ptmx $R/dev/ptmx
 mount -t tmpfs -o mode=1777 tmpfs $R/dev/shm
@@ -54,7 +56,9 @@ def why_not():
     """Why no such machine can be made here; empty where it can."""
     if os.geteuid() != 0:
         return "needs root"
-    missing = [tool for tool in ("unshare", "nsenter", "ip", "dbus-daemon", "systemctl") if not shutil.which(tool)]
+    missing = [
+        tool for tool in ("unshare", "nsenter", "ip", "dbus-daemon", "systemctl") if not shutil.which(tool)
+    ]
     if missing or not Path(SYSTEMD).exists():
         return f"needs {', '.join(missing) or 'systemd'}"
     if not any(line.split()[2] == "cgroup2" for line in Path("/proc/mounts").read_text().splitlines()):
@@ -85,10 +89,12 @@ class Machine:
         stock = self.folder / "upper" / "stock-units"
         for wants in ("sysinit.target.wants", "sockets.target.wants"):
             (stock / wants).mkdir(parents=True)
-        for name in STOCK:
+        for name in STOCK.split():
             if (unit := Path("/lib/systemd/system") / name).exists():
                 shutil.copy(unit, stock / name)
-        (stock / "sysinit.target.wants" / "systemd-journald.service").symlink_to("../systemd-journald.service")
+        (stock / "sysinit.target.wants" / "systemd-journald.service").symlink_to(
+            "../systemd-journald.service"
+        )
         for name in ("systemd-journald.socket", "systemd-journald-dev-log.socket", "dbus.socket"):
             (stock / "sockets.target.wants" / name).symlink_to(f"../{name}")
 
@@ -106,12 +112,12 @@ class Machine:
         command.chmod(0o755)
 
     def _boot(self):
-        enter = f"echo $$ > {self.cgroup}/cgroup.procs; exec unshare --pid --mount --fork --cgroup --uts --ipc --net "
-        self._console = open(self.folder / "console", "wb")
+        shut_in = "unshare --pid --mount --fork --cgroup --uts --ipc --net --propagation private"
+        enter = f"echo $$ > {self.cgroup}/cgroup.procs; exec {shut_in}"
         self._outer = subprocess.Popen(
-            ["sh", "-c", f"{enter} --propagation private bash {self.folder}/init.sh {self.folder}"],
+            ["sh", "-c", f"{enter} bash {self.folder}/init.sh {self.folder}"],
             stdin=subprocess.DEVNULL,
-            stdout=self._console,
+            stdout=os.open(self.folder / "console", os.O_WRONLY | os.O_CREAT),
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -139,10 +145,17 @@ class Machine:
         clean = ["env", "-i", "PATH=/opt/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
         done = subprocess.run(
-            [*enter, *clean, *become, *words], input=stdin, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            [*enter, *clean, *become, *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
         )
         if code is not None:
-            assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+            assert done.returncode == code, (
+                f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+            )
         return done
 
     def logs(self):
@@ -161,10 +174,13 @@ class Machine:
         if self.pid:
             subprocess.run(["kill", "-KILL", self.pid], check=False)
         self._outer.wait(10)
-        self._console.close()
         deadline = time.monotonic() + 10
         while self.cgroup.exists() and time.monotonic() < deadline:
-            subprocess.run(["find", self.cgroup, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(
+                ["find", self.cgroup, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"],
+                check=False,
+                stderr=subprocess.DEVNULL,
+            )
             time.sleep(0.05)
         subprocess.run(["umount", "-l", self.folder], check=False)
         self.folder.rmdir()

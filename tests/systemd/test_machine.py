@@ -42,7 +42,11 @@ def machine():
         for name in ("ann", "bob"):
             made.run("useradd", "--create-home", name)
         made.run("usermod", "-aG", "blockmill", "ann")
-        made.run("sh", "-c", "mkdir -p -m 1777 /data && mkdir -p /opt/steps /etc/systemd/system/blockmill.service.d")
+        made.run(
+            "sh",
+            "-c",
+            "mkdir -p -m 1777 /data && mkdir -p /opt/steps /etc/systemd/system/blockmill.service.d",
+        )
         write(made, "/opt/steps/steps.py", STEPS)
         write(made, "/etc/blockmill/config.yaml", SETTINGS)
         write(made, "/etc/systemd/system/blockmill.service.d/data.conf", DROP_IN)
@@ -81,10 +85,15 @@ def gated_job(name):
 def begin(machine, name):
     """Have ann submit a job and wait until a block of it is at work; its number."""
     machine.run("install", "-d", "-o", "ann", "/data/ann")
-    number = machine.run("blockmill", "submit", "-", "--id-only", stdin=gated_job(name), user="ann").stdout.strip()
-    machine.wait(lambda: "begun" in machine.run("ls", "/data/ann").stdout.replace("\n", f" {name}"), "a block")
+    number = machine.run(
+        "blockmill", "submit", "-", "--id-only", stdin=gated_job(name), user="ann"
+    ).stdout.strip()
     machine.wait(
-        lambda: any(f"{name}.gate.begun" in line for line in machine.run("ls", "/data/ann").stdout.split()), "a block"
+        lambda: "begun" in machine.run("ls", "/data/ann").stdout.replace("\n", f" {name}"), "a block"
+    )
+    machine.wait(
+        lambda: any(f"{name}.gate.begun" in line for line in machine.run("ls", "/data/ann").stdout.split()),
+        "a block",
     )
     return number
 
@@ -107,18 +116,25 @@ def test_members_of_the_group_may_come_and_their_outputs_are_theirs(running):
     open_gate(running, "mine")
     running.run("blockmill", "wait", number, user="ann")
     assert running.run("stat", "-c", "%U", "/data/ann/mine.json").stdout.strip() == "ann"
-    owners = running.run("sh", "-c", "find /data/ann -name '*.h5' | xargs -d '\\n' stat -c %U | sort -u").stdout
+    owners = running.run(
+        "sh", "-c", "find /data/ann -name '*.h5' | xargs -d '\\n' stat -c %U | sort -u"
+    ).stdout
     assert owners.split() == ["ann"]
     refused = running.run("blockmill", "ls", user="bob", code=4)
     assert "are you in its group?" in refused.stderr
     outside = json.dumps({"input": "/data/cells.json", "output": "/home/ann/x.npy", "operation": "copy"})
-    assert "access.data_roots" in running.run("blockmill", "submit", "-", stdin=outside, user="ann", code=6).stderr
+    assert (
+        "access.data_roots"
+        in running.run("blockmill", "submit", "-", stdin=outside, user="ann", code=6).stderr
+    )
 
 
 def test_a_killed_service_is_started_again_and_its_job_goes_on(running):
     number, before = begin(running, "killed"), restarts(running)
     running.run("systemctl", "kill", "-s", "KILL", "blockmill")
-    running.wait(lambda: restarts(running) > before and running.show("blockmill", "ActiveState") == "active", "it")
+    running.wait(
+        lambda: restarts(running) > before and running.show("blockmill", "ActiveState") == "active", "it"
+    )
     open_gate(running, "killed")
     running.run("blockmill", "wait", number, user="ann")
     info = json.loads(running.run("blockmill", "status", number, "--json", user="ann").stdout)["jobs"][0]
@@ -128,7 +144,9 @@ def test_a_killed_service_is_started_again_and_its_job_goes_on(running):
 def test_a_service_that_hangs_is_ended_by_the_watchdog(running):
     number, before = begin(running, "hung"), restarts(running)
     running.run("kill", "-STOP", running.show("blockmill", "MainPID"))
-    running.wait(lambda: restarts(running) > before and running.show("blockmill", "ActiveState") == "active", "it")
+    running.wait(
+        lambda: restarts(running) > before and running.show("blockmill", "ActiveState") == "active", "it"
+    )
     assert "Watchdog timeout" in running.logs()
     open_gate(running, "hung")
     running.run("blockmill", "wait", number, user="ann")
@@ -168,7 +186,9 @@ def test_messages_are_in_the_journal_with_their_fields(running):
         "operation": {"python": {"function": "steps:raises_once", "args": {"mark": "/data/ann/mark"}}},
         "user_code": "/opt/steps",
     }
-    number = running.run("blockmill", "submit", "-", "--id-only", stdin=json.dumps(job), user="ann").stdout.strip()
+    number = running.run(
+        "blockmill", "submit", "-", "--id-only", stdin=json.dumps(job), user="ann"
+    ).stdout.strip()
     running.run("blockmill", "wait", number, user="ann")
     lines = running.run("journalctl", f"JOB_ID={number}", "-o", "json").stdout.splitlines()
     entries = [json.loads(line) for line in lines]
@@ -192,9 +212,9 @@ def test_hup_takes_up_the_configuration_and_keeps_the_old_one_where_it_is_wrong(
 
 def test_a_service_of_one_person(machine):
     machine.run("systemctl", "start", "blockmill@bob")
-    job = json.dumps({"input": "/data/cells.json", "output": "/home/bob/mine.npy", "operation": "copy"})
+    job = json.dumps({"input": "/data/cells.json", "output": "/data/bobs.npy", "operation": "copy"})
     machine.run("blockmill", "submit", "--wait", "-", stdin=job, user="bob")
-    assert machine.run("stat", "-c", "%U", "/home/bob/mine.npy").stdout.strip() == "bob"
+    assert machine.run("stat", "-c", "%U", "/data/bobs.npy").stdout.strip() == "bob"
     machine.run("systemctl", "stop", "blockmill@bob")
 
 

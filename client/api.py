@@ -178,14 +178,18 @@ class Client:
                 return
             offset = part.next_offset
 
-    def cancel(self, number: int) -> JobInfo:
-        """End a job, its running blocks too; `wait` tells when that is done."""
-        return self.ask(p.CancelJob(id=number)).job
+    def cancel(self, number: int, *, now: bool = False) -> JobInfo:
+        """End a job, its running blocks too; `wait` tells when that is done.
+
+        `now`: the workers of its running blocks get no time to tidy up; what they leave is removed.
+        """
+        return self.ask(p.CancelJob(id=number, now=now)).job
 
     def retry(self, number: int, *, failed_only: bool = False) -> JobInfo:
         """Queue an ended job again, for what is not finished.
 
-        `failed_only`: refused where others than failed blocks are unfinished.
+        `failed_only`: for the failed blocks alone; where others were never begun, the job ends as
+        failed, and says so.
         """
         return self.ask(p.RetryJob(id=number, failed_only=failed_only)).job
 

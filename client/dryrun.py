@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from ..shared.errors import BlockmillError
 from ..shared.job import Job, load_job, told_with_place
 from ..shared.roi import Shape
 from . import exitcodes
+from .document import document
 from .interrupt import Interrupt
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _estimate(job: Job, workers: int | None, overwrite: bool, look: Callable[[],
 
 def _print(found: Estimate, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(asdict(found)))
+        print(document(**asdict(found)))
         return
     for name, text in _rows(found):
         print(f"{name:12} {text}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from ..daemon.engine import Engine
 from ..shared.errors import BlockmillError
 from ..shared.job import Job, load_job, told_with_place
 from . import exitcodes
+from .document import document
 from .interrupt import Interrupt
 from .progress import Display, display_for
 
@@ -39,7 +39,7 @@ def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool
             print(f"blockmill: {told_with_place(path, str(error))}", file=sys.stderr)
             return exitcodes.exit_code_of(error)
     if as_json:
-        print(json.dumps(asdict(summary)))
+        print(document(**asdict(summary)))
     elif not quiet:
         _print_summary(summary)
     return _report_failures(summary)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from ..shared.errors import BlockmillError
 from ..shared.volumes.address import open_volume
 from . import exitcodes
+from .document import document
 
 
 def show_info(address: str, as_json: bool) -> int:
@@ -26,7 +26,7 @@ def show_info(address: str, as_json: bool) -> int:
     }
     volume.close()
     if as_json:
-        print(json.dumps(facts))
+        print(document(**facts))
     else:
         for key, value in facts.items():
             print(f"{key:12} {list(value) if isinstance(value, tuple) else value}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -13,6 +12,7 @@ from ..shared.grid import BlockGrid
 from . import exitcodes
 from .blockchecks import Check, NothingToCheckAgainst, Tally, check_of
 from .checkers import tallies
+from .document import document
 from .interrupt import Interrupt
 from .progress import display_for
 
@@ -98,7 +98,7 @@ class _Verification:
                 name: getattr(total, name) for name in ("blocks", "ok", "unchecked", "missing", "damaged")
             }
             more = {"bytes_checked": total.bytes_checked, "seconds": seconds, "damage": self._damage}
-            print(json.dumps({"address": self._address, **facts, **more}))
+            print(document(address=self._address, **facts, **more))
             return
         told = [f"{total.ok} of {total.blocks} blocks agree with their checksums"]
         told += [f"{total.unchecked} have none but can be opened"] * bool(total.unchecked)

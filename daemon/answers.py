@@ -172,7 +172,7 @@ class Answers:
 
     def _CancelJob(self, request: p.CancelJob, uid: int) -> Later:  # noqa: N802
         self._owned(request.id, uid, "cancel")
-        self._foreman.cancel(request.id)
+        self._foreman.cancel(request.id, now=request.now)
         return self._journaled(request.id)
 
     def _RetryJob(self, request: p.RetryJob, uid: int) -> Later:  # noqa: N802

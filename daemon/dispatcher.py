@@ -78,6 +78,7 @@ class Dispatcher:
         self._jobs: dict[str, EngineJob] = {}
         self._post = Post(self._jobs)
         self._closing = False
+        self._grace_s = GRACE_S
         self._next_tick_s = 0.0
         self._carry_out: dict[type, Callable[[Any], None]] = {
             ev.Assign: self._assign,
@@ -214,7 +215,7 @@ class Dispatcher:
         self._post.answered(worker, lease)
         self._jobs[answer.job].out.discard(answer.block)
         if isinstance(answer, wire.Done):
-            self._jobs[answer.job].count(answer)
+            self._jobs[answer.job].answered(answer)
             self._feed(ev.Done(worker, *lease, answer.seconds))
         else:
             if answer.kind:
@@ -262,11 +263,13 @@ class Dispatcher:
             job.handed_over.remove(block)
             self._feed(ev.MergeFailed(name, block, error))
 
-    def _command_cancel(self, name: str) -> None:
+    def _command_cancel(self, name: str, now: bool = False) -> None:
         """End a job on its submitter's word, who will merge nothing any more."""
         if (job := self._jobs.get(name)) is None:
             return
+        self._grace_s = 0.0 if now else GRACE_S
         self._feed(ev.Cancel(name))
+        self._grace_s = GRACE_S
         for block in list(job.handed_over):
             self._command_merge_failed(name, block, "the job was cancelled")
 
@@ -322,7 +325,7 @@ class Dispatcher:
 
     def _kill(self, action: ev.Kill) -> None:
         self._post.withdraw(action.worker)
-        self._supervisor.kill(action.worker, action.reason, time.monotonic())
+        self._supervisor.kill(action.worker, action.reason, time.monotonic(), self._grace_s)
 
     def _finish(self, action: ev.Finish) -> None:
         self._relay()  # what was printed comes before the end

@@ -208,13 +208,16 @@ class Foreman:
         if not self.book.get(number).info.ended:
             self.cancel(number)
 
-    def cancel(self, number: int) -> None:
-        """End a job: at once where it does not run, else when its running blocks have been ended."""
+    def cancel(self, number: int, *, now: bool = False) -> None:
+        """End a job: at once where it does not run, else when its running blocks have been ended.
+
+        `now`: their workers are killed, and get no time to tidy up; that is done for them.
+        """
         ended = self.book.cancel(number, time.time())
         if ended is None:
             self.say(number, "is being cancelled")
             if number in self._runners:
-                self._runners[number].cut_short(Ending("cancelled", "cancelled on request"))
+                self._runners[number].cut_short(Ending("cancelled", "cancelled on request"), now=now)
             return
         for one in ended:
             self._say_end(one)
@@ -246,7 +249,8 @@ class Foreman:
             return
         while (record := self.book.next_to_start(time.time(), MOST_ACTIVE)) is not None:
             number = record.info.id
-            self.journal.begin_run(number)
+            if not record.failed_only:
+                self.journal.begin_run(number)
             runner = Runner(record, engine, self.journal, self.rights, self._mailbox.put)
             self._runners[number] = runner
             self.say(number, f"run {record.info.runs} begins")
@@ -256,7 +260,7 @@ class Foreman:
         """Bring the totals of a run into the book."""
         totals, seconds = runner.progress, time.monotonic() - runner.started_s
         computed = totals.blocks - totals.skipped
-        left = (self.book.get(runner.id).info.blocks or 0) - totals.blocks - runner.known - totals.failed
+        left = runner.blocks - totals.blocks - totals.failed
         self.book.progress(
             runner.id,
             done=totals.blocks + runner.known,

@@ -160,9 +160,9 @@ class JobHandle:
         """Append blocks to a job that was submitted unsealed."""
         self._tell("extend", self.job, rois, sealed)
 
-    def cancel(self) -> None:
-        """End the job; running blocks are ended too. `Ended` follows."""
-        self._tell("cancel", self.job)
+    def cancel(self, *, now: bool = False) -> None:
+        """End the job; running blocks are ended too, `now` without time to tidy up. `Ended` follows."""
+        self._tell("cancel", self.job, now)
 
     def pause(self) -> None:
         """Start no more blocks until `resume`; those that run go on."""

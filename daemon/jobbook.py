@@ -303,26 +303,25 @@ class JobBook:
         return None
 
     def retry(self, number: int, failed_only: bool, now_s: float) -> JobRecord:
-        """Queue an ended job again, for what is not finished.
+        """Queue an ended job again, for what is not finished; with `failed_only` for the failed blocks alone.
 
         Raises
         ------
         Refused
-            If it has not ended or is done; with `failed_only` also if others than failed blocks
-            are unfinished.
+            If it has not ended or is done; with `failed_only` also if no block has failed.
         """
         info = self.get(number).info
         if not info.ended:
             raise Refused(f"job {number} is {in_words(info.state)}; it can be retried when it has ended")
         if info.state == "done":
             raise Refused(f"job {number} is done; submit it again with --overwrite to do it anew")
-        if failed_only and (info.blocks is None or info.done + info.failed < info.blocks):
-            raise Refused(
-                f"job {number} has blocks that were never begun; retry it without --failed, "
-                "which does these too"
-            )
+        if failed_only and not info.failed:
+            raise Refused(f"job {number} has no failed blocks; retry it without --failed")
         self._check_output(info.output, info.after)
-        self._open[number] = self._jobs[number]
+        # Where only failed blocks are left, the run is one like any other and can end as done.
+        some = failed_only and info.done + info.failed < (info.blocks or 0)
+        record = msgspec.structs.replace(self._jobs[number], failed_only=some)
+        self._jobs[number] = self._open[number] = record
         record = self._change(number, state="queued", paused=False, ended_s=None, reason="")
         return self._change(number, reason=why_waiting(self._jobs, record.info))
 

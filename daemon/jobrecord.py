@@ -22,12 +22,15 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         The name that the client gave to its submission.
     overwrite : bool
         Whether the first run replaces an output that exists.
+    failed_only : bool
+        Whether its run is for the blocks alone that earlier ones have given up.
     """
 
     info: JobInfo
     spec: dict[str, Any]
     token: str
     overwrite: bool = False
+    failed_only: bool = False
 
 
 class BlockRow(msgspec.Struct, frozen=True, gc=False):

@@ -98,6 +98,8 @@ class JobRun:
         Told of plan, progress and notices.
     standing : Standing, optional
         Whose the job is among others in the engine.
+    only : frozenset of int, optional
+        Do these blocks alone, of an output that was begun; then the job does not end as done.
 
     Raises
     ------
@@ -113,8 +115,10 @@ class JobRun:
         overwrite: bool = False,
         watcher: Watcher | None = None,
         standing: Standing | None = None,
+        only: frozenset[int] | None = None,
     ) -> None:
         self._job = job
+        self._only = only
         self._standing = standing or Standing()
         self._overwrite = overwrite
         self._watcher = watcher or Watcher()
@@ -171,6 +175,8 @@ class JobRun:
     def _take_output(self) -> tuple[bytes, bool]:
         """Make the output or take it up again; which blocks of it are known as finished."""
         record = read_record(self.output.path) if not self._overwrite else None
+        if self._only is not None and (record is None or not self.output.begun()):
+            raise OutputRefused(f"{self.output.path} is gone; retry the job without --failed to begin anew")
         if record is None:
             self._start_output()
             return b"", False
@@ -245,15 +251,32 @@ class JobRun:
             durability="block" if self._job.output.durability == "block" else "none",
             checksum=self.output.worker_address is None,
         )
-        handle = engine.submit(self._order(self.output.order(recipe, done, engine.workers)))
+        left_out = self._left_out(done)
+        handle = engine.submit(self._order(self.output.order(recipe, left_out, engine.workers)))
         self._watcher.started(handle)
         try:
-            return self._watch(handle), handle
+            return self._told_truly(self._watch(handle)), handle
         except BaseException:
             handle.cancel()
             ended = handle.drain(_CANCEL_S)
             self.output.sweep(ended.interrupted if ended is not None else [])
             raise
+
+    def _left_out(self, done: bytes) -> bytes:
+        """The map of blocks that are not given out: those known as finished, and those not asked for."""
+        if self._only is None:
+            return done
+        left_out = bytearray(b"\1") * len(self.plan.grid)
+        for number in self._only:
+            left_out[number] = done[number] if done else 0
+        return bytes(left_out)
+
+    def _told_truly(self, ended: Ended) -> Ended:
+        """How the job ended: if blocks were left out, it is not done, whatever became of the others."""
+        if self._only is None or ended.outcome not in ("done", "done_with_failures"):
+            return ended
+        cause = "" if ended.failures else "the blocks that had failed are done, others were never begun"
+        return replace(ended, outcome="failed", cause=cause)
 
     def _order(self, order: Order) -> Order:
         """`order` with what the job says of its share of the engine."""

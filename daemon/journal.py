@@ -142,6 +142,15 @@ class Journal:
 
         return self._ask(ask)
 
+    def failed_blocks(self, job: int) -> Future[tuple[frozenset[int], int]]:
+        """The numbers of the blocks that a job has given up, and how many it has done."""
+
+        def ask(database: sqlite3.Connection) -> tuple[frozenset[int], int]:
+            failed = frozenset(row[0] for row in database.execute(schema.FAILED_BLOCKS, (job,)))
+            return failed, database.execute(schema.DONE_COUNT, (job,)).fetchone()[0]
+
+        return self._ask(ask)
+
     def attempts(self, job: int, limit: int) -> Future[list[AttemptRow]]:
         """The first `limit` attempts of a job that failed, by blocks."""
 

@@ -69,6 +69,8 @@ FACTS = "SELECT name, value FROM facts"
 REDONE = "SELECT coalesce(sum(times - 1), 0) FROM blocks WHERE job = ? AND times > 1"
 FAILURES = "SELECT block, attempts, failure FROM blocks WHERE job = ? AND done = 0 ORDER BY block LIMIT ?"
 FAILURE_COUNT = "SELECT count(*) FROM blocks WHERE job = ? AND done = 0"
+FAILED_BLOCKS = "SELECT block FROM blocks WHERE job = ? AND done = 0"
+DONE_COUNT = "SELECT count(*) FROM blocks WHERE job = ? AND done = 1"
 ATTEMPTS = """
 SELECT job, block, attempt, worker, time_s, reason, memory FROM attempts
 WHERE job = ? ORDER BY block, attempt LIMIT ?

@@ -40,6 +40,7 @@ class MemoryGovernor:
     def __init__(self, budget_bytes: int | None = None) -> None:
         self.budget_bytes = budget_bytes
         self._allowed: int | None = None
+        self._count = 0
         self._need_bytes = float(_LEAST_NEED_BYTES)
         self._changed_s = -math.inf
 
@@ -65,6 +66,7 @@ class MemoryGovernor:
         count : int
             Workers that there are.
         """
+        all_were = self._allowed is None or self._allowed >= self._count
         allowed = count if self._allowed is None else min(self._allowed, count)
         self._learn(busy_rss_bytes)
         room = available_bytes - reserve_bytes(total_bytes)
@@ -76,10 +78,12 @@ class MemoryGovernor:
             if fallen < allowed:
                 self._changed_s = now_s
             allowed = fallen
+        elif all_were:
+            allowed = count  # memory has held none back: more workers were asked for
         elif allowed < count and room >= self._need_bytes and now_s - self._changed_s >= _CALM_S:
             allowed += 1
             self._changed_s = now_s
-        self._allowed = allowed
+        self._allowed, self._count = allowed, count
         return allowed
 
     def _learn(self, busy_rss_bytes: Mapping[int, int]) -> None:

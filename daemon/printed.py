@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ..shared.wire import TRAILER, trailer_lease
 
-_MOST_BYTES = 1 << 16
+_TAIL_BYTES = 1 << 16
+_MOST_BYTES = 8 << 20
 _MOST_LINE_BYTES = 1 << 14
 _TAIL_LINES = 8
 _FREE_EVERY_BYTES = 8 << 20
@@ -97,7 +98,7 @@ class LogReader:
             return b""
         self._offset_bytes += len(data)
         if self._offset_bytes - self._freed_bytes > _FREE_EVERY_BYTES:
-            self._freed_bytes = self._offset_bytes - _MOST_BYTES  # the post-mortem wants the end
+            self._freed_bytes = self._offset_bytes - _TAIL_BYTES  # the post-mortem wants the end
             _free(self._path, self._freed_bytes)
         return data
 
@@ -113,7 +114,7 @@ def tail(path: Path) -> str:
     """The last lines of a worker's file, for people."""
     try:
         with path.open("rb") as log:
-            log.seek(max(log.seek(0, 2) - _MOST_BYTES, 0))
+            log.seek(max(log.seek(0, 2) - _TAIL_BYTES, 0))
             lines = log.read().split(b"\n")
     except FileNotFoundError:
         return ""

@@ -117,6 +117,7 @@ class Runner:
         self.engine = engine
         self.progress = Progress()
         self.known = 0  # blocks that were known as finished before the first was given out
+        self.blocks = 0  # those that this run is for
         self.started_s = time.monotonic()
         self._record = record
         self._journal = journal
@@ -127,6 +128,8 @@ class Runner:
         self._handle: JobHandle | None = None
         self._lock = threading.Lock()
         self._cut: Ending | None = None
+        self._only: frozenset[int] | None = None
+        self._done_before = 0
         self._thread = threading.Thread(target=self._run, name=f"job-{self.id}", daemon=True)
 
     def start(self) -> None:
@@ -135,10 +138,16 @@ class Runner:
 
     # -- the service's thread -------------------------------------------------------
 
-    def cut_short(self, ending: Ending) -> None:
-        """End the run now, running blocks too, as `ending`; a cancellation is not taken back."""
+    def cut_short(self, ending: Ending, *, now: bool = False) -> None:
+        """End the run now, running blocks too, as `ending`; a cancellation is not taken back.
+
+        `now`: the workers of running blocks are killed, without time to tidy up.
+        """
         if self._cut is None or ending.outcome == "cancelled":
             self._cut = ending
+        with self._lock:
+            if now and self._handle is not None:
+                self._handle.cancel(now=True)
 
     def pause(self, paused: bool) -> None:
         """Start no more blocks; False: start some again."""
@@ -169,7 +178,8 @@ class Runner:
                 handle.set_priority(self._priority)
 
     def _planned(self, plan: Plan, done: bytes) -> None:
-        self.known = sum(done)
+        self.known = self._done_before if self._only is not None else sum(done)
+        self.blocks = len(plan.grid) - self.known if self._only is None else len(self._only)
         self._tell("planned", self.id, len(plan.grid), self.known)
 
     def _noticed(self, notice: Notice) -> None:
@@ -192,6 +202,8 @@ class Runner:
         try:
             job, owner = Job.of(self._record.spec), self._record.info.owner
             self._rights.check_paths(job, owner)  # again: links and accounts may have changed
+            if self._record.failed_only:
+                self._only, self._done_before = self._journal.failed_blocks(self.id).result()
             with acting_as(self._rights.identity(owner)):
                 summary = self._job_run(job).execute(self.engine)
         except KeyboardInterrupt:
@@ -202,7 +214,9 @@ class Runner:
                 return Ending("failed", str(error))
             return self._cut or Ending("put back", str(error))
         except BlockmillError as error:
-            return Ending("failed", str(error))
+            return self._cut or Ending("failed", str(error))
+        if self._cut is not None and summary.outcome == "cancelled":
+            return self._cut
         return Ending(*_outcome(summary))
 
     def _job_run(self, job: Job) -> JobRun:
@@ -214,6 +228,7 @@ class Runner:
             job,
             workers,
             overwrite=self._record.overwrite,
+            only=self._only,
             watcher=Watcher(
                 planned=self._planned,
                 started=self._started,

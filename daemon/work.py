@@ -174,8 +174,12 @@ class EngineJob:
         segment = self._arena.segments[slot.segment]
         return wire.Attach(slot.segment, segment.path, segment.nbytes)
 
-    def count(self, done: wire.Done) -> None:
-        """Add a block that came out to the totals."""
+    def answered(self, done: wire.Done) -> None:
+        """Keep what a worker has said of a block that came out until the block is final."""
+        self._answers[done.block] = done
+
+    def _count(self, done: wire.Done) -> None:
+        """Add a finished block to the totals; one whose result is dropped never is."""
         totals = self.handle.progress
         totals.blocks += 1
         totals.skipped += done.skipped
@@ -183,7 +187,6 @@ class EngineJob:
             totals.voxels += self.order.blocks.roi_of(done.block).volume
         totals.bytes_read += done.nbytes_read
         totals.bytes_written += done.nbytes_written
-        self._answers[done.block] = done
 
     def result(self, block: int) -> Result:
         """The result of a block, to be merged; its slot frees itself when the array is gone."""
@@ -201,6 +204,8 @@ class EngineJob:
     def persist(self, ended: Persist) -> None:
         """Note the end of a block where the submitter wants that."""
         answer = self._answers.pop(ended.block, None)
+        if answer is not None and ended.state == "done":
+            self._count(answer)
         if (sink := self.order.standing.sink) is not None:
             sink.block(ended.block, self.order.blocks.roi_of(ended.block), ended, answer)
 

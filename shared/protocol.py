@@ -162,16 +162,17 @@ class ReadLog(Request[LogPart], frozen=True, kw_only=True):
 
 
 class CancelJob(Request[OneJob], frozen=True, kw_only=True):
-    """End a job; its running blocks are ended, finished ones stay."""
+    """End a job; its running blocks are ended, finished ones stay. `now`: without time to tidy up."""
 
     reply: ClassVar[type[Reply]] = OneJob
     id: int
+    now: bool = False
 
 
 class RetryJob(Request[OneJob], frozen=True, kw_only=True):
     """Queue an ended job again, for the blocks that are not finished.
 
-    `failed_only`: refused where others than failed blocks are unfinished.
+    `failed_only`: for the failed blocks alone; others that are not finished stay so.
     """
 
     reply: ClassVar[type[Reply]] = OneJob

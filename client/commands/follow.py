@@ -16,12 +16,15 @@ from .shell import blocks_of, client, complain, duration, result_code, say, say_
 
 
 @verb
-def watch(number: int, *, socket: str | None, as_jsonl: bool) -> int:
+def watch(number: int, *, socket: str | None, as_json: bool, as_jsonl: bool) -> int:
     """Follow a job until it has ended; the exit code tells how."""
     with client(socket) as service:
         if as_jsonl:
             return _watch_as_data(service, number)
-        return watch_job(service, number, with_log=False)
+        info = watch_job(service, number, quiet=as_json)
+    if as_json:
+        say_json(job=info)
+    return code_of_watch(info)
 
 
 def _watch_as_data(service: Client, number: int) -> int:
@@ -32,9 +35,12 @@ def _watch_as_data(service: Client, number: int) -> int:
     return code
 
 
-def watch_job(service: Client, number: int, *, with_log: bool) -> int:
-    """Show a job's progress, and its log where asked for; its exit code."""
-    display = display_for(sys.stdout, quiet=False)
+def watch_job(service: Client, number: int, *, with_log: bool = False, quiet: bool = False) -> JobInfo:
+    """Show a job's progress, and its log where asked for; how it was last.
+
+    `quiet`: nothing goes to stdout, which is for data then.
+    """
+    display = display_for(sys.stdout, quiet)
     shown = _Shown(display)
     offset, last = 0, service.job(number)
     try:
@@ -45,18 +51,26 @@ def watch_job(service: Client, number: int, *, with_log: bool) -> int:
     except KeyboardInterrupt:
         display.stop()
         complain(f"job {number} goes on; `blockmill watch {number}` comes back to it")
-        return exitcodes.INTERRUPTED
+        return last
     display.stop()
-    if last.state == "done":
+    if last.state == "done" and not quiet:
         say(f"done: {blocks_of(last)} blocks in {duration(last.seconds)} -> {last.output}")
-    tell_end(last)
-    return result_code(last)
+    if last.ended:
+        tell_end(last)
+    return last
+
+
+def code_of_watch(info: JobInfo) -> int:
+    """What a verb ends with that has watched a job; one that has not ended was left by Ctrl-C."""
+    return result_code(info) if info.ended else exitcodes.INTERRUPTED
 
 
 def _show_log(service: Client, number: int, offset: int, display: Display) -> int:
-    part = service.ask(ReadLog(id=number, offset=offset))
-    for line in part.lines:
-        display.note(log_text(line))
+    """Show all lines from `offset` on; where the next one will begin."""
+    while (part := service.ask(ReadLog(id=number, offset=offset))).lines:
+        for line in part.lines:
+            display.note(log_text(line))
+        offset = part.next_offset
     return part.next_offset
 
 

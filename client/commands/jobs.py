@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
-from ...shared.errors import JobError
+from ...shared.errors import JobError, WaitTimeout
 from ...shared.job import Job, load_job, told_with_place
 from ...shared.reports import JobInfo
-from .follow import watch_job
-from .shell import client, complain, result_code, say, say_jobs, say_json, tell_end, verb
+from ..api import Client
+from .follow import code_of_watch, watch_job
+from .shell import (
+    client,
+    complain,
+    result_code,
+    say,
+    say_jobs,
+    say_json,
+    state_of,
+    tell_end,
+    verb,
+)
 
 
 @verb
@@ -31,17 +44,32 @@ def submit(
     follows = tuple(int(item) if item.isdigit() else item for item in after)
     jobs = [_read(path, check and not follows) for path in paths]
     with client(socket) as service:
-        infos = [
-            service.submit(job, priority=priority, label=label, after=follows, overwrite=overwrite)
-            for job in jobs
-        ]
-        _told(infos, id_only, as_json and not wait)
+        infos: list[JobInfo] = []
+        try:
+            for job in jobs:
+                options: dict[str, Any] = {"priority": priority, "label": label, "after": follows}
+                infos.append(service.submit(job, overwrite=overwrite, **options))
+        finally:  # those that were accepted are told, whatever becomes of the next one
+            at_the_end = as_json and (follow or wait) and len(infos) == len(jobs)
+            if infos and not at_the_end:
+                _told(infos, id_only, as_json)
         if follow:
-            return max(watch_job(service, info.id, with_log=True) for info in infos)
+            return _followed(service, infos, quiet=as_json or id_only, as_json=as_json)
         if wait:
-            ended = [service.wait(info.id) for info in infos]
-            return _ends(ended, as_json)
+            return _ends([service.wait(info.id) for info in infos], as_json)
     return 0
+
+
+def _followed(service: Client, infos: list[JobInfo], *, quiet: bool, as_json: bool) -> int:
+    """Show jobs until they have ended; the exit code."""
+    last: list[JobInfo] = []
+    for info in infos:
+        last.append(watch_job(service, info.id, with_log=True, quiet=quiet))
+        if not last[-1].ended:
+            break
+    if as_json:
+        say_json(jobs=last)
+    return max(code_of_watch(info) for info in last)
 
 
 def _read(path: str, check: bool) -> Job:
@@ -71,26 +99,47 @@ def _short(address: str) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else address
 
 
-def _ends(infos: list[JobInfo], as_json: bool) -> int:
+def _ends(infos: list[JobInfo], as_json: bool, as_jsonl: bool = False) -> int:
     if as_json:
         say_json(jobs=infos)
+    if as_jsonl:
+        for info in infos:
+            say_json(job=info)
     for info in infos:
         tell_end(info)
     return max(result_code(info) for info in infos)
 
 
 @verb
-def wait(numbers: tuple[int, ...], *, socket: str | None, timeout_s: float | None, as_json: bool) -> int:
+def wait(
+    numbers: tuple[int, ...], *, socket: str | None, timeout_s: float | None, as_json: bool, as_jsonl: bool
+) -> int:
     """Wait until jobs have ended; the exit code tells how."""
     with client(socket) as service:
-        return _ends([service.wait(number, timeout_s=timeout_s) for number in numbers], as_json)
+        for number in numbers:
+            service.job(number)  # one that is not there is told at once
+        return _ends(_waited_for(service, numbers, timeout_s), as_json, as_jsonl)
+
+
+def _waited_for(service: Client, numbers: tuple[int, ...], timeout_s: float | None) -> list[JobInfo]:
+    """All these jobs, ended; they have `timeout_s` seconds together."""
+    if timeout_s is None:
+        return [service.wait(number) for number in numbers]
+    deadline_s, infos = time.monotonic() + timeout_s, []
+    for number in numbers:
+        try:
+            infos.append(service.wait(number, timeout_s=max(deadline_s - time.monotonic(), 0.0)))
+        except WaitTimeout:
+            state = state_of(service.job(number))
+            raise WaitTimeout(f"job {number} is {state} after {timeout_s:g} s") from None
+    return infos
 
 
 @verb
-def cancel(numbers: tuple[int, ...], *, socket: str | None, wait: bool, as_json: bool) -> int:
+def cancel(numbers: tuple[int, ...], *, socket: str | None, now: bool, wait: bool, as_json: bool) -> int:
     """End jobs, and wait until their running blocks have been ended."""
     with client(socket) as service:
-        infos = [service.cancel(number) for number in numbers]
+        infos = [service.cancel(number, now=now) for number in numbers]
         if wait:
             infos = [service.wait(number) for number in numbers]
     say_jobs(infos, as_json)

@@ -62,10 +62,11 @@ def ls(
 
 
 def _repeat(show: Callable[[], None], again: bool) -> None:
-    """Show once, or until Ctrl-C on a terminal."""
+    """Show once, or until Ctrl-C; on a terminal each time in the same place."""
     try:
-        while again and sys.stdout.isatty():
-            sys.stdout.write("\x1b[H\x1b[J")
+        while again:
+            if sys.stdout.isatty():
+                sys.stdout.write("\x1b[H\x1b[J")
             show()
             time.sleep(_REFRESH_S)
     except KeyboardInterrupt:
@@ -74,25 +75,42 @@ def _repeat(show: Callable[[], None], again: bool) -> None:
 
 
 @verb
-def status(numbers: tuple[int, ...], *, socket: str | None, as_json: bool) -> int:
+def status(
+    numbers: tuple[int, ...], *, socket: str | None, watch: bool, as_json: bool, as_jsonl: bool
+) -> int:
     """The service and its active jobs, or all that is known of some jobs."""
     with client(socket) as service:
-        if not numbers:
-            info = service.service()
-            jobs = service.jobs(limit=0)
-            if as_json:
-                say_json(service=info, jobs=jobs)
+
+        def show() -> None:
+            if numbers:
+                _status_of(service, numbers, as_json, as_jsonl)
             else:
-                say(_service_text(info))
-                say_jobs(jobs, False)
-            return 0
-        found = [(service.job(number), _failures(service, number, as_json)) for number in numbers]
+                _status_of_service(service, as_json or as_jsonl)
+
+        _repeat(show, watch)
+    return 0
+
+
+def _status_of_service(service: Client, as_json: bool) -> None:
+    info, jobs = service.service(), service.jobs(limit=0)
+    if as_json:
+        say_json(service=info, jobs=jobs)
+    else:
+        say(_service_text(info))
+        say_jobs(jobs, False)
+
+
+def _status_of(service: Client, numbers: tuple[int, ...], as_json: bool, as_jsonl: bool) -> None:
+    whole = as_json or as_jsonl
+    found = [(service.job(number), _failures(service, number, whole)) for number in numbers]
     if as_json:
         say_json(jobs=[info for info, _ in found], failures={str(i.id): f for i, f in found})
-        return 0
+        return
     for info, failures in found:
-        _say_job(info, failures)
-    return 0
+        if as_jsonl:
+            say_json(job=info, failures=failures)
+        else:
+            _say_job(info, failures)
 
 
 def _failures(service: Client, number: int, as_json: bool) -> list[BlockFailure]:
@@ -182,7 +200,11 @@ def _worker_row(info: WorkerInfo) -> tuple[str, ...]:
 def set_workers(count: int, *, socket: str | None, as_json: bool) -> int:
     """Change the number of worker processes."""
     with client(socket) as service:
-        _say_service(service.set_workers(count), as_json)
+        info = service.set_workers(count)
+    if as_json:
+        say_json(service=info)
+    else:
+        say(f"{info.workers} workers")
     return 0
 
 
@@ -202,10 +224,11 @@ def drain(*, socket: str | None, wait: bool, as_json: bool) -> int:
 
 
 @verb
-def top(*, socket: str | None, once: bool, as_json: bool) -> int:
-    """Show workers and active jobs, live on a terminal."""
+def top(*, socket: str | None, once: bool, as_json: bool, as_jsonl: bool) -> int:
+    """Show workers and active jobs, live on a terminal and as lines of JSON."""
+    live = as_jsonl or (sys.stdout.isatty() and not as_json)
     with client(socket) as service:
-        _repeat(lambda: _top(service, as_json), not once and not as_json)
+        _repeat(lambda: _top(service, as_json or as_jsonl), live and not once)
     return 0
 
 

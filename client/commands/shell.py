@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from ...shared.errors import BlockmillError
 from ...shared.reports import JobInfo
 from .. import exitcodes
 from ..api import Client
+from ..document import document
 
-SCHEMA = 1
-"""Of the JSON that the verbs print; a key may be added, none changes its meaning."""
 _STYLES = {"done": "32", "running": "36", "failed": "31", "done with failures": "31", "cancelled": "33"}
 
 
@@ -59,7 +55,7 @@ def say(text: str) -> None:
 
 def say_json(**content: Any) -> None:
     """One JSON document."""
-    say(json.dumps({"schema": SCHEMA, **msgspec.to_builtins(content)}))
+    say(document(**content))
 
 
 def say_jobs(jobs: Iterable[JobInfo], as_json: bool) -> None:

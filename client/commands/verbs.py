@@ -17,6 +17,8 @@ _socket = click.option(
     "--socket", metavar="PATH", help="Socket of the service; default: $BLOCKMILL_SOCKET, or your own service."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_jsonl = click.option("--jsonl", "as_jsonl", is_flag=True, help="A JSON document a job.")
+_watch = click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
 _numbers = click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True)
 _number = click.argument("number", metavar="ID", type=int)
 _all = click.option("--all", "everything", is_flag=True, help="All jobs, also those to come.")
@@ -84,8 +86,8 @@ def submit(job_files: tuple[str, ...], dry_run: bool, **options: Any) -> None:
     click.option("--label", help="Only these."),
     click.option("-a", "--all", "everything", is_flag=True, help="All that are known."),
     click.option("--limit", default=20, show_default=True, help="At most so many ended ones."),
-    click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C."),
-    click.option("--jsonl", "as_jsonl", is_flag=True, help="A JSON document a job."),
+    _watch,
+    _jsonl,
     _json,
     _color,
 )
@@ -96,7 +98,7 @@ def ls(**options: Any) -> None:
     sys.exit(look.ls(**options))
 
 
-@_verb(click.argument("numbers", metavar="[ID...]", type=int, nargs=-1), _json, _color)
+@_verb(click.argument("numbers", metavar="[ID...]", type=int, nargs=-1), _watch, _jsonl, _json, _color)
 def status(numbers: tuple[int, ...], **options: Any) -> None:
     """All about some jobs; without a number: the service and its active jobs."""
     from . import look
@@ -104,7 +106,7 @@ def status(numbers: tuple[int, ...], **options: Any) -> None:
     sys.exit(look.status(numbers, **options))
 
 
-@_verb(_number, click.option("--jsonl", "as_jsonl", is_flag=True, help="A JSON document a change."))
+@_verb(_number, click.option("--jsonl", "as_jsonl", is_flag=True, help="A JSON document a change."), _json)
 def watch(number: int, **options: Any) -> None:
     """Follow a job, live; Ctrl-C leaves it running."""
     from . import follow
@@ -112,7 +114,14 @@ def watch(number: int, **options: Any) -> None:
     sys.exit(follow.watch(number, **options))
 
 
-@_verb(_numbers, click.option("--timeout", "timeout_s", type=float, help="Seconds; then exit code 7."), _json)
+@_verb(
+    _numbers,
+    click.option(
+        "--timeout", "timeout_s", type=click.FloatRange(0), help="Seconds for all of them; then exit code 7."
+    ),
+    _jsonl,
+    _json,
+)
 def wait(numbers: tuple[int, ...], **options: Any) -> None:
     """Wait until jobs have ended; exit code 0 if all are done."""
     from . import jobs
@@ -137,6 +146,9 @@ def logs(number: int, **options: Any) -> None:
 
 @_verb(
     _numbers,
+    click.option(
+        "--now", is_flag=True, help="Kill running blocks, without the 0.7 s in which they may tidy up."
+    ),
     click.option("--no-wait", "wait", flag_value=False, default=True, help="Don't wait for the end."),
     _json,
 )
@@ -150,7 +162,7 @@ def cancel(numbers: tuple[int, ...], **options: Any) -> None:
 @_verb(
     _numbers,
     click.option(
-        "--failed", "failed_only", is_flag=True, help="Refuse where others than failed ones are left."
+        "--failed", "failed_only", is_flag=True, help="The failed blocks alone, not those never begun."
     ),
     click.option("--wait", is_flag=True, help="Wait for the end."),
     _json,
@@ -214,7 +226,12 @@ def priority(number: int, priority: int, **options: Any) -> None:
     sys.exit(jobs.set_priority(number, priority, **options))
 
 
-@_verb(click.option("--once", is_flag=True, help="Once, and out."), _json, _color)
+@_verb(
+    click.option("--once", is_flag=True, help="Once, and out."),
+    click.option("--jsonl", "as_jsonl", is_flag=True, help="A JSON document a second, until Ctrl-C."),
+    _json,
+    _color,
+)
 def top(**options: Any) -> None:
     """Workers and active jobs, live."""
     from . import look

@@ -55,16 +55,24 @@ def test_a_budget_bounds_the_sum_of_the_workers():
     st.sampled_from([None, GIB, 4 * GIB]),
 )
 def test_whatever_comes_one_worker_at_least_and_no_more_than_there_are(looks, budget):
-    governor, before = MemoryGovernor(budget), None
+    governor, before, of = MemoryGovernor(budget), None, 0
     for number, (free, rss, count) in enumerate(looks):
         allowed = look(governor, float(number), free, rss[:count], count)
         assert 1 <= allowed <= count
         if before is not None:
-            assert allowed <= before + 1
+            assert allowed <= before + 1 or before == of  # memory had held none back
         room = free - reserve_bytes(TOTAL)
         if room < 0 and before is not None:
             assert allowed <= before
-        before = allowed
+        before, of = allowed, count
+
+
+def test_more_workers_that_are_asked_for_may_be_busy_at_once_where_memory_held_none_back():
+    governor = MemoryGovernor()
+    assert look(governor, 0.0, 8 * GIB, [GIB] * 2, count=2) == 2
+    assert look(governor, 0.5, 8 * GIB, [GIB] * 2, count=8) == 8
+    assert look(governor, 1.0, reserve_bytes(TOTAL) - GIB, [GIB] * 8, count=8) == 7
+    assert look(governor, 1.5, 8 * GIB, [GIB] * 7, count=16) == 7
 
 
 def test_in_an_emergency_the_largest_goes_but_never_the_only_one():

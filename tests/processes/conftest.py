@@ -52,6 +52,11 @@ STEPS = """
         os.system("echo from a child")
         return block
 
+    def chatty(block, context, lines):
+        for number in range(lines):
+            print("word", number, "." * 40)
+        return block
+
     def holds_the_lock(block, context, mark):
         # A regular expression that backtracks for hours never lets go of the interpreter lock.
         import re
@@ -75,6 +80,19 @@ STEPS = """
             held = bytearray(mib << 20)
             held[:: 4096] = b"x" * len(held[:: 4096])
             time.sleep(1.5)
+        return block
+
+    def tidies(block, context, gate):
+        try:
+            return gated(block, context, gate)
+        except BaseException:
+            Path(f"{gate}.tidied").touch()
+            raise
+
+    def raises_until(block, context, at, cure):
+        Path(f"{cure}.begun-{context.roi.start[0]}-{os.getpid()}-{time.time_ns()}").touch()
+        if list(context.roi.start) == at and not Path(cure).exists():
+            raise RuntimeError("no luck today")
         return block
 
     def raises(block, context, at):

@@ -68,6 +68,70 @@ def test_a_running_job_is_cancelled(bench, wait_until):
     assert bench.leavings() == []
 
 
+@pytest.mark.parametrize("now", [False, True])
+def test_running_blocks_may_tidy_up_unless_they_are_to_end_now(bench, wait_until, now):
+    bench.volume()
+    bench.serve()
+    job = bench.job(
+        input="in.npy",
+        output={"address": "out.json", "block_shape": [10, 30, 20]},
+        block_shape=[10, 30, 20],
+        operation={"python": {"function": "steps:tidies", "args": {"gate": str(bench.folder / "gate")}}},
+        user_code=".",
+    )
+    bench.submit(job)
+    wait_until(lambda: len(bench.begun()) == 2, "two blocks at work")
+    bench.run("cancel", "1", *(["--now"] if now else []))
+    assert (bench.folder / "gate.tidied").exists() != now
+    (info,) = json.loads(bench.run("status", "1", "--json")[0])["jobs"]
+    assert (info["state"], info["reason"], info["done"]) == ("cancelled", "cancelled on request", 0)
+    bench.end_service()
+    assert bench.leavings() == []
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy"])
+def test_retry_failed_does_just_those_and_says_what_is_left(bench, output):
+    voxels = bench.volume()
+    bench.serve(workers=1)
+    job = bench.job(
+        input="in.npy",
+        output={"address": output, "block_shape": [2, 30, 20]} if output == "out.json" else output,
+        block_shape=[2, 30, 20],
+        operation={
+            "python": {
+                "function": "steps:raises_until",
+                "args": {"at": [6, 0, 0], "cure": str(bench.folder / "gate")},
+            }
+        },
+        user_code=".",
+        retries=0,
+    )
+    bench.run("submit", "--wait", job, code=1)
+    with bench.client() as client:
+        before = client.job(1)
+        assert (before.state, before.failed) == ("failed", 1)
+        assert before.done + before.failed < before.blocks == 20
+        begun = set(bench.begun())
+        bench.run("retry", "1", "--failed", "--wait", code=1)
+        assert [name.partition("-")[0] for name in set(bench.begun()) - begun] == ["6"]
+        assert [one.start for one in client.failures(1)] == [(6, 0, 0)]
+
+        bench.open_gate()
+        bench.end_service()  # which blocks have failed is known after a restart
+        bench.serve(workers=1)
+        begun = set(bench.begun())
+        bench.run("retry", "1", "--failed", "--wait", code=1)
+        assert [name.partition("-")[0] for name in set(bench.begun()) - begun] == ["6"]
+        after = client.job(1)
+        assert (after.state, after.done, after.failed) == ("failed", before.done + 1, 0)
+        assert "never begun" in after.reason
+        assert client.failures(1) == []
+    bench.run("retry", "1", "--failed", code=6)
+    bench.run("retry", "1", "--wait")
+    np.testing.assert_array_equal(bench.read(output), voxels)
+    bench.end_service()
+
+
 def test_a_cancelled_job_goes_on_when_it_is_retried(bench, wait_until):
     voxels = bench.volume()
     bench.serve()

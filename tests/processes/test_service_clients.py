@@ -8,10 +8,13 @@ import warnings
 import msgspec
 import pytest
 import zmq
+from click.testing import CliRunner
 
 from blockmill import AsyncClient, Client
+from blockmill.client.command import cli
 from blockmill.shared import protocol as p
 from blockmill.shared.errors import JobError, NoSuchJob, Refused, ServiceUnreachable, WaitTimeout
+from blockmill.shared.reports import JobInfo
 
 
 def copy_job(bench, name="copy", **fields):
@@ -86,6 +89,88 @@ def test_every_verb_that_reads_gives_json_and_nothing_else(bench):
     for args in (("ls", "--jsonl"), ("logs", "1", "--jsonl"), ("watch", "1", "--jsonl")):
         assert all(json.loads(line)["schema"] == 1 for line in bench.run(*args)[0].splitlines())
     bench.end_service()
+
+
+def test_a_verb_that_waits_gives_one_document_too(bench):
+    bench.volume()
+    bench.serve()
+    for args in (
+        ("submit", "--wait", "--json", copy_job(bench, "a")),
+        ("submit", "--follow", "--json", copy_job(bench, "b"), copy_job(bench, "c")),
+        ("wait", "1", "2", "3", "--json"),
+        ("watch", "1", "--json"),
+        ("status", "1", "--jsonl"),
+    ):
+        out, _ = bench.run(*args)
+        document = json.loads(out)
+        ended = document.get("jobs") or [document["job"]]
+        assert {info["state"] for info in ended} == {"done"}, args
+    assert bench.run("submit", "--follow", "--id-only", copy_job(bench, "d"))[0] == "4\n"
+    for args in (
+        ("submit", "--dry-run", copy_job(bench, "e")),
+        ("run", copy_job(bench, "f")),
+        ("volume", "info", "f.npy"),
+        ("volume", "verify", "f.npy"),
+    ):
+        assert json.loads(bench.run(*args, "--json")[0])["schema"] == 1, args
+    bench.end_service()
+
+
+def test_what_was_accepted_before_a_refusal_is_told(bench):
+    bench.volume()
+    bench.serve()
+    bench.run("pause", "--all")
+    out, err = bench.run("submit", "--json", "--wait", copy_job(bench, "a"), copy_job(bench, "a"), code=6)
+    assert [info["id"] for info in json.loads(out)["jobs"]] == [1]
+    assert "job 1" in err
+    bench.end_service()
+
+
+def test_a_log_that_comes_faster_than_it_is_asked_for_is_followed_to_its_end(bench):
+    bench.volume()
+    bench.serve()
+    job = bench.job(
+        input="in.npy",
+        output="out.npy",
+        block_shape=[40, 30, 20],
+        operation={"python": {"function": "steps:chatty", "args": {"lines": 20_000}}},
+        user_code=".",
+    )
+    _, err = bench.run("submit", "--follow", job)
+    assert sum("word" in line for line in err.splitlines()) == 20_000
+    bench.end_service()
+
+
+def test_a_watched_status_is_shown_again_and_again(bench):
+    bench.serve()
+    for args in (("ls", "--watch", "--json"), ("status", "--watch", "--json"), ("top", "--jsonl")):
+        watching = bench.start(*args)
+        for _ in range(2):
+            assert json.loads(watching.stdout.readline())["schema"] == 1
+        watching.kill()
+        watching.communicate()
+    bench.end_service()
+
+
+def test_jobs_that_are_waited_for_share_the_time(tmp_path):
+    waits = []
+
+    def answer(call):
+        info = JobInfo(id=call.request.id, name="n", owner=0, output="o", submitted_s=0.0, state="queued")
+        if isinstance(call.request, p.WaitJob):
+            waits.append((call.request.id, call.request.wait_s))
+            if call.request.id == 1:
+                info = msgspec.structs.replace(info, state="done")
+                threading.Event().wait(0.5)
+        return [p.encode(p.Answer(p.VERSION, call.number, p.OneJob(job=info)))]
+
+    with Fake(tmp_path / "s", answer):
+        done = CliRunner().invoke(
+            cli, ["wait", "1", "2", "--timeout", "0.4", "--socket", str(tmp_path / "s")]
+        )
+    assert done.exit_code == 7
+    assert "job 2 is queued after 0.4 s" in done.stderr
+    assert dict(waits)[2] == 0.0  # the first one has used all of it
 
 
 def test_what_people_read_is_plain_off_a_terminal_and_told_once(bench):

@@ -35,16 +35,20 @@ class GroupSync(Generic[T]):
         self._give = give
         self._on_trouble = on_trouble
         self._items: list[tuple[str | None, T]] = []
-        self._busy = False
+        self._busy = self._urgent = False
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="group-sync", daemon=True)
         self._thread.start()
 
     def put(self, path: str | None, item: T) -> None:
-        """Give `item` on after a sync for `path`, and after all that came before."""
+        """Give `item` on after a sync for `path`, and after all that came before.
+
+        Where `path` is None, somebody waits for those before it: the next sync comes at once.
+        """
         with self._changed:
             self._items.append((path, item))
+            self._urgent |= path is None
             self._changed.notify()
 
     @property
@@ -67,7 +71,7 @@ class GroupSync(Generic[T]):
                 self._give(item)
             with self._changed:
                 self._busy = False
-            self._closing.wait(_EVERY_S)
+                self._changed.wait_for(lambda: self._urgent or self._closing.is_set(), _EVERY_S)
 
     def _take(self) -> list[tuple[str | None, T]]:
         """All that waits; none of it once this is closed."""
@@ -75,7 +79,7 @@ class GroupSync(Generic[T]):
             while not self._items and not self._closing.is_set():
                 self._changed.wait()
             items, self._items = self._items, []
-            self._busy = True
+            self._busy, self._urgent = True, False
             return items
 
     def _sync_all(self, paths: set[str]) -> None:

@@ -133,14 +133,20 @@ class Journal:
         return self._after_all(_Item([], future=Future()))
 
     def failures(self, job: int, limit: int) -> Future[tuple[list[BlockFailure], int]]:
-        """The first `limit` blocks that a job has given up, and how many there are in all."""
+        """The first `limit` blocks that a job has given up, and how many there are in all.
+
+        It does not wait for blocks that are done to be synced, as their rows do.
+        """
 
         def ask(database: sqlite3.Connection) -> tuple[list[BlockFailure], int]:
             count = database.execute(schema.FAILURE_COUNT, (job,)).fetchone()[0]
             rows = database.execute(schema.FAILURES, (job, limit)).fetchall()
             return [_failure(*row) for row in rows], count
 
-        return self._ask(ask)
+        item = _Item([], ask=ask, future=Future())
+        self._items.put(item)
+        assert item.future is not None
+        return item.future
 
     def failed_blocks(self, job: int) -> Future[tuple[frozenset[int], int]]:
         """The numbers of the blocks that a job has given up, and how many it has done."""

@@ -109,6 +109,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(job=JOB, limit=st.integers(0, 9))
     def ask(self, job, limit):
         given_up = sorted(block for (one, block), (done, _) in self.blocks.items() if one == job and not done)
+        self.journal.flush().result(10)
         failures, count = self.journal.failures(job, limit).result(10)
         assert [failure.block for failure in failures] == given_up[:limit]
         assert count == len(given_up)
@@ -157,6 +158,29 @@ def test_rows_of_a_group_are_committed_after_the_sync(path):
     finally:
         may_sync.set()
         journal.close()
+
+
+def test_failed_blocks_are_told_while_a_sync_takes_its_time(path):
+    may_sync = threading.Event()
+    journal = Journal(path, sync=lambda folder: may_sync.wait(30))
+    try:
+        journal.note(row(block=1), sync=str(path.parent))
+        journal.note(row(block=2, done=False, reason="nan"))
+        failures, count = journal.failures(1, 10).result(30)
+        assert not may_sync.is_set()
+        assert ([one.block for one in failures], count) == ([2], 1)
+    finally:
+        may_sync.set()
+        journal.close()
+
+
+def test_the_next_sync_comes_at_once_where_somebody_waits_for_it(path, monkeypatch):
+    monkeypatch.setattr(groupsync, "_EVERY_S", 3600.0)
+    journal = Journal(path, sync=lambda folder: None)
+    for block in range(3):
+        journal.note(row(block=block), sync=str(path.parent))
+        journal.flush().result(30)
+    journal.close()
 
 
 def test_a_sync_that_fails_is_told_and_tried_again(path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import zmq
 
@@ -29,6 +29,7 @@ _REFUSALS: dict[str, type[BlockmillError]] = {
 }
 _NOT_TWICE = (p.RetryJob,)
 _POLL_MS = 1000
+_RESEND_S = 2.0
 
 
 class Exchange:
@@ -77,6 +78,27 @@ def may_repeat(request: p.Request[p.R]) -> bool:
     return not isinstance(request, _NOT_TWICE)
 
 
+class Resending:
+    """When a request is sent again: it may have been lost with a connection that the service ended.
+
+    A service turns clients away while too many are there, and libzmq comes back without a word.
+    """
+
+    def __init__(self, request: p.Request[Any]) -> None:
+        self._pause_s = _RESEND_S
+        # What the service may hold back is no silence.
+        self._next_s = time.monotonic() + getattr(request, "wait_s", 0.0) + _RESEND_S
+        self._may = may_repeat(request)
+
+    def due(self) -> bool:
+        """Whether it is time; later each time."""
+        if not self._may or time.monotonic() < self._next_s:
+            return False
+        self._pause_s *= 2
+        self._next_s = time.monotonic() + self._pause_s
+        return True
+
+
 class Connection:
     """A connection for one thread at a time.
 
@@ -111,11 +133,13 @@ class Connection:
         """
         self.endpoint.check()
         sock = self._open()
-        sock.send(self._exchange.call(request))
-        deadline_s = time.monotonic() + timeout_s
+        sock.send(call := self._exchange.call(request))
+        deadline_s, again = time.monotonic() + timeout_s, Resending(request)
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not sock.poll(int(min(_POLL_MS, 1000 * left_s))):
                 self._check()
+                if again.due():
+                    sock.send(call)
                 continue
             if (reply := self._exchange.reply(sock.recv())) is not None:
                 return cast("p.R", reply)
@@ -160,8 +184,8 @@ class AsyncConnection:
         """Send a request and wait for its reply; errors as of `Connection.ask`."""
         self.endpoint.check()
         sock = self._open()
-        await sock.send(self._exchange.call(request))
-        deadline_s = time.monotonic() + timeout_s
+        await sock.send(call := self._exchange.call(request))
+        deadline_s, again = time.monotonic() + timeout_s, Resending(request)
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
                 try:
@@ -169,6 +193,8 @@ class AsyncConnection:
                 except ServiceUnreachable:
                     self.drop()
                     raise
+                if again.due():
+                    await sock.send(call)
                 continue
             if (reply := self._exchange.reply(await sock.recv())) is not None:
                 return cast("p.R", reply)

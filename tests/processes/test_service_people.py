@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -280,22 +281,20 @@ def test_the_network_without_keys_is_no_way_to_start(bench, place):
     assert "tcp.listen needs keys" in err
 
 
-def test_at_the_most_clients_further_ones_wait_for_a_place(bench, wait_until):
+def test_at_the_most_clients_further_ones_get_their_turn(bench, wait_until):
+    """A crowd of clients, of which few fit in: each is answered, and none costs the service a descriptor."""
     bench.environ["BLOCKMILL__LIMITS__CONNECTIONS"] = "4"
     bench.serve()
-    with contextlib.ExitStack() as stack:
-        crowd = [stack.enter_context(bench.client()) for _ in range(4)]
-        answered = 0
-        for one in crowd:
-            with contextlib.suppress(ServiceUnreachable):
-                one.service()
-                answered += 1
-        assert answered >= 3  # the fixture's own client may still have been there
-        late = stack.enter_context(bench.client(timeout_s=1))
-        with pytest.raises(ServiceUnreachable, match="not answered"):
-            late.service()
-        for one in crowd:
-            one.close()
-        patient = stack.enter_context(bench.client(timeout_s=30))
-        assert patient.service().workers == 2
-    bench.end_service()
+    service = psutil.Process(bench.service.pid)
+
+    def one_of_the_crowd(_):
+        with bench.client(timeout_s=60) as client:
+            return client.service().workers
+
+    before = service.num_fds()
+    with bench.client(timeout_s=60) as stays, ThreadPoolExecutor(16) as crowd:
+        stays.service()
+        assert list(crowd.map(one_of_the_crowd, range(48))) == [2] * 48
+        assert stays.service().workers == 2
+        wait_until(lambda: service.num_fds() < before + 8, "the end of the crowd's connections")
+    assert "4 clients are connected, the most allowed" in bench.end_service()

@@ -16,6 +16,7 @@ starts when all are done, and is cancelled when one ends otherwise.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,8 +25,10 @@ import msgspec
 from ..shared.errors import Refused
 from ..shared.reports import ENDED, JobInfo, State
 from .chains import ancestors, in_words, no_such_job, predecessor, unfinished, why_waiting
-from .jobrecord import JobRecord
+from .jobrecord import JobRecord, age_to_show, order_to_show
 
+MOST_KEPT = 100_000
+"""Ended jobs that are remembered; each costs about 2 KiB of memory."""
 _SEEN_STEP = 1 << 32
 _RESTARTED = "the service was restarted"
 _RUN_COUNTS: dict[str, Any] = {
@@ -114,11 +117,11 @@ class JobBook:
         def wanted(info: JobInfo) -> bool:
             return (not states or info.state in states) and (label is None or info.label == label)
 
-        infos = [record.info for record in self._jobs.values() if wanted(record.info)]
-        alive = sorted((info for info in infos if not info.ended), key=_order_to_show)
-        ended = [info for info in infos if info.ended]
-        ended.sort(key=lambda info: (info.ended_s or 0.0, info.id), reverse=True)
-        return alive + ended[:limit]
+        alive = sorted((r.info for r in self._open.values() if wanted(r.info)), key=order_to_show)
+        if limit <= 0:
+            return alive  # not a look at all that ever were: this is asked for often
+        ended = (r.info for r in self._jobs.values() if r.info.ended and wanted(r.info))
+        return alive + heapq.nlargest(limit, ended, key=age_to_show)
 
     def knows(self, token: str, owner: int) -> bool:
         """Whether a submission of this token has come before.
@@ -364,13 +367,19 @@ class JobBook:
             raise Refused(f"job {number} has ended as {in_words(info.state)}")
         return self._change(number, priority=priority)
 
-    def prune(self, now_s: float, keep_s: float) -> list[int]:
-        """Forget jobs that ended more than `keep_s` ago and that no open one follows; their numbers."""
+    def prune(self, now_s: float, keep_s: float, most: int = MOST_KEPT) -> list[int]:
+        """Forget jobs that ended more than `keep_s` ago, and the oldest beyond `most`; their numbers.
+
+        Those that an open one follows stay.
+        """
         followed = {n for record in self._open.values() for n in record.info.after}
+        ended = [r.info for r in self._jobs.values() if r.info.ended and r.info.id not in followed]
+        ended.sort(key=age_to_show)
+        beyond = max(len(ended) - most, 0)
         old = [
-            number
-            for number, record in self._jobs.items()
-            if record.info.ended and (record.info.ended_s or 0.0) < now_s - keep_s and number not in followed
+            info.id
+            for place, info in enumerate(ended)
+            if place < beyond or (info.ended_s or 0.0) < now_s - keep_s
         ]
         for number in old:
             del self._tokens[self._jobs.pop(number).token]
@@ -387,8 +396,3 @@ class JobBook:
         if journal:
             self._changed.add(number)
         return record
-
-
-def _order_to_show(info: JobInfo) -> tuple[int, int, int]:
-    rank = {"running": 0, "cancelling": 1, "queued": 2}[info.state]
-    return rank, -info.priority, info.id

@@ -33,6 +33,17 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     failed_only: bool = False
 
 
+def order_to_show(info: JobInfo) -> tuple[int, int, int]:
+    """Where a job that has not ended stands in a list: active ones first."""
+    rank = {"running": 0, "cancelling": 1, "queued": 2}[info.state]
+    return rank, -info.priority, info.id
+
+
+def age_to_show(info: JobInfo) -> tuple[float, int]:
+    """Where a job that has ended stands among its like, the oldest first."""
+    return info.ended_s or 0.0, info.id
+
+
 class BlockRow(msgspec.Struct, frozen=True, gc=False):
     """A block that came to its end in a run.
 

@@ -179,10 +179,11 @@ class BookMachine(RuleBasedStateMachine):
             expected = "queued" if state == "running" else state
             assert self.info(number).state == expected
 
-    @rule(keep_s=st.integers(0, 30))
-    def prune(self, keep_s):
+    @rule(keep_s=st.integers(0, 30), most=st.integers(0, 5))
+    def prune(self, keep_s, most):
         self.write_down()
-        gone = self.book.prune(self.now_s, keep_s)
+        ended = {n: self.info(n).ended_s for n in self.journal if self.states[n] in ENDED}
+        gone = self.book.prune(self.now_s, keep_s, most)
         needed = {
             n for number in self.journal if self.states[number] not in ENDED for n in self.info_after(number)
         }
@@ -190,6 +191,13 @@ class BookMachine(RuleBasedStateMachine):
             assert self.states.pop(number) in ENDED
             assert number not in needed
             del self.journal[number], self.seen[number]
+        kept = [n for n in ended if n in self.journal and n not in needed]
+        assert len(kept) <= most
+        assert all(ended[n] >= self.now_s - keep_s for n in kept)
+        young = [ended[n] for n in gone if ended[n] >= self.now_s - keep_s]
+        if young:  # they went because there were too many: the oldest ones, and no more than need be
+            assert len(kept) == most
+            assert max(young) <= min((ended[n] for n in kept), default=self.now_s)
 
     def info_after(self, number):
         return msgspec.json.decode(self.journal[number], type=JobRecord).info.after

@@ -291,9 +291,9 @@ def test_at_the_most_clients_further_ones_get_their_turn(bench, wait_until):
         with bench.client(timeout_s=60) as client:
             return client.service().workers
 
-    before = service.num_fds()
     with bench.client(timeout_s=60) as stays, ThreadPoolExecutor(16) as crowd:
-        stays.service()
+        wait_until(lambda: sum(w.rss_bytes > 0 for w in stays.workers()) == 2, "the workers")
+        before = service.num_fds()
         assert list(crowd.map(one_of_the_crowd, range(48))) == [2] * 48
         assert stays.service().workers == 2
         wait_until(lambda: service.num_fds() < before + 8, "the end of the crowd's connections")

@@ -1,6 +1,7 @@
 """The verbs of the configuration, and a service that takes its settings from files, variables and options."""
 
 import json
+import shutil
 from pathlib import Path
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "daemon.yaml"
@@ -39,3 +40,12 @@ def test_the_configuration_that_ships_runs_a_service(bench, wait_until):
         assert client.service().workers == 2
         wait_until(lambda: len(client.workers()) == 2, "the workers")
     bench.end_service()
+
+
+def test_the_job_that_ships_runs(bench):
+    jobs = bench.folder / "configs"
+    jobs.mkdir()
+    shutil.copy(SHIPPED.with_name("demo.yaml"), jobs)
+    bench.run("volume", "create", "demo/cells.json", "--shape", "40,70,70")
+    bench.run("run", "configs/demo.yaml", "--quiet")
+    assert bench.read("demo/smooth.json").shape == (40, 70, 70)

@@ -15,6 +15,7 @@ from .. import __version__
 from .commands import administration, verbs
 
 _INTERRUPTED = 130
+_FILE = click.Path(readable=False)  # shells complete it; who reads it tells what is wrong with it
 
 
 @click.group(
@@ -27,7 +28,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("job_file", metavar="JOB.yaml")
+@click.argument("job_file", metavar="JOB.yaml", type=_FILE)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and do nothing.")
 @click.option(
@@ -58,7 +59,7 @@ def volume() -> None:
 
 
 @volume.command()
-@click.argument("address")
+@click.argument("address", type=_FILE)
 @click.option("--shape", default="192,384,384", show_default=True, help="Voxels per axis, z,y,x.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same voxels.")
 @click.option("--if-missing", is_flag=True, help="Do nothing where the volume exists.")
@@ -70,7 +71,7 @@ def create(address: str, shape: str, seed: int, if_missing: bool) -> None:
 
 
 @volume.command()
-@click.argument("address")
+@click.argument("address", type=_FILE)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def info(address: str, as_json: bool) -> None:
     """Say what a volume is: shape, element type, axes, blocks."""
@@ -80,7 +81,7 @@ def info(address: str, as_json: bool) -> None:
 
 
 @volume.command()
-@click.argument("address")
+@click.argument("address", type=_FILE)
 @click.option("-w", "--workers", type=click.IntRange(min=1), help="Processes; default: all processors.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def verify(address: str, workers: int | None, as_json: bool) -> None:
@@ -91,7 +92,7 @@ def verify(address: str, workers: int | None, as_json: bool) -> None:
 
 
 @volume.command()
-@click.argument("address")
+@click.argument("address", type=_FILE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: any that is free.")
 @click.option(

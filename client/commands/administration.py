@@ -18,7 +18,7 @@ def config() -> None:
     """The configuration of the service: what counts, what is wrong, what there is."""
 
 
-_file = click.argument("file", required=False)
+_file = click.argument("file", required=False, type=click.Path(readable=False))
 
 
 @config.command("show")
@@ -142,7 +142,23 @@ def service_uninstall(**options: Any) -> None:
     sys.exit(units.uninstall(**options))
 
 
+_HOW_TO_COMPLETE = """\b
+bash: blockmill completions bash > ~/.local/share/bash-completion/completions/blockmill
+zsh:  blockmill completions zsh > DIR/_blockmill, where DIR is in $fpath
+fish: blockmill completions fish > ~/.config/fish/completions/blockmill.fish"""
+
+
+@click.command(epilog=_HOW_TO_COMPLETE)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completions(context: click.Context, shell: str) -> None:
+    """Print the script with which a shell completes verbs, options, files and numbers of jobs."""
+    from . import completing
+
+    sys.exit(completing.script(shell, context.find_root().command))
+
+
 def register(group: click.Group) -> None:
     """Add these verbs to the command."""
-    for command in (config, keys, service):
+    for command in (config, keys, service, completions):
         group.add_command(command)

@@ -19,8 +19,20 @@ _socket = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 _jsonl = click.option("--jsonl", "as_jsonl", is_flag=True, help="A JSON document a job.")
 _watch = click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
-_numbers = click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True)
-_number = click.argument("number", metavar="ID", type=int)
+
+
+def _job_numbers(context: click.Context, parameter: click.Parameter, incomplete: str) -> Any:
+    from . import completing
+
+    return completing.job_numbers(context, incomplete)
+
+
+_some = click.argument("numbers", metavar="[ID...]", type=int, nargs=-1, shell_complete=_job_numbers)
+_numbers = click.argument(
+    "numbers", metavar="ID...", type=int, nargs=-1, required=True, shell_complete=_job_numbers
+)
+_number = click.argument("number", metavar="ID", type=int, shell_complete=_job_numbers)
+_file = click.Path(readable=False)  # shells complete it; what is wrong with it is told by who reads it
 _all = click.option("--all", "everything", is_flag=True, help="All jobs, also those to come.")
 _color = click.option(
     "--color",
@@ -56,10 +68,16 @@ def _chosen(numbers: tuple[int, ...], everything: bool) -> tuple[int, ...]:
 
 
 @_verb(
-    click.argument("job_files", metavar="JOB.yaml...", nargs=-1, required=True),
+    click.argument("job_files", metavar="JOB.yaml...", nargs=-1, required=True, type=_file),
     click.option("--wait", is_flag=True, help="Wait for the end; the exit code tells how the job ended."),
     click.option("--follow", is_flag=True, help="Show progress and log until the end."),
-    click.option("--after", multiple=True, metavar="ID|NAME", help="A job that must be done before."),
+    click.option(
+        "--after",
+        multiple=True,
+        metavar="ID|NAME",
+        help="A job that must be done before.",
+        shell_complete=_job_numbers,
+    ),
     click.option("--priority", type=int, help="Higher goes first; default: as in the file, or 0."),
     click.option("--label", help="To find jobs of a kind."),
     click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
@@ -98,7 +116,7 @@ def ls(**options: Any) -> None:
     sys.exit(look.ls(**options))
 
 
-@_verb(click.argument("numbers", metavar="[ID...]", type=int, nargs=-1), _watch, _jsonl, _json, _color)
+@_verb(_some, _watch, _jsonl, _json, _color)
 def status(numbers: tuple[int, ...], **options: Any) -> None:
     """All about some jobs; without a number: the service and its active jobs."""
     from . import look
@@ -174,7 +192,7 @@ def retry(numbers: tuple[int, ...], **options: Any) -> None:
     sys.exit(jobs.retry(numbers, **options))
 
 
-@_verb(click.argument("numbers", metavar="[ID...]", type=int, nargs=-1), _all, _json)
+@_verb(_some, _all, _json)
 def pause(numbers: tuple[int, ...], everything: bool, **options: Any) -> None:
     """Start no more blocks; those that run go on."""
     from . import jobs
@@ -182,7 +200,7 @@ def pause(numbers: tuple[int, ...], everything: bool, **options: Any) -> None:
     sys.exit(jobs.pause(_chosen(numbers, everything), paused=True, **options))
 
 
-@_verb(click.argument("numbers", metavar="[ID...]", type=int, nargs=-1), _all, _json)
+@_verb(_some, _all, _json)
 def resume(numbers: tuple[int, ...], everything: bool, **options: Any) -> None:
     """Undo pause; with --all also drain."""
     from . import jobs
@@ -260,7 +278,11 @@ def version(**options: Any) -> None:
     click.option("--history-days", type=float, help="Keep ended jobs so long; default: 30."),
     click.option("--system", is_flag=True, help="Be the machine's: touch only what access.data_roots names."),
     click.option(
-        "-c", "--config", metavar="FILE", help="Read this file instead of those in the usual places."
+        "-c",
+        "--config",
+        metavar="FILE",
+        type=_file,
+        help="Read this file instead of those in the usual places.",
     ),
 )
 def serve(**options: Any) -> None:

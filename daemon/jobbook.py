@@ -370,9 +370,9 @@ class JobBook:
     def prune(self, now_s: float, keep_s: float, most: int = MOST_KEPT) -> list[int]:
         """Forget jobs that ended more than `keep_s` ago, and the oldest beyond `most`; their numbers.
 
-        Those that an open one follows stay.
+        Those that a remembered one follows stay: it may be retried, and needs to know how they ended.
         """
-        followed = {n for record in self._open.values() for n in record.info.after}
+        followed = {n for record in self._jobs.values() for n in record.info.after}
         ended = [r.info for r in self._jobs.values() if r.info.ended and r.info.id not in followed]
         ended.sort(key=age_to_show)
         beyond = max(len(ended) - most, 0)

@@ -184,9 +184,7 @@ class BookMachine(RuleBasedStateMachine):
         self.write_down()
         ended = {n: self.info(n).ended_s for n in self.journal if self.states[n] in ENDED}
         gone = self.book.prune(self.now_s, keep_s, most)
-        needed = {
-            n for number in self.journal if self.states[number] not in ENDED for n in self.info_after(number)
-        }
+        needed = {n for number in self.journal for n in self.info_after(number)}
         for number in gone:
             assert self.states.pop(number) in ENDED
             assert number not in needed

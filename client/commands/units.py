@@ -58,7 +58,8 @@ def install(*, user: bool, root: str, command: str | None) -> int:
     place = _Place(user, Path(root))
     path = command or _own_path()
     if not user:
-        _check_reachable(path)
+        own = () if command else (Path(sys.executable).resolve(), Path(__file__))
+        _check_reachable(Path(path), *own)
     for name, target in place.files.items():
         text = (resources.files("blockmill") / "systemd" / name).read_text()
         try:
@@ -105,14 +106,14 @@ def _own_path() -> str:
     return str(Path(found).absolute())
 
 
-def _check_reachable(command: str) -> None:
+def _check_reachable(*paths: Path) -> None:
     """See that the service's account can run the command: not where Python lies in somebody's home.
 
     Raises
     ------
     Refused
     """
-    for path in (Path(command), Path(sys.executable).resolve(), Path(__file__)):
+    for path in paths:
         for folder in path.parents:
             if folder.exists() and not folder.stat().st_mode & 0o001:
                 raise Refused(

@@ -33,7 +33,7 @@ What holds after every event:
 - Each job ends exactly once, by `Finish`, and has then no lease and no merge open.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
@@ -101,11 +101,22 @@ class Coordinator:
         ValueError
             If a number in it is out of bounds. Nothing has changed then.
         """
-        decide = self._deciders.get(type(event))
-        if decide is None:
-            raise TypeError(f"{event!r} is not an event of the coordinator; see daemon/events.py")
+        return self.handle_all((event,))
+
+    def handle_all(self, events: Iterable[ev.Event]) -> list[ev.Action]:
+        """Take events in that came together; blocks are leased once, after the last of them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `handle`; the events before the wrong one have been taken in.
+        """
         actions: list[ev.Action] = []
-        decide(event, actions)
+        for event in events:
+            decide = self._deciders.get(type(event))
+            if decide is None:
+                raise TypeError(f"{event!r} is not an event of the coordinator; see daemon/events.py")
+            decide(event, actions)
         self._assign(actions)
         return actions
 

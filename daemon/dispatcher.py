@@ -180,7 +180,7 @@ class Dispatcher:
     def _take_messages(self) -> None:
         while True:
             try:
-                sender, data = self._router.recv_multipart(zmq.NOBLOCK)
+                _, data = self._router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             try:
@@ -188,15 +188,14 @@ class Dispatcher:
             except WireError as error:
                 self._tell_all(f"a worker sent nonsense: {error}")
                 continue
-            self._hear(sender, message)
+            self._hear(message)
 
-    def _hear(self, sender: bytes, message: wire.FromWorker) -> None:
+    def _hear(self, message: wire.FromWorker) -> None:
         now_s = time.monotonic()
         match message:
-            case wire.Done() | wire.Failed():
-                worker = int(sender[1:])
+            case wire.Answers(worker=worker, answers=answers):
                 self._supervisor.heard(worker, now_s)
-                self._take_answer(worker, message)
+                self._take_answers(worker, answers)
             case wire.Heartbeat(worker=worker, rss_bytes=rss):
                 self._supervisor.heard(worker, now_s, rss)
             case wire.Hello(worker=worker, version=version):
@@ -207,13 +206,18 @@ class Dispatcher:
                     known.up = True
                     self._feed(ev.Ready(worker))
 
-    def _take_answer(self, worker: int, answer: wire.Done | wire.Failed) -> None:
-        lease = (answer.job, answer.block, answer.attempt)
-        if not self._core.holds(worker, *lease):
-            return  # late or doubled: the coordinator has already given the block elsewhere
-        self._upkeep.answered(worker)
-        self._post.answered(worker, lease)
-        self._jobs[answer.job].out.discard(answer.block)
+    def _take_answers(self, worker: int, answers: list[wire.Answer]) -> None:
+        holds = self._core.holds
+        # Others are late or doubled: the coordinator has already given the block elsewhere.
+        open_ones = [a for a in answers if holds(worker, a.job, a.block, a.attempt)]
+        self._upkeep.answered(worker, len(open_ones))
+        self._act(self._core.handle_all([self._event_of(worker, answer) for answer in open_ones]))
+
+    def _event_of(self, worker: int, answer: wire.Answer) -> ev.Event:
+        name, block, attempt = answer.job, answer.block, answer.attempt
+        job = self._jobs[name]
+        self._post.answered(worker, (name, block, attempt))
+        job.out.discard(block)
         if isinstance(answer, wire.Done):
             self._jobs[answer.job].answered(answer)
             self._feed(ev.Done(worker, *lease, answer.seconds))
@@ -221,6 +225,11 @@ class Dispatcher:
             if answer.kind:
                 self._jobs[answer.job].kinds[answer.block] = answer.kind
             self._feed(ev.Failed(worker, *lease, answer.error, answer.retry, answer.memory))
+            job.count(answer)
+            return ev.Done(worker, name, block, attempt, answer.seconds)
+        if answer.kind:
+            job.kinds[block] = answer.kind
+        return ev.Failed(worker, name, block, attempt, answer.error, answer.retry, answer.memory)
 
     def _bury(self, death: Death) -> None:
         """Tell the coordinator of a death, and which of the leases was being done.
@@ -306,7 +315,10 @@ class Dispatcher:
     # -- out ------------------------------------------------------------------------
 
     def _feed(self, event: ev.Event) -> None:
-        for action in self._core.handle(event):
+        self._act(self._core.handle(event))
+
+    def _act(self, actions: list[ev.Action]) -> None:
+        for action in actions:
             self._carry_out[type(action)](action)
 
     def _assign(self, action: ev.Assign) -> None:

@@ -11,7 +11,7 @@ from .blocks import MERGING, BlockTable
 from .events import Action, Assign, Attempted, Drop, Finish, Merge, Notify, Outcome, Persist, Progress, Submit
 from .waiting import ArrivalOrder, BlockOrder
 
-MOST_CREDIT = 16
+MOST_CREDIT = 64
 """Leases a worker may hold of very short blocks."""
 BACKLOG_S = 0.1
 """Work that a worker should hold: enough to hide the way to it, too little to delay the end."""

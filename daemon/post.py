@@ -59,7 +59,7 @@ class Post:
                 if segment.segment not in self._attached[worker]:
                     self._attached[worker].add(segment.segment)
                     yield Letter(worker, segment)
-            yield Letter(worker, wire.Prepare(job.name, job.order.recipe))
+            yield Letter(worker, wire.Prepare(job.name, job.recipe))
         if task.slot is not None and task.slot.segment not in self._attached[worker]:
             self._attached[worker].add(task.slot.segment)
             yield Letter(worker, job.attachment(task.slot))

@@ -73,11 +73,11 @@ class Upkeep:
         self._supervisor.set_count(count)
         self._choose_retiring(now_s=None)
 
-    def answered(self, number: int) -> None:
-        """Count a task that a worker has answered."""
+    def answered(self, number: int, count: int) -> None:
+        """Count tasks that a worker has answered."""
         worker, most = self._supervisor.workers.get(number), self._supervisor.limits.recycle_tasks
         if worker is not None:
-            worker.tasks += 1
+            worker.tasks += count
             if most is not None and worker.tasks >= most and worker.at_work:
                 self.retire(number, f"has done {worker.tasks} blocks")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from ..shared import wire
@@ -125,12 +127,15 @@ class EngineJob:
     def __init__(self, name: str, order: Order, tell: Callable[..., None], segments: Iterator[int]) -> None:
         self.name = name
         self.order = order
+        self.recipe = _full(order)
         self.handle = JobHandle(name, tell)
         self.knowing: set[int] = set()  # workers that hold the recipe
         self.out: set[int] = set()  # blocks given to a worker that have not come back
         self.handed_over: set[int] = set()  # results that are with the submitter
         self.kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
         self._arena = Arena(segments)
+        grid = order.blocks
+        self._largest = math.prod(grid.block_shape) if isinstance(grid, BlockGrid) else None
         self._slots: dict[int, wire.Slot] = {}
         self._answers: dict[int, wire.Done] = {}  # of blocks that are not final yet
 
@@ -161,13 +166,19 @@ class EngineJob:
     def task(self, block: int, attempt: int) -> wire.Task:
         """The message for one attempt at a block, with a place for its result."""
         self.out.add(block)
+        if self._largest is not None:
+            return wire.Task(self.name, block, attempt, slot=self._slot_for(block, self._largest))
         roi = self.order.blocks.roi_of(block)
+        slot = self._slot_for(block, roi.volume)
+        return wire.Task(self.name, block, attempt, roi.start, roi.stop, slot)
+
+    def _slot_for(self, block: int, voxels: int) -> wire.Slot | None:
         slot = None
         if self.order.merge_dtype is not None:
             # The slot of an earlier attempt serves again: whoever had it has answered or is dead.
-            slot = self._slots.get(block) or self._arena.take(roi.volume * self.order.merge_dtype.itemsize)
+            slot = self._slots.get(block) or self._arena.take(voxels * self.order.merge_dtype.itemsize)
             self._slots[block] = slot
-        return wire.Task(self.name, block, attempt, roi.start, roi.stop, slot)
+        return slot
 
     def attachment(self, slot: wire.Slot) -> wire.Attach:
         """The message that lets a worker open the segment of a slot."""
@@ -184,7 +195,7 @@ class EngineJob:
         totals.blocks += 1
         totals.skipped += done.skipped
         if not done.skipped:
-            totals.voxels += self.order.blocks.roi_of(done.block).volume
+            totals.voxels += done.voxels
         totals.bytes_read += done.nbytes_read
         totals.bytes_written += done.nbytes_written
 
@@ -219,6 +230,14 @@ class EngineJob:
         return self._arena.close()
 
 
+def _full(order: Order) -> wire.Recipe:
+    """The recipe with what the order says of it, too."""
+    prompt, blocks, grid = order.block_timeout_s is not None, order.blocks, None
+    if isinstance(blocks, BlockGrid):
+        grid = wire.Grid(blocks.roi.start, blocks.roi.stop, blocks.block_shape, blocks.anchor)
+    return msgspec.structs.replace(order.recipe, grid=grid, prompt=prompt)
+
+
 Lease = tuple[str, int, int]  # job, block, attempt
 
 
@@ -236,9 +255,12 @@ class SentTasks:
 
     def answered(self, lease: Lease) -> None:
         """Forget a task, and those sent before it: a worker does them in order."""
-        for number in list(self._leases):
-            if self._leases.pop(number) == lease:
-                return
+        first = next(iter(self._leases), 0)
+        if self._leases.get(first) == lease:
+            del self._leases[first]
+        elif lease in self._leases.values():  # else a later one was answered before it
+            while self._leases.pop(first) != lease:
+                first = next(iter(self._leases))
 
     def number(self, number: int | None) -> Lease | None:
         """The task that went out as `number`; None where it has been answered."""

@@ -82,9 +82,14 @@ class BlockGrid:
 
     def roi_of(self, number: int) -> Roi:
         """The voxels of block `number`, clipped to the roi of the grid."""
-        clipped = self.cell_at(self.index_of(number)).intersection(self.roi)
-        assert clipped is not None, "a numbered block always meets the roi"
-        return clipped
+        index, start, stop = self.index_of(number), [], []
+        lows, highs = self.roi.start, self.roi.stop
+        for axis, n in enumerate(self.block_shape):
+            low = self.anchor[axis] + (self._first[axis] + index[axis]) * n
+            high, lowest, highest = low + n, lows[axis], highs[axis]
+            start.append(low if low > lowest else lowest)
+            stop.append(high if high < highest else highest)
+        return Roi.of_plain(tuple(start), tuple(stop))
 
     def number_of(self, index: Shape) -> int:
         """The number of the block at a grid position."""

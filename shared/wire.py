@@ -14,7 +14,7 @@ import msgspec
 from .acting import Identity
 from .errors import WireError
 
-VERSION = 1
+VERSION = 2
 """Protocol version, told in the hello; both sides must agree."""
 
 
@@ -37,6 +37,15 @@ class SharedArray(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
     dtype: str
     axes: str
+
+
+class Grid(msgspec.Struct, frozen=True):
+    """A `BlockGrid`: block numbers stand for rois."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    block_shape: tuple[int, ...]
+    anchor: tuple[int, ...]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -101,6 +110,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         As whom volumes are opened, read and written; None: as the worker itself.
     transfer : Transfer or None
         Carry voxels between `source` and an array; nothing else of the recipe counts then.
+    grid : Grid or None
+        Of the blocks; tasks then say nothing but the number.
+    prompt : bool
+        Whether no answer waits for those of other blocks.
     """
 
     source: str | SharedArray
@@ -116,16 +129,21 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     code_hash: str = ""
     identity: Identity | None = None
     transfer: Transfer | None = None
+    grid: Grid | None = None
+    prompt: bool = False
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One attempt at one block; ``[start, stop)`` in block coordinates, without halo."""
+    """One attempt at one block.
+
+    ``[start, stop)`` in block coordinates, without halo; empty where the recipe has the grid.
+    """
 
     job: str
     block: int
     attempt: int
-    start: tuple[int, ...]
-    stop: tuple[int, ...]
+    start: tuple[int, ...] = ()
+    stop: tuple[int, ...] = ()
     slot: Slot | None = None
 
 
@@ -182,7 +200,8 @@ class Done(Message, frozen=True):
     """A block is finished: written, or its result lies in the slot of its task.
 
     `nbytes_read` and `nbytes_written` count voxel data; `skipped` says that a finished
-    block was found and left alone; `crc32` is that of the result where the recipe asks.
+    block was found and left alone; `crc32` is that of the result where the recipe asks;
+    `voxels` are those of the block.
     """
 
     job: str
@@ -193,6 +212,7 @@ class Done(Message, frozen=True):
     nbytes_written: int = 0
     skipped: bool = False
     crc32: int = 0
+    voxels: int = 0
 
 
 class Failed(Message, frozen=True):
@@ -218,7 +238,17 @@ class Heartbeat(Message, frozen=True):
     rss_bytes: int
 
 
-FromWorker = Hello | Done | Failed | Heartbeat
+Answer = Done | Failed
+
+
+class Answers(Message, frozen=True):
+    """What became of some tasks, in the order in which `worker` did them."""
+
+    worker: int
+    answers: list[Answer]
+
+
+FromWorker = Hello | Answers | Heartbeat
 
 
 # coordinator <-> nursery (the process that forks the workers)

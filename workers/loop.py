@@ -20,6 +20,7 @@ from ..shared import wire
 from ..shared.arena import Segment
 from ..shared.errors import BlockmillError, JobError, MissingBlock, StorageError
 from ..shared.marks import Marks
+from .answers import Answers
 from .task import PreparedJob
 from .transfer import Sessions, TransferJob
 
@@ -37,12 +38,12 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _beat(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, stop: threading.Event) -> None:
+def _beat(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, answers: Answers) -> None:
     process = psutil.Process()
     with context.socket(zmq.DEALER) as sock:
-        sock.linger = 0
+        sock.linger = 500
         sock.connect(endpoint)
-        while not stop.wait(HEARTBEAT_S):
+        while answers.watch(sock.send, HEARTBEAT_S):
             sock.send(wire.encode(wire.Heartbeat(worker, process.memory_info().rss)))
 
 
@@ -66,8 +67,9 @@ class _Log:
 class Worker:
     """One worker process: its jobs, its shared memory, its queue of tasks."""
 
-    def __init__(self, sock: zmq.Socket[bytes], marks: Marks, mark: int) -> None:
+    def __init__(self, sock: zmq.Socket[bytes], answers: Answers, marks: Marks, mark: int) -> None:
         self._sock = sock
+        self._answers = answers
         self._marks = marks
         self._mark = mark
         self._jobs: dict[str, PreparedJob | TransferJob] = {}
@@ -86,7 +88,8 @@ class Worker:
                 answer = self._do(task)
                 self._log.end(task)
                 self._marks.end(self._mark)
-                self._sock.send(wire.encode(answer))
+                more = bool(self._tasks) and not self._jobs[task.job].prompt
+                self._answers.add(answer, self._sock.send, may_wait=more)
 
     def _receive(self, wait: bool) -> None:
         """Take in all messages that are there; block for the first one if `wait`."""
@@ -130,10 +133,13 @@ class Worker:
     def _do(self, task: wire.Task) -> wire.Done | wire.Failed:
         started_s = time.monotonic()
         try:
-            outcome = self._jobs[task.job].do(task, self._segment_of(task.slot))
+            job = self._jobs[task.job]
+            roi = job.roi_of(task)
+            outcome = job.do(task, roi, self._segment_of(task.slot))
         except Exception as error:  # noqa: BLE001 - whatever a block raises is its answer
             return _failure(task, error)
-        return wire.Done(task.job, task.block, task.attempt, time.monotonic() - started_s, *outcome)
+        seconds = time.monotonic() - started_s
+        return wire.Done(task.job, task.block, task.attempt, seconds, *outcome, roi.volume)
 
     def _segment_of(self, place: wire.Slot | wire.Place | None) -> Segment | None:
         if place is None:
@@ -179,9 +185,9 @@ def run_worker(endpoint: str, order: wire.Spawn) -> int:
     sock = context.socket(zmq.DEALER)
     sock.setsockopt(zmq.LINGER, 500)
     sock.setsockopt(zmq.IDENTITY, b"w%d" % worker)
-    server = Worker(sock, Marks(order.mark + 1, order.marks), order.mark)
-    stop_beating = threading.Event()
-    beat = threading.Thread(target=_beat, args=(context, endpoint, worker, stop_beating), name="heartbeat")
+    answers = Answers(worker)
+    server = Worker(sock, answers, Marks(order.mark + 1, order.marks), order.mark)
+    beat = threading.Thread(target=_beat, args=(context, endpoint, worker, answers), name="heartbeat")
     try:
         sock.connect(endpoint)
         sock.send(wire.encode(wire.Hello(worker, os.getpid())))
@@ -190,7 +196,8 @@ def run_worker(endpoint: str, order: wire.Spawn) -> int:
     except Terminated:
         return 128 + signal.SIGTERM
     finally:
-        stop_beating.set()
+        answers.flush(sock.send)
+        answers.end()
         if beat.is_alive():
             beat.join()
         server.close()

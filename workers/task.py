@@ -18,7 +18,7 @@ from ..shared.volumes.address import open_volume
 from ..shared.volumes.fileset import BlockwiseFileset
 from ..shared.volumes.memory import MemoryVolume
 from ..shared.volumes.protocol import Volume
-from .context import BlockContext
+from .context import BlockContext, rois_of
 from .operations import kernel_for
 from .usercode import UserCode
 
@@ -36,6 +36,8 @@ class PreparedJob:
     """A job as a worker holds it: volumes and operation, opened at the first block."""
 
     def __init__(self, recipe: wire.Recipe) -> None:
+        self.roi_of = rois_of(recipe)
+        self.prompt = recipe.prompt
         self._recipe = recipe
         self._source: Volume | None = None
         self._output: BlockwiseFileset | None = None
@@ -59,7 +61,7 @@ class PreparedJob:
         self._source = source
         return source
 
-    def do(self, task: wire.Task, segment: Segment | None) -> Outcome:
+    def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> Outcome:
         """Do one block and say what came of it.
 
         Raises
@@ -72,7 +74,6 @@ class PreparedJob:
         source = self._source or self._open()
         if self._recipe.probe:
             return Outcome()
-        roi = Roi(task.start, task.stop)
         if self._recipe.resume and self._output is not None and self._finished(self._output, roi):
             return Outcome(skipped=True)
         kept = roi.shifted(self._offset)

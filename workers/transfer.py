@@ -13,6 +13,7 @@ from ..shared.roi import Roi
 from ..shared.volumes.address import open_volume
 from ..shared.volumes.fileset import BlockwiseFileset
 from ..shared.volumes.protocol import Volume
+from .context import rois_of
 from .task import Outcome
 
 _MOST_OPEN = 8
@@ -63,12 +64,14 @@ class TransferJob:
         sessions: Sessions,
         segment: Callable[[], Segment | None],
     ) -> None:
+        self.roi_of = rois_of(recipe)
+        self.prompt = recipe.prompt
         self._recipe = recipe
         self._transfer = transfer
         self._sessions = sessions
         self._segment = segment
 
-    def do(self, task: wire.Task, segment: Segment | None) -> Outcome:
+    def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> Outcome:
         """Carry one block; a reader fills its very place in the array, without a copy in between.
 
         Raises
@@ -76,7 +79,7 @@ class TransferJob:
         BlockmillError
             Whatever the volume raises.
         """
-        transfer, roi = self._transfer, Roi(task.start, task.stop)
+        transfer = self._transfer
         assert isinstance(self._recipe.source, str)
         volume = self._sessions.volume(transfer.session, self._recipe.source, transfer.write is not None)
         memory, place = self._segment(), transfer.place

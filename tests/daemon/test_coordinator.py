@@ -4,6 +4,7 @@ import pytest
 
 from blockmill.daemon import events as ev
 from blockmill.daemon.coordinator import Coordinator
+from blockmill.daemon.jobstate import MOST_CREDIT
 
 
 def feed(core: Coordinator, *events: ev.Event) -> list[Any]:
@@ -105,27 +106,36 @@ def test_no_worker_gets_a_second_block_while_another_has_none():
     assert len(assigned) == 8
 
 
-def test_the_credit_grows_to_sixteen_for_short_blocks_and_falls_to_two_for_long_ones():
+def test_the_credit_grows_for_short_blocks_and_falls_to_two_for_long_ones():
     core = crew_of(1)
     feed(core, ev.Submit("a", 10_000))
-    for _ in range(20):
+    for _ in range(70):
         feed(core, done(core.leases(0)[0], seconds=0.001))
-    assert len(core.leases(0)) == 16
-    for _ in range(60):
+    assert len(core.leases(0)) == MOST_CREDIT
+    for _ in range(160):
         feed(core, done(core.leases(0)[0], seconds=0.5))
     assert len(core.leases(0)) == 2
 
 
+def test_answers_that_come_together_are_taken_in_one_by_one_and_followed_by_one_round_of_leases():
+    core = crew_of(1)
+    first, second = feed(core, ev.Submit("a", 9))
+    seen = core.handle_all([done(first), done(first), done(second)])
+    assert [type(action) for action in seen] == [ev.Persist, ev.Drop, ev.Persist, ev.Assign, ev.Assign]
+    assert core.stats.stale == 1
+    assert core.progress("a").done == 2
+
+
 def test_with_a_least_credit_of_one_no_long_block_waits_behind_another():
     core = Coordinator(least_credit=1)
-    feed(core, ev.Ready(0), ev.Submit("a", 100))
+    feed(core, ev.Ready(0), ev.Submit("a", 300))
     assert len(core.leases(0)) == 1
     for _ in range(20):
         feed(core, done(core.leases(0)[0], seconds=0.5))
         assert len(core.leases(0)) == 1
-    for _ in range(60):
+    for _ in range(120):
         feed(core, done(core.leases(0)[0], seconds=0.001))
-    assert len(core.leases(0)) == 16
+    assert len(core.leases(0)) == MOST_CREDIT
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e308, 0.0])
@@ -137,10 +147,10 @@ def test_odd_times_do_not_stop_a_job(seconds):
 
 def test_short_blocks_do_not_queue_behind_a_long_one_of_another_job():
     core = crew_of(1)
-    feed(core, ev.Submit("short", 60))
-    for _ in range(20):
+    feed(core, ev.Submit("short", 200))
+    for _ in range(70):
         feed(core, done(core.leases(0)[0], seconds=0.001))
-    assert len(core.leases(0)) == 16
+    assert len(core.leases(0)) == MOST_CREDIT
     feed(core, ev.Submit("long", 5, priority=1))
     while core.leases(0)[0].job == "short":
         feed(core, done(core.leases(0)[0], seconds=0.001))

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from blockmill.daemon import events as ev
 from blockmill.daemon.coordinator import Coordinator
+from blockmill.daemon.jobstate import MOST_CREDIT
 
 FINAL = {"done", "failed", "skipped", "cancelled"}
 PICK = st.integers(0, 999)
@@ -162,7 +163,9 @@ class CoordinatorMachine(RuleBasedStateMachine):
     # ------------------------------------------------------------------ what comes out
 
     def feed(self, event: ev.Event) -> list[ev.Action]:
-        actions = self.core.handle(event)
+        return self.see(self.core.handle(event))
+
+    def see(self, actions: list[ev.Action]) -> list[ev.Action]:
         for action in actions:
             getattr(self, f"see_{type(action).__name__.lower()}")(action)
         return actions
@@ -197,7 +200,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         held = len(worker.leases)
         assert self.busy() < self.allowed or (held and self.busy() == self.allowed)
         assert held == min(self.candidates())
-        assert held < 16
+        assert held < MOST_CREDIT
         if held >= 2:
             assert job.had_short_blocks
             assert {other.job for other in worker.leases} == {lease.job}
@@ -330,6 +333,18 @@ class CoordinatorMachine(RuleBasedStateMachine):
     @rule(pick=PICK, short=st.booleans())
     def one_answer(self, pick, short):
         self.answer(pick, SHORT_S if short else LONG_S)
+
+    # Where a job is stopping, an answer may have its worker killed before the next one is taken in.
+    @precondition(lambda self: self.has_leases() and not any(j.stopping for j in self.jobs.values()))
+    @rule(picks=st.lists(PICK, min_size=2, max_size=6), short=st.booleans())
+    def several_answers_at_once(self, picks, short):
+        seconds, events = SHORT_S if short else LONG_S, []
+        for pick in picks:
+            if self.has_leases():
+                lease = self.close_lease(pick)
+                self.jobs[lease.job].done(lease, seconds)
+                events.append(ev.Done(lease.worker, lease.job, lease.block, lease.attempt, seconds))
+        self.see(self.core.handle_all(events))
 
     def answer(self, pick: int, seconds: float) -> None:
         lease = self.close_lease(pick)

@@ -44,7 +44,7 @@ def test_a_frozen_worker_is_ended_and_its_block_done_elsewhere(user_code, monkey
 
 def test_workers_that_cannot_start_end_the_job_with_their_last_words(monkeypatch):
     monkeypatch.setattr("blockmill.shared.wire.VERSION", 99)
-    with Engine(1) as engine, pytest.raises(RoiRequestBatchError, match="speaks protocol 1, the engine 99"):
+    with Engine(1) as engine, pytest.raises(RoiRequestBatchError, match="speaks protocol 2, the engine 99"):
         RoiRequestBatch(VOXELS, ROIS, engine=engine).execute()
 
 

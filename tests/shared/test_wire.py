@@ -24,8 +24,10 @@ MESSAGES = [
     (wire.decode_to_worker, wire.Run([TASK])),
     (wire.decode_to_worker, wire.Forget("j1", [1, 2])),
     (wire.decode_from_worker, wire.Hello(3, 4711)),
-    (wire.decode_from_worker, wire.Done("j1", 3, 1, 0.5, 100, 50)),
-    (wire.decode_from_worker, wire.Failed("j1", 4, 1, "why")),
+    (
+        wire.decode_from_worker,
+        wire.Answers(2, [wire.Done("j1", 3, 1, 0.5, 100, 50), wire.Failed("j1", 4, 1, "why")]),
+    ),
     (wire.decode_from_worker, wire.Heartbeat(3, 1 << 33)),
     (wire.decode_to_nursery, wire.Spawn(3, "/tmp/log", "/proc/1/fd/4", 2)),
     (wire.decode_to_nursery, wire.Signal(3, 15)),

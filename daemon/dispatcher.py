@@ -219,13 +219,7 @@ class Dispatcher:
         self._post.answered(worker, (name, block, attempt))
         job.out.discard(block)
         if isinstance(answer, wire.Done):
-            self._jobs[answer.job].answered(answer)
-            self._feed(ev.Done(worker, *lease, answer.seconds))
-        else:
-            if answer.kind:
-                self._jobs[answer.job].kinds[answer.block] = answer.kind
-            self._feed(ev.Failed(worker, *lease, answer.error, answer.retry, answer.memory))
-            job.count(answer)
+            job.answered(answer)
             return ev.Done(worker, name, block, attempt, answer.seconds)
         if answer.kind:
             job.kinds[block] = answer.kind

@@ -12,7 +12,7 @@ from typing import Literal
 import click
 
 from .. import __version__
-from .commands import administration, verbs
+from .commands import administration, cluster, verbs
 
 _INTERRUPTED = 130
 _FILE = click.Path(readable=False)  # shells complete it; who reads it tells what is wrong with it
@@ -110,8 +110,41 @@ def serve(address: str, host: str, port: int, kind: Literal["hdf5", "npy", "raw"
     sys.exit(serve_volume(address, host, port, kind))
 
 
+@volume.command()
+@click.argument("address")
+@click.argument("roi")
+@click.argument("directory")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["single-hdf5", "blockwise-subset"]),
+    default="single-hdf5",
+    show_default=True,
+    help="One file, or copies of whole blocks with a description.",
+)
+@click.option(
+    "--coordinates",
+    type=click.Choice(["absolute", "view"]),
+    default="view",
+    show_default=True,
+    help="Whether ROI counts from the origin on disk or of the view.",
+)
+def export(
+    address: str,
+    roi: str,
+    directory: str,
+    form: Literal["single-hdf5", "blockwise-subset"],
+    coordinates: str,
+) -> None:
+    """Write ROI, such as "[(0, 0, 0), (64, 64, 64)]", of a blockwise fileset into DIRECTORY."""
+    from .volumeexport import export_volume
+
+    sys.exit(export_volume(address, roi, directory, form, coordinates == "absolute"))
+
+
 verbs.register(cli)
 administration.register(cli)
+cluster.register(cli)
 
 
 def main() -> None:

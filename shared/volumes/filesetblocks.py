@@ -226,6 +226,10 @@ class FilesetBlocks:
         """The directory of a block."""
         return self._store.naming.directory(self._blocks.at(start).start)
 
+    def block_file(self, start: Shape) -> str:
+        """The file of a block, beside which its lock lies."""
+        return self._store.paths(self._blocks.at(start)).file
+
     def dataset_path(self, start: Shape) -> str:
         """File of a block and path of the dataset in it: ``.../b-([0], [5]).h5/volume/data``."""
         paths = self._store.paths(self._blocks.at(start))

@@ -1,0 +1,185 @@
+"""The master of a cluster run: a task for each block that is not done, watched until it has ended."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...shared.clusterconfig import ClusterConfig
+from ...shared.errors import StorageError
+from ...shared.volumes.fileset import BlockwiseFileset
+from .launching import Attempt, Task, launch, log_of
+from .output import ClusterJob, is_done, prepare_output, who_writes
+
+_LOOK_S = 0.02
+_STATUS_S = 1.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a cluster run ended.
+
+    Attributes
+    ----------
+    blocks, found : int
+        Blocks of the output's view; those that were done before.
+    done, failed : list of Task
+    locked : list of str
+        Blocks that were left out, each with who is writing it.
+    """
+
+    blocks: int = 0
+    found: int = 0
+    done: list[Task] = field(default_factory=list)
+    failed: list[Task] = field(default_factory=list)
+    locked: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every block is available now."""
+        return not self.failed and not self.locked
+
+
+class Master:
+    """Has the blocks of an output done, each by a command, at most so many at once.
+
+    The original starts all commands and returns; here each is watched, and begun again where it fails.
+    Tasks are not ended where the master itself is killed: they finish their blocks, which the next run
+    finds done, or held by their locks.
+
+    Parameters
+    ----------
+    job_file : str
+        Absolute path, as nodes are told it.
+    at_once : int
+        Most commands at any time.
+    retries : int
+        Further attempts at a task that failed.
+    detached : bool
+        The commands return before their tasks have ended, as those do that only put them into a
+        queue: wait for the status of the block, at most ``task_timeout_secs``.
+    say : callable
+        Takes a line for the user.
+    interrupted : callable
+        Looked at all the time; once it is true, the commands are ended.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        work: ClusterJob,
+        job_file: str,
+        *,
+        at_once: int,
+        retries: int,
+        detached: bool = False,
+        say: Callable[[str], None] = print,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._config = config
+        self._work = work
+        self._job_file = job_file
+        self._at_once = at_once
+        self._retries = retries
+        self._detached = detached
+        self._say = say
+        self._interrupted = interrupted
+        self._outcome = Outcome()
+        self._waiting: deque[Task] = deque()
+        self._running: list[Attempt] = []
+        self._looked_s = 0.0
+
+    def run(self) -> Outcome:
+        """Do what is not done yet.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Once `interrupted` says so; no command of ours runs on.
+        BlockmillError
+            If output or log directory can't be prepared, or a command can't be started.
+        """
+        with prepare_output(self._work) as fileset:
+            self._list_tasks(fileset)
+            if self._waiting:
+                _make_folder(self._config)
+            try:
+                while self._waiting or self._running:
+                    if self._interrupted():
+                        raise KeyboardInterrupt
+                    self._step(fileset)
+            finally:
+                for attempt in self._running:
+                    attempt.end()
+        return self._outcome
+
+    def _list_tasks(self, fileset: BlockwiseFileset) -> None:
+        for index, block in enumerate(fileset.block_rois()):
+            self._outcome.blocks += 1
+            if is_done(fileset, block.start, self._work.name):
+                self._outcome.found += 1
+            elif (writer := who_writes(fileset, block.start)) is not None:
+                self._outcome.locked.append(f"block {block} is being written by {writer}")
+            else:
+                self._waiting.append(Task(f"J{index:02}", block))
+
+    def _step(self, fileset: BlockwiseFileset) -> None:
+        while self._waiting and len(self._running) < self._at_once:
+            self._running.append(launch(self._config, self._job_file, self._waiting.popleft()))
+        looks = time.monotonic() - self._looked_s >= _STATUS_S
+        if looks:
+            self._looked_s = time.monotonic()
+        for attempt in list(self._running):
+            verdict = self._verdict(attempt, fileset, looks)
+            if verdict is not None:
+                self._running.remove(attempt)
+                self._take(attempt.task, verdict)
+        time.sleep(_LOOK_S)
+
+    def _verdict(self, attempt: Attempt, fileset: BlockwiseFileset, looks: bool) -> str | None:
+        """None while it runs, empty if it has done its block, else the reason why not."""
+        code = attempt.process.poll()
+        timeout_s = self._config.task_timeout_secs
+        waits = code is None or (code == 0 and self._detached)
+        if waits and timeout_s is not None and attempt.seconds > timeout_s:
+            attempt.end()
+            return f"took longer than task_timeout_secs, {timeout_s} s"
+        if code is None or (waits and not looks):
+            return None
+        if is_done(fileset, attempt.task.block.start, self._work.name):
+            return ""
+        if waits:
+            return None
+        return _reason_of(code)
+
+    def _take(self, task: Task, reason: str) -> None:
+        task.reason = reason
+        if not reason:
+            self._outcome.done.append(task)
+            return
+        again = task.attempts <= self._retries
+        (self._waiting if again else self._outcome.failed).append(task)
+        log = log_of(self._config, task)
+        self._say(
+            f"task {task.name}, block {task.block}, attempt {task.attempts}: {reason}; "
+            f"{'trying again' if again else 'given up'}; see {log}"
+        )
+
+
+def _reason_of(code: int) -> str:
+    if code == 0:
+        return (
+            "its command ended well, but the block is not available; a command that returns before its task "
+            "has ended needs --detached"
+        )
+    return f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+
+
+def _make_folder(config: ClusterConfig) -> None:
+    try:
+        Path(config.output_log_directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{config.path}: output_log_directory: can't be made: {error}") from error

@@ -1,0 +1,204 @@
+"""The fileset that cluster tasks write: made to fit the job, and which of its blocks are to be done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...shared.errors import JobError
+from ...shared.filelock import FileLock
+from ...shared.job import Job, job_hash
+from ...shared.roi import Roi, Shape
+from ...shared.volumes.address import open_volume, split_address
+from ...shared.volumes.description import FilesetDescription, read_description, write_description
+from ...shared.volumes.fileset import BlockwiseFileset
+from ...shared.volumes.protocol import Volume
+
+TASK_NAME = "TASK"
+"""A node holds the lock on this name in the directory of its block, from its first voxel to the status."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterJob:
+    """A job file as master and nodes see it.
+
+    Attributes
+    ----------
+    job : Job
+    source : Volume
+        Its input.
+    roi : Roi
+        What is taken of the input; voxel 0 of the output's view lies at its start.
+    output : str
+        Path of the output's description.
+    """
+
+    job: Job
+    source: Volume
+    roi: Roi
+    output: str
+
+    @classmethod
+    def of(cls, job: Job) -> ClusterJob:
+        """Open the input; JobError if input, operation and output don't fit each other."""
+        target = split_address(job.output.address)
+        if target.kind != "fileset":
+            raise JobError(f"output: {target.file} is no fileset (.json); cluster tasks write one")
+        source = open_volume(job.input.address)
+        roi = Roi.of(job.roi) if job.roi is not None else Roi.from_shape(source.shape)
+        roi.check_within(source.shape, f"input {source.address}")
+        job.operation.check(roi.ndim, source.dtype)
+        return cls(job, source, roi, os.fspath(target.file))
+
+    @property
+    def name(self) -> str:
+        """Noted in the status of each block that is done."""
+        return job_hash(self.job.identity())
+
+    def open_output(self) -> BlockwiseFileset:
+        """The output, for writing."""
+        durability = "none" if self.job.output.durability == "none" else "block"
+        return BlockwiseFileset(self.output, "a", job=self.name, durability=durability)
+
+
+def hash_of(description: FilesetDescription) -> str:
+    """The hash_id of an output: a change of it makes all blocks invalid.
+
+    SHA-1, in hex, of the UTF-8 text of block_shape as a list (``[64, 64, 64]``), the axes and the format,
+    one behind the other. (The original takes the same three, but fails under Python 3.)
+    """
+    text = f"{list(description.block_shape)}{description.axes}{description.format}"
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def prepare_output(work: ClusterJob) -> BlockwiseFileset:
+    """Make the description fit the job, write it if that changes it, and open the output.
+
+    Where there is none it is made, with the job's ``output.block_shape``. Axes are put into the order of the
+    input, block_shape and chunks are clipped to the shape on disk. Where hash_id, dtype or the
+    layout of blocks change, every block loses its status, those of the old layout too.
+
+    Raises
+    ------
+    JobError
+        If the description is wrong or is for other axes.
+    LockTimeout
+        If a block that is to lose its status is being written.
+    """
+    if not Path(work.output).exists():
+        made = _new_description(work)
+        return BlockwiseFileset.create(work.output, made, job=work.name)
+    old = read_description(work.output)
+    new = fitted(old, work)
+    if _stores_otherwise(old, new):
+        _invalidate(work.output)
+    if new != old:
+        write_description(work.output, new)
+    fileset = work.open_output()
+    if _stores_otherwise(old, new):
+        _invalidate(work.output)
+    return fileset
+
+
+def _new_description(work: ClusterJob) -> FilesetDescription:
+    wanted = work.job.output
+    if wanted.block_shape is None:
+        raise JobError(
+            f"output: {work.output} does not exist; write a description, or give output.block_shape to have "
+            "it made"
+        )
+    made = FilesetDescription(
+        name=work.job.name,
+        axes=work.source.axes,
+        shape=work.roi.shape,
+        dtype=work.job.operation.output_dtype(work.source.dtype),
+        block_shape=tuple(map(min, wanted.block_shape, work.roi.shape)),
+        chunks=wanted.chunks,
+        compression=wanted.compression,
+        compression_opts=wanted.compression_opts,
+        dataset_root_dir=f"{Path(work.output).stem}_blocks",
+        block_file_name_format="block-{roiString}.h5/volume/data",
+    )
+    return replace(made, hash_id=hash_of(made))
+
+
+def fitted(old: FilesetDescription, work: ClusterJob) -> FilesetDescription:
+    """A description with axes, view, block shapes, dtype and hash_id as the job needs them."""
+    axes = work.source.axes
+    if sorted(axes) != sorted(old.axes):
+        raise JobError(f"{work.output}: axes: is {old.axes!r}, but the input has {axes!r}")
+
+    def ordered(values: Iterable[int] | None) -> Shape | None:
+        by_letter = dict(zip(old.axes, values or (), strict=False))
+        return tuple(by_letter[letter] for letter in axes) if by_letter else None
+
+    def clipped(values: Iterable[int] | None) -> Shape | None:
+        sorted_values = ordered(values)
+        return tuple(map(min, sorted_values, shape)) if sorted_values else None
+
+    shape = ordered(old.shape) or ()
+    changes: dict[str, Any] = {
+        "axes": axes,
+        "shape": shape,
+        "dtype": work.job.operation.output_dtype(work.source.dtype),
+        "block_shape": clipped(old.block_shape),
+        "chunks": clipped(old.chunks),
+        "sub_block_shape": clipped(old.sub_block_shape),
+        "view_origin": ordered(old.view_origin),
+        "view_shape": work.roi.shape,
+    }
+    try:
+        new = replace(old, **changes)
+    except JobError as error:
+        raise JobError(f"{work.output} does not fit the input: {error}") from error
+    return replace(new, hash_id=hash_of(new))
+
+
+def _stores_otherwise(old: FilesetDescription, new: FilesetDescription) -> bool:
+    keys = ("hash_id", "dtype", "axes", "block_shape", "shape")
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
+
+
+def _invalidate(path: str) -> None:
+    with BlockwiseFileset(path, "a") as fileset:
+        for block in fileset.block_rois():
+            fileset.set_block_status(block.start, available=False)
+
+
+def is_done(fileset: BlockwiseFileset, start: Shape, name: str) -> bool:
+    """Whether a block is available, and no other job is known to have written it."""
+    record = fileset.block_record(start)
+    return record is not None and record.job in ("", name)
+
+
+def task_lock(fileset: BlockwiseFileset, start: Shape) -> FileLock:
+    """The lock that a node holds while it does a block; the directory of the block is made."""
+    directory = Path(fileset.dataset_directory(start))
+    directory.mkdir(parents=True, exist_ok=True)
+    return FileLock(directory / TASK_NAME, timeout_s=0)
+
+
+def who_writes(fileset: BlockwiseFileset, start: Shape) -> str | None:
+    """Who holds a block and is not known to be dead, described; None: nobody.
+
+    Locks of dead processes of this host don't count. (The original leaves out every locked block until
+    somebody purges its lock.)
+    """
+    file = fileset.block_file(start)
+    for protected in (os.path.join(fileset.dataset_directory(start), TASK_NAME), file):
+        lock = FileLock(protected)
+        if not lock.available() and (holder := lock.holder()) is not None:
+            return f"{holder.describe()} ({lock.lock_path})"
+    return None
+
+
+def check_dtype(fileset: BlockwiseFileset, dtype: np.dtype) -> None:
+    """Refuse an output of another dtype; the master makes it fit, a node does not."""
+    if fileset.dtype != dtype:
+        raise JobError(f"{fileset.address} has dtype {fileset.dtype}, but the job gives {dtype}")

@@ -74,6 +74,19 @@ STEPS = """
                 time.sleep(0.005)
         return block
 
+    def leaky(block, context, gate, mib):
+        # From the third block on each keeps some memory for good, once it is told to, and waits.
+        Path(f"{gate}.begun-{context.roi.start[0]}-{os.getpid()}").touch()
+        while context.roi.start[0] >= 10 and not (Path(f"{gate}.leak").exists() or Path(gate).exists()):
+            time.sleep(0.005)
+        if context.roi.start[0] >= 10 and not Path(gate).exists():
+            kept.append(bytearray(b"x") * (mib << 20))
+            while not Path(gate).exists():
+                time.sleep(0.005)
+        return block
+
+    kept = []
+
     def greedy(block, context, at, mib, mark):
         if list(context.roi.start) == at:
             Path(f"{mark}.begun-{os.getpid()}-{time.time_ns()}").touch()

@@ -48,6 +48,26 @@ def test_jobs_of_the_past_are_known_after_a_restart(bench):
     bench.end_service()
 
 
+def test_what_is_older_than_the_history_is_forgotten_with_its_log(bench, wait_until):
+    bench.volume()
+    bench.serve()
+    job = bench.job(input="in.npy", output="a.npy", operation="copy")
+    bench.run("submit", "--wait", job)
+    bench.end_service()
+    (log,) = (bench.folder / "state").rglob("jobs/1")
+    bench.serve("--history-days", "1e-9")
+    with bench.client() as client:
+        wait_until(lambda: not client.jobs(), "the end of its history")
+        assert not log.exists()
+        assert bench.submit(job, overwrite=True) == 2  # a number is never given twice
+        client.wait(2, timeout_s=60)
+    bench.end_service()
+    bench.serve()
+    with bench.client() as client:
+        assert [info.id for info in client.jobs()] == [2]
+    bench.end_service()
+
+
 def test_a_running_job_is_cancelled(bench, wait_until):
     voxels = bench.volume()
     bench.serve()

@@ -66,6 +66,54 @@ def test_fewer_workers_are_busy_while_memory_is_short(bench, wait_until):
     bench.end_service()
 
 
+def replaceable(bench, function, **args):
+    return bench.job(
+        input="in.npy",
+        output="out.npy",
+        block_shape=[5, 30, 20],
+        operation={"python": {"function": function, "args": {"gate": str(bench.folder / "gate"), **args}}},
+        user_code=".",
+        retries=0,
+    )
+
+
+def check_replaced(bench, voxels):
+    """All came out at the first attempt, in more than one process."""
+    with bench.client() as client:
+        info = client.wait(1, timeout_s=60)
+    assert (info.state, info.retries) == ("done", 0)
+    assert len({name.rsplit("-", 1)[1] for name in bench.begun()}) >= 2
+    np.testing.assert_array_equal(bench.read("out.npy"), voxels)
+
+
+def test_a_worker_that_is_too_old_ends_its_block_and_is_replaced(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve("--recycle-age", "0.3", workers=1)
+    with bench.client() as client:
+        bench.submit(replaceable(bench, "steps:gated"))
+        wait_until(lambda: bench.begun(), "a block at work")
+        (pid,) = {int(name.rsplit("-", 1)[1]) for name in bench.begun()}
+        wait_until(lambda: any(w.retiring and w.pid == pid for w in client.workers()), "its age")
+        bench.open_gate()
+    check_replaced(bench, voxels)
+    bench.end_service()
+
+
+def test_a_worker_that_has_grown_too_much_ends_its_block_and_is_replaced(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve("--recycle-growth", "60MiB", workers=1)
+    with bench.client() as client:
+        bench.submit(replaceable(bench, "steps:leaky", mib=200))
+        wait_until(lambda: len(bench.begun()) == 3, "the block that will leak")
+        wait_until(lambda: client.workers()[0].tasks >= 2, "the first look at its memory")
+        assert not client.workers()[0].retiring
+        (bench.folder / "gate.leak").touch()
+        wait_until(lambda: client.workers()[0].retiring, "its growth")
+        bench.open_gate()
+    check_replaced(bench, voxels)
+    bench.end_service()
+
+
 def test_workers_are_replaced_after_so_many_blocks(bench):
     voxels = bench.volume()
     bench.serve("--recycle-tasks", "3", workers=1)

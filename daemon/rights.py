@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 from ..shared.acting import Identity, acting_as, identity_of, may_act, user_name, user_number
 from ..shared.config import Access
 from ..shared.errors import BlockmillError, Refused
 from ..shared.job import Job
+from ..shared.operations import PythonFunction
 from ..shared.volumes.address import split_address
 from ..shared.volumes.restful.description import read_local_description
 from .jobrecord import JobRecord
 
+ENTRY_POINTS = "blockmill.operations"
 _ROOT = 0
 
 
@@ -104,6 +107,8 @@ class Rights:
                     _check_below(path, self._roots, key, "access.data_roots")
             if job.user_code is not None:
                 _check_below(job.user_code, self._code, "user_code", "access.user_code")
+            if self._code is not None and isinstance(job.operation, PythonFunction):
+                _check_function(job.operation.function, job.user_code)
 
 
 def _resolved(folders: Iterable[str]) -> tuple[str, ...]:
@@ -123,6 +128,21 @@ def _places_of(address: str) -> list[str]:
         return [target.file]
     root = Path(local.dataset_root_dir).expanduser()
     return [target.file, os.path.normpath(Path(target.file).parent / root)]
+
+
+def _check_function(function: str, user_code: str | None) -> None:
+    """Let a restricted service call what an administrator has put there, and not the rest of Python."""
+    module, _, name = function.partition(":")
+    if user_code is not None:
+        top = Path(user_code) / module.partition(".")[0]
+        if "." not in name and (top.with_suffix(".py").is_file() or top.is_dir()):
+            return
+        where = f"defined in {user_code}"
+    else:
+        if any(point.value == function for point in metadata.entry_points(group=ENTRY_POINTS)):
+            return
+        where = f"an installed entry point of the group {ENTRY_POINTS}"
+    raise Refused(f"operation.python.function: {function} is not {where}; this service calls nothing else")
 
 
 def _check_below(path: str, roots: tuple[str, ...] | None, key: str, setting: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from importlib.metadata import EntryPoint
 
 import pytest
 
@@ -107,6 +108,7 @@ def test_a_service_of_the_machine_touches_nothing_until_it_is_told_what():
 def test_user_code_has_roots_of_its_own(roots):
     data, other = roots
     function = {"operation": {"python": {"function": "m:f"}}, "user_code": str(data)}
+    (other / "m.py").touch()
     inside = {"input": str(data / "a.npy"), "output": str(data / "b.npy")}
     text = refused(Rights(Access(data_roots=(str(data),)), system=True), **inside, **function)
     assert text.startswith("user_code: ") and "access.user_code" in text
@@ -125,3 +127,29 @@ def test_without_the_capabilities_no_other_users_job_is_taken(monkeypatch):
     assert rights.identity(os.getuid()) is None
     with pytest.raises(Refused, match=r"CAP_SETUID.*blockmill serve"):
         rights.check_paths(job(), os.getuid() + 1)
+
+
+@pytest.mark.parametrize("function", ["os:system", "subprocess:run", "steps:os.system", "builtins:eval"])
+def test_a_restricted_service_calls_only_what_was_put_there_for_it(roots, function):
+    data, code = roots
+    (code / "steps.py").write_text("import os")
+    access = Access(data_roots=(str(data),), user_code=(str(code),))
+    inside = {"input": str(data / "a.npy"), "output": str(data / "b.npy")}
+    call = inside | {"operation": {"python": {"function": function}}}
+    with_code = call | {"user_code": str(code)}
+    assert "this service calls nothing else" in refused(Rights(access, system=True), **with_code)
+    if function != "steps:os.system":
+        assert "an installed entry point" in refused(Rights(access, system=True), **call)
+    Rights(Access(), system=False).check_paths(job(**with_code), os.getuid())
+
+
+def test_an_installed_entry_point_may_be_called(roots, monkeypatch):
+    data, _ = roots
+    point = EntryPoint("destripe", "lab.steps:destripe", "blockmill.operations")
+    monkeypatch.setattr("blockmill.daemon.rights.metadata.entry_points", lambda group: (point,))
+    rights = Rights(Access(data_roots=(str(data),)), system=True)
+    inside = {"input": str(data / "a.npy"), "output": str(data / "b.npy")}
+    rights.check_paths(job(**inside, operation={"python": {"function": point.value}}), os.getuid())
+    assert "lab.steps:other" in refused(
+        rights, **inside, operation={"python": {"function": "lab.steps:other"}}
+    )

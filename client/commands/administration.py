@@ -142,6 +142,23 @@ def service_uninstall(**options: Any) -> None:
     sys.exit(units.uninstall(**options))
 
 
+_socket = click.option("--socket", metavar="PATH", help="Socket of the service; default: as everywhere.")
+
+
+@click.command()
+@click.argument("paths", metavar="[PATH...]", nargs=-1, type=click.Path(readable=False))
+@_socket
+@_json
+def doctor(paths: tuple[str, ...], **options: Any) -> None:
+    """Look for what is wrong with machine, installation and service; 1 where something fails.
+
+    Name folders in which jobs will write, and they are looked at, too.
+    """
+    from . import healing
+
+    sys.exit(healing.doctor(paths, **options))
+
+
 _HOW_TO_COMPLETE = """\b
 bash: blockmill completions bash > ~/.local/share/bash-completion/completions/blockmill
 zsh:  blockmill completions zsh > DIR/_blockmill, where DIR is in $fpath
@@ -160,5 +177,5 @@ def completions(context: click.Context, shell: str) -> None:
 
 def register(group: click.Group) -> None:
     """Add these verbs to the command."""
-    for command in (config, keys, service, completions):
+    for command in (config, keys, service, doctor, completions):
         group.add_command(command)

@@ -56,10 +56,10 @@ class _Place:
 def install(*, user: bool, root: str, command: str | None) -> int:
     """Write the units, with the path of this very command in them."""
     place = _Place(user, Path(root))
-    path = command or _own_path()
+    path = command or own_path()
     if not user:
         own = () if command else (Path(sys.executable).resolve(), Path(__file__))
-        _check_reachable(Path(path), *own)
+        check_reachable(Path(path), *own)
     for name, target in place.files.items():
         text = (resources.files("blockmill") / "systemd" / name).read_text()
         try:
@@ -99,14 +99,15 @@ def _make_account() -> None:
             subprocess.run([tool, *words, f"/{_SYSTEM[f'blockmill.{name}']}"], check=False)
 
 
-def _own_path() -> str:
+def own_path() -> str:
+    """Path of the command that runs."""
     found = shutil.which(sys.argv[0]) or shutil.which("blockmill")
     if found is None:
         raise BlockmillError("the command blockmill is not on the PATH; name it with --command")
     return str(Path(found).absolute())
 
 
-def _check_reachable(*paths: Path) -> None:
+def check_reachable(*paths: Path) -> None:
     """See that the service's account can run the command: not where Python lies in somebody's home.
 
     Raises

@@ -81,18 +81,26 @@ def may_repeat(request: p.Request[p.R]) -> bool:
 class Resending:
     """When a request is sent again: it may have been lost with a connection that the service ended.
 
-    A service turns clients away while too many are there, and libzmq comes back without a word.
+    A service turns clients away while too many are there, and libzmq comes back without a word. One that
+    was started again knows nothing of what the one before it was asked.
     """
 
-    def __init__(self, request: p.Request[Any]) -> None:
+    def __init__(self, request: p.Request[Any], endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._there = endpoint.incarnation()
         self._pause_s = _RESEND_S
         # What the service may hold back is no silence.
         self._next_s = time.monotonic() + getattr(request, "wait_s", 0.0) + _RESEND_S
         self._may = may_repeat(request)
 
     def due(self) -> bool:
-        """Whether it is time; later each time."""
-        if not self._may or time.monotonic() < self._next_s:
+        """Whether it is time; later each time, but at once where another service listens now."""
+        if not self._may:
+            return False
+        before, self._there = self._there, self._endpoint.incarnation()
+        if self._there != before:
+            return True
+        if time.monotonic() < self._next_s:
             return False
         self._pause_s *= 2
         self._next_s = time.monotonic() + self._pause_s
@@ -134,7 +142,7 @@ class Connection:
         self.endpoint.check()
         sock = self._open()
         sock.send(call := self._exchange.call(request))
-        deadline_s, again = time.monotonic() + timeout_s, Resending(request)
+        deadline_s, again = time.monotonic() + timeout_s, Resending(request, self.endpoint)
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not sock.poll(int(min(_POLL_MS, 1000 * left_s))):
                 self._check()
@@ -185,7 +193,7 @@ class AsyncConnection:
         self.endpoint.check()
         sock = self._open()
         await sock.send(call := self._exchange.call(request))
-        deadline_s, again = time.monotonic() + timeout_s, Resending(request)
+        deadline_s, again = time.monotonic() + timeout_s, Resending(request, self.endpoint)
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
                 try:

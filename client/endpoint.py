@@ -56,6 +56,14 @@ class UnixEndpoint:
                     f"no service answers at {self.path} ({why}); start one with: blockmill serve"
                 ) from error
 
+    def incarnation(self) -> object:
+        """What tells a service from one that was started there later; None where there is none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_ctime_ns
+
 
 @dataclass(frozen=True, slots=True)
 class TcpEndpoint:
@@ -83,6 +91,10 @@ class TcpEndpoint:
         except OSError as error:
             why = error.strerror or str(error)
             raise ServiceUnreachable(f"no service answers at {self} ({why}); is it started?") from error
+
+    def incarnation(self) -> object:
+        """Nothing tells that from afar."""
+        return None
 
 
 Endpoint = UnixEndpoint | TcpEndpoint

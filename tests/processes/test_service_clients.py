@@ -11,6 +11,7 @@ import zmq
 from click.testing import CliRunner
 
 from blockmill import AsyncClient, Client
+from blockmill.client import connection
 from blockmill.client.command import cli
 from blockmill.shared import protocol as p
 from blockmill.shared.errors import JobError, NoSuchJob, Refused, ServiceUnreachable, WaitTimeout
@@ -310,6 +311,26 @@ def test_an_answer_to_an_earlier_call_is_passed_over(tmp_path):
     with Fake(tmp_path / "s", answer), Client(tmp_path / "s") as client:
         assert client.service() == SERVICE
         assert client.service() == SERVICE
+
+
+def test_a_service_that_was_started_again_is_asked_again_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "_RESEND_S", 3600.0)
+    ended = JobInfo(id=1, name="n", owner=0, output="o", submitted_s=0.0, state="done")
+    reply = p.OneJob(job=ended)
+    asked, found = threading.Event(), []
+
+    def silence(call):
+        asked.set()
+        return []
+
+    with Client(tmp_path / "s", timeout_s=60.0) as client:
+        with Fake(tmp_path / "s", silence):
+            waiting = threading.Thread(target=lambda: found.append(client.wait(1)))
+            waiting.start()
+            assert asked.wait(30)
+        with Fake(tmp_path / "s", lambda call: [p.encode(p.Answer(p.VERSION, call.number, reply))]):
+            waiting.join(30)
+    assert found == [ended]
 
 
 def test_a_service_that_says_nothing_is_told_from_none(tmp_path):

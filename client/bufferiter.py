@@ -40,7 +40,8 @@ class RoiRequestBufferIter:
     source : Volume, ndarray or str
         As for `RoiRequestBatch`.
     batch_size : int
-        Most slices that are computed, wait, or are with the loop at any time.
+        Most slices that are computed, wait, or are with the loop at any time; one that a variable of
+        the loop still holds while the next is asked for comes on top.
     iterate_axes : str
         Letters of axes of the source, the first one varies slowest: ``"tz"``.
     operation, engine, retries, block_timeout_s

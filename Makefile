@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types check simulate bench clean
+.PHONY: help demo test lint types check simulate bench man clean
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -44,5 +44,8 @@ bench: .venv-bench/.bench  ## race with the peers, plot; QUICK=1: two minutes, C
 simulate: .venv/.dev  ## the coordinator alone, a million blocks
 	$(BIN)/python benchmarks/simulate_coordinator.py
 
+man: .venv/.core  ## manual pages, into man/
+	$(BIN)/blockmill man
+
 clean:  ## remove the environment and the demo's files
-	rm -rf .venv .venv-bench demo build dist *.egg-info
+	rm -rf .venv .venv-bench demo man build dist *.egg-info

@@ -175,7 +175,26 @@ def completions(context: click.Context, shell: str) -> None:
     sys.exit(completing.script(shell, context.find_root().command))
 
 
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    default="man",
+    show_default=True,
+    metavar="DIR",
+    help="Such as ~/.local/share/man, or /usr/local/share/man for all.",
+)
+@click.pass_context
+def man(context: click.Context, output: str) -> None:
+    """Write the manual pages: of each verb, of configuration and job files, of the service."""
+    from . import manual
+
+    root = context.find_root().command
+    assert isinstance(root, click.Group)
+    sys.exit(manual.write(root, output))
+
+
 def register(group: click.Group) -> None:
     """Add these verbs to the command."""
-    for command in (config, keys, service, doctor, completions):
+    for command in (config, keys, service, doctor, completions, man):
         group.add_command(command)

@@ -1,0 +1,1 @@
+"""Manual pages, made from the command line itself and from the schemas of its files."""

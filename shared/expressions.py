@@ -50,7 +50,7 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 def evaluate(text: str) -> Value:
     """Work out a number, a list, a tuple or a dtype from its text.
 
-    Understood are numbers, lists, tuples, ``+ - * / // % **``, unary minus, parentheses and
+    Understood are numbers, lists, tuples, ``+ - * / // % **``, signs, parentheses and
     dtype names: ``uint8``, ``numpy.uint8``, ``np.float32``, ``numpy.dtype('<u2')``, ``bool``,
     ``float``, ``object``. Lists of numbers may be repeated and joined (``[64]*3``).
 
@@ -96,7 +96,10 @@ def dtype_from(value: object) -> np.dtype:
 
 
 def _quoted(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits; lists without end
+        text = f"a value of {type(value).__name__} that is too large to show"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -128,9 +131,9 @@ def _tuple(node: ast.Tuple, text: str, depth: int) -> Value:
 
 def _unary(node: ast.UnaryOp, text: str, depth: int) -> Value:
     operand = _value(node.operand, text, depth)
-    if not isinstance(node.op, ast.USub) or not isinstance(operand, int | float):
-        raise JobError(f"the expression {_quoted(text)} has a prefix other than a minus before a number")
-    return -operand
+    if not isinstance(node.op, ast.USub | ast.UAdd) or not isinstance(operand, int | float):
+        raise JobError(f"the expression {_quoted(text)} has a prefix other than a sign before a number")
+    return -operand if isinstance(node.op, ast.USub) else operand
 
 
 def _binary(node: ast.BinOp, text: str, depth: int) -> Value:

@@ -6,20 +6,16 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import JobError
 from .jsonfields import ParsingError, SchemaError
+from .jsonfile import JsonObject, dtype_text, parse_json, read_json, without_pairs
 from .volumes.atomic import write_atomically
 
 _SCHEMA_KEYS = ("_schema_name", "_schema_version")
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as pairs, so that keys which stand twice are seen."""
 
 
 class Namespace:
@@ -99,9 +95,11 @@ class JsonConfigParser:
         """
         where = os.fspath(path)
         try:
-            return self._parse(Path(where).read_text("utf-8-sig"))
-        except OSError as error:
-            raise ParsingError(f"{where}: can't be read: {error.strerror or error}") from error
+            document = read_json(where)
+        except JobError as error:
+            raise ParsingError(str(error)) from error
+        try:
+            return self(document)
         except ParsingError as error:
             lines = "\n".join(f"{where}: {line}" for line in str(error).split("\n"))
             raise type(error)(lines) from error
@@ -120,14 +118,14 @@ class JsonConfigParser:
             text = json.dumps(dict(namespace), indent=4, default=_plain)
         except (TypeError, ValueError) as error:
             raise ParsingError(f"{os.fspath(path)}: can't be written as JSON: {error}") from error
-        self._parse(text)
+        self(parse_json(text))
         write_atomically(os.fspath(path), text.encode(), overwrite=True)
 
     def __call__(self, value: Any) -> Namespace:
         """Parse an object of JSON that stands inside another; raises as `parse_config_file`."""
         if isinstance(value, Mapping):
-            value = _Pairs(value.items())
-        if not isinstance(value, _Pairs):
+            value = JsonObject(value.items())
+        if not isinstance(value, JsonObject):
             raise ParsingError("expected a JSON object with the fields of a configuration")
         known, problems = self._known(value)
         self._check_schema(known)
@@ -136,14 +134,7 @@ class JsonConfigParser:
             raise ParsingError("\n".join(problems))
         return Namespace({**values, **{key: None for key in self.fields if key not in values}})
 
-    def _parse(self, text: str) -> Namespace:
-        try:
-            document = json.loads(text, object_pairs_hook=_Pairs)
-        except (ValueError, RecursionError) as error:
-            raise ParsingError(f"is no valid JSON: {error}") from error
-        return self(document)
-
-    def _known(self, document: _Pairs) -> tuple[dict[str, Any], list[str]]:
+    def _known(self, document: JsonObject) -> tuple[dict[str, Any], list[str]]:
         known: dict[str, Any] = {}
         problems: list[str] = []
         for key, value in document:
@@ -186,13 +177,7 @@ class JsonConfigParser:
 def _as_kind(kind: Callable[[Any], Any], value: Any) -> Any:
     if kind is bool and not isinstance(value, bool):
         raise ParsingError(f"expected true or false, got {value!r}")
-    return kind(value if isinstance(kind, JsonConfigParser) else _without_pairs(value))
-
-
-def _without_pairs(value: Any) -> Any:
-    if isinstance(value, _Pairs):
-        return {key: _without_pairs(item) for key, item in value}
-    return [_without_pairs(item) for item in value] if isinstance(value, list) else value
+    return kind(value if isinstance(kind, JsonConfigParser) else without_pairs(value))
 
 
 def _plain(value: Any) -> Any:
@@ -202,7 +187,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, np.dtype):
-        return value.name if np.dtype(value.name) == value else f"numpy.dtype({value.str!r})"
+        return dtype_text(value)
     if isinstance(value, type):
         return value.__name__
     raise TypeError(f"{type(value).__name__} {value!r} has no form in JSON")

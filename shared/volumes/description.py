@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import JobError
+from ..jsonfile import JsonObject, dtype_text, json_bytes, read_json, write_json
 from ..roi import Roi, Shape
-from .atomic import write_atomically
 from .description_fields import CONVERTERS, SCHEMA_NAME, Problem, as_version, convert, cross_check, report
 
 _SCHEMA_KEYS = ("_schema_name", "_schema_version")
@@ -117,10 +115,6 @@ def _checked(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     return values, problems or cross_check(values)
 
 
-class JsonObject(list[tuple[str, Any]]):
-    """A JSON object as pairs, so that keys which stand twice are seen."""
-
-
 def read_description(path: str | os.PathLike[str]) -> FilesetDescription:
     """Read and check a description file.
 
@@ -146,25 +140,6 @@ def parse_description(document: JsonObject, where: str) -> FilesetDescription:
     raise report(where, problems)
 
 
-def read_json(where: str) -> JsonObject:
-    """The JSON object in a file, as pairs of key and value.
-
-    Raises
-    ------
-    JobError
-        Naming the file; also if it is missing.
-    """
-    try:
-        document = json.loads(Path(where).read_text("utf-8-sig"), object_pairs_hook=JsonObject)
-    except OSError as error:
-        raise JobError(f"{where}: can't read the description: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise JobError(f"{where}: is no valid JSON: {error}") from error
-    if not isinstance(document, JsonObject):
-        raise JobError(f"{where}: expected a JSON object with the fields of a description")
-    return document
-
-
 def _known_fields(document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
     known: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -180,14 +155,9 @@ def _known_fields(document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
     return {**known, "schema_version": known.get("_schema_version"), "key_order": tuple(known)}, problems
 
 
-def dtype_text(dtype: np.dtype) -> str:
-    """The bare name of a dtype (``uint8``); an expression where a name can't say the byte order."""
-    return dtype.name if np.dtype(dtype.name) == dtype else f"numpy.dtype({dtype.str!r})"
-
-
 def format_description(description: FilesetDescription) -> bytes:
     """The JSON text of a description, in the order of the file it came from, null for what is unset."""
-    return json.dumps(plain_description(description), indent=4).encode()
+    return json_bytes(plain_description(description))
 
 
 def plain_description(description: FilesetDescription) -> dict[str, Any]:
@@ -215,4 +185,4 @@ def write_description(
     FileExistsError
         If `overwrite` is off and the file exists.
     """
-    write_atomically(os.fspath(path), format_description(description), overwrite=overwrite)
+    write_json(path, plain_description(description), overwrite=overwrite)

@@ -1,3 +1,7 @@
+import contextlib
+import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -6,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockmill.shared.errors import JobError
-from blockmill.shared.expressions import MAX_TEXT, dtype_from, evaluate
+from blockmill.shared.expressions import MAX_ITEMS, MAX_NODES, MAX_TEXT, dtype_from, evaluate
 
 
 @pytest.mark.parametrize(
@@ -17,6 +21,8 @@ from blockmill.shared.expressions import MAX_TEXT, dtype_from, evaluate
         ("[ 4150-2917, 135424, 119808 ]", [1233, 135424, 119808]),
         ("(0.0, 1.0)", (0.0, 1.0)),
         ("-3", -3),
+        ("+3", 3),
+        ("[+1.5, -+-2]", [1.5, 2]),
         ("- (2 + 3) * 4", -20),
         ("7 // 2", 3),
         ("7 / 2", 3.5),
@@ -98,6 +104,8 @@ def test_what_names_no_usable_dtype_is_refused(value):
         "1 < 2",
         "1 and 2",
         "~1",
+        "+[1]",
+        "+uint8",
         "1 << 9999999",
         "9**9**9",
         "2**100000000",
@@ -169,3 +177,119 @@ def test_any_text_gives_a_plain_value_or_the_error(text):
 )
 def test_the_text_of_plain_numbers_and_lists_gives_them_back(value):
     assert evaluate(repr(value)) == value
+
+
+NASTY = [
+    "numpy.__class__",
+    "numpy.uint8.__class__.__mro__",
+    "().__class__.__bases__[0].__subclasses__()",
+    '"a"*10**9',
+    "'%s' % 5",
+    "[0 for x in ()]",
+    "lambda: 1",
+    "f'{1}'",
+    "f'{__import__(\"os\").getpid()}'",
+    "9**9**9",
+    "-9**9**9",
+    "(2**255)**(2**255)",
+    "1.5**99999999**9",
+    "*".join(["9" * 70] * 50),
+    "9" * 4000,
+    "0x" + "f" * 4000,
+    "[[[1]*1000]*1000]*1000",
+    "([1]*1024,)*1024",
+    "[1]*-1*9999999999",
+    "+" * 4000 + "1",
+    "+-" * 2000 + "1",
+    "not " * 1000 + "1",
+    "await 1",
+    "yield",
+    "1\0",
+    "\udcff",
+    "[" * 4000,
+    "(" * 4000,
+    "{" * 100 + "}" * 100,
+    "numpy.dtype(" * 300 + "'u1'" + ")" * 300,
+    "numpy" + ".dtype" * 500,
+    "open('/nowhere')",
+    "exec('1')",
+    "breakpoint()",
+    "\u2028",
+    "\uff11",
+    "numpy.dtype('i99999999999999')",
+    "numpy.dtype('f4294967296')",
+]
+
+
+def parts(value):
+    return 1 + sum(map(parts, value)) if isinstance(value, list | tuple) else 1
+
+
+FORMS = (
+    "{0}**{1}|{0}*{1}|[{0}]*{1}|({0},)*{1}|{0}+{1}|{0}//{1}|{0}%{1}|+{0}|-{0}|~{0}|[{0},{1}]|{0}.__class__|"
+    "{0}({1})|{0}[{1}]|lambda:{0}|[{0} for x in {1}]|f'{{{0}}}'|'{0}'*{1}|{0} if {1} else 1|{0}<{1}|"
+    "numpy.dtype({0})|(x:={0})"
+)
+
+
+def combined(inner):
+    """Expressions in expressions, of all the kinds that Python has and few that are allowed."""
+    return st.builds(lambda form, a, b: form.format(a, b), st.sampled_from(FORMS.split("|")), inner, inner)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.recursive(
+        st.sampled_from(["9", "1024", "-1", "0", "1e308", "[7]", "'a'", "uint8", "numpy", "'<u2'", "x"]),
+        combined,
+        max_leaves=12,
+    )
+)
+def test_whatever_stands_in_whatever_gives_a_bounded_value_or_the_error(text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for read in (evaluate, dtype_from):
+            with contextlib.suppress(JobError):
+                assert parts(read(text)) <= MAX_NODES * MAX_ITEMS
+
+
+@pytest.mark.parametrize("digits", [70, 4300, 5000])
+def test_what_can_hardly_be_shown_is_refused_as_well(digits):
+    for value in (10**digits, [10**digits]):
+        with pytest.raises(JobError):
+            dtype_from(value)
+
+
+def test_nasty_texts_run_no_code_and_take_neither_time_nor_memory():
+    script = """if True:
+        import json, resource, sys, warnings
+        from blockmill.shared.errors import JobError
+        from blockmill.shared.expressions import dtype_from, evaluate
+        warnings.simplefilter("ignore")
+        texts = json.load(sys.stdin)
+        evaluate("[numpy.dtype('<u2'), 1 + 1]")
+
+        def watch(event, args):
+            if watching and event in ("exec", "import", "open", "os.system", "builtins.breakpoint"):
+                print("ran", event, args, flush=True)
+
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**28,) * 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+        watching = False
+        sys.addaudithook(watch)
+        watching = True
+        for text in texts:
+            for read in (evaluate, dtype_from):
+                try:
+                    print("value of", ascii(text)[:80], ascii(read(text))[:80])
+                except JobError:
+                    pass
+        watching = False
+        print("end")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=json.dumps(NASTY), capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["value of '[1]*-1*9999999999' []", "end"]

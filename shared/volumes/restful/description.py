@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import string
@@ -14,16 +13,13 @@ import numpy as np
 
 from ...errors import JobError
 from ...expressions import dtype_from
+from ...jsonfile import JsonObject, dtype_text, read_json, write_json
 from ...roi import Roi, Shape
-from ..atomic import write_atomically
 from ..description import (
     FilesetDescription,
-    JsonObject,
-    dtype_text,
     parse_description,
     plain_description,
     read_description,
-    read_json,
 )
 from ..description_fields import Problem, as_extents, as_text, report
 from ..layout import Naming
@@ -339,4 +335,4 @@ def write_restful_description(
             "remote_description": plain_volume_description(description.remote_description),
             "local_description": plain_description(description.local_description),
         }
-    write_atomically(os.fspath(path), json.dumps(plain, indent=4).encode(), overwrite=overwrite)
+    write_json(path, plain, overwrite=overwrite)

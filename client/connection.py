@@ -141,13 +141,16 @@ class Connection:
         """
         self.endpoint.check()
         sock = self._open()
-        sock.send(call := self._exchange.call(request))
+        call = self._exchange.call(request)
+        with contextlib.suppress(zmq.Again):  # there may be no way to it at the moment
+            sock.send(call, zmq.NOBLOCK)
         deadline_s, again = time.monotonic() + timeout_s, Resending(request, self.endpoint)
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not sock.poll(int(min(_POLL_MS, 1000 * left_s))):
                 self._check()
                 if again.due():
-                    sock.send(call)
+                    with contextlib.suppress(zmq.Again):  # who was not let in must not wait here for ever
+                        sock.send(call, zmq.NOBLOCK)
                 continue
             if (reply := self._exchange.reply(sock.recv())) is not None:
                 return cast("p.R", reply)
@@ -192,7 +195,9 @@ class AsyncConnection:
         """Send a request and wait for its reply; errors as of `Connection.ask`."""
         self.endpoint.check()
         sock = self._open()
-        await sock.send(call := self._exchange.call(request))
+        call = self._exchange.call(request)
+        with contextlib.suppress(zmq.Again):  # there may be no way to it at the moment
+            await sock.send(call, zmq.NOBLOCK)
         deadline_s, again = time.monotonic() + timeout_s, Resending(request, self.endpoint)
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
@@ -202,7 +207,8 @@ class AsyncConnection:
                     self.drop()
                     raise
                 if again.due():
-                    await sock.send(call)
+                    with contextlib.suppress(zmq.Again):  # who was not let in must not wait here for ever
+                        await sock.send(call, zmq.NOBLOCK)
                 continue
             if (reply := self._exchange.reply(await sock.recv())) is not None:
                 return cast("p.R", reply)

@@ -25,12 +25,17 @@ from zmq.utils.monitor import recv_monitor_message
 
 from ..shared.acting import group_number
 from ..shared.errors import Refused
+from .flood import Flood
 from .keyring import NOBODY, Keyring
 from .settings import Settings
 
 _BACKLOG = 128
 _SPARE_FILES = 256
 _TELL_EVERY_S = 10.0
+_CALLS_A_TURN = 1000
+"""So that those who never stop calling don't keep us from anything else."""
+_MOST_WAITING = 100
+"""Calls and answers of one client that wait; answers beyond that are dropped, and calls stay with it."""
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +67,7 @@ class Door:
         """End a connection that is one too many; libzmq at the other end tries again by itself."""
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as peer:
             # It may have ended by itself, and its number may be something else's by now.
-            if peer.getsockname() == self.listening.getsockname():
+            if _place(peer) == _place(self.listening):
                 peer.shutdown(socket.SHUT_RDWR)
 
 
@@ -90,6 +95,7 @@ class Doors:
         self._doors: list[Door] = []
         self._most_clients = _most_clients(settings.limits.connections)
         self._told_s = -_TELL_EVERY_S
+        self._flood = Flood()
         self._path: Path | None = None
         try:
             self._make(given)
@@ -118,6 +124,7 @@ class Doors:
     def _add(self, listening: socket.socket, endpoint: str, *, curve: bool) -> None:
         router = self._context.socket(zmq.ROUTER)
         router.linger = 0
+        router.set_hwm(_MOST_WAITING)
         router.setsockopt(zmq.MAXMSGSIZE, self._settings.limits.message)
         if curve:
             assert self._keyring is not None
@@ -152,6 +159,19 @@ class Doors:
         self._poller.poll(timeout_ms)
         for door in self._doors:
             self._count_clients(door)
+        if (grown := self._flood.rises(time.monotonic())) is not None:
+            self._turn_all_away(grown)
+
+    def _turn_all_away(self, grown: int) -> None:
+        """End all connections: one of them may send a message without end, and none tells which."""
+        _log.warning(
+            "this process has grown by %d MiB; in case a client sends without end, the connections of all %d "
+            "clients are ended; they come again by themselves",
+            *(grown >> 20, sum(len(door.clients) for door in self._doors)),
+        )
+        for door in self._doors:
+            for descriptor in list(door.clients):
+                door.turn_away(descriptor)
 
     def _count_clients(self, door: Door) -> None:
         while door.monitor.poll(0):
@@ -170,9 +190,9 @@ class Doors:
             _log.warning("%d clients are connected, the most allowed; further ones wait", self._most_clients)
 
     def calls(self) -> Iterator[tuple[Peer, list[bytes]]]:
-        """All that has come: from whom, and its frames."""
+        """What has come, a bounded number at a time: from whom, and its frames."""
         for door in self._doors:
-            while True:
+            for _ in range(_CALLS_A_TURN):
                 try:
                     route, *frames = door.router.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
@@ -206,6 +226,12 @@ class Doors:
         self._context.term()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+def _place(sock: socket.socket) -> tuple[int, object]:
+    """The path of a unix socket; of others the port alone, for one may listen at all addresses."""
+    name = sock.getsockname()
+    return (sock.family, name if sock.family == socket.AF_UNIX else name[1])
 
 
 def _property(frame: zmq.Frame, name: str) -> str:

@@ -26,9 +26,11 @@ from .foreman import Foreman
 from .mailbox import Mailbox
 from .manager import Manager, given_sockets
 from .settings import Settings
+from .waitingcalls import WaitingCalls
 
 _TICK_MS = 100
 _MOST_HELD = 10_000
+_MOST_HELD_OF_CONNECTION = 100
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +68,7 @@ class Service:
         self._mailbox = Mailbox()
         self._stops = 0
         self._reload_wanted = False
-        self._held: list[tuple[Peer, int, Held]] = []
+        self._held: WaitingCalls[tuple[Peer, int, Held]] = WaitingCalls(_MOST_HELD, _MOST_HELD_OF_CONNECTION)
 
     def run(self) -> None:
         """Serve until told to end."""
@@ -163,24 +165,27 @@ class Service:
                 answer.future.add_done_callback(
                     lambda future: self._mailbox.put("answer", peer, number, _outcome(future, answer))
                 )
-            case Held() if len(self._held) >= _MOST_HELD:
-                self._send(peer, number, p.Refusal(kind="refused", message="too many wait for news already"))
             case Held():
-                self._held.append((peer, number, answer))
+                if not self._held.add(peer.uid, (id(peer.door), peer.route), (peer, number, answer)):
+                    text = "too many of your calls wait for news already; end some of them"
+                    self._send(peer, number, p.Refusal(kind="refused", message=text))
             case _:
                 self._send(peer, number, answer)
 
     def _answer_held(self) -> None:
-        now_s, held, self._held = time.monotonic(), self._held, []
-        for peer, number, answer in held:
+        now_s = time.monotonic()
+
+        def answered(call: tuple[Peer, int, Held]) -> bool:
+            peer, number, held = call
             try:
-                reply = answer.news(now_s >= answer.until_s)
+                reply = held.news(now_s >= held.until_s)
             except BlockmillError as error:
                 reply = refusal(error)
-            if reply is None:
-                self._held.append((peer, number, answer))
-            else:
+            if reply is not None:
                 self._send(peer, number, reply)
+            return reply is not None
+
+        self._held.take(answered)
 
     def _send(self, peer: Peer, number: int, reply: p.Reply) -> None:
         self._doors.send(peer, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply))))

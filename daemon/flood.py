@@ -1,0 +1,65 @@
+"""Notices that clients fill the service's memory.
+
+libzmq bounds a frame, and the messages that wait, but not the frames of a message that has no end:
+they pile up in memory before we see anything of them, and nothing tells whose they are. All there
+is to see is that the process grows; what helps is to end the connections, which frees them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+ALLOWED_BYTES = 256 << 20
+_EVERY_S = 0.1
+_SETTLE_S = 1.0
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def own_bytes() -> int:
+    """Resident memory of this process that is neither a file's nor shared."""
+    resident, shared = Path("/proc/self/statm").read_bytes().split()[1:3]
+    return (int(resident) - int(shared)) * _PAGE_BYTES
+
+
+class Flood:
+    """Whether this process has grown by more than is allowed since it was smallest.
+
+    Parameters
+    ----------
+    allowed_bytes : int
+    measure : callable
+        Gives the bytes that are to be watched.
+    """
+
+    def __init__(self, allowed_bytes: int = ALLOWED_BYTES, measure: Callable[[], int] = own_bytes) -> None:
+        self._allowed_bytes = allowed_bytes
+        self._measure = measure
+        self._least_bytes: int | None = None
+        self._next_s = 0.0
+
+    def rises(self, now_s: float) -> int | None:
+        """By how many bytes it has grown, if that is too much; told once, then it starts anew."""
+        if now_s < self._next_s:
+            return None
+        self._next_s = now_s + _EVERY_S
+        if self._least_bytes is None:
+            give_back()
+        found = self._measure()
+        if self._least_bytes is None or found < self._least_bytes:
+            self._least_bytes = found
+        grown = found - self._least_bytes
+        if grown <= self._allowed_bytes:
+            return None
+        # What a job needs for good is no flood a second time: measure again when things have settled.
+        self._least_bytes, self._next_s = None, now_s + _SETTLE_S
+        return grown
+
+
+def give_back() -> None:
+    """Have the allocator give free memory back to the system, where it can (glibc)."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

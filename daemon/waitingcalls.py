@@ -1,0 +1,50 @@
+"""The calls whose answers are held back until there is news, and how many one user may have there.
+
+The bound is fair as shared buffers of switches are (Choudhury and Hahne, "Dynamic queue length
+thresholds", 1998): a user may hold as many places as are free, no more. So one alone gets half of
+them, a second one a quarter, and for another one there is always a place. Of one connection there is
+a fixed number, so that a program gone wild does not use up what its user may have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+C = TypeVar("C")
+
+
+class WaitingCalls(Generic[C]):
+    """Calls that wait, of users by their numbers.
+
+    Parameters
+    ----------
+    most, most_of_connection : int
+        Of everybody, and of one connection.
+    """
+
+    def __init__(self, most: int, most_of_connection: int) -> None:
+        self._most, self._most_of_connection = most, most_of_connection
+        self._calls: list[tuple[int, Hashable, C]] = []
+        self._of_user: Counter[int] = Counter()
+        self._of_connection: Counter[Hashable] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, uid: int, connection: Hashable, call: C) -> bool:
+        """Take a call in; False if its user or its connection has as many as they may."""
+        free = self._most - len(self._calls)
+        if self._of_user[uid] >= free or self._of_connection[connection] >= self._most_of_connection:
+            return False
+        self._of_user[uid] += 1
+        self._of_connection[connection] += 1
+        self._calls.append((uid, connection, call))
+        return True
+
+    def take(self, answered: Callable[[C], bool]) -> None:
+        """Let go of each call for which `answered` says so; they are asked in the order they came."""
+        self._calls = [item for item in self._calls if not answered(item[2])]
+        self._of_user = Counter(uid for uid, _, _ in self._calls)
+        self._of_connection = Counter(connection for _, connection, _ in self._calls)

@@ -23,6 +23,8 @@ from ...shared.volumes.protocol import Volume
 TASK_NAME = "TASK"
 """A node holds the lock on this name in the directory of its block, from its first voxel to the status."""
 
+_UNSETTLED = "not settled yet"
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterJob:
@@ -98,12 +100,12 @@ def prepare_output(work: ClusterJob) -> BlockwiseFileset:
     new = fitted(old, work)
     if _stores_otherwise(old, new):
         _invalidate(work.output)
+        # Whoever finds this name does all of it again: until then, the new layout may have old statuses too.
+        write_description(work.output, replace(new, hash_id=_UNSETTLED))
+        _invalidate(work.output)
     if new != old:
         write_description(work.output, new)
-    fileset = work.open_output()
-    if _stores_otherwise(old, new):
-        _invalidate(work.output)
-    return fileset
+    return work.open_output()
 
 
 def _new_description(work: ClusterJob) -> FilesetDescription:
@@ -117,6 +119,7 @@ def _new_description(work: ClusterJob) -> FilesetDescription:
         name=work.job.name,
         axes=work.source.axes,
         shape=work.roi.shape,
+        view_shape=work.roi.shape,
         dtype=work.job.operation.output_dtype(work.source.dtype),
         block_shape=tuple(map(min, wanted.block_shape, work.roi.shape)),
         chunks=wanted.chunks,

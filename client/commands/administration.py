@@ -159,6 +159,21 @@ def doctor(paths: tuple[str, ...], **options: Any) -> None:
     sys.exit(healing.doctor(paths, **options))
 
 
+@click.command("bug-report")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Default: blockmill-report-DATE-TIME.tar.gz, here; must not exist."
+)
+@_socket
+def bug_report(output: str | None, **options: Any) -> None:
+    """Pack what others need to find a fault: doctor, configuration, versions, messages, states of jobs.
+
+    Voxels, job files, keys and tokens stay out of it.
+    """
+    from . import healing
+
+    sys.exit(healing.bug_report(output, **options))
+
+
 _HOW_TO_COMPLETE = """\b
 bash: blockmill completions bash > ~/.local/share/bash-completion/completions/blockmill
 zsh:  blockmill completions zsh > DIR/_blockmill, where DIR is in $fpath
@@ -196,5 +211,5 @@ def man(context: click.Context, output: str) -> None:
 
 def register(group: click.Group) -> None:
     """Add these verbs to the command."""
-    for command in (config, keys, service, doctor, completions, man):
+    for command in (config, keys, service, doctor, bug_report, completions, man):
         group.add_command(command)

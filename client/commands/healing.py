@@ -1,15 +1,16 @@
-"""The verb that looks for what is wrong."""
+"""The verbs that look for what is wrong, and pack up what others need to find it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from .. import exitcodes
 from ..doctor.examine import examine
-from ..doctor.finding import Finding
-from .shell import say, say_json, use_colour, verb
-
-_COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
+from ..doctor.finding import as_lines
+from ..doctor.report import gather, write
+from .shell import complain, say, say_json, size, use_colour, verb
 
 
 @verb
@@ -24,16 +25,16 @@ def doctor(paths: Iterable[str], *, socket: str | None, as_json: bool) -> int:
     return exitcodes.FAILED if failed else 0
 
 
-def as_lines(findings: Iterable[Finding], *, colour: bool = False) -> list[str]:
-    """Findings for people, what to do next below each that is not well."""
-    lines = []
-    for finding in findings:
-        mark = f"{finding.level:<4}"
-        if colour:
-            mark = f"\x1b[{_COLOURS[finding.level]}m{mark}\x1b[0m"
-        first, *more = finding.text.splitlines() or [""]
-        lines.append(f"{mark}  {finding.check}: {first}")
-        lines += [f"      {line}" for line in more]
-        if finding.advice:
-            lines.append(f"      -> {finding.advice}")
-    return lines
+@verb
+def bug_report(output: str | None, *, socket: str | None) -> int:
+    """Write the tarball; its path and what it holds go to stdout."""
+    path = Path(output or time.strftime("blockmill-report-%Y%m%d-%H%M%S.tar.gz"))
+    files = gather(socket)
+    write(files, path)
+    say(str(path))
+    for name, content in files.items():
+        say(f"  {name}  {size(len(content))}")
+    complain(
+        "keys, tokens and passwords are taken out as far as they can be told; look into it before you send it"
+    )
+    return 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 Level = Literal["ok", "warn", "fail"]
+_COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -31,3 +33,18 @@ def warn(check: str, text: str, advice: str) -> Finding:
 def fail(check: str, text: str, advice: str) -> Finding:
     """It does not work, or data are at risk."""
     return Finding(check, "fail", text, advice)
+
+
+def as_lines(findings: Iterable[Finding], *, colour: bool = False) -> list[str]:
+    """Findings for people, what to do next below each that is not well."""
+    lines = []
+    for finding in findings:
+        mark = f"{finding.level:<4}"
+        if colour:
+            mark = f"\x1b[{_COLOURS[finding.level]}m{mark}\x1b[0m"
+        first, *more = finding.text.splitlines() or [""]
+        lines.append(f"{mark}  {finding.check}: {first}")
+        lines += [f"      {line}" for line in more]
+        if finding.advice:
+            lines.append(f"      -> {finding.advice}")
+    return lines

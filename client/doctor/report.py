@@ -1,0 +1,162 @@
+"""What is worth knowing about an installation when something is wrong, as files of a tarball.
+
+Never in it: voxels, job files, keys, tokens. Everything goes through `Scrubber`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...daemon.settings import Settings
+from ...shared.configfiles import load_config
+from ...shared.errors import BlockmillError, Refused
+from ...shared.keys import default_folder
+from ..api import Client
+from .examine import examine
+from .finding import Finding, as_lines
+from .secrets import Scrubber
+
+_MOST_JOBS, _MOST_FAILURES, _MOST_LINES = 50, 20, 300
+_LOGS_OF_JOBS = 3
+_PATIENCE_S = 5.0
+
+Parts = Iterator[tuple[str, str]]
+
+
+def gather(socket: str | None) -> dict[str, bytes]:
+    """Names and contents of the files."""
+    scrub = Scrubber(_key_folders())
+    findings = examine((), socket)
+    parts = [
+        ("environment.json", _as_json(scrub.environment())),
+        ("packages.txt", _packages()),
+        *_doctor(findings),
+        *_told("configuration.json", _configuration),
+        *_service(socket),
+        *_journals(),
+    ]
+    return {name: scrub(text).encode() for name, text in parts}
+
+
+def write(files: dict[str, bytes], path: Path) -> None:
+    """Write a tarball that its owner alone may read.
+
+    Raises
+    ------
+    Refused
+        If it can't be written, or exists.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refused(f"{path} can't be written: {error.strerror}; give another --output") from error
+    top = path.name.split(".")[0]
+    try:
+        with os.fdopen(fd, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as tar:
+            for name, content in files.items():
+                info = tarfile.TarInfo(f"{top}/{name}")
+                info.size, info.mtime, info.mode = len(content), int(time.time()), 0o600
+                tar.addfile(info, io.BytesIO(content))
+    except OSError as error:
+        path.unlink()
+        raise Refused(f"{path} can't be written: {error.strerror}; give another --output") from error
+
+
+def _as_json(content: Any) -> str:
+    return json.dumps(msgspec.to_builtins(content), indent=2, ensure_ascii=False) + "\n"
+
+
+def _told(name: str, make: Any) -> Parts:
+    """A part; where it can't be had, why."""
+    try:
+        yield name, make()
+    except (BlockmillError, OSError) as error:
+        yield f"{name}.missing", f"{error}\n"
+
+
+def _key_folders() -> list[Path]:
+    folders = [default_folder()]
+    with contextlib.suppress(BlockmillError):  # where the configuration is wrong, the report tells it
+        folders.append(Settings.of(load_config().config).keys_dir)
+    return folders
+
+
+def _doctor(findings: Iterable[Finding]) -> Parts:
+    findings = list(findings)
+    yield "doctor.txt", "\n".join(as_lines(findings)) + "\n"
+    yield "doctor.json", _as_json(findings)
+
+
+def _configuration() -> str:
+    loaded = load_config()
+    return _as_json({"sources": loaded.sources, "config": loaded.config.model_dump(mode="json")})
+
+
+def _packages() -> str:
+    found = {f"{d.metadata['Name']} {d.version}" for d in metadata.distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"
+
+
+def _service(socket: str | None) -> Parts:
+    try:
+        with Client(socket, timeout_s=_PATIENCE_S) as client:
+            yield "service.json", _as_json({"service": client.service(), "workers": client.workers()})
+            yield from _jobs(client)
+    except (BlockmillError, OSError) as error:
+        yield "service.missing", f"{error}\n"
+
+
+def _jobs(client: Client) -> Parts:
+    jobs = client.jobs(limit=_MOST_JOBS)
+    failed = [info for info in jobs if info.failed or info.state == "failed"]
+    failures = {info.id: client.failures(info.id, limit=_MOST_FAILURES) for info in failed}
+    yield "jobs.json", _as_json({"jobs": jobs, "failures": failures})
+    for info in sorted(failed, key=lambda info: -info.id)[:_LOGS_OF_JOBS]:
+        yield from _told(f"job-{info.id}.log", lambda number=info.id: _log(client, number))
+
+
+def _log(client: Client, number: int) -> str:
+    lines = deque(client.logs(number, offset=-1), maxlen=_MOST_LINES)
+    return "".join(
+        f"{line.time_s:.3f} {line.kind} {line.worker} {line.block} {line.text}\n" for line in lines
+    )
+
+
+def _journals() -> Parts:
+    """The last messages of units of systemd, where there are any that we may read."""
+    if not (tool := shutil.which("journalctl")):
+        return
+    for scope, name in (("--system", "journal.txt"), ("--user", "journal-user.txt")):
+        command = [
+            tool,
+            scope,
+            "-u",
+            "blockmill",
+            "-n",
+            str(_MOST_LINES),
+            "--no-pager",
+            "-q",
+            "-o",
+            "short-iso",
+        ]
+        try:
+            result = subprocess.run(command, capture_output=True, timeout=_PATIENCE_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            yield f"{name}.missing", f"{error}\n"
+            continue
+        if said := (result.stdout or result.stderr).decode(errors="replace"):
+            yield name, said

@@ -340,6 +340,27 @@ def test_a_node_works_in_parts_and_tells_its_progress_to_the_command(folder):
     assert do_block(BLOCKS[0]).stdout == "the block was done before\n"
 
 
+def test_a_block_of_which_a_later_part_fails_is_not_available_and_the_next_attempt_does_all_of_it(folder):
+    steps = "from pathlib import Path\ndef f(block, context):\n    if context.roi.start == (10, 8)"
+    Path("steps.py").write_text(f"{steps} and Path('bad').exists():\n        1 / 0\n    return block\n")
+    write_job(operation={"python": {"function": "steps:f"}}, user_code=str(folder))
+    write_config(command_format="true {task_args}")
+    run()
+    text = json.loads(Path("out.json").read_text()) | {"sub_block_shape": [10, 8], "_schema_version": 1.1}
+    Path("out.json").write_text(json.dumps(text))
+    write_config()
+    Path("bad").touch()
+    done = do_block(BLOCKS[0])
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    with BlockwiseFileset("out.json") as fileset:
+        assert Path(fileset.block_file((0, 0))).exists()
+        assert not fileset.block_status((0, 0))
+        Path("bad").unlink()
+        assert do_block(BLOCKS[0]).returncode == 0
+        np.testing.assert_array_equal(fileset.read(BLOCKS[0]), VOXELS[BLOCKS[0].to_slice()])
+
+
 def test_a_progress_command_that_fails_harms_nothing(folder):
     write_config(task_progress_update_command="exit {progress}3")
     assert run().returncode == 0

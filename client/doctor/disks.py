@@ -40,8 +40,11 @@ _MOST_SKEW_S = 2.0
 _PATIENCE_S = 5.0
 
 
-def check_folder(folder: Path, *, state: bool = False) -> Iterator[Finding]:
-    """All about a folder that is written to, or the nearest one above that exists."""
+def check_folder(folder: Path, tried: set[int], *, state: bool = False) -> Iterator[Finding]:
+    """All about a folder that is written to, or the nearest one above that exists.
+
+    `tried`: devices where locks have been tried; this one is added.
+    """
     there = nearest(folder)
     yield from _check_space(there)
     kind, options = file_system(there)
@@ -53,7 +56,9 @@ def check_folder(folder: Path, *, state: bool = False) -> Iterator[Finding]:
             "writable", f"{there} is not writable for you", "outputs and the state need a folder that is"
         )
         return
-    yield from check_locks(there)
+    if (device := there.stat().st_dev) not in tried:
+        tried.add(device)
+        yield from check_locks(there)
 
 
 def nearest(path: Path) -> Path:

@@ -22,13 +22,14 @@ def examine(paths: Iterable[str], socket: str | None) -> list[Finding]:
 
 def _examine(paths: Iterable[str], socket: str | None) -> Iterator[Finding]:
     config, finding = check_config()
+    tried: set[int] = set()
     yield finding
     yield from _guarded("machine", check_machine(config))
-    yield from _guarded("state", check_folder(_state_dir(config), state=True))
+    yield from _guarded("state", check_folder(_state_dir(config), tried, state=True))
     for path in paths:
         if not Path(path).exists():
             yield warn("path", f"{path} does not exist", "the nearest folder above it is looked at")
-        yield from _guarded(path, check_folder(Path(path)))
+        yield from _guarded(path, check_folder(Path(path), tried))
     yield from _guarded("service", check_service(socket))
     yield from _guarded("systemd", check_systemd())
 

@@ -53,6 +53,12 @@ def test_locks_are_tried_against_another_process(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_locks_are_tried_once_a_device(tmp_path):
+    tried = set()
+    assert levels(disks.check_folder(tmp_path, tried), "locks") == ["ok"]
+    assert levels(disks.check_folder(tmp_path, tried), "locks") == []
+
+
 def test_locks_that_do_not_exclude_are_found(tmp_path, monkeypatch):
     class NoLock:
         def __init__(self, path):
@@ -105,14 +111,14 @@ def test_what_locks_are_worth_on_a_network_depends_on_the_mount(
     monkeypatch.setattr(psutil, "disk_partitions", lambda **options: mounts)
     below = tmp_path / "below"
     below.mkdir()
-    assert levels(disks.check_folder(below, state=state), "network") == level
+    assert levels(disks.check_folder(below, set(), state=state), "network") == level
 
 
 def test_a_full_disk_is_found_before_it_is_written_to(tmp_path, monkeypatch):
     usage = namedtuple("Usage", "total used free")
     for free, level in ((1 << 20, "fail"), (1 << 30, "warn"), (1 << 40, "ok")):
         monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage(1 << 41, 0, free))
-        assert levels(disks.check_folder(tmp_path), "disk") == [level]
+        assert levels(disks.check_folder(tmp_path, set()), "disk") == [level]
 
 
 def test_limits_of_this_account_are_found(monkeypatch):

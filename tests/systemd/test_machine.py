@@ -223,3 +223,18 @@ def test_units_go_as_they_came(machine):
     left = machine.run("sh", "-c", "ls /etc/systemd/system/blockmill* -d; true").stdout.split()
     assert left == ["/etc/systemd/system/blockmill.service.d"]
     machine.run("blockmill", "service", "install", "--system", "--command", machine_of.COMMAND)
+
+
+def test_the_doctor_knows_the_units_and_what_their_account_can_reach(running):
+    found = json.loads(running.run("blockmill", "doctor", "--json", "/data").stdout)["findings"]
+    units = [each for each in found if each["check"] == "systemd"]
+    assert "loaded, active" in units[0]["text"] and units[0]["level"] == "ok"
+    assert [each["level"] for each in found if each["check"] == "service"] == ["ok"]
+    files = running.run("blockmill", "bug-report", "-o", "/tmp/report.tar.gz").stdout
+    assert "journal.txt" in files
+    journal = running.run("sh", "-c", "tar -xzOf /tmp/report.tar.gz report/journal.txt").stdout
+    assert "blockmill" in journal
+    running.run("systemctl", "stop", "blockmill")
+    found = json.loads(running.run("blockmill", "doctor", "--json").stdout)["findings"]
+    units = [each for each in found if each["check"] == "systemd"]
+    assert units[0]["level"] == "warn" and "enable --now blockmill" in units[0]["advice"]

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,9 +39,22 @@ _PLACES = 4096
 
 
 # A child that the user's program forks inherits the lifeline, and workers would outlive their
-# coordinator for as long as that child lives.
+# coordinator for as long as that child lives. While a nursery starts, it would inherit the pipe on
+# which Popen waits for the end of file, too, and the start would last as long as the child: so a
+# fork waits until the start is over, and all that is there to let go of is known.
 _supervisors: weakref.WeakSet[Supervisor] = weakref.WeakSet()
-os.register_at_fork(after_in_child=lambda: [s.forget_in_child() for s in list(_supervisors)])
+_starting = threading.RLock()
+
+
+def _after_in_child() -> None:
+    _starting.release()
+    for supervisor in list(_supervisors):
+        supervisor.forget_in_child()
+
+
+os.register_at_fork(
+    before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_after_in_child
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,10 @@ class Supervisor:
         self._oom_kills = oom_kills()
         self._marks = Marks(_PLACES)
         self._free_marks = list(range(_PLACES))
-        _supervisors.add(self)
+        with _starting:
+            self._start_nursery(endpoint, preload)
+
+    def _start_nursery(self, endpoint: str, preload: Iterable[str]) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
         # One compute thread per worker: the workers themselves fill the machine.
@@ -123,7 +140,7 @@ class Supervisor:
                 *preload,
             ),
         ]
-        with theirs, (run_dir / "nursery.log").open("wb") as log:
+        with theirs, (self._run_dir / "nursery.log").open("wb") as log:
             self._nursery = subprocess.Popen(
                 command,
                 pass_fds=(theirs.fileno(), lifeline_read),
@@ -134,6 +151,7 @@ class Supervisor:
                 start_new_session=True,
             )
         os.close(lifeline_read)
+        _supervisors.add(self)
 
     @property
     def alive(self) -> bool:

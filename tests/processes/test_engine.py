@@ -1,5 +1,7 @@
 """The engine in this process: workers that stop, freeze, or never come up."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -88,3 +90,44 @@ def test_two_engines_and_several_threads_serve_at_once():
         for thread in threads:
             thread.join()
     assert sum(sums) == 3 * int(VOXELS.sum())
+
+
+FORKS_WHILE_IT_STARTS = """
+import os, signal, subprocess, sys, threading
+import numpy as np
+from blockmill import Engine, RoiRequestBatch
+
+start, children, forked, ended = subprocess._fork_exec, [], threading.Event(), threading.Event()
+
+def fork():
+    children.append(pid := os.fork())
+    if pid == 0:
+        signal.pause()  # as a worker of multiprocessing.Pool, it stays
+        os._exit(0)
+    forked.set()
+
+def start_and_fork(*args):
+    # At this moment the pipe on which Popen waits for its child is open.
+    threading.Thread(target=fork).start()
+    forked.wait(1)
+    return start(*args)
+
+subprocess._fork_exec = start_and_fork
+
+def work():
+    with Engine(1) as engine:
+        RoiRequestBatch(np.ones((4, 4)), [((0, 0), (4, 4))], operation="copy", engine=engine).execute()
+    ended.set()
+
+threading.Thread(target=work, daemon=True).start()
+fine = ended.wait(30) and forked.wait(30)
+for pid in children:
+    os.kill(pid, signal.SIGKILL)
+print("fine" if fine else "the engine hangs")
+"""
+
+
+def test_a_fork_while_an_engine_starts_does_not_hang_it():
+    program = [sys.executable, "-W", "ignore", "-c", FORKS_WHILE_IT_STARTS]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=90)
+    assert done.stdout.strip() == "fine", done.stderr

@@ -1,5 +1,7 @@
+import contextlib
 import sqlite3
 import threading
+from pathlib import Path
 
 import hypothesis.strategies as st
 import msgspec
@@ -269,6 +271,43 @@ def test_a_migration_that_fails_changes_nothing(path):
         open_database(path, (*schema.MIGRATIONS, "ALTER TABLE jobs ADD COLUMN a; ALTER TABLE none ADD b;"))
     assert path.read_bytes() == before
     Journal(path).close()
+
+
+@pytest.mark.parametrize(
+    "old", sorted((Path(__file__).parent / "journals").glob("*.db")), ids=lambda p: p.stem
+)
+def test_a_released_journal_is_brought_up_to_date(old, path):
+    """One more step than now, so that each file is migrated and has its copy."""
+    path.write_bytes(old.read_bytes())
+    more = (*schema.MIGRATIONS, "CREATE TABLE news (x);")
+    open_database(path, more).close()
+    with contextlib.closing(sqlite3.connect(f"{path}.v{old.stem.removeprefix('schema-')}")) as copy:
+        assert copy.execute("SELECT id, state FROM jobs").fetchall() == [(1, "done"), (2, "running")]
+    path.write_bytes(old.read_bytes())
+    journal = Journal(path)
+    assert [(one.info.id, one.info.state) for one in journal.loaded.jobs] == [(1, "done"), (2, "running")]
+    assert journal.loaded.last_id == 2
+    assert journal.redone(2).result(10) == 0
+    assert journal.failed_blocks(2).result(10) == (frozenset(), 2)
+    journal.close()
+
+
+def test_records_of_other_versions_are_read_as_far_as_they_are_known(journal, path):
+    """One with the least that there ever was, and one with what is not known yet."""
+    least = {"id": 1, "name": "a", "owner": 7, "output": "out", "submitted_s": 1.0}
+    records = [
+        {"info": least, "spec": {"operation": {"copy": {}}}, "token": "t1"},
+        {"info": {**least, "id": 2, "mood": "good"}, "spec": {}, "token": "t2", "colour": ["grey"]},
+    ]
+    journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        for one in records:
+            row = (one["info"]["id"], one["token"], "queued", None, msgspec.json.encode(one))
+            database.execute(schema.SAVE_JOB, row)
+    again = Journal(path)
+    assert again.loaded.jobs[0] == record()
+    assert (again.loaded.jobs[1].info.id, again.loaded.jobs[1].token) == (2, "t2")
+    again.close()
 
 
 def test_the_first_schema_is_the_one_that_was_released(path):

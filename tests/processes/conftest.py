@@ -139,6 +139,7 @@ class Bench:
         self.place = tempfile.TemporaryDirectory(prefix="bm-")  # a socket's path must be short
         self.socket = Path(self.place.name) / "s"
         self.processes = []
+        self.command = [sys.executable, "-m", "blockmill"]
         self.environ = {
             "PYTHONDONTWRITEBYTECODE": "1",
             "XDG_RUNTIME_DIR": str(self.runtime),
@@ -178,7 +179,7 @@ class Bench:
 
     def start(self, *args):
         process = subprocess.Popen(
-            [sys.executable, "-m", "blockmill", *args],
+            [*self.command, *args],
             cwd=self.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,4 +1,5 @@
 import contextlib
+from pathlib import Path
 
 import hypothesis.strategies as st
 import msgspec
@@ -56,3 +57,37 @@ def test_another_version_is_told_whatever_the_rest_is(version):
     with pytest.raises(p.OtherVersion, match=f"protocol {version}, this one {p.VERSION}") as caught:
         p.decode_call(data)
     assert caught.value.number == 12
+
+
+RECORDED = [
+    (int(path.stem.removeprefix("protocol-")), *line.split())
+    for path in sorted((Path(__file__).parent / "messages").glob("protocol-*.txt"))
+    for line in path.read_text().splitlines()
+]
+
+
+def kept(old, new):
+    """Whether all that a message had is in another one; more may be."""
+    if isinstance(old, dict):
+        return isinstance(new, dict) and all(key in new and kept(old[key], new[key]) for key in old)
+    if isinstance(old, list):
+        return isinstance(new, list) and len(old) == len(new) and all(map(kept, old, new))
+    return old == new
+
+
+@pytest.mark.parametrize(("version", "kind", "name", "data"), RECORDED)
+def test_messages_of_each_version_are_understood_or_told_apart(version, kind, name, data):
+    """A change that this notices needs another `VERSION`, and a file of its messages beside the old ones."""
+    recorded = bytes.fromhex(data)
+    decode = p.decode_call if kind == "call" else p.decode_answer
+    if version != p.VERSION:
+        with pytest.raises(p.OtherVersion):
+            decode(recorded)
+        return
+    message = decode(recorded)
+    assert type(message.request if kind == "call" else message.reply).__name__ == name
+    assert kept(msgspec.msgpack.decode(recorded), msgspec.msgpack.decode(p.encode(message)))
+
+
+def test_this_version_has_recorded_messages():
+    assert {version for version, *_ in RECORDED} == set(range(1, p.VERSION + 1))

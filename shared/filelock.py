@@ -312,7 +312,10 @@ class FileLock:
         return sight.holder
 
     def purge(self) -> bool:
-        """Remove the lock file of an owner that is surely dead, and tell whether there was one."""
+        """Remove the lock file, whoever owns it, and tell whether there was one.
+
+        Only for an owner that is surely dead: a living one loses its lock, and is told so at its release.
+        """
         try:
             return lockholder.remove(self.lock_path)
         except OSError as error:

@@ -55,7 +55,12 @@ class Exchange:
         try:
             answer = p.decode_answer(data)
         except p.OtherVersion as error:
-            raise Refused(f"the service can't be talked to: {error}") from error
+            older = (
+                "this client is"
+                if error.theirs > p.VERSION
+                else "the service is; start it again, its jobs go on"
+            )
+            raise Refused(f"the service can't be talked to: {error} ({older})") from error
         refused = isinstance(answer.reply, p.Refusal)
         # What the service could not read it refuses without knowing its number.
         if answer.number != self._number and not (refused and answer.number == 0):

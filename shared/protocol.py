@@ -274,7 +274,7 @@ class OtherVersion(WireError):
 
     def __init__(self, theirs: int, number: int) -> None:
         super().__init__(f"the other side speaks protocol {theirs}, this one {VERSION}: update the older one")
-        self.number = number
+        self.theirs, self.number = theirs, number
 
 
 def encode(message: Call | Answer) -> bytes:

@@ -6,6 +6,7 @@ import threading
 import warnings
 
 import msgspec
+import numpy as np
 import pytest
 import zmq
 from click.testing import CliRunner
@@ -342,13 +343,41 @@ def test_a_service_that_says_nothing_is_told_from_none(tmp_path):
         client.service()
 
 
-def test_a_service_of_another_version_is_told(tmp_path):
-    def answer(call):
-        return [msgspec.msgpack.encode([p.VERSION + 1, call.number, {"type": "News"}])]
+VERBS = (
+    ["submit", "job.yaml"],
+    ["ls"],
+    ["status", "1"],
+    ["watch", "1"],
+    ["wait", "1"],
+    ["logs", "1"],
+    ["cancel", "1"],
+    ["retry", "1"],
+    ["pause", "1"],
+    ["resume", "--all"],
+    ["drain"],
+    ["workers"],
+    ["workers", "set", "2"],
+    ["priority", "1", "3"],
+    ["top"],
+)
 
-    other = Fake(tmp_path / "s", answer)
-    with other, Client(tmp_path / "s") as client, pytest.raises(Refused, match="update the older one"):
-        client.service()
+
+@pytest.mark.parametrize(("step", "advice"), [(1, "this client is"), (-1, "start it again, its jobs go on")])
+def test_every_verb_tells_a_service_of_another_version(tmp_path, monkeypatch, step, advice):
+    def answer(call):
+        return [msgspec.msgpack.encode([p.VERSION + step, call.number, {"type": "News"}])]
+
+    np.save(tmp_path / "in.npy", np.zeros((4, 4), np.uint8))
+    (tmp_path / "job.yaml").write_text("{input: in.npy, output: out.npy, operation: copy}")
+    monkeypatch.chdir(tmp_path)
+    with Fake(tmp_path / "s", answer), Client(tmp_path / "s") as client:
+        with pytest.raises(Refused, match="update the older one"):
+            client.service()
+        for args in VERBS:
+            done = CliRunner().invoke(cli, [*args, "--socket", str(tmp_path / "s")])
+            assert done.exit_code == 6, (args, done.output)
+            assert "update the older one" in done.stderr and advice in done.stderr, args
+            assert done.stdout == "", args
 
 
 def test_threads_share_a_client(bench):

@@ -197,14 +197,18 @@ class Doors:
                     route, *frames = door.router.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
                     break
-                uid = self._account(frames[-1]) if frames else NOBODY
+                uid = self._account(door, frames[-1]) if frames else NOBODY
                 yield Peer(door, route.bytes, uid), [frame.bytes for frame in frames]
 
-    def _account(self, frame: zmq.Frame) -> int:
-        """Whose call this is: of a key its account, of a unix socket the peer's user."""
+    def _account(self, door: Door, frame: zmq.Frame) -> int:
+        """Whose call this is: of a key its account, of a unix socket the peer's user.
+
+        The door decides which: of what libzmq did not find out itself, a client may claim anything.
+        """
         try:
-            if self._keyring is not None and (key := _property(frame, "User-Id")):
-                return self._keyring.account_of(key)
+            if door.listening.family != socket.AF_UNIX:
+                assert self._keyring is not None
+                return self._keyring.account_of(_property(frame, "User-Id"))
             return int(_property(frame, "Peer-Address").split(":")[-3])
         except (ValueError, IndexError):
             return NOBODY

@@ -8,7 +8,7 @@ from blockmill.daemon.keyring import NOBODY
 
 
 class Frame:
-    """A frame with properties as libzmq gives them: its own, a key's owner, and whatever the client claims."""
+    """A frame with properties as libzmq gives them: its own, and whatever the client claims."""
 
     def __init__(self, **properties):
         self._properties = {name.replace("_", "-"): value for name, value in properties.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,19 +23,24 @@ from typing import Any
 import machine
 from cases import CASES, load
 from harness import Bench, Figure
+from scratch import emptied
 
 HERE = Path(__file__).parent
 LIMIT_S = 900.0
 
 
-def run_case(name: str, *, quick: bool, rounds: int, scratch: Path | None) -> dict[str, Any]:
-    """Run one case in this process; all that is known of it."""
+def run_case(name: str, *, quick: bool, rounds: int, scratch: Path | None, keep: bool) -> dict[str, Any]:
+    """Run one case in this process; all that is known of it. With `keep` its files stay, empty."""
     case = load(name)
     environment = machine.described()
     start_s = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-", dir=scratch) as folder:
-        bench = Bench(Path(folder), quick, rounds)
+    folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=scratch))
+    os.sync()
+    bench = Bench(folder, quick, rounds)
+    try:
         case(bench)
+    finally:
+        emptied(folder) if keep else shutil.rmtree(folder)
     title = (case.__doc__ or name).splitlines()[0].rstrip(".")
     took_s = round(time.perf_counter() - start_s, 1)
     return {"case": name, "title": title, "seconds": took_s, **bench.found(), "environment": environment}
@@ -61,12 +67,12 @@ def goal_line(goal: dict[str, Any]) -> str:
     return f"{'ok' if goal['reached'] else 'NO'} {wanted}: {Figure(**goal['measured'])}"
 
 
-def _run_apart(name: str, args: argparse.Namespace) -> bool:
+def _run_apart(name: str, args: argparse.Namespace, scratch: str) -> bool:
     """Run one case in a process of its own; whether it came to its end."""
     command = [sys.executable, __file__, "--case", name, "--results", str(args.results)]
     command += ["--quick"] * args.quick
     command += ["--rounds", str(args.rounds)] if args.rounds else []
-    command += ["--scratch", str(args.scratch)] if args.scratch else []
+    command += ["--scratch", str(scratch), "--keep"]
     process = subprocess.Popen(command, start_new_session=True)
     try:
         return process.wait(LIMIT_S) == 0
@@ -87,6 +93,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="rounds that count; default: 5, or 3 with --quick")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the JSON goes")
     parser.add_argument("--scratch", type=Path, help="where scratch files go; on a disk, not in memory")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the scratch files, emptied; see scratch.py"
+    )
     parser.add_argument("--list", action="store_true", help="name the cases")
     args = parser.parse_args()
     if args.list:
@@ -94,11 +103,12 @@ def main() -> int:
         return 0
     names = args.case or list(CASES)
     if len(names) > 1:
-        failed = [name for name in names if not _run_apart(name, args)]
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=args.scratch) as scratch:
+            failed = [name for name in names if not _run_apart(name, args, scratch)]
         print(f"\nfailed: {', '.join(failed)}" if failed else "\nall cases came to their end")
         return 1 if failed else 0
     rounds = args.rounds or (3 if args.quick else 5)
-    result = run_case(names[0], quick=args.quick, rounds=rounds, scratch=args.scratch)
+    result = run_case(names[0], quick=args.quick, rounds=rounds, scratch=args.scratch, keep=args.keep)
     show(result)
     folder = args.results / "quick" if args.quick else args.results
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import importlib
 import os
 import select
@@ -23,6 +24,7 @@ import traceback
 from pathlib import Path
 
 from ..shared import wire
+from ..shared.operations import parse_operation
 
 _LARGEST_PACKET_BYTES = 1 << 16
 
@@ -132,6 +134,10 @@ def main() -> None:
         importlib.import_module(module)
     from . import loop  # noqa: F401 - so that the forked workers have it
 
+    parse_operation("copy")  # what it builds the first time is the same in all workers
+    # What is there stays; a collection in a worker would write to its pages, and so copy them.
+    gc.collect()
+    gc.freeze()
     with socket.socket(fileno=control_fd) as control:
         Nursery(control, endpoint).serve()
 

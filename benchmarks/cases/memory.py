@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ from cases.growth import child
 from cases.smooth import gaussian_job, make_source
 from harness import Bench
 from peers import installed
+from scratch import emptied
 
 _SMOOTHING = Path(__file__).parent.parent / "smoothing.py"
 _EVERY_S = 0.02
@@ -58,7 +59,9 @@ def _peak_of_tree(command: list[str], folder: Path | None) -> float:
             continue
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}")
-    shutil.rmtree(folder or command[-1])
+    used = folder or Path(command[-1])
+    emptied(used)
+    used.rename(tempfile.mkdtemp(dir=used.parent))
     return float(peak)
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from blockmill.daemon.work import Standing
 from blockmill.shared import wire
 from harness import Bench
 from ours import noop_order, run_order
-from peers import distributed, installed, nothing, pool, run_daisy
+from peers import apart, distributed, installed, nothing, pool, run_daisy
 
 _DASK_TASKS = 1000
 _WINDOW = 16
@@ -44,9 +45,9 @@ def noop(bench: Bench) -> None:
         if installed(bench, "daisy"):
             contenders["daisy 2"] = lambda: daisy_per_task(count, bench.cores)
         if installed(bench, "distributed"):
-            client = stack.enter_context(distributed(bench.cores))
             tasks = min(count, _DASK_TASKS)
-            contenders["dask"] = per_task(lambda: _gathered(client, tasks), tasks)
+            run = apart(partial(distributed, bench.cores), lambda client: _gathered(client, tasks))
+            contenders["dask"] = lambda: run() / tasks
             bench.note(f"dask: {tasks} tasks, submitted at once, per task")
         bench.race(contenders)
     bench.note("daisy 2: its whole run less one of two blocks in the same round, without its start")

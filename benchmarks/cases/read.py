@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from blockmill import BlockwiseFileset, Roi
 from harness import Bench
 from ours import parallel_volume
-from peers import distributed, installed, pool
+from peers import apart, distributed, installed, pool
 from volumes import (
     DATASET,
     FULL_SHAPE,
@@ -117,6 +119,7 @@ def _by_plugin(bench: Bench, kind: Callable[[Any], Any]) -> None:
         return
     import hdf5plugin
 
+    os.environ["HDF5_PLUGIN_PATH"] = hdf5plugin.PLUGIN_PATH  # for the peers' workers, which import h5py alone
     data = voxels(QUICK_SHAPE if bench.quick else FULL_SHAPE)
     fileset = new_fileset(bench.scratch, data.shape, 64)
     for block in blocks_of(fileset, 64):
@@ -159,7 +162,7 @@ def _race(
         workers = stack.enter_context(pool(bench.cores)) if all_peers else None
         contenders |= _ours(bench, stack, fileset, data.shape, fresh, lambda: target("one"))
         if all_peers:
-            contenders |= _dask(bench, stack, blocks, data.shape, edge, lambda: target("dask"), fresh)
+            contenders |= _dask(bench, blocks, data.shape, edge, lambda: target("dask"))
             contenders["Pool"] = lambda: _pooled(workers, blocks, target("Pool"))
         if rate:
             contenders |= _decoding(bench, blocks)
@@ -222,12 +225,10 @@ def _ours(
 
 def _dask(
     bench: Bench,
-    stack: ExitStack,
     blocks: list[Block],
     shape: tuple[int, ...],
     edge: int,
     target: Callable[[], NDArray[Any]],
-    fresh: bool,
 ) -> Contenders:
     if not installed(bench, "dask"):
         return {}
@@ -255,8 +256,8 @@ def _dask(
 
     contenders: Contenders = {"dask map_blocks, threads": computed, "dask store, threads": stored}
     if not bench.quick and installed(bench, "distributed"):
-        client = stack.enter_context(distributed(bench.cores))
-        contenders["dask.distributed"] = lambda: client.compute(tasks).result()
+        service = partial(distributed, bench.cores)
+        contenders["dask.distributed"] = apart(service, lambda client: client.compute(tasks).result())
     return contenders
 
 

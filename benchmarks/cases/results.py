@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from blockmill import BigRequestStreamer
 from blockmill.daemon.engine import Engine
-from harness import Bench
-from peers import installed, pool, ray
+from harness import Bench, Run
+from peers import apart, installed, pool, ray
 from volumes import voxels
 
 _BLOCK = (64, 256, 256)  # 4 MiB
@@ -23,7 +23,7 @@ _BATCH = 8
 
 def results(bench: Bench) -> None:
     """Results of 4 MiB, handed to a serial callback."""
-    data = voxels((512 if bench.quick else 2048, 256, 256))
+    data = voxels((512 if bench.quick else 8192, 256, 256))
     path = bench.scratch / "source.npy"
     np.save(path, data)
     starts = range(0, len(data), _BLOCK[0])
@@ -34,13 +34,12 @@ def results(bench: Bench) -> None:
             "ours": lambda: _ours(engine, path, data),
             "Pool": lambda: _counted(workers.imap_unordered(_block, ((path, start) for start in starts))),
         }
+        right = _sum_of_corners(data)
+        checked: dict[str, Run] = {name: _checked(run, right) for name, run in contenders.items()}
         if installed(bench, "ray"):
-            module = stack.enter_context(ray(bench.cores))
-            contenders["ray"] = lambda: _by_ray(module, path, list(starts))
-        for name, run in contenders.items():
-            if run() != _sum_of_corners(data):
-                raise AssertionError(f"{name} gives wrong voxels")
-        bench.race({name: _run(run) for name, run in contenders.items()})
+            by_ray = _checked(lambda module: _by_ray(module, path, list(starts)), right)
+            checked["ray"] = apart(partial(ray, bench.cores), by_ray)
+        bench.race(checked)
     bench.note(f"{data.nbytes >> 20} MiB in {len(starts)} blocks of a .npy file, copied by the workers")
     bench.note("the callback looks at one voxel of each block; ours and ray: 8 blocks under way")
     bench.rate(4, "GiB/s", data.nbytes / 2**30)
@@ -48,11 +47,12 @@ def results(bench: Bench) -> None:
     bench.faster("Pool", 8)
 
 
-def _run(run: Callable[[], int]) -> Callable[[], None]:
-    def timed() -> None:
-        run()
+def _checked(run: Callable[..., int], right: int) -> Callable[..., None]:
+    def checked(*args: Any) -> None:
+        if run(*args) != right:
+            raise AssertionError("wrong voxels")
 
-    return timed
+    return checked
 
 
 def _sum_of_corners(data: NDArray[np.uint8]) -> int:

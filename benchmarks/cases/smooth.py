@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,10 +19,11 @@ from blockmill.daemon.engine import Engine
 from blockmill.daemon.jobrun import JobRun
 from harness import Bench
 from peers import installed, nothing, pool, run_daisy
+from scratch import emptied
 from volumes import DATASET, voxels
 
 _MODULES = {"daisy": "daisy", "dask": "dask", "loky": "joblib"}
-_POOLS = ("pool", "pool, 128^3 tasks", "loky")
+_POOLS = ("pool", "loky")
 
 
 def gaussian(bench: Bench) -> None:
@@ -59,6 +60,11 @@ def gaussian(bench: Bench) -> None:
     )
     bench.faster(_POOLS, 1.3, "fastest direct pool")
     bench.faster("daisy", 1.3, "daisy 2")
+    bench.faster("pool, 128^3 tasks", 1, "pool whose tasks are 8 blocks")
+
+
+def _new_folder(bench: Bench) -> Path:
+    return Path(tempfile.mkdtemp(dir=bench.scratch))
 
 
 def make_source(folder: Path, shape: tuple[int, ...]) -> Path:
@@ -92,22 +98,20 @@ def run_job(source: Path, output: Path, durability: str, cores: int, engine: Eng
 
 
 def _ours(bench: Bench, source: Path, durability: str, engine: Engine | None = None) -> float:
-    folder = bench.scratch / "ours"
-    folder.mkdir()
+    folder = _new_folder(bench)
     start_s = time.perf_counter()
     run_job(source, folder / "smooth.json", durability, bench.cores, engine)
     took_s = time.perf_counter() - start_s
-    shutil.rmtree(folder)
+    emptied(folder)
     return took_s
 
 
 def _peer(bench: Bench, source: Path, run: Callable[..., None], edge: int) -> float:
-    folder = bench.scratch / "peer"
-    folder.mkdir()
+    folder = _new_folder(bench)
     start_s = time.perf_counter()
     run(str(source), str(folder), bench.cores, edge)
     took_s = time.perf_counter() - start_s
-    shutil.rmtree(folder)
+    emptied(folder)
     if run is smoothing.daisy:
         start_s = time.perf_counter()
         run_daisy((2,), (1,), 0, nothing, bench.cores)
@@ -125,17 +129,15 @@ def _check(bench: Bench, source: Path) -> None:
 
     with h5py.File(source, "r") as file:
         right = gaussian_filter(file[DATASET][()], smoothing.SIGMA)
-    ours, theirs = bench.scratch / "ours", bench.scratch / "theirs"
-    ours.mkdir()
-    theirs.mkdir()
+    ours, theirs = _new_folder(bench), _new_folder(bench)
     run_job(source, ours / "smooth.json", "none", bench.cores)
     smoothing.pool(str(source), str(theirs), bench.cores)
     volume = open_volume(str(ours / "smooth.json"))
     for result in (volume.read(Roi.from_shape(right.shape)), _gathered(theirs, right.shape)):
         if not np.array_equal(result, right):
             raise AssertionError("wrong voxels")
-    shutil.rmtree(ours)
-    shutil.rmtree(theirs)
+    emptied(ours)
+    emptied(theirs)
 
 
 def _gathered(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from blockmill import BlockwiseFileset, Roi
 from blockmill.shared.volumes.syncing import sync_filesystem
 from harness import Bench
 from ours import parallel_volume
+from scratch import emptied
 from volumes import FULL_SHAPE, QUICK_SHAPE, blocks_of, new_fileset, read_block, voxels, write_block
 
 _GZIP = {"compression": "gzip", "compression_opts": 1}
@@ -43,7 +44,7 @@ def gzip_128(bench: Bench) -> None:
 class _Place:
     """A folder for one contender's files, new each time, always under the same name, a link.
 
-    Nothing is removed before the end: ext4 makes new files slowly where many were removed just now.
+    The files of the round before are emptied, not removed, see `scratch`.
     """
 
     def __init__(self, bench: Bench, data: NDArray[Any], edge: int, options: dict[str, Any]) -> None:
@@ -58,6 +59,7 @@ class _Place:
         self._count += 1
         fresh = self.folder.with_name(f"round-{self._count}")
         fresh.mkdir()
+        emptied(fresh.with_name(f"round-{self._count - 1}"))
         self.folder.unlink(missing_ok=True)
         self.folder.symlink_to(fresh)
 

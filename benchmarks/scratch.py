@@ -1,0 +1,17 @@
+"""Files that a benchmark no longer needs, given up in a way that does not slow the next one down."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def emptied(folder: Path) -> None:
+    """Free the space of all files in a folder, but keep their names.
+
+    Where thousands of files were removed, ext4 makes new ones ten times as slowly for a minute or more:
+    it passes by all inodes that were freed just now, one by one. So files are removed at the very end.
+    """
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            os.truncate(os.path.join(inner, name), 0)

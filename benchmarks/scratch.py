@@ -11,6 +11,8 @@ def emptied(folder: Path) -> None:
 
     Where thousands of files were removed, ext4 makes new ones ten times as slowly for a minute or more:
     it passes by all inodes that were freed just now, one by one. So files are removed at the very end.
+    Their pages are free at once for the next round: in a virtual machine, pages that nobody has used for
+    a while may have gone back to the host, and writing to one then takes several times as long.
     """
     for inner, _, names in os.walk(folder):
         for name in names:

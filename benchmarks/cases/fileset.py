@@ -12,6 +12,7 @@ import numpy as np
 
 from blockmill import BlockwiseFileset, Roi
 from harness import Bench
+from scratch import emptied
 from volumes import DATASET, blocks_of, new_fileset, voxels, write_block
 
 _EDGE = 64
@@ -23,7 +24,7 @@ def raw_64(bench: Bench) -> None:
     fileset = _filled(bench.scratch / "read", data)
     blocks = blocks_of(fileset, _EDGE)
     out = np.zeros((_EDGE,) * 3, np.uint8)
-    rounds = itertools.count()  # nothing is removed before the end, see write.py
+    rounds = itertools.count()  # nothing is removed before the end, see scratch.py
     _check(fileset, data)
 
     def ours_read() -> float:
@@ -76,6 +77,7 @@ def _our_write(folder: Path, data: np.ndarray) -> float:
     for block in blocks:
         fileset.write(block.roi, data[block.slices])
     took_s = time.perf_counter() - start_s
+    emptied(folder)
     return took_s / len(blocks)
 
 
@@ -88,4 +90,5 @@ def _plain_write(folder: Path, data: np.ndarray) -> float:
         write_block(block.path + ".tmp", data[block.slices])
         os.rename(block.path + ".tmp", block.path)  # noqa: PTH104
     took_s = time.perf_counter() - start_s
+    emptied(folder)
     return took_s / len(blocks)

@@ -15,5 +15,6 @@ def emptied(folder: Path) -> None:
     a while may have gone back to the host, and writing to one then takes several times as long.
     """
     for inner, _, names in os.walk(folder):
-        for name in names:
-            os.truncate(os.path.join(inner, name), 0)
+        for path in (Path(inner, name) for name in names):
+            if path.is_file():  # and no socket
+                os.truncate(path, 0)

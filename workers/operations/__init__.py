@@ -1,7 +1,7 @@
 """The operations that a worker can apply to a block.
 
 A kernel takes a block with its halo, ``context.read_roi`` large, and gives the result for
-``context.roi`` alone, in the operation's output dtype.
+``context.roi`` alone, in the operation's output dtype. The block is its own: it may work in place.
 """
 
 from __future__ import annotations

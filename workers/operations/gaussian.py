@@ -26,8 +26,8 @@ def gaussian_kernel(spec: Gaussian) -> Kernel:
         for axis, sigma in enumerate(spec.sigmas(block.ndim)):
             if sigma <= SMALLEST_SIGMA:
                 continue
-            # In place from the second axis on, as scipy itself does it.
-            out = np.empty(block.shape, dtype) if source is block else source
+            # In place, as scipy itself does it from the second axis on: the block is read for this alone.
+            out = source if source.dtype == dtype else np.empty(block.shape, dtype)
             gaussian_filter1d(source, sigma, axis, 0, out, spec.mode, spec.cval, spec.truncate)
             source = out[(*(slice(None),) * axis, keep[axis])]
             keep = (*keep[:axis], slice(None), *keep[axis + 1 :])

@@ -34,12 +34,15 @@ def test_crop_gives_what_is_kept():
 @pytest.mark.parametrize("dtype", ["uint8", ">u2", "float32"])
 def test_a_kernel_gives_the_kept_voxels_in_the_promised_dtype(operation, dtype):
     block = np.arange(30).reshape(5, 6).astype(dtype)
-    before = block.copy()
     result = kernel_for(operation)(block, CONTEXT)
     assert result.shape == CONTEXT.roi.shape
     assert result.dtype == operation.output_dtype(block.dtype)
-    assert not np.shares_memory(result, block)
-    np.testing.assert_array_equal(block, before)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_smoothing_works_in_the_memory_of_the_block(dtype):
+    block = np.ones((5, 6), dtype)
+    assert np.shares_memory(kernel_for(Gaussian(sigma=1))(block, CONTEXT), block)
 
 
 @pytest.mark.parametrize("operation", ALL, ids=str)

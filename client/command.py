@@ -44,6 +44,9 @@ def run(
     Run it again after an interruption and it goes on where it stopped: finished blocks
     are checked by size and checksum and left alone.
     """
+    from ..shared.computethreads import have_one_compute_thread
+
+    have_one_compute_thread()
     if dry_run:
         from .dryrun import dry_run as estimate
 

@@ -6,18 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from ..daemon.engine import Engine
+from ..daemon.estimate import Estimate, estimate
+from ..daemon.throwaway import throwaway_folder
 from ..shared.errors import BlockmillError
 from ..shared.job import Job, load_job, told_with_place
 from ..shared.roi import Shape
 from . import exitcodes
 from .document import document
 from .interrupt import Interrupt
-
-if TYPE_CHECKING:
-    from ..daemon.estimate import Estimate
 
 
 def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = False) -> int:
@@ -45,13 +43,9 @@ def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = 
 
 
 def _estimate(job: Job, workers: int | None, overwrite: bool, look: Callable[[], None]) -> Estimate:
-    """Find out, on an engine as ``run`` would have it; it comes up while the rest is imported."""
+    """Find out, on an engine as ``run`` would have it."""
     count = workers or job.workers or len(os.sched_getaffinity(0))
-    from ..daemon.throwaway import throwaway_folder
-
-    with throwaway_folder(job) as folder, Engine(count, preload=job.operation.preload) as engine:
-        from ..daemon.estimate import estimate
-
+    with throwaway_folder(job) as folder, Engine(count, preload=job.operation.preload, fork=True) as engine:
         return estimate(job, engine, folder, overwrite=overwrite, look=look)
 
 

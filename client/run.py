@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..daemon.engine import Engine
+from ..daemon.jobrun import JobRun, Summary, Watcher
 from ..shared.errors import BlockmillError
 from ..shared.job import Job, load_job, told_with_place
 from . import exitcodes
@@ -16,7 +17,6 @@ from .interrupt import Interrupt
 from .progress import Display, display_for
 
 if TYPE_CHECKING:
-    from ..daemon.jobrun import Summary
     from ..daemon.plan import Plan
 
 _MOST_REASONS_SHOWN = 10
@@ -46,10 +46,9 @@ def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool
 
 
 def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:
-    """Plan and run; the workers come up while the rest is still imported and planned."""
+    """Plan and run; the workers come up while the job is planned."""
     count = workers or job.workers or len(os.sched_getaffinity(0))
-    with Engine(count, preload=job.operation.preload) as engine:
-        from ..daemon.jobrun import JobRun, Watcher
+    with Engine(count, preload=job.operation.preload, fork=True) as engine:
 
         def planned(plan: Plan, done: bytes) -> None:
             display.start(len(plan.grid), sum(done))

@@ -22,6 +22,7 @@ from . import events as ev
 from .coordinator import Coordinator
 from .handle import Ended, Notice
 from .mailbox import Mailbox
+from .nurseryprocess import NurseryProcess
 from .post import Letter, Post
 from .printed import Printed
 from .rundir import run_dir
@@ -42,8 +43,8 @@ class Setup:
     Attributes
     ----------
     workers : int
-    preload : tuple of str
-        Modules that all workers share.
+    nursery : callable
+        Starts the nursery of the workers.
     limits : WorkerLimits
         Of each worker.
     memory_bytes : int or None
@@ -51,7 +52,7 @@ class Setup:
     """
 
     workers: int
-    preload: tuple[str, ...] = ()
+    nursery: Callable[[], NurseryProcess] = NurseryProcess
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     memory_bytes: int | None = None
 
@@ -110,7 +111,7 @@ class Dispatcher:
         endpoint = f"ipc://{folder}/workers"
         self._router.bind(endpoint)
         setup = self._setup
-        self._supervisor = Supervisor(setup.workers, endpoint, folder, setup.preload, setup.limits)
+        self._supervisor = Supervisor(setup.workers, endpoint, folder, setup.nursery, setup.limits)
         self._upkeep = Upkeep(self._supervisor, self._core, self._jobs, self._feed, setup.memory_bytes)
         try:
             poller = zmq.Poller()

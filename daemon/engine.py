@@ -9,7 +9,7 @@ import atexit
 import itertools
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..shared.errors import EngineError
 from .dispatcher import Dispatcher, Setup, View
 from .handle import JobHandle
 from .mailbox import Mailbox
+from .nurseryprocess import NurseryProcess
 from .work import EngineJob, Order
 from .workerprocess import WorkerLimits
 
@@ -33,6 +34,10 @@ class Engine:
         Modules imported once for all workers, before they are forked.
     limits : WorkerLimits, optional
         Memory of a worker, and when it is replaced by a fresh one.
+    fork : bool
+        Fork the workers' common parent from this process, if it has a single thread, instead of starting
+        an interpreter: 0.2 s faster and 20 to 30 MB smaller. For blockmill's own programs, see
+        `NurseryProcess`: what is open and running in a caller's is unknown.
     memory_bytes : int, optional
         What all workers together may take; fewer are busy where it would be more. In any case
         fewer are busy when the machine runs short of memory.
@@ -46,6 +51,7 @@ class Engine:
         workers: int | None = None,
         preload: Iterable[str] = (),
         *,
+        fork: bool = False,
         limits: WorkerLimits | None = None,
         memory_bytes: int | None = None,
     ) -> None:
@@ -54,7 +60,7 @@ class Engine:
         self._mailbox = Mailbox()
         setup = Setup(
             workers=self.workers,
-            preload=tuple(preload),
+            nursery=_nursery(tuple(preload), fork=fork and threading.active_count() == 1),
             limits=limits or WorkerLimits(),
             memory_bytes=memory_bytes,
         )
@@ -131,3 +137,11 @@ class Engine:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _nursery(preload: tuple[str, ...], *, fork: bool) -> Callable[[], NurseryProcess]:
+    """What starts the nursery in the engine's thread, or gives the one that was forked before that began."""
+    if not fork:
+        return lambda: NurseryProcess(preload)
+    process = NurseryProcess(preload, fork=True)
+    return lambda: process

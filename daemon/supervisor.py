@@ -1,21 +1,17 @@
 """Keeps worker processes alive: starts them, watches them, replaces the dead.
 
-It owns the nursery (the process that forks workers, see `workers/nursery.py`, started by
-command line) and the lifeline pipe whose end kills the whole tree. It decides nothing
+It owns the nursery, the process that forks workers; see `nurseryprocess`. It decides nothing
 about blocks: `deaths` says who died and why, the engine tells the coordinator.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +19,7 @@ from ..shared import wire
 from ..shared.errors import EngineError
 from ..shared.marks import Marks
 from .memory import oom_kills
+from .nurseryprocess import NurseryProcess
 from .postmortem import PostMortem
 from .printed import Printed, tail
 from .workerprocess import WorkerLimits, WorkerProcess
@@ -97,8 +94,8 @@ class Supervisor:
         Where workers connect to.
     run_dir : Path
         Private folder for the logs of workers.
-    preload : iterable of str
-        Modules that the nursery imports once for all workers.
+    nursery : callable
+        Starts the nursery.
     limits : WorkerLimits
         Memory of a worker, and when it is replaced.
     """
@@ -108,11 +105,12 @@ class Supervisor:
         count: int,
         endpoint: str,
         run_dir: Path,
-        preload: Iterable[str] = (),
+        nursery: Callable[[], NurseryProcess] = NurseryProcess,
         limits: WorkerLimits | None = None,
     ) -> None:
         self.count = count
         self.limits = limits or WorkerLimits()
+        self._endpoint = endpoint
         self._run_dir = run_dir
         self._next = 0
         self._spawned = False
@@ -123,35 +121,8 @@ class Supervisor:
         self._marks = Marks(_PLACES)
         self._free_marks = list(range(_PLACES))
         with _starting:
-            self._start_nursery(endpoint, preload)
-
-    def _start_nursery(self, endpoint: str, preload: Iterable[str]) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
-        # One compute thread per worker: the workers themselves fill the machine.
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        command = [
-            *(sys.executable, "-P", "-m", "blockmill.workers.nursery"),
-            *(
-                str(theirs.fileno()),
-                str(lifeline_read),
-                endpoint,
-                os.pathsep.join(p or str(Path.cwd()) for p in sys.path),
-                *preload,
-            ),
-        ]
-        with theirs, (self._run_dir / "nursery.log").open("wb") as log:
-            self._nursery = subprocess.Popen(
-                command,
-                pass_fds=(theirs.fileno(), lifeline_read),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=threads | os.environ,
-                start_new_session=True,
-            )
-        os.close(lifeline_read)
-        _supervisors.add(self)
+            self._nursery = nursery()
+            _supervisors.add(self)
 
     @property
     def alive(self) -> bool:
@@ -160,13 +131,11 @@ class Supervisor:
 
     def forget_in_child(self) -> None:
         """In a forked child: let go of what ties the workers to this process."""
-        self._control.close()
-        with contextlib.suppress(OSError):  # closed already
-            os.close(self._lifeline)
+        self._nursery.forget_in_child()
 
     def fileno(self) -> int:
         """The descriptor to poll for news."""
-        return self._control.fileno()
+        return self._nursery.control.fileno()
 
     # -- orders ---------------------------------------------------------------------
 
@@ -186,7 +155,7 @@ class Supervisor:
             self._next += 1
             self.workers[worker.number] = worker
             self._marks.clear(mark)
-            self._order(wire.Spawn(worker.number, str(log_path), self._marks.path, mark))
+            self._order(wire.Spawn(worker.number, self._endpoint, str(log_path), self._marks.path, mark))
 
     def set_count(self, count: int) -> None:
         """Keep `count` workers; `surplus` tells how many are too many then."""
@@ -256,9 +225,11 @@ class Supervisor:
 
     def _order(self, message: wire.ToNursery) -> None:
         try:
-            self._control.send(wire.encode(message))
+            self._nursery.control.send(wire.encode(message))
         except OSError as error:
-            raise EngineError(f"the nursery of the workers is gone: {self._nursery_log()}") from error
+            raise EngineError(
+                f"the nursery of the workers is gone: {self._nursery.last_words(GRACE_S)}"
+            ) from error
 
     # -- news -----------------------------------------------------------------------
 
@@ -272,7 +243,8 @@ class Supervisor:
         """
         while (packet := self._packet()) is not None:
             if not packet:
-                raise EngineError(f"the nursery of the workers ended ({self._nursery_log()}); run it again")
+                why = self._nursery.last_words(GRACE_S)
+                raise EngineError(f"the nursery of the workers ended ({why}); run it again")
             match wire.decode_from_nursery(packet):
                 case wire.Spawned(worker=number, pid=pid):
                     self.workers[number].pid = pid
@@ -282,7 +254,7 @@ class Supervisor:
 
     def _packet(self) -> bytes | None:
         try:
-            return self._control.recv(1 << 16, socket.MSG_DONTWAIT)
+            return self._nursery.control.recv(1 << 16, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except ConnectionError:
@@ -358,17 +330,6 @@ class Supervisor:
 
     def close(self) -> None:
         """End the nursery and every worker that is left, and reap them."""
-        self._control.close()  # the nursery ends its workers, whatever they have started, and itself
-        try:
-            self._nursery.wait(timeout=GRACE_S if self._spawned else 0)
-        except subprocess.TimeoutExpired:  # it still imports, or is stuck
-            self._nursery.kill()
-            self._nursery.wait()
+        self._nursery.close(GRACE_S if self._spawned else 0)
         self._marks.close()
         _supervisors.discard(self)
-        os.close(self._lifeline)  # the kernel ends whoever is left of the group
-
-    def _nursery_log(self) -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._nursery.wait(timeout=GRACE_S)  # its end is seen a moment before its exit code
-        return tail(self._run_dir / "nursery.log") or f"exit code {self._nursery.returncode}"

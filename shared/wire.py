@@ -255,13 +255,14 @@ FromWorker = Hello | Answers | Heartbeat
 
 
 class Spawn(Message, frozen=True):
-    """Fork a worker.
+    """Fork a worker that connects to `endpoint`.
 
     What it prints goes to `log_path`. It notes how many tasks it has begun and ended in two
     64-bit numbers at `mark` (their place, counted in such numbers) of the shared file `marks`.
     """
 
     worker: int
+    endpoint: str
     log_path: str
     marks: str
     mark: int

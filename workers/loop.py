@@ -177,7 +177,7 @@ def _frames_of_the_user(error: Exception) -> list[str]:
     return [line.rstrip() for line in traceback.format_list(theirs[-_MOST_FRAMES:])]
 
 
-def run_worker(endpoint: str, order: wire.Spawn) -> int:
+def run_worker(order: wire.Spawn) -> int:
     """Connect, serve, and return the exit code of the process."""
     worker = order.worker
     signal.signal(signal.SIGTERM, _on_sigterm)
@@ -187,9 +187,9 @@ def run_worker(endpoint: str, order: wire.Spawn) -> int:
     sock.setsockopt(zmq.IDENTITY, b"w%d" % worker)
     answers = Answers(worker)
     server = Worker(sock, answers, Marks(order.mark + 1, order.marks), order.mark)
-    beat = threading.Thread(target=_beat, args=(context, endpoint, worker, answers), name="heartbeat")
+    beat = threading.Thread(target=_beat, args=(context, order.endpoint, worker, answers), name="heartbeat")
     try:
-        sock.connect(endpoint)
+        sock.connect(order.endpoint)
         sock.send(wire.encode(wire.Hello(worker, os.getpid())))
         beat.start()
         server.run()

@@ -6,7 +6,8 @@ its peak memory, and all its children die with the coordinator, even while they 
 interpreter lock: the read end of the coordinator's lifeline pipe is set to send SIGKILL to
 the whole process group as soon as its write end closes, however that comes about.
 
-Started as ``python -P -m blockmill.workers.nursery CONTROL_FD LIFELINE_FD ENDPOINT``.
+Started as ``python -P -m blockmill.workers.nursery CONTROL_FD LIFELINE_FD PATHS MODULE ...``, or
+forked by a program of ours that has imported most of it already; see `daemon/nurseryprocess.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..shared import wire
@@ -44,9 +46,8 @@ def tie_to(lifeline_fd: int) -> None:
 class Nursery:
     """Forks, signals and reaps workers, as told over the control socket."""
 
-    def __init__(self, control: socket.socket, endpoint: str) -> None:
+    def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._endpoint = endpoint
         self._pids: dict[int, int] = {}  # worker -> pid
         self._wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -98,7 +99,7 @@ class Nursery:
             sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
             from .loop import run_worker
 
-            exit_code = run_worker(self._endpoint, order)
+            exit_code = run_worker(order)
         except BaseException:  # noqa: BLE001 - the process ends here; its log tells why
             traceback.print_exc()
         finally:
@@ -121,25 +122,29 @@ class Nursery:
             self._control.send(wire.encode(message))
 
 
-def main() -> None:
+def serve(control: socket.socket, lifeline_fd: int, preload: Iterable[str]) -> None:
     """Tie to the lifeline, import what workers need, serve."""
-    control_fd, lifeline_fd, endpoint = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    os.set_inheritable(control_fd, False)
+    control.set_inheritable(False)
     os.set_inheritable(lifeline_fd, False)
     tie_to(lifeline_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever holds the terminal decides
-    known = {str(Path(entry).resolve()) for entry in sys.path}
-    sys.path += [p for p in sys.argv[4].split(os.pathsep) if p and str(Path(p).resolve()) not in known]
-    for module in sys.argv[5:]:
+    for module in preload:
         importlib.import_module(module)
     from . import loop  # noqa: F401 - so that the forked workers have it
 
     parse_operation("copy")  # what it builds the first time is the same in all workers
     # What is there stays; a collection in a worker would write to its pages, and so copy them.
-    gc.collect()
     gc.freeze()
-    with socket.socket(fileno=control_fd) as control:
-        Nursery(control, endpoint).serve()
+    with control:
+        Nursery(control).serve()
+
+
+def main() -> None:
+    """Serve as a program of its own."""
+    control_fd, lifeline_fd, places, *preload = sys.argv[1:]
+    known = {str(Path(entry).resolve()) for entry in sys.path}
+    sys.path += [p for p in places.split(os.pathsep) if p and str(Path(p).resolve()) not in known]
+    serve(socket.socket(fileno=int(control_fd)), int(lifeline_fd), preload)
 
 
 if __name__ == "__main__":

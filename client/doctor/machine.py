@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import psutil
 
 from ...daemon.memory import available_bytes, oom_kills, total_bytes
+from ...shared.computethreads import COMPUTE_THREADS
 from ...shared.config import Config
 from ..commands.shell import size
 from .finding import Finding, fail, ok, warn
@@ -17,7 +18,6 @@ from .finding import Finding, fail, ok, warn
 _FILES_BESIDE_CLIENTS = 256
 _LEAST_PER_WORKER = 512 << 20
 _OLDEST_CLOCK_S = 1_735_689_600.0  # 2025: files of a machine without a clock come before
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def check_machine(config: Config) -> Iterator[Finding]:
@@ -91,7 +91,7 @@ def _check_environment() -> Iterator[Finding]:
     if locking is not None and locking.upper() in ("FALSE", "0"):
         text = f"HDF5_USE_FILE_LOCKING={locking}: HDF5 does not see whether others write a file that it opens"
         yield warn("environment", text, "unset it, unless the file system knows no locks")
-    threads = [f"{name}={os.environ[name]}" for name in _THREADS if os.environ.get(name, "1") != "1"]
+    threads = [f"{name}={os.environ[name]}" for name in COMPUTE_THREADS if os.environ.get(name, "1") != "1"]
     if threads:
         text = f"{', '.join(threads)} counts in `run`'s own process alone; each worker gets 1"
         yield ok("environment", text)

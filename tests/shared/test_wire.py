@@ -29,7 +29,7 @@ MESSAGES = [
         wire.Answers(2, [wire.Done("j1", 3, 1, 0.5, 100, 50), wire.Failed("j1", 4, 1, "why")]),
     ),
     (wire.decode_from_worker, wire.Heartbeat(3, 1 << 33)),
-    (wire.decode_to_nursery, wire.Spawn(3, "/tmp/log", "/proc/1/fd/4", 2)),
+    (wire.decode_to_nursery, wire.Spawn(3, "ipc:///tmp/x", "/tmp/log", "/proc/1/fd/4", 2)),
     (wire.decode_to_nursery, wire.Signal(3, 15)),
     (wire.decode_from_nursery, wire.Spawned(3, 4711)),
     (wire.decode_from_nursery, wire.Exited(3, 4711, -9, 1 << 30)),

@@ -1,6 +1,6 @@
-"""Tell the kept results: a table in Markdown, and a plot of each ratio against its goal.
+"""Tell the kept results: tables in Markdown, and a plot of each ratio against its goal.
 
-python benchmarks/report.py [--quick] [--plot FILE] [--table FILE]
+python benchmarks/report.py [--quick] [--results FOLDER] [--docs FOLDER]
 """
 
 from __future__ import annotations
@@ -51,6 +51,24 @@ def _measured(goal: dict[str, Any]) -> str:
     if goal["measured"] is None:
         return "not measured | "
     return f"{Figure(**goal['measured'])} | {'reached' if goal['reached'] else '**missed**'}"
+
+
+def contenders(results: list[dict[str, Any]]) -> str:
+    """A page with all figures of all contenders, and what is to be known of each case."""
+    parts = [
+        "# All contenders of the benchmarks",
+        "Written by `make bench`; see [performance](performance.md).",
+    ]
+    for result in results:
+        unit, kept_on = result["unit"], result["environment"]
+        rows = [f"| | {unit}: median [min max] |", "|---|---|"]
+        rows += [f"| {name} | {Figure(**figure)} |" for name, figure in result["figures"].items()]
+        notes = [f"- {note}" for note in result["notes"]]
+        heading = (
+            f"## {result['title']}\n\n{kept_on['time']}, load {kept_on['load'][0]:g}, {kept_on['revision']}"
+        )
+        parts += [heading, "\n".join(rows), *(["\n".join(notes)] if notes else [])]
+    return "\n\n".join(parts) + "\n"
 
 
 def put_table(page: Path, text: str) -> None:
@@ -106,8 +124,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="of the quick results; printed, nothing written")
     parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--plot", type=Path, default=DOCS / "performance.png")
-    parser.add_argument("--page", type=Path, default=DOCS / "performance.md")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where performance.md is, and the rest goes")
     args = parser.parse_args()
     results = kept(args.results / "quick" if args.quick else args.results)
     if not results:
@@ -115,8 +132,9 @@ def main() -> int:
         return 1
     print(table(results))
     if not args.quick:
-        put_table(args.page, table(results))
-        plot(results, args.plot)
+        put_table(args.docs / "performance.md", table(results))
+        (args.docs / "performance-contenders.md").write_text(contenders(results))
+        plot(results, args.docs / "performance.png")
     return 0
 
 

@@ -91,6 +91,8 @@ def test_the_table_and_the_plot_tell_how_far_each_goal_is(harness, bench):
     lines = report.table([result]).splitlines()
     assert "A case" in lines[2] and "| reached |" in lines[2] and "3.5 [3 4]" in lines[2]
     assert "**missed**" in lines[3]
+    page = report.contenders([result | {"environment": {"time": "now", "load": [0.5], "revision": "abc"}}])
+    assert "## A case\n\nnow, load 0.5, abc" in page and "| peer | 3.5 [3 4] |" in page
     (_, median, worst, best), (_, *missed) = report.margins([result])
     assert (median, worst, best) == (1.75, 1.5, 2.0)
     assert max(missed) < 1

@@ -56,6 +56,24 @@ def test_a_result_outlives_the_arena():
     assert result.tolist() == [7] * 8
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(24, dtype=">u2").reshape(2, 3, 4),
+        np.arange(24).reshape(4, 6)[:, ::2],
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.array([1 + 2j, 3]),
+        np.array(5),
+        np.zeros((0, 3)),
+    ],
+    ids=["other byte order", "a view", "Fortran order", "complex", "no axes", "empty"],
+)
+def test_a_shared_array_is_equal_to_its_source(array):
+    segment, shared = share_array(array, "tzyx")
+    np.testing.assert_array_equal(attach_array(shared), array)
+    segment.close()
+
+
 def test_another_process_reads_and_writes_a_shared_array():
     segment, shared = share_array(np.arange(6, dtype="<i4").reshape(2, 3), "yx")
     script = (

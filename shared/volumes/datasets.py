@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import StorageError
 from ..paths import HDF5_EXTENSIONS
 from ..roi import Shape
+from .hdf5 import look_into
 
 
 class Dataset(NamedTuple):
@@ -72,18 +73,11 @@ def _in_hdf5(where: str) -> list[Dataset]:
         raise StorageError(
             f"{where}: is none of {', '.join((*HDF5_EXTENSIONS, '.npz'))}; nothing to look into"
         )
-    found: list[Dataset] = []
+    return [item for item in look_into(where, _facts) if item is not None]
 
-    def note(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and item.shape is not None:
-            found.append(Dataset(f"/{name}", tuple(item.shape), item.dtype))
 
-    try:
-        with h5py.File(where, "r") as file:
-            file.visititems(note)
-    except (OSError, RuntimeError) as error:
-        raise StorageError(f"{where}: could not be looked into: {error}") from error
-    return found
+def _facts(name: str, item: h5py.Dataset) -> Dataset | None:
+    return None if item.shape is None else Dataset(f"/{name}", tuple(item.shape), item.dtype)
 
 
 def _in_npz(where: str) -> list[Dataset]:
@@ -92,7 +86,7 @@ def _in_npz(where: str) -> list[Dataset]:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             return [_header(archive, name) for name in names]
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise StorageError(f"{where}: could not be looked into: {error}") from error
+        raise StorageError(f"could not look into {where}: {error}") from error
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> Dataset:

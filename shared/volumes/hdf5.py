@@ -6,8 +6,8 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
@@ -21,6 +21,7 @@ from .checks import check_data, check_out, checked_axes, checked_dtype, default_
 
 # What h5py raises where the system refuses a write: by the call that it happens in.
 _FAILED = (OSError, RuntimeError)
+_Told = TypeVar("_Told")
 
 
 class _Open(NamedTuple):
@@ -291,7 +292,8 @@ def _plain(array: Any) -> bool:
 def _voxels_in(file: h5py.File, internal: str, path: str) -> h5py.Dataset:
     dataset = file.get(internal) if internal else None
     if dataset is None or not isinstance(dataset, h5py.Dataset):
-        raise JobError(f"{path} holds no dataset {internal!r}; {_listed(_datasets(file))}")
+        names = sorted(_told(file, lambda name, _: name))
+        raise JobError(f"{path} holds no dataset {internal!r}; {_listed(names)}")
     if dataset.shape is None or not dataset.size or not dataset.ndim:
         raise JobError(f"{path}/{internal} holds no voxels: its shape is {dataset.shape}")
     checked_dtype(dataset.dtype, f"{path}/{internal}")
@@ -309,17 +311,6 @@ def _noted_axes(dataset: h5py.Dataset) -> str | None:
     return letters if fits else None
 
 
-def _datasets(file: h5py.File) -> list[str]:
-    names: list[str] = []
-
-    def note(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            names.append(name)
-
-    file.visititems(note)
-    return sorted(names)
-
-
 def _listed(names: list[str]) -> str:
     if not names:
         return "it has no datasets"
@@ -335,8 +326,30 @@ def dataset_names(path: str | os.PathLike[str]) -> list[str]:
     StorageError
         If it can't be read.
     """
+    return sorted(look_into(path, lambda name, _: name))
+
+
+def look_into(path: str | os.PathLike[str], tell: Callable[[str, h5py.Dataset], _Told]) -> list[_Told]:
+    """What `tell` says of each dataset in an HDF5 file, given its path without a leading slash.
+
+    Raises
+    ------
+    StorageError
+        If the file can't be read.
+    """
     try:
         with h5py.File(os.fspath(path), "r") as file:
-            return _datasets(file)
+            return _told(file, tell)
     except (OSError, RuntimeError) as error:
         raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
+
+
+def _told(file: h5py.File, tell: Callable[[str, h5py.Dataset], _Told]) -> list[_Told]:
+    told: list[_Told] = []
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):  # told now: to keep them all open takes much memory
+            told.append(tell(name, item))
+
+    file.visititems(visit)
+    return told

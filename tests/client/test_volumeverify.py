@@ -48,7 +48,7 @@ def made_fileset():
 
 
 def file_of(fileset, start):
-    return Path(fileset.dataset_path(start).removesuffix("/d"))
+    return Path(fileset.block_file(start))
 
 
 def status_of(fileset, start):

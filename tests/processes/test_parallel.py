@@ -116,7 +116,7 @@ def test_errors_come_as_what_they_are(tmp_path, engine):
         volume.read(Roi.from_shape(volume.shape))
     assert caught.value.block_start == (4, 8, 4)
     made.set_block_status((4, 8, 4), True)
-    path = made.dataset_path((8, 0, 0)).partition(".h5")[0] + ".h5"
+    path = made.block_file((8, 0, 0))
     with open(path, "r+b") as file:
         file.truncate(100)
     with pytest.raises(CorruptBlock, match=r"Delete this file"):

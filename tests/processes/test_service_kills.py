@@ -254,8 +254,8 @@ def test_a_damaged_block_is_found_and_done_again(bench, wait_until):
         client.cancel(number)
         client.wait(number)
         with BlockwiseFileset(bench.folder / "out.json") as fileset:
-            path, _, _ = fileset.dataset_path((0, 0, 0)).partition(".h5")
-        with open(path + ".h5", "r+b") as file:
+            path = fileset.block_file((0, 0, 0))
+        with open(path, "r+b") as file:
             file.seek(-100, os.SEEK_END)
             file.write(b"damaged!")
         bench.open_gate()

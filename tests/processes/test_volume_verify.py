@@ -12,10 +12,6 @@ from blockmill.shared.volumes.status import StatusRecord, format_status
 FILESET = {"address": "out.json", "block_shape": [10, 10, 10]}
 
 
-def file_of(fileset, start):
-    return Path(fileset.dataset_path(start).split(".h5/")[0] + ".h5")
-
-
 @pytest.mark.parametrize("output", [FILESET, "out.npy", "out.h5/a/b"], ids=["fileset", "npy", "hdf5"])
 def test_what_a_run_has_written_is_fine_until_it_is_damaged(bench, output):
     bench.volume()
@@ -27,7 +23,7 @@ def test_what_a_run_has_written_is_fine_until_it_is_damaged(bench, output):
     assert "24 of 24 blocks" in out
     assert err == ""
     if address == "out.json":
-        damaged = file_of(BlockwiseFileset(bench.folder / address), (10, 20, 0))
+        damaged = Path(BlockwiseFileset(bench.folder / address).block_file((10, 20, 0)))
     else:
         damaged = bench.folder / address.split("/")[0]
     content = bytearray(damaged.read_bytes())
@@ -45,7 +41,7 @@ def test_ctrl_c_ends_it_at_once_with_130_and_leaves_no_process(bench, wait_until
     bench.volume()
     bench.run("run", bench.job(input="in.npy", output=FILESET, operation="copy", workers=2))
     fileset = BlockwiseFileset(bench.folder / "out.json")
-    endless = file_of(fileset, (0, 0, 0))
+    endless = Path(fileset.block_file((0, 0, 0)))
     os.truncate(endless, 1 << 40)  # a sparse file that takes minutes to read
     status = Path(fileset.dataset_directory((0, 0, 0))) / "STATUS.txt"
     status.write_bytes(format_status(StatusRecord(1 << 40, "crc32:00000000")))

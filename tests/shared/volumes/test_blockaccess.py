@@ -23,7 +23,7 @@ def test_more_than_voxels_is_kept_in_a_block_which_stays_whole_and_available(fil
     with fileset.open_block_file((4, 5), writable=True) as file:
         file["features"] = np.arange(3)
         # Until the end, others see the block as it was.
-        with h5py.File(fileset.dataset_path((4, 5)).removesuffix("/d")) as before:
+        with h5py.File(fileset.block_file((4, 5))) as before:
             assert "features" not in before
         assert fileset.block_status((4, 5))
         with pytest.raises(LockTimeout):
@@ -63,7 +63,7 @@ def test_what_can_not_be_opened_is_told(fileset):
     with fileset.open_block_file((4, 5)) as file, pytest.raises(ValueError, match="intent"):
         file["features"] = 1
     fileset.reopen("a")
-    with FileLock(fileset.dataset_path((4, 5)).removesuffix("/d")):
+    with FileLock(fileset.block_file((4, 5))):
         with pytest.raises(LockTimeout), fileset.open_block_file((4, 5), writable=True):
             pass
         with fileset.open_block_file((4, 5)) as file:

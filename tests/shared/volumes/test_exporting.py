@@ -122,7 +122,7 @@ def test_missing_blocks_are_told_and_what_belongs_to_a_writer_stays_behind(tmp_p
     fileset = make(tmp_path / "in")
     fileset.set_block_status((0, 5), False)
     directory = fileset.dataset_directory((0, 0))
-    name = os.path.basename(fileset.dataset_path((0, 0)).split("/volume")[0])
+    name = os.path.basename(fileset.block_file((0, 0)))
     for extra in (
         f"{name}.lock-0123456789abcdef",
         f"{name}.partial-x",

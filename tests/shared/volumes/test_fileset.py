@@ -80,7 +80,7 @@ def fileset(tmp_path):
 
 
 def block_file(fileset, start) -> Path:
-    return Path(fileset.dataset_path(start).split(".h5/")[0] + ".h5")
+    return Path(fileset.block_file(start))
 
 
 def tree(directory):

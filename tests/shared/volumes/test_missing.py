@@ -68,7 +68,7 @@ def test_raising_is_a_policy_too(tmp_path):
 
 def test_what_is_damaged_is_never_taken_for_missing(tmp_path):
     fileset = make(tmp_path)
-    with open(fileset.dataset_path((0, 0)).removesuffix("/d"), "wb") as file:
+    with open(fileset.block_file((0, 0)), "wb") as file:
         file.write(b"garbage")
     with pytest.raises(CorruptBlock):
         FilledFileset(fileset).read(Roi((0, 0), (20, 20)))

@@ -87,7 +87,7 @@ def test_the_file_holds_strings_of_bytes_that_are_pickles_of_protocol_0(fileset,
 def test_a_block_that_the_original_wrote_is_read(fileset):
     """Laid down with h5py alone, as the original lays it down."""
     fileset.write(Roi.from_shape(SHAPE), objects())
-    with h5py.File(fileset.dataset_path((0, 0, 0, 0, 0)).removesuffix("/volume/data"), "w") as file:
+    with h5py.File(fileset.block_file((0, 0, 0, 0, 0)), "w") as file:
         dataset = file.create_dataset("volume/data", (1, 5, 4, 2, 1), PICKLE_DTYPE)
         for index in np.ndindex(dataset.shape):
             dataset[index] = np.frombuffer(pickle.dumps(index, 0), np.uint8)
@@ -110,7 +110,7 @@ def test_what_is_no_pickle_is_corrupt_and_what_can_not_be_pickled_changes_nothin
     with pytest.raises(ValueError, match=r"\[0, 1, 2, 1, 0\] can't be pickled"):
         fileset.write(roi, bad)
     assert_same(fileset.read(roi), objects()[roi.to_slice()])
-    path = fileset.dataset_path((0, 0, 0, 0, 0)).removesuffix("/volume/data")
+    path = fileset.block_file((0, 0, 0, 0, 0))
     with h5py.File(path, "r+") as file:
         file["volume/data"][0, 1, 2, 1, 0] = np.frombuffer(b"garbage", np.uint8)
     with pytest.raises(CorruptBlock, match=r"\[0, 1, 2, 1, 0\] can't be unpickled"):

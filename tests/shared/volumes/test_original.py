@@ -39,13 +39,9 @@ def fileset(tmp_path):
     return made
 
 
-def block_file(fileset, start):
-    return fileset.dataset_path(start).removesuffix("/volume/data")
-
-
 def test_a_writer_that_loses_the_race_for_a_lock_leaves_the_status(fileset):
     loser = BlockwiseFileset(fileset.address, "a", lock_timeout_s=0.01)
-    with FileLock(block_file(fileset, (4, 4, 4))):
+    with FileLock(fileset.block_file((4, 4, 4))):
         with pytest.raises(LockTimeout):
             loser.write(Roi((4, 4, 4), (8, 8, 8)), np.zeros((4, 4, 4), "u2"))
         assert fileset.block_status((4, 4, 4))
@@ -56,7 +52,7 @@ def clip_as_the_original(fileset, view):
     """Rewrite the blocks of a view as the original writes them: full name, voxels clipped to the view."""
     for block in fileset.grid.touching(view):
         seen = block.intersection(view)
-        with h5py.File(block_file(fileset, block.start), "w") as file:
+        with h5py.File(fileset.block_file(block.start), "w") as file:
             file["volume/data"] = DATA[seen.to_slice()]
 
 

@@ -40,7 +40,7 @@ def fileset(tmp_path):
 
 
 def pack(fileset, **options):
-    with h5py.File(fileset.dataset_path((0, 0)).removesuffix("/d"), "w") as file:
+    with h5py.File(fileset.block_file((0, 0)), "w") as file:
         file.create_dataset("d", data=sample(SHAPE, "u4"), chunks=(32, 40), **options)
 
 

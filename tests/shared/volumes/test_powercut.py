@@ -36,7 +36,7 @@ def fileset(tmp_path):
 
 
 def file_of(fileset, block):
-    return Path(fileset.dataset_path(block.start).removesuffix("/d"))
+    return Path(fileset.block_file(block.start))
 
 
 def status_of(fileset, block):

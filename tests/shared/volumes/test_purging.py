@@ -35,20 +35,16 @@ def fileset(tmp_path):
     return made
 
 
-def block_file(fileset, start):
-    return fileset.dataset_path(start).removesuffix("/d")
-
-
 def lay(fileset, start, content):
-    with open(f"{block_file(fileset, start)}.lock", "wb") as file:
+    with open(f"{fileset.block_file(start)}.lock", "wb") as file:
         file.write(content)
 
 
 def test_dead_and_foreign_locks_go_and_that_of_a_living_writer_stays(fileset):
-    subprocess.run([sys.executable, "-c", DIE, block_file(fileset, (0,))], check=True)
+    subprocess.run([sys.executable, "-c", DIE, fileset.block_file((0,))], check=True)
     lay(fileset, (10,), b"Owning process args:\nilastik.py\n")
     lay(fileset, (20,), compose("0123456789abcdef", None).replace(b"host: ", b"host: far-"))
-    with FileLock(block_file(fileset, (30,))) as living:
+    with FileLock(fileset.block_file((30,))) as living:
         found = fileset.purge_locks()
         assert living.still_ours()
     told = [(lock.block_start, lock.state, lock.removed) for lock in found]

@@ -1,4 +1,5 @@
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,20 @@ def shared_dir() -> Path:
     if not (path / "fixtures").is_dir():
         pytest.skip(f"there is no {path}/fixtures; set BLOCKMILL_SHARED to where the shared folder lies")
     return path
+
+
+@pytest.fixture
+def run_server():
+    """Runs servers, each in a thread of its own, until the test is over: `run_server(server)`."""
+    running = []
+
+    def run(server):
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        running.append((server, thread))
+        return server
+
+    yield run
+    for server, thread in reversed(running):  # one that hands on to another ends before it
+        server.stop()
+        thread.join()

@@ -41,20 +41,8 @@ class HeldVolume(MemoryVolume):
 
 
 @pytest.fixture
-def serving():
-    running = []
-
-    def start(volume, **options):
-        server = CutoutServer(volume, **options)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        running.append((server, thread))
-        return server
-
-    yield start
-    for server, thread in running:
-        server.stop()
-        thread.join()
+def serving(run_server):
+    return lambda volume, **options: run_server(CutoutServer(volume, **options))
 
 
 @pytest.fixture

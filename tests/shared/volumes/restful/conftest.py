@@ -34,6 +34,11 @@ class BadNetwork(ThreadingHTTPServer):
     def host(self):
         return f"127.0.0.1:{self.server_address[1]}"
 
+    def stop(self):
+        self.released.set()
+        self.shutdown()
+        self.server_close()
+
     def handle_error(self, request, client_address):
         """Clients that hang up are what these tests are about."""
 
@@ -55,59 +60,39 @@ class _BadHandler(BaseHTTPRequestHandler):
         answer = connection.getresponse()
         good = (answer.status, dict(answer.getheaders()), answer.read())
         connection.close()
-        (deed or plainly)(self, good)
+        if deed:
+            deed(self, good)
+        else:
+            self.send(*good)
+
+    def send(self, status, headers, body, length=None):
+        """Answer; `length` is the Content-Length to tell, or "none", where it is not that of `body`."""
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() in ("content-type", "retry-after", "location") or name.startswith("X-Voxel"):
+                self.send_header(name, value)
+        if length != "none":
+            self.send_header("Content-Length", str(len(body) if length is None else length))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass
 
 
-def plainly(handler, good):
-    send(handler, *good)
-
-
-def send(handler, status, headers, body, length=None):
-    handler.send_response(status)
-    for name, value in headers.items():
-        if name.lower() in ("content-type", "retry-after", "location") or name.startswith("X-Voxel"):
-            handler.send_header(name, value)
-    handler.send_header("Content-Length", str(len(body) if length is None else length))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
 @pytest.fixture
-def serving():
+def serving(run_server):
     """Starts good servers: `serving(data, axes, kind)` gives one."""
-    running = []
 
     def start(data, axes="zyx", kind="hdf5", **options):
-        server = CutoutServer(MemoryVolume(data, axes=axes), kind=kind, **options)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        running.append((server, thread))
-        return server
+        return run_server(CutoutServer(MemoryVolume(data, axes=axes), kind=kind, **options))
 
-    yield start
-    for server, thread in running:
-        server.stop()
-        thread.join()
+    return start
 
 
 @pytest.fixture
-def bad(serving):
+def bad(run_server):
     """Puts a bad network before a good server: `bad(server)`."""
-    running = []
-
-    def start(behind):
-        server = BadNetwork(behind)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        running.append((server, thread))
-        return server
-
-    yield start
-    for server, thread in running:
-        server.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return lambda behind: run_server(BadNetwork(behind))

@@ -96,7 +96,7 @@ def test_what_is_kept_is_a_fileset_like_any_other(pair, tmp_path):
     np.testing.assert_array_equal(plain.read(WHOLE), DATA)
     for block in plain.block_rois():
         assert plain.verify_block(block.start) is None
-        with h5py.File(plain.dataset_path(block.start).removesuffix("/cutout")) as file:
+        with h5py.File(plain.block_file(block.start)) as file:
             assert '"key": "z"' in file["cutout"].attrs["axistags"]
     names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert not [name for name in names if ".lock" in name or "partial" in name]
@@ -155,10 +155,7 @@ def test_download_all_does_the_rest_and_says_what_failed(pair):
     def fails_at_two(handler, good):
         if handler.path in broken:
             return fails(handler, good)
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(good[2])))
-        handler.end_headers()
-        return handler.wfile.write(good[2])
+        return handler.send(*good)
 
     network.always = fails_at_two
     report = fileset.download_all(3)
@@ -187,10 +184,7 @@ def test_downloads_at_a_time_are_bounded(serving, bad, tmp_path, parallel):
         full.wait()  # 18 blocks come in whole rounds
         with lock:
             now -= 1
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(good[2])))
-        handler.end_headers()
-        handler.wfile.write(good[2])
+        handler.send(*good)
 
     network.always = counted
     np.testing.assert_array_equal(fileset.read(WHOLE), DATA)
@@ -200,7 +194,7 @@ def test_downloads_at_a_time_are_bounded(serving, bad, tmp_path, parallel):
 def test_a_cached_block_whose_file_has_gone_is_downloaded_again(pair):
     fileset, network = pair
     fileset.read(WHOLE)
-    Path(fileset.dataset_path((4, 5, 6)).removesuffix("/cutout")).unlink()
+    Path(fileset.block_file((4, 5, 6))).unlink()
     np.testing.assert_array_equal(fileset.read(WHOLE), DATA)
     assert len(network.seen) == 19
 
@@ -209,7 +203,7 @@ def test_a_foreign_lock_is_waited_for_and_told_but_not_for_ever(serving, bad, tm
     server = serving(DATA)
     network = bad(server)
     fileset = RESTfulBlockwiseFileset(described(tmp_path, server, network), QUICK, lock_timeout_s=0.05)
-    file = Path(fileset.dataset_path((0, 0, 0)).removesuffix("/cutout"))
+    file = Path(fileset.block_file((0, 0, 0)))
     file.parent.mkdir(parents=True)
     Path(f"{file}.lock").write_text("Owning process args:\npython\nlazyflow.py\n")
     with pytest.raises(LockTimeout, match=r"\.lock"):
@@ -257,10 +251,7 @@ def held(handler, good):
     """Answers when the test says so."""
     handler.server.released.wait(60)
     handler.close_connection = True
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(good[2])))
-    handler.end_headers()
-    handler.wfile.write(good[2])
+    handler.send(*good)
 
 
 SUM = int(DATA[:4, :5, :6].sum())

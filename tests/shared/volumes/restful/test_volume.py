@@ -62,7 +62,7 @@ def through(bad, server, transfer=QUICK, **changes):
     return RESTfulVolume(description, transfer), network
 
 
-def answers(status=None, body=None, headers=None, length=None, **more):
+def answers(status=None, body=None, headers=None, length=None):
     """A deed: the good answer with some of it replaced."""
 
     def deed(handler, good):
@@ -70,21 +70,9 @@ def answers(status=None, body=None, headers=None, length=None, **more):
         text = good[2] if body is None else body(good[2]) if callable(body) else body
         handler.close_connection = True
         from_length = length(len(good[2])) if callable(length) else length
-        _send(handler, status or good[0], kept, text, from_length)
+        handler.send(status or good[0], kept, text, from_length)
 
     return deed
-
-
-def _send(handler, status, headers, body, length):
-    handler.send_response(status)
-    for name, value in headers.items():
-        if name.lower() in ("content-type", "retry-after", "location") or name.startswith("X-Voxel"):
-            handler.send_header(name, value)
-    if length != "none":
-        handler.send_header("Content-Length", str(len(body) if length is None else length))
-    handler.send_header("Connection", "close")
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 def hangs_up(handler, good):
@@ -242,7 +230,7 @@ def test_another_shape_or_dtype_is_refused(serving, bad, kind, other, told):
         shape = other.shape[2] - DATA.shape[2]
         path = handler.path.replace("3,11", f"3,{11 + shape}")
         answer = liar.answer(path, "", "")
-        _send(handler, 200, answer.headers, bytes(answer.body), None)
+        handler.send(200, answer.headers, bytes(answer.body))
 
     network.always = lie
     with pytest.raises(DownloadFailed, match=told):
@@ -326,7 +314,7 @@ def test_voxels_are_asked_for_as_npy_and_a_file_as_it_is_described(serving, bad,
 
     def noted(handler, good):
         kinds.append(good[1]["Content-Type"])
-        _send(handler, *good, None)
+        handler.send(*good)
 
     network.always = noted
     volume = RESTfulVolume(description)

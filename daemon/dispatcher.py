@@ -16,6 +16,7 @@ from typing import Any
 import zmq
 
 from ..shared import wire
+from ..shared.arena import Arenas
 from ..shared.errors import WireError
 from ..shared.reports import WorkerInfo
 from . import events as ev
@@ -72,6 +73,7 @@ class Dispatcher:
 
     def __init__(self, setup: Setup, mailbox: Mailbox) -> None:
         self.segment_numbers = itertools.count(1)
+        self.arenas = Arenas(self.segment_numbers)
         self.view = View(allowed=setup.workers)
         self._setup = setup
         self._mailbox = mailbox
@@ -175,6 +177,7 @@ class Dispatcher:
             job.close()
             job.handle.put(Ended("failed", cause=cause, error=error, interrupted=job.cut_off()))
         self._jobs.clear()
+        self.arenas.close()
 
     # -- in -------------------------------------------------------------------------
 

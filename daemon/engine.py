@@ -84,7 +84,7 @@ class Engine:
         EngineError
             If the engine is closed or has broken down.
         """
-        job = EngineJob(f"j{next(self._numbers)}", order, self._tell, self._dispatcher.segment_numbers)
+        job = EngineJob(f"j{next(self._numbers)}", order, self._tell, self._dispatcher.arenas)
         if not self._mailbox.put("submit", job):
             raise EngineError("this engine is closed or has broken down; make a new one")
         return job.handle

@@ -67,8 +67,9 @@ class Post:
     def farewells(self, job: EngineJob, segments: list[int], workers: Iterable[int]) -> Iterable[Letter]:
         """What to tell `workers` when a job has ended and its segments are closed."""
         for worker in job.knowing.intersection(workers):
-            self._attached[worker].difference_update(segments)
-            yield Letter(worker, wire.Forget(job.name, segments))
+            yield Letter(worker, wire.Forget(job.name, []))
+        for segment in segments:  # perhaps of an earlier job, and other workers
+            yield from self.released(segment)
 
     def released(self, segment: int) -> Iterable[Letter]:
         """What to tell workers when a submitter has let go of shared memory that it lent."""

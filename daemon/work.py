@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..shared import wire
 from ..shared.acting import Identity
-from ..shared.arena import Arena
+from ..shared.arena import Arena, Arenas
 from ..shared.grid import BlockGrid
 from ..shared.roi import Roi
 from .events import Attempted, OnError, Persist, Submit
@@ -124,7 +124,7 @@ class Order:
 class EngineJob:
     """A job inside the engine: the slots of its results, which workers know it, its totals."""
 
-    def __init__(self, name: str, order: Order, tell: Callable[..., None], segments: Iterator[int]) -> None:
+    def __init__(self, name: str, order: Order, tell: Callable[..., None], arenas: Arenas) -> None:
         self.name = name
         self.order = order
         self.recipe = _full(order)
@@ -133,7 +133,8 @@ class EngineJob:
         self.out: set[int] = set()  # blocks given to a worker that have not come back
         self.handed_over: set[int] = set()  # results that are with the submitter
         self.kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
-        self._arena = Arena(segments)
+        self._arenas = arenas
+        self._arena: Arena | None = None  # until it needs one
         grid = order.blocks
         self._largest = math.prod(grid.block_shape) if isinstance(grid, BlockGrid) else None
         self._slots: dict[int, wire.Slot] = {}
@@ -176,12 +177,18 @@ class EngineJob:
         slot = None
         if self.order.merge_dtype is not None:
             # The slot of an earlier attempt serves again: whoever had it has answered or is dead.
-            slot = self._slots.get(block) or self._arena.take(voxels * self.order.merge_dtype.itemsize)
+            slot = self._slots.get(block) or self._free_slot(voxels * self.order.merge_dtype.itemsize)
             self._slots[block] = slot
         return slot
 
+    def _free_slot(self, nbytes: int) -> wire.Slot:
+        if self._arena is None:
+            self._arena = self._arenas.take(nbytes)
+        return self._arena.take(nbytes)
+
     def attachment(self, slot: wire.Slot) -> wire.Attach:
         """The message that lets a worker open the segment of a slot."""
+        assert self._arena is not None, "the slot is one of its own"
         segment = self._arena.segments[slot.segment]
         return wire.Attach(slot.segment, segment.path, segment.nbytes)
 
@@ -201,14 +208,14 @@ class EngineJob:
 
     def result(self, block: int) -> Result:
         """The result of a block, to be merged; its slot frees itself when the array is gone."""
-        assert self.order.merge_dtype is not None
+        assert self.order.merge_dtype is not None and self._arena is not None
         roi = self.order.blocks.roi_of(block)
         array = self._arena.result(self._slots.pop(block), roi.shape, self.order.merge_dtype)
         return Result(block, roi, array, self._answers[block].crc32)
 
     def drop(self, block: int) -> None:
         """Let go of a result that will not be merged."""
-        if (slot := self._slots.pop(block, None)) is not None:
+        if (slot := self._slots.pop(block, None)) is not None and self._arena is not None:
             self._arena.give_back(slot)
         self._answers.pop(block, None)
 
@@ -226,8 +233,17 @@ class EngineJob:
             sink.attempt(attempt)
 
     def close(self) -> list[int]:
-        """Close the shared memory; the numbers of the segments that workers may let go of."""
-        return self._arena.close()
+        """Give back the shared memory; the numbers of the segments that workers may let go of.
+
+        It is not kept for the next job if a worker may still write to it, or if this one acted as somebody:
+        the next one may be another's.
+        """
+        if self._arena is None:
+            return []
+        for block in list(self._slots):  # results that nobody has merged
+            self.drop(block)
+        keep = not self.out and self.recipe.identity is None
+        return self._arenas.give_back(self._arena, keep=keep)
 
 
 def _full(order: Order) -> wire.Recipe:

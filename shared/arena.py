@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from .wire import Attach, Place, SharedArray, Slot
 
 _ALIGN_BYTES = 4096
+_MOST_KEPT_BYTES = 64 << 20
 
 
 class Segment:
@@ -117,7 +118,7 @@ def _let_go(segment: Segment, number: int, release: Callable[[int], None]) -> No
 
 
 class Arena:
-    """Slots for the results of one job.
+    """Slots for the results of one job at a time.
 
     `take` gives a free slot, from a new segment if need be. The array that `result` makes
     of a slot returns it by itself when the last reference to its memory is gone, so a
@@ -167,6 +168,15 @@ class Arena:
         weakref.finalize(root, self.give_back, slot).atexit = False
         return np.ndarray(shape, dtype, buffer=root)
 
+    @property
+    def nbytes(self) -> int:
+        """What all segments hold."""
+        return sum(segment.nbytes for segment in self.segments.values())
+
+    def suits(self, nbytes: int) -> bool:
+        """Whether its slots have room for `nbytes`, and not much more."""
+        return nbytes <= self._slot_bytes <= max(4 * nbytes, _ALIGN_BYTES)
+
     def close(self) -> list[int]:
         """Close all segments and give their numbers; results that are still alive stay valid."""
         numbers = list(self.segments)
@@ -175,6 +185,41 @@ class Arena:
         self.segments.clear()  # or one kept result, whose end comes back here, would keep all
         self._free.clear()
         return numbers
+
+
+class Arenas:
+    """Arenas for the jobs of an engine; that of the last one waits for the next, its pages touched.
+
+    Parameters
+    ----------
+    numbers : iterator of int
+        Numbers of segments.
+    """
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self._numbers = numbers
+        self._kept: Arena | None = None
+
+    def take(self, nbytes: int) -> Arena:
+        """An arena for results of `nbytes`."""
+        kept = self._kept
+        if kept is None or not kept.suits(nbytes):
+            return Arena(self._numbers)
+        self._kept = None
+        return kept
+
+    def give_back(self, arena: Arena, *, keep: bool) -> list[int]:
+        """Take an arena back; the numbers of the segments that have been closed for that."""
+        if not keep or arena.nbytes > _MOST_KEPT_BYTES:
+            return arena.close()
+        kept, self._kept = self._kept, arena
+        return kept.close() if kept is not None else []
+
+    def close(self) -> None:
+        """Close what waits."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
 
 def share_array(array: NDArray[Any], axes: str) -> tuple[Segment, SharedArray]:

@@ -57,6 +57,16 @@ def test_all_rois_come_back_right_with_their_progress(engine):
     assert progress == [0, *range(1, 101), 100]
 
 
+def test_results_that_are_kept_outlive_the_jobs_that_follow_in_the_same_memory():
+    kept = []
+    with Engine(2) as own:
+        for value in range(4):
+            batch = RoiRequestBatch(np.full((100, 100), value, np.uint8), TILES, batch_size=10, engine=own)
+            batch.result_signal.subscribe(lambda roi, array: kept.append(array) if roi[0][1] < 50 else None)
+            batch.execute()
+    assert [set(array.ravel()) for array in kept] == [{value} for value in range(4) for _ in range(50)]
+
+
 def test_without_a_total_only_start_and_end_are_told(engine):
     assert collect(RoiRequestBatch(VOXELS, TILES[:5], engine=engine))[2] == [0, 100]
 

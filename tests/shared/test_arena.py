@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from blockmill.shared.arena import Arena, attach_array, share_array
+from blockmill.shared.arena import Arena, Arenas, attach_array, share_array
 
 
 @pytest.fixture
@@ -46,6 +46,44 @@ def test_larger_results_get_larger_slots(arena):
     slot = arena.take(100_000)
     assert slot.nbytes >= 100_000
     assert arena.take(10).nbytes >= 10
+
+
+def test_the_next_job_has_the_memory_of_the_last_one():
+    arenas = Arenas(itertools.count())
+    first = arenas.take(1000)
+    slot = first.take(1000)
+    kept = first.result(slot, (1000,), np.dtype(np.uint8))
+    kept[...] = 7
+    assert arenas.give_back(first, keep=True) == []
+    second = arenas.take(900)
+    assert second is first
+    taken = [second.take(900) for _ in range(10)]
+    assert slot not in taken, "somebody still looks at it"
+    assert kept.tolist() == [7] * 1000
+    assert arenas.take(900) is not second, "a job that runs beside it has its own"
+
+
+def test_memory_that_does_not_suit_waits_until_another_takes_its_place():
+    arenas = Arenas(itertools.count())
+    small, large = arenas.take(100), arenas.take(100_000)
+    small.take(100)
+    numbers = list(small.segments)
+    arenas.give_back(small, keep=True)
+    assert arenas.take(100_000) is not small and arenas.take(1) is small
+    arenas.give_back(small, keep=True)
+    large.take(100_000)
+    assert arenas.give_back(large, keep=True) == numbers and not small.segments
+    assert arenas.take(1) is not large, "most of its slots would be empty"
+
+
+def test_much_memory_or_that_of_somebody_else_is_not_kept():
+    arenas = Arenas(itertools.count())
+    much = arenas.take(65 << 18)
+    much.take(65 << 18)
+    assert arenas.give_back(much, keep=True) and not much.segments
+    private = arenas.take(10)
+    private.take(10)
+    assert arenas.give_back(private, keep=False) and not private.segments
 
 
 def test_a_result_outlives_the_arena():

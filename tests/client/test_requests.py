@@ -62,7 +62,7 @@ def test_results_that_are_kept_outlive_the_jobs_that_follow_in_the_same_memory()
     with Engine(2) as own:
         for value in range(4):
             batch = RoiRequestBatch(np.full((100, 100), value, np.uint8), TILES, batch_size=10, engine=own)
-            batch.result_signal.subscribe(lambda roi, array: kept.append(array) if roi[0][1] < 50 else None)
+            batch.result_signal.subscribe(lambda roi, array: roi.start[1] < 50 and kept.append(array))
             batch.execute()
     assert [set(array.ravel()) for array in kept] == [{value} for value in range(4) for _ in range(50)]
 

@@ -1,7 +1,9 @@
 """The coordinator: a pure state machine that decides which worker does which block, and when.
 
 An event goes in, the actions to carry out come back; there is no socket, clock, file, thread or
-chance in here. Time enters as `Tick`. The life of a block (drawn in `blocks` in more detail)::
+chance in here, nor in its parts. Time enters as `Tick`. Here events are told apart, and what people
+and merges say of jobs is taken in; what comes from workers is `crewevents`' part, and who gets a block
+that of `scheduler`. The life of a block (drawn in `blocks` in more detail)::
 
     pending --> leased --> (merging) --> done
        ^          |            |
@@ -20,7 +22,7 @@ What holds after every event:
 - A lease is (worker, job, block, attempt), where an attempt is one lease of the block, whatever
   becomes of it; failures are counted apart. An answer without a lease is counted in
   ``stats.stale`` and changes nothing: late answers are normal, not errors.
-- One place assigns, `_assign`, at the end of each event. `shares` says whose turn it is.
+- One place assigns, `Scheduler.assign`, at the end of each event. `shares` says whose turn it is.
 - A block that ran out of memory runs alone: the machine runs dry, it is leased, and until its lease is
   closed nothing else is.
 - A block whose workers die is set aside after its tries, and does not end its job; one that answers
@@ -34,13 +36,12 @@ What holds after every event:
 """
 
 from collections.abc import Callable, Iterable
-from math import inf
 from typing import Any
 
 from . import events as ev
-from .crew import Crew, Worker
+from .crewevents import CrewEvents
 from .jobstate import JobState
-from .shares import Shares
+from .scheduler import Scheduler
 
 
 class Coordinator:
@@ -62,23 +63,19 @@ class Coordinator:
     def __init__(self, least_credit: int = 2) -> None:
         self.stats = ev.Stats()
         self._jobs: dict[str, JobState] = {}
-        self._shares = Shares()
-        self._wanting_alone: dict[str, JobState] = {}
-        self._alone: ev.Assign | None = None  # the lease beside which there is no other
-        self._crew = Crew(least_credit)
+        self._scheduler = Scheduler(least_credit, self.stats)
+        self._crew = self._scheduler.crew
         self._least_credit = least_credit
         self._submitted = 0
-        self._stopping: set[str] = set()
-        self._draining = False
-        self._now_s: float | None = None
+        workers = CrewEvents(self._jobs, self._scheduler, self.stats)
         self._deciders: dict[type, Callable[[Any, list[ev.Action]], None]] = {
             ev.Submit: self._submit,
             ev.Extend: self._extend,
-            ev.Ready: self._ready,
-            ev.Retire: self._retire,
-            ev.Done: self._done,
-            ev.Failed: self._failed,
-            ev.Lost: self._lost,
+            ev.Ready: workers.ready,
+            ev.Retire: workers.retire,
+            ev.Done: workers.done,
+            ev.Failed: workers.failed,
+            ev.Lost: workers.lost,
             ev.Merged: self._merged,
             ev.MergeFailed: self._merge_failed,
             ev.Cancel: self._cancel,
@@ -88,7 +85,7 @@ class Coordinator:
             ev.Drain: self._drain,
             ev.Undrain: self._undrain,
             ev.Allow: self._allow,
-            ev.Tick: self._tick,
+            ev.Tick: workers.tick,
         }
 
     def handle(self, event: ev.Event) -> list[ev.Action]:
@@ -117,7 +114,7 @@ class Coordinator:
             if decide is None:
                 raise TypeError(f"{event!r} is not an event of the coordinator; see daemon/events.py")
             decide(event, actions)
-        self._assign(actions)
+        self._scheduler.assign(actions)
         return actions
 
     # ------------------------------------------------------------------------------- reading
@@ -168,45 +165,6 @@ class Coordinator:
             raise ValueError(f"job {job!r} has not ended; forget it after its Finish")
         del self._jobs[job]
 
-    # ------------------------------------------------------------------------------ the policy
-
-    def _assign(self, actions: list[ev.Action]) -> None:
-        """Lease blocks while there is one to give and room for it. Nothing else does."""
-        if self._draining or self._alone is not None:
-            return
-        if self._wanting_alone and (lonely := self._next_alone()) is not None:
-            self._assign_alone(lonely, actions)
-            return
-        crew, shares = self._crew, self._shares
-        # A job that finds no room keeps the ones behind it waiting, too: else short blocks of
-        # theirs would take each place that comes free before it counts as room for this one.
-        while (job := shares.choose()) is not None:
-            worker = crew.with_room(job.name, job.credit)
-            if worker is None:
-                return
-            block, attempt = job.blocks.draw()
-            lease = ev.Assign(worker.number, job.name, block, attempt)
-            crew.give(worker, lease)
-            shares.charge(job.owner, job.mean_s)
-            actions.append(lease)
-
-    def _next_alone(self) -> JobState | None:
-        return next((job for job in self._wanting_alone.values() if job.wants_to_be_alone()), None)
-
-    def _assign_alone(self, job: JobState, actions: list[ev.Action]) -> None:
-        """Lease a block that must have nothing beside it, once nothing is."""
-        if self._crew.busy or (worker := self._crew.with_room(job.name, 1)) is None:
-            return
-        block, attempt = job.blocks.draw_alone()
-        self._alone = lease = ev.Assign(worker.number, job.name, block, attempt, alone=True)
-        self._crew.give(worker, lease)
-        actions.append(lease)
-
-    def _close(self, lease: ev.Assign) -> None:
-        """Note that a lease is over, however that came."""
-        if lease is self._alone:
-            self._alone = None
-
     # ----------------------------------------------------------------------------------- jobs
 
     def _submit(self, event: ev.Submit, actions: list[ev.Action]) -> None:
@@ -216,7 +174,7 @@ class Coordinator:
         job = self._jobs[event.job] = JobState(event, self._submitted, self._least_credit)
         self._crew.release_all()
         self._submitted += 1
-        self._settle(job, actions)
+        self._scheduler.settle(job, actions)
 
     def _extend(self, event: ev.Extend, actions: list[ev.Action]) -> None:
         job = self._live(event.job, event, actions)
@@ -227,12 +185,12 @@ class Coordinator:
             return
         job.blocks.extend(event.count_more)
         job.sealed = event.sealed
-        self._settle(job, actions)
+        self._scheduler.settle(job, actions)
 
     def _cancel(self, event: ev.Cancel, actions: list[ev.Action]) -> None:
         if (job := self._live(event.job, event, actions)) is not None:
             job.stop("cancelled", event.reason, actions)
-            self._settle(job, actions)
+            self._scheduler.settle(job, actions)
 
     def _pause(self, event: ev.Pause, actions: list[ev.Action]) -> None:
         if (job := self._live(event.job, event, actions)) is not None:
@@ -241,20 +199,20 @@ class Coordinator:
     def _resume(self, event: ev.Resume, actions: list[ev.Action]) -> None:
         if (job := self._live(event.job, event, actions)) is not None:
             job.paused = False
-            self._settle(job, actions)
+            self._scheduler.settle(job, actions)
 
     def _reprioritise(self, event: ev.Reprioritise, actions: list[ev.Action]) -> None:
         if (job := self._live(event.job, event, actions)) is not None:
             if job.queued:
-                self._shares.remove(job)
+                self._scheduler.shares.remove(job)
             job.priority = event.priority
-            self._settle(job, actions)
+            self._scheduler.settle(job, actions)
 
     def _drain(self, event: ev.Drain, actions: list[ev.Action]) -> None:
-        self._draining = True
+        self._scheduler.draining = True
 
     def _undrain(self, event: ev.Undrain, actions: list[ev.Action]) -> None:
-        self._draining = False
+        self._scheduler.draining = False
 
     def _allow(self, event: ev.Allow, actions: list[ev.Action]) -> None:
         if event.busy < 1:
@@ -277,138 +235,16 @@ class Coordinator:
         self.stats.rejected += 1
         actions.append(ev.Reject(name, type(event).__name__, reason))
 
-    def _settle(self, job: JobState, actions: list[ev.Action]) -> None:
-        """Do what a change of a job has made possible or needed; called after each of them."""
-        job.settle(actions)
-        if job.blocks.alone:
-            self._wanting_alone[job.name] = job
-        else:
-            self._wanting_alone.pop(job.name, None)
-        if job.outcome is not None:
-            self._follow_end(job, actions)
-        elif not job.queued and job.can_start():
-            self._shares.add(job)
-
-    def _follow_end(self, job: JobState, actions: list[ev.Action]) -> None:
-        if job.queued:
-            self._shares.remove(job)
-        if job.ended:
-            self._stopping.discard(job.name)
-        elif job.name not in self._stopping:
-            self._stopping.add(job.name)
-            for worker in self._crew.workers.values():
-                self._kill_if_stopping(worker, actions)
-
-    # -------------------------------------------------------------------------------- workers
-
-    def _ready(self, event: ev.Ready, actions: list[ev.Action]) -> None:
-        if event.worker in self._crew.workers:
-            self.stats.stale += 1  # a doubled hello; taking it up would undo a Retire or a Kill
-        else:
-            self._crew.join(event.worker)
-
-    def _retire(self, event: ev.Retire, actions: list[ev.Action]) -> None:
-        worker = self._crew.workers.get(event.worker)
-        if worker is None:
-            self.stats.stale += 1
-        else:
-            self._crew.bench(worker)
-
-    def _lost(self, event: ev.Lost, actions: list[ev.Action]) -> None:
-        worker = self._crew.leave(event.worker)
-        if worker is None:
-            self.stats.stale += 1
-            return
-        self.stats.lost += 1
-        for place, lease in enumerate(worker.leases):
-            self._close(lease)
-            job = self._jobs[lease.job]
-            to_blame = place == event.running and worker.target in (None, lease) and job.outcome is None
-            if to_blame:
-                reason = event.reason
-                if worker.kill_reason not in reason:
-                    reason = f"{worker.kill_reason}: {reason}"
-                job.lease_failed(lease, reason, actions, memory=event.memory, killed=True)
-            else:
-                job.lease_returned(lease)
-            self._settle(job, actions)
-
-    def _kill(self, worker: Worker, reason: str, actions: list[ev.Action]) -> None:
-        self._crew.bench(worker)
-        worker.target, worker.kill_reason = worker.leases[0], reason
-        self.stats.killed += 1
-        actions.append(ev.Kill(worker.number, reason))
-
-    def _kill_if_stopping(self, worker: Worker, actions: list[ev.Action]) -> None:
-        """Kill a worker that runs a block of a job that is to end."""
-        if worker.leases and worker.target is None:
-            job = self._jobs[worker.leases[0].job]
-            if job.outcome is not None:
-                self._kill(worker, f"job {job.name!r} ends as {job.outcome}: {job.reason}", actions)
-
-    def _tick(self, event: ev.Tick, actions: list[ev.Action]) -> None:
-        now_s = event.now_s
-        if self._now_s is not None and now_s < self._now_s:
-            raise ValueError(f"the time went back from {self._now_s} s to {now_s} s; use a monotonic clock")
-        self._now_s = now_s
-        self._crew.tick()
-        for worker in self._crew.workers.values():
-            if not worker.leases or worker.target is not None:
-                continue
-            if worker.running_since_s is None:
-                worker.running_since_s = now_s
-            lease = worker.leases[0]
-            limit_s = self._jobs[lease.job].block_timeout_s
-            if limit_s is not None and now_s - worker.running_since_s > limit_s:
-                self._kill(worker, f"block {lease.block} ran longer than {limit_s:g} s", actions)
-
-    # -------------------------------------------------------------------------------- answers
-
-    def _done(self, event: ev.Done, actions: list[ev.Action]) -> None:
-        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
-        if lease is None:
-            self._stale_result(event, actions)
-            return
-        self._close(lease)
-        job = self._jobs[event.job]
-        if 0.0 <= event.seconds < inf:
-            self._shares.charge(job.owner, event.seconds - job.mean_s)
-        job.lease_done(lease, event.seconds, actions)
-        self._settle(job, actions)
-        if job.trial:
-            self._crew.keep(self._crew.workers[event.worker])
-        if self._stopping:
-            self._kill_if_stopping(self._crew.workers[event.worker], actions)
-
-    def _stale_result(self, event: ev.Done, actions: list[ev.Action]) -> None:
-        """Count an answer without a lease, and let its result be freed."""
-        self.stats.stale += 1
-        job = self._jobs.get(event.job)
-        if job is None or not job.awaits_merge(event.block, event.attempt):
-            actions.append(ev.Drop(event.worker, event.job, event.block, event.attempt))
-
-    def _failed(self, event: ev.Failed, actions: list[ev.Action]) -> None:
-        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
-        if lease is None:
-            self.stats.stale += 1
-            return
-        self._close(lease)
-        job = self._jobs[event.job]
-        job.lease_failed(lease, event.error, actions, retry=event.retry, memory=event.memory)
-        self._settle(job, actions)
-        if self._stopping:
-            self._kill_if_stopping(self._crew.workers[event.worker], actions)
-
     def _merged(self, event: ev.Merged, actions: list[ev.Action]) -> None:
         job = self._jobs.get(event.job)
         if job is not None and job.merged(event.block, actions):
-            self._settle(job, actions)
+            self._scheduler.settle(job, actions)
         else:
             self.stats.stale += 1
 
     def _merge_failed(self, event: ev.MergeFailed, actions: list[ev.Action]) -> None:
         job = self._jobs.get(event.job)
         if job is not None and job.merge_failed(event.block, event.error, actions):
-            self._settle(job, actions)
+            self._scheduler.settle(job, actions)
         else:
             self.stats.stale += 1

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -131,17 +132,17 @@ STEPS = """
 LIMIT_S = 60
 
 
+def wait_for(true, what):
+    """Wait for something that other processes bring about."""
+    deadline = time.monotonic() + LIMIT_S
+    while not true():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.005)
+
+
 @pytest.fixture(scope="session")
 def wait_until():
-    """Wait for something that other processes bring about."""
-
-    def wait(true, what):
-        deadline = time.monotonic() + LIMIT_S
-        while not true():
-            assert time.monotonic() < deadline, f"waited in vain for {what}"
-            time.sleep(0.005)
-
-    return wait
+    return wait_for
 
 
 class Bench:
@@ -149,6 +150,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.gate = str(folder / "gate")
         self.runtime = folder / "runtime"
         self.runtime.mkdir(mode=0o700)
         self.place = tempfile.TemporaryDirectory(prefix="bm-")  # a socket's path must be short
@@ -173,24 +175,31 @@ class Bench:
         (self.folder / name).write_text(yaml.safe_dump(fields))
         return name
 
-    def gated_job(self, output="out.json", **args):
-        """A job whose blocks wait until `open_gate`."""
-        gate = str(self.folder / "gate")
+    def steps_job(self, function, args=None, *, output="out.npy", rows=10, **fields):
+        """A job of user code; its blocks, and those of its output, are so many rows of the volume."""
+        block_shape = [rows, 30, 20]
         return self.job(
             input="in.npy",
-            output={"address": output, "block_shape": [10, 30, 20]} if output.endswith(".json") else output,
-            block_shape=[10, 30, 20],
-            operation={"python": {"function": "steps:gated", "args": {"gate": gate, **args}}},
-            user_code=".",
-            workers=2,
+            output={"address": output, "block_shape": block_shape} if output.endswith(".json") else output,
+            block_shape=block_shape,
+            operation={"python": {"function": function, "args": args or {}}},
+            **{"user_code": ".", **fields},
         )
 
+    def gated_job(self, output="out.json", **args):
+        """A job whose blocks wait until `open_gate`."""
+        return self.steps_job("steps:gated", {"gate": self.gate, **args}, output=output, workers=2)
+
     def open_gate(self):
-        (self.folder / "gate").touch()
+        Path(self.gate).touch()
 
     def begun(self):
         """Names of the blocks whose work has begun, with the pid of the worker."""
         return [path.name.removeprefix("gate.begun-") for path in self.folder.glob("gate.begun-*")]
+
+    def times_begun(self):
+        """How often each block was begun."""
+        return Counter(name.rsplit("-", 1)[0] for name in self.begun())
 
     def start(self, *args):
         process = subprocess.Popen(
@@ -217,6 +226,14 @@ class Bench:
             return volume.read(Roi.from_shape(volume.shape))
         finally:
             volume.close()
+
+    @staticmethod
+    def children_of(process):
+        return psutil.Process(process.pid).children(recursive=True)
+
+    @staticmethod
+    def gone(processes):
+        return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
 
     def leavings(self):
         """Whatever a run should have removed: partial files, locks, sockets, logs."""
@@ -246,6 +263,20 @@ class Bench:
     def submit(self, job, **options):
         with self.client() as client:
             return client.submit(self.folder / job, **options).id
+
+    def submit_half_done(self, output="out.json"):
+        """Submit a gated job; its number, when two of its blocks are done and two at work."""
+        number = self.submit(self.gated_job(output, free=20))
+        with self.client() as client:
+            wait_for(lambda: len(self.begun()) == 4 and client.job(number).done == 2, "half of the job")
+        return number
+
+    def kill_service(self):
+        """Kill the service, and wait for the end of all its processes."""
+        children = self.children_of(self.service)
+        self.service.kill()
+        self.service.wait()
+        wait_for(lambda: self.gone(children), "the end of the workers")
 
     def end_service(self, code=0):
         """Drain the service by a signal; what it said."""

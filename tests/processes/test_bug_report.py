@@ -29,15 +29,9 @@ def spill(bench):
     bench.volume()
     url = f"http://ann:{PASSWORD}@img.example/x?sig={QUERY}"
     text = f"{secret} {TOKEN} {url}"
-    bench.job(
-        input="in.npy",
-        output="out.npy",
-        operation={"python": {"function": "steps:spills", "args": {"text": text}}},
-        user_code=".",
-        retries=0,
-    )
+    job = bench.steps_job("steps:spills", {"text": text}, rows=40, retries=0)
     bench.serve()
-    number = bench.submit("job.yaml")
+    number = bench.submit(job)
     with bench.client() as client:
         assert client.wait(number).state == "failed"
     return number, (secret, TOKEN, PASSWORD, QUERY)

@@ -12,24 +12,7 @@ import pytest
 from scipy import ndimage
 
 from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.address import open_volume
 from blockmill.shared.volumes.fileset import BlockwiseFileset
-
-
-def read(bench, address="out.json"):
-    volume = open_volume(str(bench.folder / address))
-    try:
-        return volume.read(Roi.from_shape(volume.shape))
-    finally:
-        volume.close()
-
-
-def children_of(process):
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-def gone(processes):
-    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -39,18 +22,18 @@ def test_an_interrupted_run_leaves_nothing_and_goes_on_later(bench, wait_until, 
     job = bench.gated_job(output, free=20)
     process = bench.start("run", job)
     wait_until(lambda: len(bench.begun()) >= 3, "the two free blocks done and a gated one begun")
-    children = children_of(process)
+    children = bench.children_of(process)
     assert children
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"To go on: blockmill run {job}" in err
-    assert gone(children)
+    assert bench.gone(children)
     assert bench.leavings() == []
     bench.open_gate()
     summary = json.loads(bench.run("run", "--json", job)[0])
     assert (summary["outcome"], summary["blocks"]) == ("done", 4)
-    np.testing.assert_array_equal(read(bench, output), voxels)
+    np.testing.assert_array_equal(bench.read(output), voxels)
     assert bench.leavings() == []
 
 
@@ -76,18 +59,17 @@ def test_a_killed_worker_is_replaced_and_its_block_done(bench, wait_until):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert f"(pid {victim}) was killed by SIGKILL" in err
-    np.testing.assert_array_equal(read(bench), voxels)
+    np.testing.assert_array_equal(bench.read(), voxels)
     assert bench.leavings() == []
 
 
 def test_a_block_that_kills_every_worker_is_given_up_and_the_rest_finishes(bench):
     voxels = bench.volume(shape=(40, 30, 20))
-    job = bench.job(
-        input="in.npy",
-        output={"address": "out.json", "block_shape": [2, 30, 20]},
-        block_shape=[2, 30, 20],
-        operation={"python": {"function": "steps:poison", "args": {"at": [6, 0, 0]}}},
-        user_code=".",
+    job = bench.steps_job(
+        "steps:poison",
+        {"at": [6, 0, 0]},
+        output="out.json",
+        rows=2,
         retries=1,
         on_error="finish",
         workers=2,
@@ -109,14 +91,14 @@ def test_a_killed_run_takes_its_workers_along_and_goes_on_later(bench, wait_unti
     job = bench.gated_job(output, free=20)
     process = bench.start("run", job)
     wait_until(lambda: len(bench.begun()) >= 3, "a gated block")
-    children = children_of(process)
+    children = bench.children_of(process)
     process.kill()
     process.wait()
-    wait_until(lambda: gone(children), "the end of the workers")
+    wait_until(lambda: bench.gone(children), "the end of the workers")
     bench.open_gate()
     summary = json.loads(bench.run("run", "--json", job)[0])
     assert summary["outcome"] == "done"
-    np.testing.assert_array_equal(read(bench, output), voxels)
+    np.testing.assert_array_equal(bench.read(output), voxels)
     assert bench.leavings() == []
 
 
@@ -129,18 +111,13 @@ def test_workers_that_hold_the_interpreter_lock_die_with_the_run_too(bench, wait
         "    ctypes.PyDLL(None).sleep(1000)\n"
     )
     mark = bench.folder / "holding"
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        operation={"python": {"function": "hold:hold", "args": {"mark": str(mark)}}},
-        user_code=".",
-    )
+    job = bench.steps_job("hold:hold", {"mark": str(mark)})
     process = bench.start("run", job)
     wait_until(mark.exists, "a worker that holds the lock")
-    children = children_of(process)
+    children = bench.children_of(process)
     process.kill()
     process.wait()
-    wait_until(lambda: gone(children), "the end of the workers")
+    wait_until(lambda: bench.gone(children), "the end of the workers")
 
 
 def test_a_second_run_on_the_same_output_is_refused(bench, wait_until):
@@ -154,20 +131,13 @@ def test_a_second_run_on_the_same_output_is_refused(bench, wait_until):
     bench.open_gate()
     assert first.wait(60) == 0
     first.communicate()
-    np.testing.assert_array_equal(read(bench), voxels)
+    np.testing.assert_array_equal(bench.read(), voxels)
 
 
 def test_a_block_that_takes_too_long_is_ended_and_told(bench):
     bench.volume()
     (bench.folder / "slow.py").write_text("import time\ndef forever(block):\n    time.sleep(1000)\n")
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        operation={"python": {"function": "slow:forever"}},
-        user_code=".",
-        retries=0,
-        block_timeout_s=0.5,
-    )
+    job = bench.steps_job("slow:forever", retries=0, block_timeout_s=0.5)
     _, err = bench.run("run", job, code=1)
     assert "ran longer than 0.5 s" in err
 
@@ -185,7 +155,7 @@ def test_what_a_dead_writer_left_in_a_block_is_cleared_away(bench, wait_until):
         process.kill()
         process.communicate()
     bench.run("run", job)
-    np.testing.assert_array_equal(read(bench), ndimage.gaussian_filter(voxels, 1))
+    np.testing.assert_array_equal(bench.read(), ndimage.gaussian_filter(voxels, 1))
     assert bench.leavings() == []
 
 
@@ -219,18 +189,13 @@ def test_what_user_code_has_started_ends_with_the_run(bench, wait_until):
         "    child.wait()\n"
     )
     mark = bench.folder / "child"
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        operation={"python": {"function": "starts:sleeper", "args": {"mark": str(mark)}}},
-        user_code=".",
-    )
+    job = bench.steps_job("starts:sleeper", {"mark": str(mark)})
     process = bench.start("run", job)
     wait_until(lambda: list(bench.folder.glob("child-*")), "a child of user code")
-    children = children_of(process)
+    children = bench.children_of(process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    wait_until(lambda: gone(children), "the end of what user code had started")
+    wait_until(lambda: bench.gone(children), "the end of what user code had started")
 
 
 def test_a_child_that_the_program_forks_does_not_keep_workers_alive(bench, wait_until):
@@ -245,13 +210,13 @@ def test_a_child_that_the_program_forks_does_not_keep_workers_alive(bench, wait_
     )
     process = subprocess.Popen([sys.executable, "forks.py"], cwd=bench.folder, stdout=subprocess.PIPE)
     child = psutil.Process(int(process.stdout.readline()))
-    wait_until(lambda: len(children_of(process)) == 4, "nursery, two workers and the child")
-    workers = [p for p in children_of(process) if p != child]
+    wait_until(lambda: len(bench.children_of(process)) == 4, "nursery, two workers and the child")
+    workers = [p for p in bench.children_of(process) if p != child]
     process.kill()
     process.wait()
     process.stdout.close()
     try:
-        wait_until(lambda: gone(workers), "the end of the workers")
-        assert not gone([child])
+        wait_until(lambda: bench.gone(workers), "the end of the workers")
+        assert not bench.gone([child])
     finally:
         child.kill()

@@ -14,20 +14,12 @@ FILESET = {"address": "out.json", "block_shape": [16, 16, 16]}
 SMOOTH = {"gaussian": {"sigma": 1.5}}
 
 
-def read(bench, address):
-    volume = open_volume(str(bench.folder / address))
-    try:
-        return volume.read(Roi.from_shape(volume.shape))
-    finally:
-        volume.close()
-
-
 @pytest.mark.parametrize("output", [FILESET, "out.npy", "out.h5/a/b"], ids=["fileset", "npy", "hdf5"])
 def test_smoothing_by_blocks_is_bit_equal_to_the_whole(bench, output):
     voxels = bench.volume()
     _, err = bench.run("run", bench.job(input="in.npy", output=output, operation=SMOOTH))
     address = output if isinstance(output, str) else output["address"]
-    np.testing.assert_array_equal(read(bench, address), ndimage.gaussian_filter(voxels, 1.5))
+    np.testing.assert_array_equal(bench.read(address), ndimage.gaussian_filter(voxels, 1.5))
     assert err == ""
     assert bench.leavings() == []
 
@@ -42,7 +34,7 @@ def test_the_real_volume_smoothed_is_bit_equal(bench, shared_dir):
     )
     with h5py.File(source) as file:
         whole = file["volume/data"][...]
-    np.testing.assert_array_equal(read(bench, "out.json"), ndimage.gaussian_filter(whole, 1.5))
+    np.testing.assert_array_equal(bench.read("out.json"), ndimage.gaussian_filter(whole, 1.5))
 
 
 def test_converting_there_and_back_keeps_every_voxel(bench):
@@ -51,7 +43,7 @@ def test_converting_there_and_back_keeps_every_voxel(bench):
     for source, output in steps:
         bench.run("run", bench.job(input=source, output=output, operation="copy"))
     for address in ("a.h5/v", "out.json", "b.h5/x/y", "c.npy"):
-        np.testing.assert_array_equal(read(bench, address), voxels)
+        np.testing.assert_array_equal(bench.read(address), voxels)
 
 
 def test_compressed_outputs_are_compressed_and_equal(bench):
@@ -60,7 +52,7 @@ def test_compressed_outputs_are_compressed_and_equal(bench):
     gzip = {"compression": "gzip", "compression_opts": 1, "chunks": [8, 8, 8]}
     for address in ("out.json", "out.h5/v"):
         bench.run("run", bench.job(input="in.npy", output={"address": address, **gzip}, operation="copy"))
-        np.testing.assert_array_equal(read(bench, address), voxels)
+        np.testing.assert_array_equal(bench.read(address), voxels)
     with h5py.File(bench.folder / "out.h5") as file:
         assert (file["v"].compression, file["v"].chunks) == ("gzip", (8, 8, 8))
 
@@ -71,7 +63,7 @@ def test_a_threshold_of_a_roi(bench):
     bench.run(
         "run", bench.job(input="in.npy", output=FILESET, operation={"threshold": {"above": 100}}, roi=roi)
     )
-    np.testing.assert_array_equal(read(bench, "out.json"), voxels[3:33, 5:25, 7:20] > 100)
+    np.testing.assert_array_equal(bench.read("out.json"), voxels[3:33, 5:25, 7:20] > 100)
 
 
 def test_a_roi_is_smoothed_with_the_voxels_around_it(bench):
@@ -80,7 +72,7 @@ def test_a_roi_is_smoothed_with_the_voxels_around_it(bench):
         "run", bench.job(input="in.npy", output="out.npy", operation=SMOOTH, roi=[[10, 10, 5], [30, 20, 15]])
     )
     np.testing.assert_array_equal(
-        read(bench, "out.npy"), ndimage.gaussian_filter(voxels, 1.5)[10:30, 10:20, 5:15]
+        bench.read("out.npy"), ndimage.gaussian_filter(voxels, 1.5)[10:30, 10:20, 5:15]
     )
 
 
@@ -111,7 +103,7 @@ def test_a_job_on_stdin_needs_no_file(bench):
     voxels = bench.volume()
     text = f"{{input: {bench.folder}/in.npy, output: {bench.folder}/out.npy, operation: copy}}"
     bench.run("run", "-q", "-", stdin=text)
-    np.testing.assert_array_equal(read(bench, "out.npy"), voxels)
+    np.testing.assert_array_equal(bench.read("out.npy"), voxels)
 
 
 def test_running_a_finished_job_again_checks_it_and_does_nothing(bench):
@@ -144,7 +136,7 @@ def test_only_a_damaged_block_is_done_again(bench, damage):
         (victim.parent / "STATUS.txt").unlink()
     summary = json.loads(bench.run("run", "--json", job)[0])
     assert summary["blocks"] - summary["skipped"] == 1
-    np.testing.assert_array_equal(read(bench, "out.json"), ndimage.gaussian_filter(voxels, 1.5))
+    np.testing.assert_array_equal(bench.read("out.json"), ndimage.gaussian_filter(voxels, 1.5))
 
 
 def test_another_job_on_the_same_output_is_refused_naming_what_differs(bench):
@@ -155,7 +147,7 @@ def test_another_job_on_the_same_output_is_refused_naming_what_differs(bench):
     assert "operation.gaussian.sigma: 1.5 there, 2.0 here" in err
     assert "--overwrite" in err
     bench.run("run", "--overwrite", other)
-    np.testing.assert_array_equal(read(bench, "out.json"), ndimage.gaussian_filter(voxels, 2.0))
+    np.testing.assert_array_equal(bench.read("out.json"), ndimage.gaussian_filter(voxels, 2.0))
 
 
 def test_an_input_that_changed_since_is_another_job(bench):
@@ -251,15 +243,7 @@ def test_an_input_block_cut_in_half_is_named(bench):
 
 def test_a_block_that_raises_fails_the_job_with_its_place_and_reason(bench):
     bench.volume()
-    operation = {"python": {"function": "steps:raises", "args": {"at": [10, 0, 0]}}}
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        operation=operation,
-        block_shape=[10, 30, 20],
-        user_code=".",
-        retries=1,
-    )
+    job = bench.steps_job("steps:raises", {"at": [10, 0, 0]}, retries=1)
     _, err = bench.run("run", job, code=1)
     assert "block [10, 0, 0]-[20, 30, 20]" in err
     assert "no luck today" in err
@@ -268,16 +252,8 @@ def test_a_block_that_raises_fails_the_job_with_its_place_and_reason(bench):
 
 def test_the_rest_finishes_where_the_job_asks_for_it(bench):
     voxels = bench.volume()
-    operation = {"python": {"function": "steps:raises", "args": {"at": [10, 0, 0]}}}
-    job = bench.job(
-        input="in.npy",
-        output={"address": "out.json", "block_shape": [10, 30, 20]},
-        operation=operation,
-        block_shape=[10, 30, 20],
-        user_code=".",
-        retries=0,
-        on_error="finish",
-    )
+    args = {"at": [10, 0, 0]}
+    job = bench.steps_job("steps:raises", args, output="out.json", retries=0, on_error="finish")
     out, err = bench.run("run", job, code=1)
     assert "done with failures" in out
     assert "block [10, 0, 0]-[20, 30, 20]" in err
@@ -286,23 +262,12 @@ def test_the_rest_finishes_where_the_job_asks_for_it(bench):
     assert not fileset.block_status((10, 0, 0))
 
 
-def steps_job(bench, function, output="out.npy", **fields):
-    return bench.job(
-        input="in.npy",
-        output=output,
-        operation={"python": {"function": function}},
-        block_shape=[10, 30, 20],
-        user_code=".",
-        **fields,
-    )
-
-
 def test_what_user_code_prints_is_told(bench):
     bench.volume()
     (bench.folder / "talks.py").write_text(
         "def say(block):\n    print('a word from the block')\n    return block\n"
     )
-    _, err = bench.run("run", steps_job(bench, "talks:say"))
+    _, err = bench.run("run", bench.steps_job("talks:say"))
     assert len(re.findall(r"worker \d+: a word from the block", err)) == 4
 
 
@@ -310,7 +275,7 @@ def test_user_code_that_changed_makes_another_job(bench):
     bench.volume()
     code = bench.folder / "mine.py"
     code.write_text("def step(block):\n    return block\n")
-    job = steps_job(bench, "mine:step")
+    job = bench.steps_job("mine:step")
     bench.run("run", job)
     code.write_text("def step(block):\n    return 255 - block\n")
     _, err = bench.run("run", job, code=6)
@@ -332,17 +297,17 @@ def test_a_mistake_in_user_code_costs_no_earlier_result(bench):
     voxels = bench.volume()
     code = bench.folder / "mine.py"
     code.write_text("def step(block):\n    return block\n")
-    bench.run("run", steps_job(bench, "mine:step", FILESET))
+    bench.run("run", bench.steps_job("mine:step", output="out.json"))
     code.write_text("def step(block:\n")
-    _, err = bench.run("run", "--overwrite", steps_job(bench, "mine:step", FILESET), code=5)
+    _, err = bench.run("run", "--overwrite", bench.steps_job("mine:step", output="out.json"), code=5)
     assert "mine" in err
-    np.testing.assert_array_equal(read(bench, "out.json"), voxels)
+    np.testing.assert_array_equal(bench.read("out.json"), voxels)
 
 
 def test_one_reason_is_told_once_with_where_in_the_users_code(bench):
     bench.volume()
     (bench.folder / "bad.py").write_text("def step(block):\n    return block / undefined\n")
-    _, err = bench.run("run", steps_job(bench, "bad:step", on_error="finish", retries=0), code=1)
+    _, err = bench.run("run", bench.steps_job("bad:step", on_error="finish", retries=0), code=1)
     summary = err[err.index(" and 3 more blocks: ") :]
     assert summary.count("NameError") == 1
     assert "bad.py" in summary
@@ -352,7 +317,7 @@ def test_one_reason_is_told_once_with_where_in_the_users_code(bench):
 def test_an_output_in_a_new_folder_makes_it(bench):
     voxels = bench.volume()
     bench.run("run", bench.job(input="in.npy", output="new/deep/out.npy", operation="copy"))
-    np.testing.assert_array_equal(read(bench, "new/deep/out.npy"), voxels)
+    np.testing.assert_array_equal(bench.read("new/deep/out.npy"), voxels)
 
 
 def test_a_folder_of_user_code_that_is_not_there_is_named(bench):

@@ -5,7 +5,6 @@ import os
 import signal
 
 import numpy as np
-import psutil
 import pytest
 
 from blockmill.shared.errors import NoSuchJob, Refused
@@ -73,7 +72,6 @@ def test_a_running_job_is_cancelled(bench, wait_until):
     bench.serve()
     number = bench.submit(bench.gated_job(free=20))
     wait_until(lambda: len(bench.begun()) >= 4, "two free blocks, and two that wait")
-    busy = [int(name.rsplit("-", 1)[1]) for name in bench.begun()[-2:]]
     bench.run("cancel", str(number))
     with bench.client() as client:
         assert client.wait(number, timeout_s=60).state == "cancelled"
@@ -81,7 +79,6 @@ def test_a_running_job_is_cancelled(bench, wait_until):
     with BlockwiseFileset(bench.folder / "out.json") as fileset:
         np.testing.assert_array_equal(fileset.read(Roi((0, 0, 0), (20, 30, 20))), voxels[:20])
         assert fileset.verify_block((0, 0, 0)) is None
-    assert busy
     bench.run("wait", str(number), code=1)
     bench.run("wait", "99", code=3)
     bench.end_service()
@@ -92,13 +89,7 @@ def test_a_running_job_is_cancelled(bench, wait_until):
 def test_running_blocks_may_tidy_up_unless_they_are_to_end_now(bench, wait_until, now):
     bench.volume()
     bench.serve()
-    job = bench.job(
-        input="in.npy",
-        output={"address": "out.json", "block_shape": [10, 30, 20]},
-        block_shape=[10, 30, 20],
-        operation={"python": {"function": "steps:tidies", "args": {"gate": str(bench.folder / "gate")}}},
-        user_code=".",
-    )
+    job = bench.steps_job("steps:tidies", {"gate": bench.gate}, output="out.json")
     bench.submit(job)
     wait_until(lambda: len(bench.begun()) == 2, "two blocks at work")
     bench.run("cancel", "1", *(["--now"] if now else []))
@@ -113,19 +104,8 @@ def test_running_blocks_may_tidy_up_unless_they_are_to_end_now(bench, wait_until
 def test_retry_failed_does_just_those_and_says_what_is_left(bench, output):
     voxels = bench.volume()
     bench.serve(workers=1)
-    job = bench.job(
-        input="in.npy",
-        output={"address": output, "block_shape": [2, 30, 20]} if output == "out.json" else output,
-        block_shape=[2, 30, 20],
-        operation={
-            "python": {
-                "function": "steps:raises_until",
-                "args": {"at": [6, 0, 0], "cure": str(bench.folder / "gate")},
-            }
-        },
-        user_code=".",
-        retries=0,
-    )
+    args = {"at": [6, 0, 0], "cure": bench.gate}
+    job = bench.steps_job("steps:raises_until", args, output=output, rows=2, retries=0)
     bench.run("submit", "--wait", job, code=1)
     with bench.client() as client:
         before = client.job(1)
@@ -193,15 +173,7 @@ def test_followers_wait_and_are_cancelled_when_their_job_fails(bench):
     bench.volume()
     bench.serve()
     first = bench.job("a.yaml", input="in.npy", output="a.npy", operation="copy")
-    bad = bench.job(
-        "bad.yaml",
-        input="in.npy",
-        output="bad.npy",
-        block_shape=[10, 30, 20],
-        operation={"python": {"function": "steps:raises", "args": {"at": [10, 0, 0]}}},
-        user_code=".",
-        retries=0,
-    )
+    bad = bench.steps_job("steps:raises", {"at": [10, 0, 0]}, name="bad.yaml", output="bad.npy", retries=0)
     second = bench.job("b.yaml", input="a.npy", output="b.npy", operation="copy")
     with bench.client() as client:
         bench.run("pause", "--all")
@@ -222,14 +194,7 @@ def test_followers_wait_and_are_cancelled_when_their_job_fails(bench):
 def test_a_small_job_waits_for_the_blocks_that_run_and_no_more(bench, wait_until):
     bench.volume(shape=(400, 30, 20))
     bench.serve()
-    gate = str(bench.folder / "gate")
-    job = bench.job(
-        input="in.npy",
-        output="big.npy",
-        block_shape=[1, 30, 20],
-        operation={"python": {"function": "steps:gated_each", "args": {"gate": gate}}},
-        user_code=".",
-    )
+    job = bench.steps_job("steps:gated_each", {"gate": bench.gate}, output="big.npy", rows=1)
     big = bench.submit(job)
     wait_until(lambda: len(bench.begun()) == 2, "the big job on both workers")
     copy = bench.job("s.yaml", input="in.npy", output="s.npy", operation="copy")
@@ -248,14 +213,7 @@ def test_a_small_job_waits_for_the_blocks_that_run_and_no_more(bench, wait_until
 def test_what_the_operation_prints_is_told_for_its_block(bench):
     bench.volume()
     bench.serve()
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        block_shape=[10, 30, 20],
-        operation={"python": {"function": "steps:says"}},
-        user_code=".",
-    )
-    bench.run("submit", "--wait", job)
+    bench.run("submit", "--wait", bench.steps_job("steps:says"))
     out, _ = bench.run("logs", "1", "--block", "20,0,0", "--json")
     lines = [line for line in json.loads(out)["lines"] if line["kind"] == "printed"]
     assert sorted(line["text"] for line in lines) == ["from a child", "this is 20 0 0"]
@@ -270,16 +228,10 @@ def test_two_jobs_with_code_of_the_same_name_get_their_own(bench):
         folder = bench.folder / f"code{value}"
         folder.mkdir()
         (folder / "mine.py").write_text(f"def step(block):\n    return block * 0 + {value}\n")
-        bench.run(
-            *("submit", "--wait"),
-            bench.job(
-                f"{value}.yaml",
-                input="in.npy",
-                output=f"{value}.npy",
-                operation={"python": {"function": "mine:step"}},
-                user_code=f"code{value}",
-            ),
+        job = bench.steps_job(
+            "mine:step", name=f"{value}.yaml", output=f"{value}.npy", user_code=f"code{value}"
         )
+        bench.run("submit", "--wait", job)
         assert set(np.unique(bench.read(f"{value}.npy"))) == {value}
     bench.end_service()
 
@@ -298,7 +250,7 @@ def test_nobody_there_is_told_with_how_to_start_it(bench):
     assert "blockmill serve" in err
 
 
-def test_a_job_that_writes_what_another_writes_is_refused(bench, wait_until):
+def test_a_job_that_writes_what_another_writes_is_refused(bench):
     bench.volume()
     bench.serve()
     job = bench.gated_job()
@@ -353,7 +305,7 @@ def test_a_second_sigterm_ends_running_blocks(bench, wait_until):
     bench.serve()
     number = bench.submit(bench.gated_job())
     wait_until(lambda: len(bench.begun()) == 2, "two blocks at work")
-    children = psutil.Process(bench.service.pid).children(recursive=True)
+    children = bench.children_of(bench.service)
     bench.service.terminate()
     with bench.client() as client:
         wait_until(lambda: client.service().draining, "the drain")

@@ -23,7 +23,7 @@ def copy_job(bench, name="copy", **fields):
     return bench.job(f"{name}.yaml", input="in.npy", output=f"{name}.npy", operation="copy", **fields)
 
 
-def test_the_same_from_asyncio(bench, wait_until):
+def test_the_same_from_asyncio(bench):
     bench.volume()
     bench.serve()
 
@@ -131,13 +131,7 @@ def test_what_was_accepted_before_a_refusal_is_told(bench):
 def test_a_log_that_comes_faster_than_it_is_asked_for_is_followed_to_its_end(bench):
     bench.volume()
     bench.serve()
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        block_shape=[40, 30, 20],
-        operation={"python": {"function": "steps:chatty", "args": {"lines": 20_000}}},
-        user_code=".",
-    )
+    job = bench.steps_job("steps:chatty", {"lines": 20_000}, rows=40)
     _, err = bench.run("submit", "--follow", job)
     assert sum("word" in line for line in err.splitlines()) == 20_000
     bench.end_service()

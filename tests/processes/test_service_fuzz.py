@@ -53,13 +53,11 @@ frames = st.binary(max_size=300) | nearly_calls | cut | bent
 
 
 @pytest.fixture
-def milling(bench, wait_until):
+def milling(bench):
     """A service with a job that is half done; called, it ends both and gives what was said."""
     voxels = bench.volume()
     bench.serve()
-    number = bench.submit(bench.gated_job(free=20))
-    with bench.client() as client:
-        wait_until(lambda: len(bench.begun()) == 4 and client.job(number).done == 2, "two done, two at work")
+    number = bench.submit_half_done()
 
     def ends():
         assert bench.service.poll() is None
@@ -184,7 +182,7 @@ def test_garbage_on_the_bare_socket_hurts_nobody(bench, milling):
     milling()
 
 
-def test_who_never_reads_his_answers_costs_little_and_nobody_waits_for_him(bench, milling, wait_until):
+def test_who_never_reads_his_answers_costs_little_and_nobody_waits_for_him(bench, milling):
     call = frame(LAST, p.encode(p.Call(p.VERSION, 1, p.ListJobs())))
     before = psutil.Process(bench.service.pid).memory_info().rss
     with contextlib.ExitStack() as stack, bench.client() as other:

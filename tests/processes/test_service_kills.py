@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections import Counter
 
 import numpy as np
 import psutil
@@ -12,30 +11,12 @@ import pytest
 from blockmill.shared.volumes.fileset import BlockwiseFileset
 
 
-def children_of(service):
-    return psutil.Process(service.pid).children(recursive=True)
-
-
-def gone(processes):
-    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
-
-
-def begun_blocks(bench):
-    """How often each block was begun."""
-    return Counter(name.rsplit("-", 1)[0] for name in bench.begun())
-
-
 @pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])
-def test_a_killed_service_goes_on_with_its_jobs_when_it_is_back(bench, wait_until, output):
+def test_a_killed_service_goes_on_with_its_jobs_when_it_is_back(bench, output):
     voxels = bench.volume()
     bench.serve()
-    number = bench.submit(bench.gated_job(output, free=20))
-    with bench.client() as client:
-        wait_until(lambda: len(bench.begun()) == 4 and client.job(number).done == 2, "two done, two at work")
-    children = children_of(bench.service)
-    bench.service.kill()
-    bench.service.wait()
-    wait_until(lambda: gone(children), "the end of the workers")
+    number = bench.submit_half_done(output)
+    bench.kill_service()
     bench.open_gate()
     bench.serve()
     with bench.client() as client:
@@ -44,7 +25,7 @@ def test_a_killed_service_goes_on_with_its_jobs_when_it_is_back(bench, wait_unti
     assert (info.state, info.runs, info.blocks, info.done, info.skipped) == ("done", 2, 4, 4, 2)
     assert info.redone == 0
     assert any("the service was ended" in text for text in texts)
-    times = begun_blocks(bench)
+    times = bench.times_begun()
     assert times["0-0-0"] == times["10-0-0"] == 1  # the finished ones were not done again
     np.testing.assert_array_equal(bench.read(output), voxels)
     bench.end_service()
@@ -73,14 +54,7 @@ def test_a_killed_service_has_jobs_that_had_not_begun(bench, wait_until):
 def test_a_worker_that_is_killed_costs_one_attempt(bench, wait_until):
     voxels = bench.volume()
     bench.serve()
-    gate = str(bench.folder / "gate")
-    job = bench.job(
-        input="in.npy",
-        output={"address": "out.json", "block_shape": [2, 30, 20]},
-        block_shape=[2, 30, 20],
-        operation={"python": {"function": "steps:gated", "args": {"gate": gate}}},
-        user_code=".",
-    )
+    job = bench.steps_job("steps:gated", {"gate": bench.gate}, output="out.json", rows=2)
     number = bench.submit(job)
     wait_until(lambda: len(bench.begun()) == 2, "two workers at work")
     victim = int(bench.begun()[0].rsplit("-", 1)[1])
@@ -99,20 +73,8 @@ def test_a_worker_that_is_killed_costs_one_attempt(bench, wait_until):
 
 
 def poisoned(bench, **fields):
-    return bench.job(
-        input="in.npy",
-        output={"address": "out.json", "block_shape": [2, 30, 20]},
-        block_shape=[2, 30, 20],
-        operation={
-            "python": {
-                "function": "steps:poison_until",
-                "args": {"at": [6, 0, 0], "cure": str(bench.folder / "gate")},
-            }
-        },
-        user_code=".",
-        retries=1,
-        **fields,
-    )
+    args = {"at": [6, 0, 0], "cure": bench.gate}
+    return bench.steps_job("steps:poison_until", args, output="out.json", rows=2, retries=1, **fields)
 
 
 def test_a_poison_block_is_set_aside_and_retried_alone_later(bench):
@@ -128,10 +90,10 @@ def test_a_poison_block_is_set_aside_and_retried_alone_later(bench):
     assert "SIGKILL" in failure.reason
     assert "MiB" in failure.reason
     assert "about to crash" in dead[0].text
-    before = begun_blocks(bench)
+    before = bench.times_begun()
     bench.open_gate()
     bench.run("retry", "1", "--failed", "--wait")
-    after = begun_blocks(bench)
+    after = bench.times_begun()
     after.subtract(before)
     assert sum(after.values()) == 1
     np.testing.assert_array_equal(bench.read(), voxels)
@@ -145,11 +107,8 @@ def test_a_worker_and_the_service_are_killed_at_once(bench, wait_until):
     bench.serve()
     number = bench.submit(bench.gated_job(free=20))
     wait_until(lambda: len(bench.begun()) == 4, "two blocks at work")
-    children = children_of(bench.service)
     os.kill(int(bench.begun()[-1].rsplit("-", 1)[1]), signal.SIGKILL)
-    bench.service.kill()
-    bench.service.wait()
-    wait_until(lambda: gone(children), "the end of the workers")
+    bench.kill_service()
     bench.open_gate()
     bench.serve()
     bench.run("wait", str(number))
@@ -188,20 +147,10 @@ def test_a_waiting_client_stands_a_restart_of_the_service(bench, wait_until):
 def test_no_worker_outlives_a_killed_service_even_while_it_holds_the_interpreter(bench, wait_until):
     bench.volume()
     bench.serve()
-    mark = bench.folder / "gate"
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        block_shape=[20, 30, 20],
-        operation={"python": {"function": "steps:holds_the_lock", "args": {"mark": str(mark)}}},
-        user_code=".",
-    )
+    job = bench.steps_job("steps:holds_the_lock", {"mark": bench.gate}, rows=20)
     number = bench.submit(job)
     wait_until(lambda: len(bench.begun()) == 2, "both workers in their endless call")
-    children = children_of(bench.service)
-    bench.service.kill()
-    bench.service.wait()
-    wait_until(lambda: gone(children), "the end of the workers")
+    bench.kill_service()
     bench.serve()
     bench.run("cancel", str(number))
     bench.run("wait", str(number), code=1)
@@ -245,12 +194,11 @@ def test_the_death_of_the_nursery_costs_no_job(bench, wait_until):
     assert bench.leavings() == []
 
 
-def test_a_damaged_block_is_found_and_done_again(bench, wait_until):
+def test_a_damaged_block_is_found_and_done_again(bench):
     voxels = bench.volume()
     bench.serve()
-    number = bench.submit(bench.gated_job(free=20))
+    number = bench.submit_half_done()
     with bench.client() as client:
-        wait_until(lambda: len(bench.begun()) == 4 and client.job(number).done == 2, "two blocks done")
         client.cancel(number)
         client.wait(number)
         with BlockwiseFileset(bench.folder / "out.json") as fileset:
@@ -266,7 +214,7 @@ def test_a_damaged_block_is_found_and_done_again(bench, wait_until):
     bench.end_service()
 
 
-def test_a_full_disk_refuses_jobs_and_loses_none(bench, tmp_path):
+def test_a_full_disk_refuses_jobs_and_loses_none(bench):
     """The file size limit of the process stands for the full disk: SQLite gets an error from the system."""
     bench.volume()
     bench.serve()

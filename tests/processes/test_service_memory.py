@@ -3,26 +3,15 @@
 import numpy as np
 
 
-def greedy_job(bench, mib, **fields):
-    return bench.job(
-        input="in.npy",
-        output="out.npy",
-        block_shape=[10, 30, 20],
-        operation={
-            "python": {
-                "function": "steps:greedy",
-                "args": {"at": [20, 0, 0], "mib": mib, "mark": str(bench.folder / "gate")},
-            }
-        },
-        user_code=".",
-        **fields,
-    )
+def greedy_job(bench, mib):
+    args = {"at": [20, 0, 0], "mib": mib, "mark": bench.gate}
+    return bench.steps_job("steps:greedy", args, retries=1)
 
 
 def test_a_block_that_takes_too_much_is_told_in_full_and_the_rest_finishes(bench):
     bench.volume()
     bench.serve("--worker-memory", "300MiB")
-    bench.run("submit", "--wait", greedy_job(bench, 800, retries=1), code=1)
+    bench.run("submit", "--wait", greedy_job(bench, 800), code=1)
     with bench.client() as client:
         info = client.job(1)
         (failure,) = client.failures(1)
@@ -37,7 +26,7 @@ def test_a_block_that_takes_too_much_is_told_in_full_and_the_rest_finishes(bench
 def test_a_block_that_takes_too_much_may_take_the_memory_of_all_when_alone(bench):
     voxels = bench.volume()
     bench.serve("--worker-memory", "400MiB")
-    bench.run("submit", "--wait", greedy_job(bench, 500, retries=1))
+    bench.run("submit", "--wait", greedy_job(bench, 500))
     with bench.client() as client:
         info = client.job(1)
     assert (info.state, info.retries) == ("done", 1)
@@ -48,15 +37,7 @@ def test_a_block_that_takes_too_much_may_take_the_memory_of_all_when_alone(bench
 def test_fewer_workers_are_busy_while_memory_is_short(bench, wait_until):
     bench.volume(shape=(400, 30, 20))
     bench.serve("--memory", "700MiB")
-    gate = str(bench.folder / "gate")
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        block_shape=[1, 30, 20],
-        operation={"python": {"function": "steps:hungry", "args": {"gate": gate, "mib": 400}}},
-        user_code=".",
-        retries=9,
-    )
+    job = bench.steps_job("steps:hungry", {"gate": bench.gate, "mib": 400}, rows=1, retries=9)
     number = bench.submit(job)
     with bench.client() as client:
         wait_until(lambda: client.service().allowed == 1, "fewer workers")
@@ -67,14 +48,7 @@ def test_fewer_workers_are_busy_while_memory_is_short(bench, wait_until):
 
 
 def replaceable(bench, function, **args):
-    return bench.job(
-        input="in.npy",
-        output="out.npy",
-        block_shape=[5, 30, 20],
-        operation={"python": {"function": function, "args": {"gate": str(bench.folder / "gate"), **args}}},
-        user_code=".",
-        retries=0,
-    )
+    return bench.steps_job(function, {"gate": bench.gate, **args}, rows=5, retries=0)
 
 
 def check_replaced(bench, voxels):
@@ -117,18 +91,7 @@ def test_a_worker_that_has_grown_too_much_ends_its_block_and_is_replaced(bench, 
 def test_workers_are_replaced_after_so_many_blocks(bench):
     voxels = bench.volume()
     bench.serve("--recycle-tasks", "3", workers=1)
-    job = bench.job(
-        input="in.npy",
-        output="out.npy",
-        block_shape=[2, 30, 20],
-        operation={
-            "python": {
-                "function": "steps:poison_until",
-                "args": {"at": [-1], "cure": str(bench.folder / "gate")},
-            }
-        },
-        user_code=".",
-    )
+    job = bench.steps_job("steps:poison_until", {"at": [-1], "cure": bench.gate}, rows=2)
     bench.run("submit", "--wait", job)
     pids = {name.rsplit("-", 2)[1] for name in bench.begun()}
     assert len(pids) >= 2

@@ -4,11 +4,9 @@ import contextlib
 import os
 import sqlite3
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 JOURNALS = sorted((Path(__file__).parent.parent / "daemon" / "journals").glob("schema-*.db"))
@@ -22,24 +20,20 @@ main()
 
 
 @pytest.mark.parametrize("output", ["out.json", "out.npy"])
-def test_a_running_job_survives_an_upgrade(bench, wait_until, output):
+def test_a_running_job_survives_an_upgrade(bench, output):
     voxels = bench.volume()
     bench.serve()
-    number = bench.submit(bench.gated_job(output, free=20))
+    number = bench.submit_half_done(output)
     with bench.client() as client:
-        wait_until(lambda: len(bench.begun()) == 4 and client.job(number).done == 2, "two done, two at work")
         state_dir = Path(client.service().state_dir)
-    children = psutil.Process(bench.service.pid).children(recursive=True)
-    bench.service.kill()
-    bench.service.wait()
-    psutil.wait_procs(children, timeout=60)
+    bench.kill_service()
     bench.open_gate()
     bench.command = [sys.executable, "-c", NEWER]
     bench.serve()
     with bench.client() as client:
         info = client.wait(number, timeout_s=60)
     assert (info.state, info.runs, info.done, info.skipped, info.redone) == ("done", 2, 4, 2, 0)
-    times = Counter(name.rsplit("-", 1)[0] for name in bench.begun())
+    times = bench.times_begun()
     assert times["0-0-0"] == times["10-0-0"] == 1
     np.testing.assert_array_equal(bench.read(output), voxels)
     bench.end_service()

@@ -27,6 +27,7 @@ from blockmill.shared.volumes.memory import MemoryVolume
 
 VOXELS = np.random.default_rng(5).integers(0, 200, (20, 30)).astype(np.uint8)
 WHOLE = Roi.from_shape(VOXELS.shape)
+IN_PARTS = {"sub_block_shape": [10, 8], "_schema_version": 1.1}
 BLOCKS = [Roi((0, 0), (20, 16)), Roi((0, 16), (20, 30))]
 DYING = """
 import os, sys
@@ -80,6 +81,15 @@ def run(*options, **more):
 
 def do_block(block, **more):
     return blockmill("cluster", "block", "config.json", "job.yaml", "--roi", format_subregion(block), **more)
+
+
+def make_output(**description):
+    """Have a run make the output and do none of its blocks; then change what describes it."""
+    write_config(command_format="true {task_args}")
+    run()
+    write_config()
+    made = json.loads(Path("out.json").read_text())
+    Path("out.json").write_text(json.dumps(made | description))
 
 
 def output():
@@ -239,8 +249,7 @@ def alive(pid):
 def test_a_node_ends_itself_after_its_time(folder):
     Path("slow.py").write_text("import time\ndef f(block): time.sleep(100)\n")
     write_job(operation={"python": {"function": "slow:f"}}, user_code=str(folder))
-    write_config(command_format="true {task_args}")
-    run()  # makes the output
+    make_output()
     write_config(task_timeout_secs=1)
     done = do_block(BLOCKS[0])
     assert done.returncode == 1
@@ -287,9 +296,7 @@ def test_tasks_are_run_on_a_server_by_ssh_in_its_working_directory(folder, monke
 
 @pytest.mark.parametrize("which", ["the file's", "the task's"])
 def test_a_block_whose_lock_a_living_process_holds_is_left_out_and_told(folder, which):
-    write_config(command_format="true {task_args}")
-    run()
-    write_config()
+    make_output()
     with BlockwiseFileset("out.json", "a") as fileset:
         directory = Path(fileset.dataset_directory((0, 16)))
         directory.mkdir(parents=True, exist_ok=True)
@@ -306,9 +313,7 @@ def test_a_block_whose_lock_a_living_process_holds_is_left_out_and_told(folder, 
 
 
 def test_a_block_whose_lock_a_dead_process_has_left_is_done(folder):
-    write_config(command_format="true {task_args}")
-    run()
-    write_config()
+    make_output()
     with BlockwiseFileset("out.json", "a") as fileset:
         directory = Path(fileset.dataset_directory((0, 16)))
         directory.mkdir(parents=True, exist_ok=True)
@@ -321,10 +326,7 @@ def test_a_block_whose_lock_a_dead_process_has_left_is_done(folder):
 
 
 def test_a_node_works_in_parts_and_tells_its_progress_to_the_command(folder):
-    write_config(command_format="true {task_args}")
-    run()
-    text = json.loads(Path("out.json").read_text()) | {"sub_block_shape": [10, 8], "_schema_version": 1.1}
-    Path("out.json").write_text(json.dumps(text))
+    make_output(**IN_PARTS)
     write_config(task_progress_update_command="echo {progress} >>told")
     done = do_block(BLOCKS[0])
     assert done.returncode == 0, done.stderr
@@ -344,11 +346,7 @@ def test_a_block_of_which_a_later_part_fails_is_not_available_and_the_next_attem
     steps = "from pathlib import Path\ndef f(block, context):\n    if context.roi.start == (10, 8)"
     Path("steps.py").write_text(f"{steps} and Path('bad').exists():\n        1 / 0\n    return block\n")
     write_job(operation={"python": {"function": "steps:f"}}, user_code=str(folder))
-    write_config(command_format="true {task_args}")
-    run()
-    text = json.loads(Path("out.json").read_text()) | {"sub_block_shape": [10, 8], "_schema_version": 1.1}
-    Path("out.json").write_text(json.dumps(text))
-    write_config()
+    make_output(**IN_PARTS)
     Path("bad").touch()
     done = do_block(BLOCKS[0])
     assert done.returncode == 1
@@ -369,8 +367,7 @@ def test_a_progress_command_that_fails_harms_nothing(folder):
 
 @pytest.mark.parametrize("roi", [Roi((0, 0), (20, 8)), Roi((0, 0), (20, 30)), Roi((0, 8), (20, 16))])
 def test_a_node_takes_exactly_one_whole_block(folder, roi):
-    write_config(command_format="true {task_args}")
-    run()
+    make_output()
     assert do_block(roi).returncode == 5
 
 

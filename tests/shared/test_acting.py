@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import tempfile
 import threading
 
 import msgspec
@@ -17,19 +18,24 @@ NOBODY = pwd.getpwnam("nobody").pw_uid
 @pytest.fixture
 def open_folder(tmp_path):
     """A folder that everybody may enter and write to, through all of its parents."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
         yield folder
 
 
-@as_root
-def test_a_secret_is_denied_and_new_files_are_the_others(open_folder):
-    secret, theirs = f"{open_folder}/secret", f"{open_folder}/theirs"
-    with open(secret, "w") as file:
+@pytest.fixture
+def secret(open_folder):
+    """A file that only its owner may read."""
+    path = f"{open_folder}/secret"
+    with open(path, "w") as file:
         file.write("x")
-    os.chmod(secret, 0o600)
+    os.chmod(path, 0o600)
+    return path
+
+
+@as_root
+def test_a_secret_is_denied_and_new_files_are_the_others(open_folder, secret):
+    theirs = f"{open_folder}/theirs"
     with acting_as(identity_of(NOBODY)):
         with pytest.raises(PermissionError):
             os.close(os.open(secret, os.O_RDONLY))
@@ -58,11 +64,7 @@ def test_groups_are_the_others_and_come_back(open_folder):
 
 
 @as_root
-def test_other_threads_stay_who_they_are(open_folder):
-    secret = f"{open_folder}/secret"
-    with open(secret, "w"):
-        pass
-    os.chmod(secret, 0o600)
+def test_other_threads_stay_who_they_are(secret):
     acting, looked, read = threading.Event(), threading.Event(), []
 
     def another():
@@ -81,11 +83,7 @@ def test_other_threads_stay_who_they_are(open_folder):
 
 
 @as_root
-def test_an_error_inside_ends_it(open_folder):
-    secret = f"{open_folder}/secret"
-    with open(secret, "w"):
-        pass
-    os.chmod(secret, 0o600)
+def test_an_error_inside_ends_it(secret):
     with pytest.raises(ZeroDivisionError), acting_as(identity_of(NOBODY)):
         raise ZeroDivisionError
     with open(secret):

@@ -23,9 +23,9 @@ from . import events as ev
 from .coordinator import Coordinator
 from .handle import Ended, Notice
 from .mailbox import Mailbox
+from .notices import Notices
 from .nurseryprocess import NurseryProcess
 from .post import Letter, Post
-from .printed import Printed
 from .rundir import run_dir
 from .supervisor import GRACE_S, Death, Supervisor
 from .upkeep import Upkeep
@@ -34,7 +34,6 @@ from .workerprocess import WorkerLimits
 
 _TICK_S = 0.2
 _TICK_MS = 200
-_WHAT_BECOMES = {"retry": "is tried again", "given_up": "is given up", "quarantined": "is set aside"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +79,7 @@ class Dispatcher:
         self._core = Coordinator(least_credit=1)
         self._jobs: dict[str, EngineJob] = {}
         self._post = Post(self._jobs)
+        self._notices = Notices(self._jobs, self._post)
         self._closing = False
         self._grace_s = GRACE_S
         self._next_tick_s = 0.0
@@ -91,8 +91,8 @@ class Dispatcher:
             ev.Attempted: self._attempted,
             ev.Kill: self._kill,
             ev.Finish: self._finish,
-            ev.Notify: self._notify,
-            ev.Reject: self._reject,
+            ev.Notify: self._notices.notify,
+            ev.Reject: self._notices.reject,
         }
 
     # -- life -----------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Dispatcher:
         self._feed(ev.Tick(now_s))
         self._supervisor.fill(now_s)
         self._supervisor.enforce(now_s)
-        self._relay()
+        self._notices.relay(self._supervisor.said())
         for worker in self._supervisor.frozen(now_s):
             self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
         self._upkeep.tick(now_s)
@@ -190,7 +190,7 @@ class Dispatcher:
             try:
                 message = wire.decode_from_worker(data)
             except WireError as error:
-                self._tell_all(f"a worker sent nonsense: {error}")
+                self._notices.tell_all(Notice(f"a worker sent nonsense: {error}"))
                 continue
             self._hear(message)
 
@@ -338,7 +338,7 @@ class Dispatcher:
         self._supervisor.kill(action.worker, action.reason, time.monotonic(), self._grace_s)
 
     def _finish(self, action: ev.Finish) -> None:
-        self._relay()  # what was printed comes before the end
+        self._notices.relay(self._supervisor.said())  # what was printed comes before the end
         self._count(action.job)
         job = self._jobs.pop(action.job)
         self._core.forget(action.job)
@@ -360,34 +360,6 @@ class Dispatcher:
     def _attempted(self, action: ev.Attempted) -> None:
         if (job := self._jobs.get(action.job)) is not None:
             job.attempted(action)
-
-    def _notify(self, action: ev.Notify) -> None:
-        if (job := self._jobs.get(action.job)) is None:
-            return
-        roi = job.order.blocks.roi_of(action.block)
-        text = f"block {roi} {_WHAT_BECOMES[action.kind]} after attempt {action.attempt}: {action.reason}"
-        kind = "retry" if action.kind == "retry" else "failed"
-        job.handle.put(Notice(text, kind, action.worker, roi.start, action.attempt))
-
-    def _reject(self, action: ev.Reject) -> None:
-        if (job := self._jobs.get(action.job)) is not None:
-            job.handle.put(Notice(action.reason))
-
-    def _relay(self) -> None:
-        """Hand what workers have printed to the jobs for which they did; to all where nobody knows."""
-        for printed in self._supervisor.said():
-            lease = printed.lease or self._post.lease_of(printed.worker, printed.running)
-            job = self._jobs.get(lease[0]) if lease is not None else None
-            if job is not None and lease is not None:
-                start = job.order.blocks.roi_of(lease[1]).start
-                job.handle.put(Notice(printed.text, "printed", printed.worker, start, lease[2]))
-            elif lease is None:
-                self._tell_all(printed)
-
-    def _tell_all(self, said: Printed | str) -> None:
-        notice = Notice(said) if isinstance(said, str) else Notice(said.text, "printed", said.worker)
-        for job in self._jobs.values():
-            job.handle.put(notice)
 
     def _send(self, letter: Letter) -> None:
         try:

@@ -9,7 +9,7 @@ import atexit
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
@@ -58,9 +58,11 @@ class Engine:
         self.workers = workers or len(os.sched_getaffinity(0))
         self._numbers = itertools.count(1)
         self._mailbox = Mailbox()
+        modules = tuple(preload)
+        self._forked = _forked_nursery(modules) if fork and threading.active_count() == 1 else None
         setup = Setup(
             workers=self.workers,
-            nursery=_nursery(tuple(preload), fork=fork and threading.active_count() == 1),
+            nursery=lambda: self._forked or NurseryProcess(modules),
             limits=limits or WorkerLimits(),
             memory_bytes=memory_bytes,
         )
@@ -126,6 +128,8 @@ class Engine:
         if os.getpid() == self._owner:  # a forked child must not end its parent's workers
             self._tell("close")
             self._thread.join()
+            if self._forked is not None:
+                self._forked.close(0)  # if the thread came to its end before it took it over
 
     def _tell(self, *command: Any) -> None:
         self._mailbox.put(*command)  # to a dead engine nothing needs to be told: its jobs have ended
@@ -139,9 +143,12 @@ class Engine:
         self.close()
 
 
-def _nursery(preload: tuple[str, ...], *, fork: bool) -> Callable[[], NurseryProcess]:
-    """What starts the nursery in the engine's thread, or gives the one that was forked before that began."""
-    if not fork:
-        return lambda: NurseryProcess(preload)
-    process = NurseryProcess(preload, fork=True)
-    return lambda: process
+def _forked_nursery(preload: tuple[str, ...]) -> NurseryProcess | None:
+    """The nursery, forked before there are threads; None where that fails.
+
+    Then the engine's thread starts one, or tells all who wait for it why it can't.
+    """
+    try:
+        return NurseryProcess(preload, fork=True)
+    except OSError:
+        return None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +22,7 @@ from ..shared.computethreads import with_one_compute_thread
 from .printed import tail
 
 _MODULE = "blockmill.workers.nursery"
+_LOOK_S = 0.001
 
 
 class _Process(Protocol):
@@ -51,29 +53,43 @@ class NurseryProcess:
     """
 
     def __init__(self, preload: Iterable[str] = (), *, fork: bool = False) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         start = _forked if fork else _executed
-        with theirs:
-            self._process = start(theirs, lifeline_read, self._log, preload)
-        os.close(lifeline_read)
+        try:
+            with theirs:
+                self._process = start(theirs, lifeline_read, self._log, preload)
+        except BaseException:
+            self.forget_in_child()
+            self._log.close()
+            raise
+        finally:
+            os.close(lifeline_read)
 
     def forget_in_child(self) -> None:
         """In a forked child: let go of what ties the workers to this process."""
         self.control.close()
-        with contextlib.suppress(OSError):  # closed already
-            os.close(self._lifeline)
+        self._close_lifeline()
+
+    def _close_lifeline(self) -> None:
+        # Its number is forgotten first: a child that is forked meanwhile must not close what has it next.
+        lifeline, self._lifeline = self._lifeline, -1
+        if lifeline >= 0:
+            os.close(lifeline)
 
     def close(self, grace_s: float) -> None:
-        """Have it end all workers and itself; kill it if that takes longer than `grace_s` seconds."""
+        """Have it end all workers and itself; kill it if that takes longer than `grace_s` seconds.
+
+        A second time does nothing.
+        """
         self.control.close()
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:  # it still imports, or is stuck
             self._process.kill()
             self._process.wait()
-        os.close(self._lifeline)  # the kernel ends whoever is left of the group
+        self._close_lifeline()  # the kernel ends whoever is left of the group
         self._log.close()
 
     def last_words(self, grace_s: float) -> str:
@@ -101,50 +117,63 @@ def _forked(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: It
     if pid := os.fork():
         return _Child(pid)
     try:
-        _become_a_daemon(log, keep=(control.fileno(), lifeline_fd))
-        importlib.import_module(_MODULE).serve(control, lifeline_fd, preload)
+        control_fd, lifeline_fd = _become_a_daemon(log.fileno(), control.fileno(), lifeline_fd)
+        serve = importlib.import_module(_MODULE).serve
+        serve(socket.socket(fileno=control_fd), lifeline_fd, preload)
     except BaseException:  # noqa: BLE001 - the process ends here; its log tells why
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
-def _become_a_daemon(log: BinaryIO, keep: tuple[int, int]) -> None:
-    """Let go of what belongs to the parent: its session, signals, open files."""
+def _become_a_daemon(log_fd: int, *keep: int) -> list[int]:
+    """Let go of the parent's session, signals and open files; the new numbers of those to keep."""
     os.setsid()
     for signum in signal.valid_signals():
         if callable(signal.getsignal(signum)):
             signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    null = os.open(os.devnull, os.O_RDONLY)
-    for ours, theirs in ((null, 0), (log.fileno(), 1), (log.fileno(), 2)):
+    files = (os.open(os.devnull, os.O_RDONLY), log_fd, *keep)
+    # Where the parent has no stdin, stdout or stderr, one of them may have its number.
+    null, log, *kept = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in files)
+    for ours, theirs in ((null, 0), (log, 1), (log, 2)):
         os.dup2(ours, theirs)
-    first, second = sorted(keep)
-    os.closerange(3, first)
-    os.closerange(first + 1, second)
-    os.closerange(second + 1, os.sysconf("SC_OPEN_MAX"))
+    # Those that are there; up to the limit it may be a thousand million, and some may be beyond it.
+    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+        if fd > 2 and fd not in kept:
+            with contextlib.suppress(OSError):  # what listed them is closed
+                os.close(fd)
+    return kept
 
 
 class _Child:
-    """A forked child, with what is needed of `subprocess.Popen`."""
+    """A forked child, with what is needed of `subprocess.Popen`; not all systems have pidfds."""
 
     def __init__(self, pid: int) -> None:
         self.returncode: int | None = None
         self._pid = pid
-        self._pidfd = os.pidfd_open(pid)
 
     def wait(self, timeout: float | None = None) -> int:
         """As `Popen.wait`."""
+        start_s = time.monotonic()
+        while (code := self._look()) is None:
+            if timeout is not None and time.monotonic() - start_s >= timeout:
+                raise subprocess.TimeoutExpired("nursery", timeout)
+            time.sleep(_LOOK_S)
+        return code
+
+    def _look(self) -> int | None:
         if self.returncode is None:
-            poller = select.poll()
-            poller.register(self._pidfd, select.POLLIN)
-            if not poller.poll(None if timeout is None else 1000 * timeout):
-                raise subprocess.TimeoutExpired("nursery", timeout or 0)
-            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-            os.close(self._pidfd)
+            try:
+                pid, status = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:  # where SIGCHLD is ignored nobody is told how a child ended
+                pid, status = self._pid, 0
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
     def kill(self) -> None:
         """As `Popen.kill`."""
         if self.returncode is None:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)

@@ -120,9 +120,13 @@ class Supervisor:
         self._oom_kills = oom_kills()
         self._marks = Marks(_PLACES)
         self._free_marks = list(range(_PLACES))
-        with _starting:
-            self._nursery = nursery()
-            _supervisors.add(self)
+        try:
+            with _starting:
+                self._nursery = nursery()
+                _supervisors.add(self)
+        except BaseException:
+            self._marks.close()
+            raise
 
     @property
     def alive(self) -> bool:

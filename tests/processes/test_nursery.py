@@ -6,11 +6,32 @@ import sys
 
 import pytest
 
-COMMAND = """
-import os
-os.open("kept open", os.O_RDONLY)
+MAIN = """
 from blockmill.client.command import main
 main()
+"""
+COMMAND = f"""
+import os, resource
+os.dup2(os.open("kept open", os.O_RDONLY), 500)
+resource.setrlimit(resource.RLIMIT_NOFILE, (400, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+{MAIN}
+"""
+IGNORES_SIGCHLD = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+NO_PIDFDS = "import os, signal; del os.pidfd_open, signal.pidfd_send_signal"
+NO_FORK = """
+import os
+def fork():
+    raise BlockingIOError
+os.fork = fork
+"""
+NO_NURSERY = """
+import blockmill.daemon.nurseryprocess
+blockmill.daemon.nurseryprocess._MODULE = "no_such_module"
+"""
+NO_RUN_DIR = """
+import psutil
+import blockmill.daemon.dispatcher
+blockmill.daemon.dispatcher.run_dir = None
 """
 PROGRAM = """
 import blockmill, sys
@@ -53,3 +74,35 @@ def test_a_worker_computes_with_one_thread(told):
 
 def test_a_worker_hears_nothing_of_the_terminal(told):
     assert told["sigint"] and told["session"] != os.getsid(0)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_the_command_runs_without_standard_streams(bench, closed):
+    voxels = bench.volume()
+    bench.command = ["sh", "-c", f'exec "$0" -m blockmill "$@" {closed}', sys.executable]
+    bench.run("run", "-q", bench.job(input="in.npy", output="out.npy", operation="copy"))
+    assert (bench.read("out.npy") == voxels).all()
+
+
+@pytest.mark.parametrize("lack", [NO_PIDFDS, NO_FORK, IGNORES_SIGCHLD], ids=["pidfds", "fork", "SIGCHLD"])
+def test_the_command_runs_where_the_system_gives_less(bench, lack):
+    voxels = bench.volume()
+    bench.command = [sys.executable, "-c", lack + MAIN]
+    bench.run("run", bench.job(input="in.npy", output="out.npy", operation="copy"))
+    assert (bench.read("out.npy") == voxels).all()
+
+
+@pytest.mark.parametrize("before", ["", IGNORES_SIGCHLD], ids=["", "SIGCHLD ignored"])
+def test_it_is_told_why_the_nursery_ended(bench, before):
+    bench.volume()
+    bench.command = [sys.executable, "-c", before + NO_NURSERY + MAIN]
+    _, err = bench.run("run", bench.job(input="in.npy", output="out.npy", operation="copy"), code=1)
+    assert "EngineError" in err and "No module named 'no_such_module'" in err
+
+
+def test_an_engine_that_fails_at_once_leaves_no_nursery(bench):
+    bench.volume()
+    after = "\nfinally:\n    print('children:', psutil.Process().children())"
+    bench.command = [sys.executable, "-c", NO_RUN_DIR + "try:" + MAIN.replace("\n", "\n    ") + after]
+    out, _ = bench.run("run", bench.job(input="in.npy", output="out.npy", operation="copy"), code=1)
+    assert "children: []" in out

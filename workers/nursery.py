@@ -80,9 +80,12 @@ class Nursery:
                     os.kill(pid, message.signum)
 
     def _spawn(self, order: wire.Spawn) -> None:
+        # The nursery ignores SIGTERM, a new worker doesn't: what comes in between waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         pid = os.fork()
         if pid == 0:
             self._become_worker(order)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self._pids[order.worker] = pid
         self._tell(wire.Spawned(order.worker, pid))
 
@@ -90,7 +93,9 @@ class Nursery:
         exit_code = 1
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for signum in (signal.SIGCHLD, signal.SIGTERM):
+                signal.signal(signum, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
             self._control.close()
             log = os.open(order.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             os.dup2(log, 1)
@@ -127,7 +132,10 @@ def serve(control: socket.socket, lifeline_fd: int, preload: Iterable[str]) -> N
     control.set_inheritable(False)
     os.set_inheritable(lifeline_fd, False)
     tie_to(lifeline_fd)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever holds the terminal decides
+    # Whoever holds the terminal decides; and what is sent to all of a name or a batch job is for the
+    # coordinator to obey, which ends the workers in good order.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
     for module in preload:
         importlib.import_module(module)
     from . import loop  # noqa: F401 - so that the forked workers have it

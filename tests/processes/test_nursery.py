@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import sys
 
+import psutil
 import pytest
 
 MAIN = """
@@ -106,3 +108,15 @@ def test_an_engine_that_fails_at_once_leaves_no_nursery(bench):
     bench.command = [sys.executable, "-c", NO_RUN_DIR + "try:" + MAIN.replace("\n", "\n    ") + after]
     out, _ = bench.run("run", bench.job(input="in.npy", output="out.npy", operation="copy"), code=1)
     assert "children: []" in out
+
+
+def test_sigterm_to_all_processes_is_an_interruption(bench, wait_until):
+    bench.volume()
+    run = bench.start("run", bench.gated_job())
+    wait_until(lambda: len(bench.begun()) == 2, "two blocks under way")
+    coordinator = psutil.Process(run.pid)
+    for process in (coordinator, *coordinator.children(recursive=True)):
+        process.send_signal(signal.SIGTERM)
+    _, err = run.communicate()
+    assert run.returncode == 130, err
+    assert bench.leavings() == []

@@ -16,6 +16,7 @@ from ..shared.roi import Shape
 from . import exitcodes
 from .document import document
 from .interrupt import Interrupt
+from .wording import counted
 
 
 def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = False) -> int:
@@ -73,7 +74,7 @@ def _rows(found: Estimate) -> Iterator[tuple[str, str]]:
     yield "writes", f"{_size(found.bytes_written)} in {found.files} files"
     yield "disk", f"{_size(found.disk_needed_bytes)} at most, {_size(found.disk_free_bytes)} free"
     if found.seconds is not None:
-        tried = f"{found.blocks_tried} blocks tried, {found.workers} workers"
+        tried = f"{counted(found.blocks_tried, 'block')} tried, {counted(found.workers, 'worker')}"
         yield "time", f"about {_time(found.seconds)} ({tried})"
 
 

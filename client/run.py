@@ -15,6 +15,7 @@ from . import exitcodes
 from .document import document
 from .interrupt import Interrupt
 from .progress import Display, display_for
+from .wording import counted
 
 if TYPE_CHECKING:
     from ..daemon.plan import Plan
@@ -69,8 +70,8 @@ def _print_summary(summary: Summary) -> None:
     found = f" ({summary.skipped} found finished)" if summary.skipped else ""
     of = "" if summary.outcome == "done" else f"{summary.finished} of "
     print(
-        f"{summary.outcome.replace('_', ' ')}: {of}{summary.blocks} blocks{found}, {summary.voxels} voxels, "
-        f"{summary.seconds:.1f} s, {rate:.1f} MB/s -> {os.path.relpath(summary.output)}"
+        f"{summary.outcome.replace('_', ' ')}: {of}{counted(summary.blocks, 'block')}{found}, "
+        f"{summary.voxels} voxels, {summary.seconds:.1f} s, {rate:.1f} MB/s -> {os.path.relpath(summary.output)}"
     )
 
 
@@ -80,7 +81,7 @@ def _report_failures(summary: Summary) -> int:
     for place, reason in summary.failures:
         by_reason.setdefault(reason, []).append(place)
     for reason, places in list(by_reason.items())[:_MOST_REASONS_SHOWN]:
-        more = f" and {len(places) - 1} more blocks" if len(places) > 1 else ""
+        more = f" and {counted(len(places) - 1, 'more block')}" if len(places) > 1 else ""
         print(f"{places[0]}{more}: {reason}", file=sys.stderr)
     if (more := len(by_reason) - _MOST_REASONS_SHOWN) > 0:
         print(f"and {more} more reasons; --json tells all", file=sys.stderr)

@@ -41,7 +41,8 @@ class _Place:
         """Names of ours, and where each belongs."""
         if not self.user:
             return {name: self.root / place for name, place in _SYSTEM.items()}
-        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config").absolute()
+        config = self.root / config.relative_to("/")
         return {name: config / place for name, place in _USER.items()}
 
     def systemctl(self, *words: str) -> None:

@@ -14,6 +14,15 @@ def test_a_persons_units_are_written_and_taken_away(bench):
     assert not any(path.exists() for path in written)
 
 
+def test_a_persons_units_may_be_staged_too(bench):
+    stage = bench.folder / "stage"
+    out, _ = bench.run("service", "install", "--user", "--root", str(stage), "--command", "/opt/bin/blockmill")
+    written = [Path(line) for line in out.splitlines()]
+    folder = stage / (bench.folder / "config").relative_to("/") / "systemd" / "user"
+    assert written == [folder / "blockmill.service", folder / "blockmill.socket"]
+    assert not (bench.folder / "config").exists()
+
+
 def test_what_the_services_account_can_not_reach_is_refused(bench):
     hidden = bench.folder / "hidden"
     hidden.mkdir(mode=0o700)

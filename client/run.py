@@ -71,7 +71,8 @@ def _print_summary(summary: Summary) -> None:
     of = "" if summary.outcome == "done" else f"{summary.finished} of "
     print(
         f"{summary.outcome.replace('_', ' ')}: {of}{counted(summary.blocks, 'block')}{found}, "
-        f"{summary.voxels} voxels, {summary.seconds:.1f} s, {rate:.1f} MB/s -> {os.path.relpath(summary.output)}"
+        f"{summary.voxels} voxels, {summary.seconds:.1f} s, {rate:.1f} MB/s "
+        f"-> {os.path.relpath(summary.output)}"
     )
 
 

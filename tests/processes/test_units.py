@@ -16,7 +16,8 @@ def test_a_persons_units_are_written_and_taken_away(bench):
 
 def test_a_persons_units_may_be_staged_too(bench):
     stage = bench.folder / "stage"
-    out, _ = bench.run("service", "install", "--user", "--root", str(stage), "--command", "/opt/bin/blockmill")
+    options = ("--user", "--root", str(stage), "--command", "/opt/bin/blockmill")
+    out, _ = bench.run("service", "install", *options)
     written = [Path(line) for line in out.splitlines()]
     folder = stage / (bench.folder / "config").relative_to("/") / "systemd" / "user"
     assert written == [folder / "blockmill.service", folder / "blockmill.socket"]

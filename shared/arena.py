@@ -231,7 +231,11 @@ def share_array(array: NDArray[Any], axes: str) -> tuple[Segment, SharedArray]:
         The segment to close when no worker needs it, and what to send to workers.
     """
     segment = Segment(max(array.nbytes, 1))
-    segment.fill(array)
+    try:
+        segment.fill(array)
+    except BaseException:  # Ctrl-C in a program that goes on, for instance
+        segment.close()
+        raise
     return segment, SharedArray(segment.path, array.shape, array.dtype.str, axes)
 
 

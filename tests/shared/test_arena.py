@@ -1,4 +1,5 @@
 import itertools
+import os
 import subprocess
 import sys
 
@@ -110,6 +111,17 @@ def test_a_shared_array_is_equal_to_its_source(array):
     segment, shared = share_array(array, "tzyx")
     np.testing.assert_array_equal(attach_array(shared), array)
     segment.close()
+
+
+def test_a_copy_that_is_interrupted_leaves_no_memory(monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "pwrite", interrupted)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(KeyboardInterrupt):
+        share_array(np.ones(8), "x")
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_another_process_reads_and_writes_a_shared_array():

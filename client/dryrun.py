@@ -16,6 +16,7 @@ from ..shared.roi import Shape
 from . import exitcodes
 from .document import document
 from .interrupt import Interrupt
+from .run import standard_input
 from .wording import counted
 
 
@@ -31,7 +32,7 @@ def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = 
                 raise KeyboardInterrupt
 
         try:
-            job = load_job(path, sys.stdin.read() if path == "-" else None)
+            job = load_job(path, standard_input() if path == "-" else None)
             found = _estimate(job, workers, overwrite, look)
         except KeyboardInterrupt:
             print("interrupted; nothing was changed", file=sys.stderr)

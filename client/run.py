@@ -25,10 +25,10 @@ _MOST_REASONS_SHOWN = 10
 
 def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool, as_json: bool) -> int:
     """Run the job file at `path`; the exit code of the command."""
-    display = display_for(sys.stdout, quiet or as_json)
+    display = display_for(sys.stdout, quiet or as_json or sys.stdout is None)
     with Interrupt() as interrupt:
         try:
-            job = load_job(path, sys.stdin.read() if path == "-" else None)
+            job = load_job(path, standard_input() if path == "-" else None)
             summary = _run(job, workers, overwrite, display, interrupt)
         except KeyboardInterrupt:
             display.stop()
@@ -44,6 +44,11 @@ def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool
     elif not quiet:
         _print_summary(summary)
     return _report_failures(summary)
+
+
+def standard_input() -> str:
+    """What comes in there; nothing where the shell has closed it."""
+    return sys.stdin.read() if sys.stdin is not None else ""
 
 
 def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:

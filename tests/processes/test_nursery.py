@@ -82,8 +82,17 @@ def test_a_worker_hears_nothing_of_the_terminal(told):
 def test_the_command_runs_without_standard_streams(bench, closed):
     voxels = bench.volume()
     bench.command = ["sh", "-c", f'exec "$0" -m blockmill "$@" {closed}', sys.executable]
-    bench.run("run", "-q", bench.job(input="in.npy", output="out.npy", operation="copy"))
+    job = bench.job(input="in.npy", output="out.npy", operation="copy")
+    bench.run("run", "--dry-run", job)
+    bench.run("run", job)
     assert (bench.read("out.npy") == voxels).all()
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=["", "dry run"])
+def test_a_job_on_a_closed_stdin_is_an_empty_one(bench, options):
+    bench.command = ["sh", "-c", 'exec "$0" -m blockmill "$@" <&-', sys.executable]
+    _, err = bench.run("run", *options, "-", code=5)
+    assert "the file is empty" in err
 
 
 @pytest.mark.parametrize("lack", [NO_PIDFDS, NO_FORK, IGNORES_SIGCHLD], ids=["pidfds", "fork", "SIGCHLD"])

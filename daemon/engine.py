@@ -59,10 +59,10 @@ class Engine:
         self._numbers = itertools.count(1)
         self._mailbox = Mailbox()
         modules = tuple(preload)
-        self._forked = _forked_nursery(modules) if fork and threading.active_count() == 1 else None
+        self._forked = forked = _forked_nursery(modules) if fork and threading.active_count() == 1 else None
         setup = Setup(
             workers=self.workers,
-            nursery=lambda: self._forked or NurseryProcess(modules),
+            nursery=lambda: forked or NurseryProcess(modules),
             limits=limits or WorkerLimits(),
             memory_bytes=memory_bytes,
         )

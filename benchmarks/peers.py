@@ -64,7 +64,7 @@ def distributed(cores: int) -> Iterator[Any]:
     """A dask client with a local cluster of `cores` processes of one thread each."""
     from distributed import Client, LocalCluster
 
-    options = {"dashboard_address": None, "silence_logs": logging.ERROR}
+    options = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     with (
         LocalCluster(cores, processes=True, threads_per_worker=1, **options) as cluster,
         Client(cluster) as client,

@@ -33,6 +33,10 @@ class _Buffered(Protocol):
     def flush(self) -> None: ...
 
 
+def _nothing() -> None:
+    """All that was written is where it belongs."""
+
+
 class Ledger:
     """Checksums of merged blocks, one fixed entry a block, in a small file.
 
@@ -101,6 +105,7 @@ class SingleFile:
         self._create = create
         self._open = open_at
         self._volume: Volume | None = None
+        self._flush: Callable[[], None] = _nothing
         self._ledger: Ledger | None = None
         self._resumed = False
 
@@ -112,7 +117,7 @@ class SingleFile:
     def start(self) -> None:
         """Begin an empty file."""
         self.discard()
-        self._volume = self._create(self.partial)
+        self._hold(self._create(self.partial))
         self._ledger = Ledger(self.ledger_path, len(self._grid))
 
     def go_on(self, check: Callable[[], None] = lambda: None) -> bytes:
@@ -139,7 +144,7 @@ class SingleFile:
         if existing == self.partial or not all(done):
             existing.replace(self.partial)
             self._ledger = Ledger(self.ledger_path, len(self._grid))
-            self._volume = self._open(self.partial, "r+")
+            self._hold(self._open(self.partial, "r+"))
             self._resumed = True
         return done
 
@@ -174,9 +179,12 @@ class SingleFile:
         """Write the voxels of a block, then note it."""
         assert self._volume is not None and self._ledger is not None, "started or taken up before"
         self._volume.write(roi, array)
-        if isinstance(self._volume, _Buffered):
-            self._volume.flush()  # what the ledger notes survives a kill
+        self._flush()  # what the ledger notes survives a kill
         self._ledger.note(block, crc32)
+
+    def _hold(self, volume: Volume) -> None:
+        self._volume = volume
+        self._flush = volume.flush if isinstance(volume, _Buffered) else _nothing
 
     def finish(self) -> None:
         """Close, make durable, and give the file its name.

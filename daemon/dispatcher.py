@@ -74,6 +74,7 @@ class Dispatcher:
         self.segment_numbers = itertools.count(1)
         self.arenas = Arenas(self.segment_numbers)
         self.view = View(allowed=setup.workers)
+        self.cause = "the engine was closed"  # why it has ended, once it has
         self._setup = setup
         self._mailbox = mailbox
         self._core = Coordinator(least_credit=1)
@@ -99,15 +100,16 @@ class Dispatcher:
 
     def run(self) -> None:
         """Serve until closed; whatever goes wrong ends every job loudly."""
-        cause, error = "the engine was closed", None
+        error: BaseException | None = None
         try:
             with run_dir() as folder, zmq.Context() as context, context.socket(zmq.ROUTER) as self._router:
                 self._router.linger = 0
                 self._router.router_mandatory = True
                 self._serve(folder)
         except BaseException as broken:  # noqa: BLE001 - a job must never wait for a dead engine
-            cause, error = f"the engine broke down: {type(broken).__name__}: {broken}", broken
-        self._fail_all(cause, error)
+            self.cause = f"the engine broke down: {type(broken).__name__}: {broken}"
+            error = broken
+        self._fail_all(self.cause, error)
 
     def _serve(self, folder: Path) -> None:
         endpoint = f"ipc://{folder}/workers"

@@ -88,7 +88,7 @@ class Engine:
         """
         job = EngineJob(f"j{next(self._numbers)}", order, self._tell, self._dispatcher.arenas)
         if not self._mailbox.put("submit", job):
-            raise EngineError("this engine is closed or has broken down; make a new one")
+            raise EngineError(f"{self._dispatcher.cause}; make a new one")
         return job.handle
 
     def lend(self, nbytes: int) -> Lent:

@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import psutil
 import zmq
@@ -77,6 +78,7 @@ class Worker:
         self._segments: dict[int, Segment | OSError] = {}
         self._tasks: deque[wire.Task] = deque()
         self._log = _Log()
+        self._pid = os.getpid()
 
     def run(self) -> None:
         """Serve until the process is ended."""
@@ -85,7 +87,7 @@ class Worker:
             if self._tasks:
                 task = self._tasks.popleft()
                 self._marks.begin(self._mark)
-                answer = self._do(task)
+                answer = self._answer_to(task)
                 self._log.end(task)
                 self._marks.end(self._mark)
                 more = bool(self._tasks) and not self._jobs[task.job].prompt
@@ -130,6 +132,15 @@ class Worker:
         for number in message.segments:
             self._segments.pop(number, None)
 
+    def _answer_to(self, task: wire.Task) -> wire.Done | wire.Failed:
+        answer = None
+        try:
+            answer = self._do(task)
+        finally:
+            if os.getpid() != self._pid:
+                _end_child(answer)
+        return answer
+
     def _do(self, task: wire.Task) -> wire.Done | wire.Failed:
         started_s = time.monotonic()
         try:
@@ -154,6 +165,14 @@ class Worker:
         for job in self._jobs.values():
             job.close()
         self._sessions.close()
+
+
+def _end_child(answer: wire.Done | wire.Failed | None) -> NoReturn:
+    """End a process that user code forked and let come back from there: its parent is the worker."""
+    if isinstance(answer, wire.Failed):
+        print("in a forked child:", answer.error, file=sys.stderr)
+    sys.stdout.flush()
+    os._exit(0 if isinstance(answer, wire.Done) else 1)
 
 
 def _failure(task: wire.Task, error: Exception) -> wire.Failed:

@@ -10,6 +10,7 @@ import pytest
 
 from blockmill import Engine, RoiRequestBatch, RoiRequestBatchError
 from blockmill.daemon import supervisor
+from blockmill.shared.errors import EngineError
 
 VOXELS = np.arange(400, dtype=np.uint16).reshape(20, 20)
 ROIS = [((y, 0), (y + 5, 20)) for y in range(0, 20, 5)]
@@ -42,6 +43,33 @@ def test_a_frozen_worker_is_ended_and_its_block_done_elsewhere(user_code, monkey
         batch.execute()
     np.testing.assert_array_equal(out, VOXELS)
     assert (user_code / "mark").exists()
+
+
+@pytest.mark.parametrize("end", ["return block", "raise RuntimeError", "raise SystemExit", "os._exit(0)"])
+def test_a_child_that_user_code_forks_does_not_become_a_worker(user_code, end):
+    (user_code / "forks.py").write_text(
+        "import os\n"
+        "def in_two(block):\n"
+        "    if (pid := os.fork()) == 0:\n"
+        f"        {end}\n"
+        "    os.waitpid(pid, 0)\n"
+        "    return block\n"
+    )
+    out = np.zeros_like(VOXELS)
+    with Engine(1) as engine:
+        batch = RoiRequestBatch(
+            VOXELS, ROIS, operation={"python": {"function": "forks:in_two"}}, engine=engine
+        )
+        batch.result_signal.subscribe(lambda roi, array: out.__setitem__(roi.to_slice(), array))
+        batch.execute()
+    np.testing.assert_array_equal(out, VOXELS)
+
+
+def test_an_engine_that_broke_down_before_its_first_job_says_why(wait_until):
+    with Engine(1, preload=("no_such_module",)) as engine:
+        wait_until(lambda: not engine.alive, "the end of the engine")
+        with pytest.raises(EngineError, match="No module named 'no_such_module'"):
+            RoiRequestBatch(VOXELS, ROIS, engine=engine).execute()
 
 
 def test_workers_that_cannot_start_end_the_job_with_their_last_words(monkeypatch):

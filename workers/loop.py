@@ -136,10 +136,10 @@ class Worker:
         answer = None
         try:
             answer = self._do(task)
+            return answer
         finally:
             if os.getpid() != self._pid:
                 _end_child(answer)
-        return answer
 
     def _do(self, task: wire.Task) -> wire.Done | wire.Failed:
         started_s = time.monotonic()

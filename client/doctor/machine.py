@@ -93,5 +93,5 @@ def _check_environment() -> Iterator[Finding]:
         yield warn("environment", text, "unset it, unless the file system knows no locks")
     threads = [f"{name}={os.environ[name]}" for name in COMPUTE_THREADS if os.environ.get(name, "1") != "1"]
     if threads:
-        text = f"{', '.join(threads)} counts in `run`'s own process alone; each worker gets 1"
-        yield ok("environment", text)
+        text = f"{', '.join(threads)} counts in each worker; the workers themselves fill the machine"
+        yield warn("environment", text, "unset it, unless there are few workers")

@@ -133,6 +133,13 @@ def test_hdf5_without_locks_is_told(monkeypatch):
     assert levels(machine.check_machine(Config()), "environment") == ["warn"]
 
 
+def test_compute_threads_that_reach_the_workers_are_told(monkeypatch):
+    monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
+    for value, expected in (("1", []), ("4", ["warn"])):
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+        assert levels(machine.check_machine(Config()), "environment") == expected
+
+
 def test_a_folder_of_the_socket_where_everybody_writes_is_found(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -134,7 +134,8 @@ def test_hdf5_without_locks_is_told(monkeypatch):
 
 
 def test_compute_threads_that_reach_the_workers_are_told(monkeypatch):
-    monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
+    for name in ("HDF5_USE_FILE_LOCKING", *machine.COMPUTE_THREADS):
+        monkeypatch.delenv(name, raising=False)
     for value, expected in (("1", []), ("4", ["warn"])):
         monkeypatch.setenv("OMP_NUM_THREADS", value)
         assert levels(machine.check_machine(Config()), "environment") == expected

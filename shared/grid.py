@@ -89,7 +89,7 @@ class BlockGrid:
             high, lowest, highest = low + n, lows[axis], highs[axis]
             start.append(low if low > lowest else lowest)
             stop.append(high if high < highest else highest)
-        return Roi.of_plain(tuple(start), tuple(stop))
+        return Roi.trusted(tuple(start), tuple(stop))
 
     def number_of(self, index: Shape) -> int:
         """The number of the block at a grid position."""

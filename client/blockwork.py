@@ -21,6 +21,7 @@ from ..shared.errors import BlockError, JobError
 from ..shared.grid import BlockGrid
 from ..shared.operations import Operation, parse_operation
 from ..shared.roi import Roi
+from ..shared.signal import OrderedSignal
 from ..shared.volumes.address import open_volume
 from ..shared.volumes.memory import MemoryVolume, default_axes
 from ..shared.volumes.protocol import Volume
@@ -154,6 +155,14 @@ def failure_of(ended: Ended) -> RoiRequestBatchError:
     error = RoiRequestBatchError(str(cause), tuple((roi, reason) for _, roi, reason in ended.failures))
     error.__cause__ = cause
     return error
+
+
+def tell_percent(signal: OrderedSignal, percent: int) -> None:
+    """Tell the callbacks of a progress signal; RoiRequestBatchError if one raises."""
+    try:
+        signal(percent)
+    except Exception as error:
+        raise RoiRequestBatchError(f"a progress callback raised {error!r}") from error
 
 
 def workers_for(batch_size: int | None) -> int:

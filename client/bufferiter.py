@@ -18,12 +18,12 @@ from ..shared.signal import OrderedSignal
 from .blockwork import (
     AnyOperation,
     BlockWork,
-    RoiRequestBatchError,
     Source,
     as_operation,
     as_volume,
     end_now,
     failure_of,
+    tell_percent,
 )
 
 
@@ -104,7 +104,7 @@ class RoiRequestBufferIter:
             yield Roi(tuple(start), tuple(stop))
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        self._tell(0)
+        tell_percent(self.progress_signal, 0)
         with self._work.run(RoiList(list(self.rois())), ordered=True) as handle:
             count = 0
             while (result := _next_result(handle)) is not None:
@@ -113,14 +113,8 @@ class RoiRequestBufferIter:
                 del result  # before its place is given to another one
                 handle.merged(block)
                 count += 1
-                self._tell(100 * count // len(self))
-        self._tell(100)
-
-    def _tell(self, percent: int) -> None:
-        try:
-            self.progress_signal(percent)
-        except Exception as error:
-            raise RoiRequestBatchError(f"a progress callback raised {error!r}") from error
+                tell_percent(self.progress_signal, 100 * count // len(self))
+        tell_percent(self.progress_signal, 100)
 
 
 def _next_result(handle: JobHandle) -> Result | None:

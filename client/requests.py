@@ -29,6 +29,7 @@ from .blockwork import (
     as_volume,
     end_now,
     failure_of,
+    tell_percent,
 )
 
 
@@ -156,7 +157,7 @@ class RoiRequestBatch:
 
     def _execute(self) -> None:
         rois = self._drawable()
-        self._tell(0)
+        tell_percent(self.progress_signal, 0)
         with ExitStack() as stack:
             serving = _Serving(self, rois)
             if self._parallel:
@@ -170,7 +171,7 @@ class RoiRequestBatch:
                 )
             )
             serving.serve(handle)
-        self._tell(100)
+        tell_percent(self.progress_signal, 100)
 
     def _drawable(self) -> Iterator[Any] | None:
         """A fresh iterator over the rois; None where a grid is handed over whole."""
@@ -181,12 +182,6 @@ class RoiRequestBatch:
         rois = iter(self._rois)
         self._used_up = rois is self._rois
         return rois
-
-    def _tell(self, percent: int) -> None:
-        try:
-            self.progress_signal(percent)
-        except Exception as error:
-            raise RoiRequestBatchError(f"a progress callback raised {error!r}") from error
 
     def _call_back(self, result: Result) -> None:
         try:
@@ -226,7 +221,8 @@ class _Serving:
                 handle.merged(block)
                 self._volume_done += roi.volume
                 if self._batch._total_volume:
-                    self._batch._tell(100 * self._volume_done // self._batch._total_volume)
+                    percent = 100 * self._volume_done // self._batch._total_volume
+                    tell_percent(self._batch.progress_signal, percent)
                 self._draw(handle, 1)
             case _CallbackFailed(error=error):
                 raise error

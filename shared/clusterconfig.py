@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .fields import nearest
 from .jsonconfig import JsonConfigParser
 from .jsonfields import AutoEval, FormattedField, ParsingError
+from .jsonfile import read_json
 
 SCHEMA_NAME, SCHEMA_VERSION = "cluster-execution-configuration", 1.0
 _REQUIRED = ("command_format", "output_log_directory")
@@ -124,6 +123,11 @@ class ClusterConfig:
         """Whether commands are run on this host, without ssh."""
         return self.task_launch_server == "localhost"
 
+    @property
+    def workers(self) -> int:
+        """Worker processes of a node: as it says, or the processors of this host."""
+        return self.task_threadpool_size or len(os.sched_getaffinity(0))
+
 
 def read_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
     """Read a configuration.
@@ -158,7 +162,7 @@ def read_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
 def _notes(where: str) -> list[str]:
     """What is told about keys in the file that nobody obeys."""
     notes = []
-    for key, value in json.loads(Path(where).read_text("utf-8-sig")).items():
+    for key, value in dict(read_json(where)).items():
         name = key.replace(" ", "_")
         if name in _WITHOUT_EFFECT:
             if value is not None and value is not False:

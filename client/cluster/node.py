@@ -75,11 +75,11 @@ def _check_one_block(fileset: BlockwiseFileset, block: Roi) -> None:
 
 
 def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset, block: Roi) -> None:
-    job, workers = work.job, config.task_threadpool_size or len(os.sched_getaffinity(0))
+    job = work.job
     taken = block.shifted(work.roi.start)
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressCommand(config.task_progress_update_command))
-        engine = stack.enter_context(Engine(workers, preload=job.operation.preload))
+        engine = stack.enter_context(Engine(config.workers, preload=job.operation.preload))
         streamer = BigRequestStreamer(
             work.source,
             taken,
@@ -122,8 +122,7 @@ def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi:
     """
     if config.task_total_ram_mb is None:
         return None
-    workers = config.task_threadpool_size or len(os.sched_getaffinity(0))
-    limit = (config.task_total_ram_mb << 20) // (2 * workers)
+    limit = (config.task_total_ram_mb << 20) // (2 * config.workers)
     part, halo = roi.shape, operation.halo(roi.ndim)
 
     def needed(shape: Shape) -> int:
@@ -133,8 +132,8 @@ def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi:
     while needed(part) > limit:
         if math.prod(part) == 1:
             raise JobError(
-                f"{config.path}: task_total_ram_mb: {config.task_total_ram_mb} is too little for {workers} "
-                f"workers: a single voxel with its halo takes {needed(part)} bytes"
+                f"{config.path}: task_total_ram_mb: {config.task_total_ram_mb} is too little for "
+                f"{config.workers} workers: a single voxel with its halo takes {needed(part)} bytes"
             )
         longest = part.index(max(part))
         part = tuple(-(-n // 2) if axis == longest else n for axis, n in enumerate(part))

@@ -47,8 +47,7 @@ def run(config_file: str, job_file: str, at_once: int | None, retries: int | Non
 def _default_at_once(config: ClusterConfig) -> int:
     if not config.is_local:
         return _ELSEWHERE_AT_ONCE
-    processors = len(os.sched_getaffinity(0))
-    return max(1, processors // (config.task_threadpool_size or processors))
+    return max(1, len(os.sched_getaffinity(0)) // config.workers)
 
 
 def _say(line: str) -> None:

@@ -186,6 +186,9 @@ class ParallelVolume:
         """What one process should carry as a whole."""
         return self.block_shape or (1, *roi.shape[1:])
 
+    def _step_bytes(self, roi: Roi) -> int:
+        return math.prod(map(min, self._step(roi), roi.shape)) * self.dtype.itemsize
+
     def _small(self, roi: Roi) -> bool:
         return roi.volume * self.dtype.itemsize < _LOCAL_BYTES or len(self._grid(roi, 1)) == 1
 
@@ -202,10 +205,8 @@ class ParallelVolume:
 
     def _tasks(self, roi: Roi) -> BlockGrid:
         """What the workers get: a few blocks for each, none of them tiny."""
-        step = self._step(roi)
-        step_bytes = math.prod(map(min, step, roi.shape)) * self.dtype.itemsize
         steps = len(self._grid(roi, 1)) // (_TASKS_PER_WORKER * self._engine.workers)
-        return self._grid(roi, max(steps, _LEAST_TASK_BYTES // step_bytes, 1))
+        return self._grid(roi, max(steps, _LEAST_TASK_BYTES // self._step_bytes(roi), 1))
 
     def _place_of(self, array: NDArray[Any]) -> tuple[wire.Place, Lent] | None:
         for lent in self._targets:
@@ -268,9 +269,7 @@ class ParallelVolume:
                     _abandon(left.handle)
 
     def _pieces(self, roi: Roi) -> list[Roi]:
-        step = self._step(roi)
-        step_bytes = math.prod(map(min, step, roi.shape)) * self.dtype.itemsize
-        return list(self._grid(roi, max(_STAGE_BYTES // step_bytes, 1)))
+        return list(self._grid(roi, max(_STAGE_BYTES // self._step_bytes(roi), 1)))
 
     def _grown_stages(self, pieces: list[Roi]) -> list[Lent]:
         """Two buffers, each large enough for any of the pieces."""

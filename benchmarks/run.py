@@ -40,7 +40,8 @@ def run_case(name: str, *, quick: bool, rounds: int, scratch: Path | None, keep:
     try:
         case(bench)
     finally:
-        emptied(folder) if keep else shutil.rmtree(folder)
+        give_up = emptied if keep else shutil.rmtree
+        give_up(folder)
     title = (case.__doc__ or name).splitlines()[0].rstrip(".")
     took_s = round(time.perf_counter() - start_s, 1)
     return {"case": name, "title": title, "seconds": took_s, **bench.found(), "environment": environment}

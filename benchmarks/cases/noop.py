@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -61,7 +62,6 @@ def noop(bench: Bench) -> None:
 
 def per_task(run: Callable[[], Any], count: int) -> Callable[[], float]:
     """`run`, timed per task."""
-    import time
 
     def timed() -> float:
         start_s = time.perf_counter()
@@ -88,8 +88,6 @@ def _gathered(client: Any, count: int) -> None:
 
 def daisy_per_task(count: int, cores: int) -> float:
     """Seconds per block of daisy's, its start and end taken off."""
-    import time
-
     start_s = time.perf_counter()
     run_daisy((2,), (1,), 0, nothing, cores)
     middle_s = time.perf_counter()

@@ -98,7 +98,9 @@ def _written(bench: Bench, edge: int, **options: Any) -> None:
             ),
         }
         _race(bench, place, synced | _ours_synced(writers))  # apart: a sync slows the next contender down
-    bench.note(f"{data.nbytes >> 20} MiB; every round writes new files, those of earlier rounds stay")
+    bench.note(
+        f"{data.nbytes >> 20} MiB; every round writes new files, those of the round before are emptied"
+    )
     bench.note(
         "durability none: nothing is synced, on either side; group: one sync of the file system at the end"
     )

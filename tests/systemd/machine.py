@@ -44,7 +44,7 @@ while read -r source target; do
 done < $W/shared
 cp -aT $W/opt $R/opt/bin
 ip link set lo up
-cd $R; mkdir -p old; pivot_root . old; umount -l /old
+cd $R; mkdir -p old; PATH=$PATH:/usr/sbin:/sbin pivot_root . old; umount -l /old
 rm -rf /var/log/journal; echo 0123456789abcdef0123456789abcdef > /etc/machine-id
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     SYSTEMD_UNIT_PATH=/etc/systemd/system:/stock-units \

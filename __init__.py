@@ -6,25 +6,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blockmill.client.api import Client
-    from blockmill.client.asyncapi import AsyncClient
-    from blockmill.client.blockwork import RoiRequestBatchCancelled, RoiRequestBatchError
-    from blockmill.client.bufferiter import RoiRequestBufferIter
-    from blockmill.client.parallel import ParallelVolume
-    from blockmill.client.requests import RoiRequestBatch
-    from blockmill.client.streamer import BigRequestStreamer
-    from blockmill.daemon.engine import Engine
-    from blockmill.shared.blockshapes import determine_block_shape, determine_optimal_request_block_shape
-    from blockmill.shared.filelock import FileLock
-    from blockmill.shared.grid import BlockGrid
-    from blockmill.shared.job import Job, load_job
-    from blockmill.shared.jsonconfig import JsonConfigParser, Namespace
-    from blockmill.shared.jsonfields import AutoEval, FormattedField, RoiTuple
-    from blockmill.shared.paths import PathComponents, get_path_variants
-    from blockmill.shared.protocol import ServiceInfo
-    from blockmill.shared.reports import BlockFailure, JobInfo, LogLine, WorkerInfo
-    from blockmill.shared.roi import Roi
-    from blockmill.shared.roitools import (
+    from blockmill.client.library.batch import RoiRequestBatch
+    from blockmill.client.library.parallel import ParallelVolume
+    from blockmill.client.library.slices import RoiRequestBufferIter
+    from blockmill.client.library.streamer import BigRequestStreamer
+    from blockmill.client.library.work import RoiRequestBatchCancelled, RoiRequestBatchError
+    from blockmill.client.service.async_client import AsyncClient
+    from blockmill.client.service.client import Client
+    from blockmill.daemon.engine.engine import Engine
+    from blockmill.shared.geometry.grid import BlockGrid
+    from blockmill.shared.geometry.roi import Roi
+    from blockmill.shared.jobs.job import Job, load_job
+    from blockmill.shared.lazyflow.blockshapes import (
+        determine_block_shape,
+        determine_optimal_request_block_shape,
+    )
+    from blockmill.shared.lazyflow.jsonconfig import JsonConfigParser, Namespace
+    from blockmill.shared.lazyflow.jsonfields import AutoEval, FormattedField, RoiTuple
+    from blockmill.shared.lazyflow.paths import PathComponents, get_path_variants
+    from blockmill.shared.lazyflow.roitools import (
         blockwise_view,
         containing_rois,
         enlarge_roi_for_halo,
@@ -36,65 +36,68 @@ if TYPE_CHECKING:
         roi_to_slice,
         slice_to_roi,
     )
-    from blockmill.shared.signal import OrderedSignal
-    from blockmill.shared.tinyvector import TinyVector
-    from blockmill.shared.trace import Tracer, trace_logged
-    from blockmill.shared.volumes.address import open_volume
-    from blockmill.shared.volumes.description import FilesetDescription
-    from blockmill.shared.volumes.fileset import BlockwiseFileset
+    from blockmill.shared.lazyflow.signal import OrderedSignal
+    from blockmill.shared.lazyflow.tinyvector import TinyVector
+    from blockmill.shared.lazyflow.trace import Tracer, trace_logged
+    from blockmill.shared.locking.filelock import FileLock
+    from blockmill.shared.messages.records import BlockFailure, JobInfo, LogLine, WorkerInfo
+    from blockmill.shared.messages.service import ServiceInfo
+    from blockmill.shared.volumes.blockwise.description import FilesetDescription
+    from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
+    from blockmill.shared.volumes.formats import open_volume
     from blockmill.shared.volumes.restful.fileset import RESTfulBlockwiseFileset
     from blockmill.shared.volumes.restful.volume import RESTfulVolume
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Tracer": "shared.trace",
-    "trace_logged": "shared.trace",
-    "PathComponents": "shared.paths",
-    "get_path_variants": "shared.paths",
-    "JsonConfigParser": "shared.jsonconfig",
-    "Namespace": "shared.jsonconfig",
-    "AutoEval": "shared.jsonfields",
-    "FormattedField": "shared.jsonfields",
-    "RoiTuple": "shared.jsonfields",
-    "TinyVector": "shared.tinyvector",
-    "slice_to_roi": "shared.roitools",
-    "roi_to_slice": "shared.roitools",
-    "get_intersection": "shared.roitools",
-    "get_block_bounds": "shared.roitools",
-    "get_intersecting_blocks": "shared.roitools",
-    "get_intersecting_rois": "shared.roitools",
-    "enlarge_roi_for_halo": "shared.roitools",
-    "nonzero_bounding_box": "shared.roitools",
-    "containing_rois": "shared.roitools",
-    "blockwise_view": "shared.roitools",
-    "determine_block_shape": "shared.blockshapes",
-    "determine_optimal_request_block_shape": "shared.blockshapes",
-    "AsyncClient": "client.asyncapi",
-    "BlockFailure": "shared.reports",
-    "Client": "client.api",
-    "JobInfo": "shared.reports",
-    "LogLine": "shared.reports",
-    "ServiceInfo": "shared.protocol",
-    "WorkerInfo": "shared.reports",
-    "BigRequestStreamer": "client.streamer",
-    "BlockGrid": "shared.grid",
-    "BlockwiseFileset": "shared.volumes.fileset",
-    "Engine": "daemon.engine",
-    "FileLock": "shared.filelock",
-    "FilesetDescription": "shared.volumes.description",
-    "Job": "shared.job",
-    "OrderedSignal": "shared.signal",
+    "Tracer": "shared.lazyflow.trace",
+    "trace_logged": "shared.lazyflow.trace",
+    "PathComponents": "shared.lazyflow.paths",
+    "get_path_variants": "shared.lazyflow.paths",
+    "JsonConfigParser": "shared.lazyflow.jsonconfig",
+    "Namespace": "shared.lazyflow.jsonconfig",
+    "AutoEval": "shared.lazyflow.jsonfields",
+    "FormattedField": "shared.lazyflow.jsonfields",
+    "RoiTuple": "shared.lazyflow.jsonfields",
+    "TinyVector": "shared.lazyflow.tinyvector",
+    "slice_to_roi": "shared.lazyflow.roitools",
+    "roi_to_slice": "shared.lazyflow.roitools",
+    "get_intersection": "shared.lazyflow.roitools",
+    "get_block_bounds": "shared.lazyflow.roitools",
+    "get_intersecting_blocks": "shared.lazyflow.roitools",
+    "get_intersecting_rois": "shared.lazyflow.roitools",
+    "enlarge_roi_for_halo": "shared.lazyflow.roitools",
+    "nonzero_bounding_box": "shared.lazyflow.roitools",
+    "containing_rois": "shared.lazyflow.roitools",
+    "blockwise_view": "shared.lazyflow.roitools",
+    "determine_block_shape": "shared.lazyflow.blockshapes",
+    "determine_optimal_request_block_shape": "shared.lazyflow.blockshapes",
+    "AsyncClient": "client.service.async_client",
+    "BlockFailure": "shared.messages.records",
+    "Client": "client.service.client",
+    "JobInfo": "shared.messages.records",
+    "LogLine": "shared.messages.records",
+    "ServiceInfo": "shared.messages.service",
+    "WorkerInfo": "shared.messages.records",
+    "BigRequestStreamer": "client.library.streamer",
+    "BlockGrid": "shared.geometry.grid",
+    "BlockwiseFileset": "shared.volumes.blockwise.fileset",
+    "Engine": "daemon.engine.engine",
+    "FileLock": "shared.locking.filelock",
+    "FilesetDescription": "shared.volumes.blockwise.description",
+    "Job": "shared.jobs.job",
+    "OrderedSignal": "shared.lazyflow.signal",
     "RESTfulBlockwiseFileset": "shared.volumes.restful.fileset",
     "RESTfulVolume": "shared.volumes.restful.volume",
-    "Roi": "shared.roi",
-    "ParallelVolume": "client.parallel",
-    "RoiRequestBatch": "client.requests",
-    "RoiRequestBatchCancelled": "client.blockwork",
-    "RoiRequestBatchError": "client.blockwork",
-    "RoiRequestBufferIter": "client.bufferiter",
-    "load_job": "shared.job",
-    "open_volume": "shared.volumes.address",
+    "Roi": "shared.geometry.roi",
+    "ParallelVolume": "client.library.parallel",
+    "RoiRequestBatch": "client.library.batch",
+    "RoiRequestBatchCancelled": "client.library.work",
+    "RoiRequestBatchError": "client.library.work",
+    "RoiRequestBufferIter": "client.library.slices",
+    "load_job": "shared.jobs.job",
+    "open_volume": "shared.volumes.formats",
 }
 
 __all__ = [

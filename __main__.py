@@ -1,6 +1,6 @@
 """``python -m blockmill`` is the command ``blockmill``."""
 
-from blockmill.client.command import main
+from blockmill.client.cli.main import main
 
 if __name__ == "__main__":
     main()

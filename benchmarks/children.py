@@ -23,7 +23,7 @@ def _peak_bytes() -> int:
 
 def noop(count: int, folder: Path) -> None:
     """One job of so many blocks that do nothing, after a small one for warmth."""
-    from blockmill.daemon.engine import Engine
+    from blockmill.daemon.engine.engine import Engine
     from ours import noop_order, run_order
 
     with Engine(2) as engine:
@@ -38,8 +38,8 @@ def copied(count: int, folder: Path) -> None:
     import numpy as np
 
     from blockmill import Job
-    from blockmill.daemon.engine import Engine
-    from blockmill.daemon.jobrun import JobRun
+    from blockmill.daemon.engine.engine import Engine
+    from blockmill.daemon.runs.run import JobRun
 
     source = folder / "source.npy"
     np.save(source, np.ones((EDGE * count // 10, EDGE * 10, EDGE), np.uint8))

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from blockmill import BlockGrid, Roi
-from blockmill.daemon.engine import Engine
-from blockmill.daemon.handle import Ended
-from blockmill.daemon.work import Order
-from blockmill.shared import wire
+from blockmill.daemon.engine.engine import Engine
+from blockmill.daemon.engine.handle import Ended
+from blockmill.daemon.engine.job import Order
 from blockmill.shared.errors import BlockmillError
+from blockmill.shared.messages import engine as wire
 
 
 def noop_order(count: int, folder: Path, **options: Any) -> Order:

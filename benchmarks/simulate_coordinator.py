@@ -17,8 +17,8 @@ import time
 import tracemalloc
 from dataclasses import dataclass
 
-from blockmill.daemon import events as ev
-from blockmill.daemon.coordinator import Coordinator
+from blockmill.daemon.scheduling import events as ev
+from blockmill.daemon.scheduling.coordinator import Coordinator
 
 FAILURES = 0.01
 LOSSES = 0.0001

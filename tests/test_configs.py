@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from blockmill.shared.configfiles import load_config
-from blockmill.shared.job import load_job
+from blockmill.shared.config.layers import load_config
+from blockmill.shared.jobs.job import load_job
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SERVICE = CONFIGS / "daemon.yaml"

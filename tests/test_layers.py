@@ -1,4 +1,4 @@
-"""The arrows between the parts point down; nobody imports what is not theirs to use."""
+"""Each package imports what its row of the table allows, and nothing else; libraries have keepers."""
 
 import ast
 import tomllib
@@ -7,44 +7,106 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("shared", "daemon", "workers", "client")
+TOP = ("shared", "daemon", "workers", "client")
+
+# What each package may import of ours beside itself, the lowest floor first. `shared` alone means the
+# modules that lie in shared/ itself (errors, expressions); the root is the package's version.
 MAY_IMPORT = {
-    "shared": {"shared"},
-    "daemon": {"daemon", "shared"},
-    "workers": {"workers", "shared"},
-    "client": {"client", "daemon", "shared", ""},
+    "shared": "",
+    "shared/files": "shared",
+    "shared/geometry": "shared",
+    "shared/locking": "shared",
+    "shared/system": "shared",
+    "shared/messages": "shared shared/system",
+    "shared/memory": "shared/messages",
+    "shared/jobs": "shared shared/geometry",
+    "shared/config": "shared shared/jobs",
+    "shared/volumes/base": "shared shared/geometry",
+    "shared/volumes/hdf5": "shared shared/files shared/geometry shared/volumes/base",
+    "shared/volumes/blockwise/fast": "shared/files shared/geometry shared/volumes/hdf5",
+    "shared/volumes/blockwise": "shared shared/files shared/geometry shared/locking shared/volumes/base"
+    " shared/volumes/hdf5 shared/volumes/blockwise/fast",
+    "shared/volumes/restful": "shared shared/files shared/geometry shared/volumes/base"
+    " shared/volumes/hdf5 shared/volumes/blockwise shared/volumes/blockwise/fast",
+    "shared/volumes": "shared shared/files shared/geometry shared/volumes/base shared/volumes/hdf5"
+    " shared/volumes/blockwise shared/volumes/restful",
+    "shared/lazyflow": "shared shared/files shared/geometry shared/jobs shared/volumes/base",
+    "workers/kernels": "shared shared/geometry shared/jobs",
+    "workers": "shared shared/files shared/geometry shared/jobs shared/memory shared/messages"
+    " shared/system shared/volumes shared/volumes/base shared/volumes/blockwise workers/kernels",
+    "daemon/scheduling": "shared shared/geometry",
+    "daemon/planning": "shared shared/geometry shared/jobs shared/volumes/base",
+    "daemon/executors": "",
+    "daemon/executors/local": "shared shared/locking shared/memory shared/messages shared/system"
+    " daemon/scheduling daemon/executors daemon/engine",
+    "daemon/engine": "shared shared/geometry shared/memory shared/messages shared/system"
+    " daemon/scheduling daemon/executors daemon/executors/local",
+    "daemon/journal": "shared shared/files shared/messages",
+    "daemon/runs": "shared shared/files shared/geometry shared/jobs shared/locking shared/messages"
+    " shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
+    " shared/volumes/restful daemon/engine daemon/executors/local daemon/planning daemon/scheduling",
+    "daemon/service": "shared shared/config shared/geometry shared/jobs shared/locking shared/messages"
+    " shared/system shared/volumes shared/volumes/blockwise shared/volumes/restful daemon/engine"
+    " daemon/executors daemon/executors/local daemon/journal daemon/planning daemon/runs daemon/scheduling",
+    "client/service": "shared shared/config shared/jobs shared/messages",
+    "client/library": "shared shared/geometry shared/jobs shared/lazyflow shared/memory shared/messages"
+    " shared/volumes shared/volumes/base shared/volumes/blockwise daemon/engine daemon/planning"
+    " daemon/scheduling",
+    "client/formatting": "shared shared/messages daemon/engine client/service",
+    "client/http": "shared shared/geometry shared/volumes/base shared/volumes/restful",
+    "client/manpages": "the-root shared/config shared/jobs",
+    "client/doctor": "the-root shared shared/config shared/locking shared/messages shared/system"
+    " daemon/executors/local daemon/service client/formatting client/service",
+    "client/cluster": "shared shared/geometry shared/jobs shared/lazyflow shared/locking shared/volumes"
+    " shared/volumes/base shared/volumes/blockwise daemon/engine client/formatting client/library",
+    "client/cli/verbs/volume": "shared shared/files shared/geometry shared/lazyflow shared/volumes"
+    " shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5 shared/volumes/restful"
+    " daemon/engine daemon/runs client/formatting client/http",
+    "client/cli/verbs": "the-root shared shared/config shared/geometry shared/jobs shared/messages"
+    " shared/system daemon/engine daemon/planning daemon/runs daemon/service client/cluster"
+    " client/doctor client/formatting client/manpages client/service client/cli",
+    "client/cli": "the-root shared shared/messages shared/system client/cli/verbs"
+    " client/cli/verbs/volume client/formatting client/service",
 }
-FLOOR = {"roi", "grid", "errors", "signal", "trace", "paths", "tinyvector", "roitools", "blockshapes"}
+CIRCLES = {  # packages that import each other, with the reason; no other pair may
+    frozenset({"daemon/engine", "daemon/executors/local"}): "the engine has one kind of executor as yet",
+    frozenset(
+        {"client/cli", "client/cli/verbs"}
+    ): "verbs complete job numbers by a module beside the main one",
+}
 KEEPERS = {  # which files may import what, as few as there are reasons
     "zmq": {
-        "client/connection.py",
-        "client/endpoint.py",
-        "daemon/dispatcher.py",
-        "daemon/doors.py",
-        "shared/keys.py",
+        "client/service/connection.py",
+        "client/service/endpoint.py",
+        "daemon/engine/loop.py",
+        "daemon/service/sockets.py",
+        "shared/config/keys.py",
         "workers/loop.py",
     },
-    "portalocker": {"shared/filelock.py"},
-    "sqlite3": {"daemon/journal.py", "daemon/journalfile.py"},
-    "pickle": {"shared/volumes/objects.py"},
+    "portalocker": {"shared/locking/filelock.py"},
+    "sqlite3": {"daemon/journal/journal.py", "daemon/journal/database.py"},
+    "pickle": {"shared/volumes/blockwise/pickled.py"},
 }
-PURE = (
-    "coordinator",
-    "crewevents",
-    "scheduler",
-    "shares",
-    "jobstate",
-    "crew",
-    "waiting",
-    "blocks",
-    "events",
-    "jobbook",
-)
+PURE = (*sorted((ROOT / "daemon/scheduling").glob("*.py")), ROOT / "daemon/service/job_table.py")
 NOT_PURE = {"time", "os", "socket", "threading", "random", "logging", "zmq"}
 
 
 def sources():
-    return [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path for folder in TOP for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def named(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def package_of(parts):
+    """The package that a dotted name of ours lies in."""
+    folder = ROOT
+    for part in parts:
+        if not (folder / part / "__init__.py").is_file():
+            break
+        folder /= part
+    return named(folder) if folder != ROOT else "the-root"
 
 
 def imports(path):
@@ -54,33 +116,63 @@ def imports(path):
         if isinstance(node, ast.Import):
             yield from ((None, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
-            base = here[: len(here) - node.level]
-            full = (*base, *(node.module or "").split("."))
-            yield (full[0] if full else "", ".".join(full))
+            base = (*here[: len(here) - node.level], *filter(None, (node.module or "").split(".")))
+            for alias in node.names:
+                full = (*base, alias.name)
+                yield package_of(full), ".".join(full)
         elif isinstance(node, ast.ImportFrom):
-            yield (None, node.module or "")
+            yield None, node.module or ""
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_arrows_point_down(path):
-    folder = path.relative_to(ROOT).parts[0]
-    ours = {package for package, _ in imports(path) if package is not None}
-    assert ours <= MAY_IMPORT[folder]
+def arrows():
+    """(importing package, imported package) for all imports that leave their package."""
+    pairs = {
+        (named(path.parent), package)
+        for path in sources()
+        for package, _ in imports(path)
+        if package is not None
+    }
+    return {(here, there) for here, there in pairs if here != there}
+
+
+@pytest.mark.parametrize("path", sources(), ids=named)
+def test_a_module_imports_what_its_package_may(path):
+    here = named(path.parent)
+    found = {package for package, _ in imports(path) if package is not None}
+    assert found - {here} <= set(MAY_IMPORT.get(here, "").split())
     assert not [name for package, name in imports(path) if package is None and name.startswith("blockmill")]
 
 
-def test_the_floor_imports_only_the_floor():
-    for name in FLOOR:
-        ours = {
-            full.split(".")[1] for package, full in imports(ROOT / f"shared/{name}.py") if package is not None
-        }
-        assert ours <= FLOOR
+def test_every_package_has_a_row_and_no_row_allows_more_than_is_used():
+    packages = {named(path.parent) for path in sources() if path.name != "__init__.py"}
+    assert packages <= set(MAY_IMPORT)
+    allowed = {(here, there) for here, row in MAY_IMPORT.items() for there in row.split()}
+    assert allowed - arrows() == set()
+
+
+def test_no_circle_between_packages_but_those_with_a_reason():
+    ours = arrows()
+    reached = {here: {there for a, there in ours if a == here} for here, _ in ours}
+    changed = True
+    while changed:
+        changed = False
+        for here, there in [(here, t) for here, row in reached.items() for t in row]:
+            missing = reached.get(there, set()) - reached[here]
+            reached[here] |= missing
+            changed |= bool(missing)
+    circles = {
+        frozenset({here, there})
+        for here, row in reached.items()
+        for there in row
+        if here != there and here in reached.get(there, set())
+    }
+    assert circles == set(CIRCLES)
 
 
 @pytest.mark.parametrize("module", KEEPERS)
 def test_a_library_with_keepers_is_imported_by_them_alone(module):
     users = {
-        str(path.relative_to(ROOT))
+        named(path)
         for path in sources()
         for package, name in imports(path)
         if package is None and name.split(".")[0] == module
@@ -88,27 +180,36 @@ def test_a_library_with_keepers_is_imported_by_them_alone(module):
     assert users == KEEPERS[module]
 
 
-def test_scipy_stays_in_the_operations():
+def test_scipy_stays_in_the_kernels():
     users = {
-        path.parent.name
+        named(path.parent)
         for path in sources()
         for package, name in imports(path)
         if package is None and name.split(".")[0] == "scipy"
     }
-    assert users == {"operations"}
+    assert users == {"workers/kernels"}
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_the_pure_parts_touch_nothing(name):
-    names = {full.split(".")[0] for package, full in imports(ROOT / f"daemon/{name}.py") if package is None}
+@pytest.mark.parametrize("path", PURE, ids=named)
+def test_the_pure_parts_touch_nothing(path):
+    names = {name.split(".")[0] for package, name in imports(path) if package is None}
     assert not names & NOT_PURE
+
+
+def test_a_folder_holds_few_modules_except_equals():
+    equals = ("verbs", "operations", "kernels", "formats", "volumes/blockwise")
+    full = {}
+    for path in sources():
+        if path.name != "__init__.py" and not named(path.parent).endswith(equals):
+            full.setdefault(named(path.parent), []).append(path.name)
+    assert {folder: names for folder, names in full.items() if len(names) > 16} == {}
 
 
 def test_the_packages_in_pyproject_are_the_folders_with_an_init():
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     found = {"blockmill"} | {
         ".".join(("blockmill", *path.parent.relative_to(ROOT).parts))
-        for folder in FOLDERS
+        for folder in TOP
         for path in (ROOT / folder).rglob("__init__.py")
     }
     assert listed == found

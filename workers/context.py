@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-from ..shared import wire
-from ..shared.grid import BlockGrid
-from ..shared.roi import Roi, Shape
+from ..shared.geometry.grid import BlockGrid
+from ..shared.geometry.roi import Roi, Shape
+from ..shared.messages import engine as wire
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from typing import NoReturn
 import psutil
 import zmq
 
-from ..shared import wire
-from ..shared.arena import Segment
 from ..shared.errors import BlockmillError, JobError, MissingBlock, StorageError
-from ..shared.marks import Marks
-from .answers import Answers
-from .task import PreparedJob
+from ..shared.memory.arena import Segment
+from ..shared.memory.task_counters import Marks
+from ..shared.messages import engine as wire
+from .block_task import PreparedJob
+from .reply_batch import Answers
 from .transfer import Sessions, TransferJob
 
 HEARTBEAT_S = 1.0

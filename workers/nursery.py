@@ -25,8 +25,8 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..shared import wire
-from ..shared.operations import parse_operation
+from ..shared.jobs.operations import parse_operation
+from ..shared.messages import engine as wire
 
 _LARGEST_PACKET_BYTES = 1 << 16
 

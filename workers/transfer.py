@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..shared import wire
-from ..shared.arena import Segment
 from ..shared.errors import StorageError
-from ..shared.roi import Roi
-from ..shared.volumes.address import open_volume
-from ..shared.volumes.fileset import BlockwiseFileset
-from ..shared.volumes.protocol import Volume
+from ..shared.geometry.roi import Roi
+from ..shared.memory.arena import Segment
+from ..shared.messages import engine as wire
+from ..shared.volumes.base.api import Volume
+from ..shared.volumes.blockwise.fileset import BlockwiseFileset
+from ..shared.volumes.formats import open_volume
+from .block_task import Outcome
 from .context import rois_of
-from .task import Outcome
 
 _MOST_OPEN = 8
 

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import zmq
 
-from blockmill.daemon.engine import Engine
-from blockmill.daemon.journal import Journal
-from blockmill.daemon.runner import _JournalSink
-from blockmill.daemon.work import Standing
-from blockmill.shared import wire
+from blockmill.daemon.engine.engine import Engine
+from blockmill.daemon.engine.job import Standing
+from blockmill.daemon.journal.journal import Journal
+from blockmill.daemon.service.runner import _JournalSink
+from blockmill.shared.messages import engine as wire
 from harness import Bench
 from ours import noop_order, run_order
 from peers import apart, distributed, installed, nothing, pool, run_daisy

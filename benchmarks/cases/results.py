@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockmill import BigRequestStreamer
-from blockmill.daemon.engine import Engine
+from blockmill.daemon.engine.engine import Engine
 from harness import Bench, Run
 from peers import apart, installed, pool, ray
 from volumes import voxels

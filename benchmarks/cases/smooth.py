@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 import smoothing
 from blockmill import Job, Roi, open_volume
-from blockmill.daemon.engine import Engine
-from blockmill.daemon.jobrun import JobRun
+from blockmill.daemon.engine.engine import Engine
+from blockmill.daemon.runs.run import JobRun
 from harness import Bench
 from peers import installed, nothing, pool, run_daisy
 from scratch import emptied

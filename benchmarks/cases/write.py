@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockmill import BlockwiseFileset, Roi
-from blockmill.shared.volumes.syncing import sync_filesystem
+from blockmill.shared.files.sync import sync_filesystem
 from harness import Bench
 from ours import parallel_volume
 from scratch import emptied

@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...shared.clusterconfig import ClusterConfig
 from ...shared.errors import StorageError
-from ...shared.roi import Roi
-from ...shared.roistrings import format_subregion
+from ...shared.geometry.roi import Roi
+from ...shared.lazyflow.clusterconfig import ClusterConfig
+from ...shared.lazyflow.roistrings import format_subregion
 
 _TERM_S = 3.0
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...shared.clusterconfig import ClusterConfig
 from ...shared.errors import StorageError
-from ...shared.volumes.fileset import BlockwiseFileset
+from ...shared.lazyflow.clusterconfig import ClusterConfig
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from .launching import Attempt, Task, launch, log_of
 from .output import ClusterJob, is_done, prepare_output, who_writes
 

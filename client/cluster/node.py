@@ -9,15 +9,15 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from ...daemon.engine import Engine
-from ...shared.clusterconfig import ClusterConfig
+from ...daemon.engine.engine import Engine
 from ...shared.errors import BlockError, JobError, OutOfBounds
-from ...shared.operations import Operation, peak_bytes
-from ...shared.roi import Roi, Shape
-from ...shared.volumes.fileset import BlockwiseFileset
-from ...shared.volumes.protocol import Volume
-from ..blockwork import RoiRequestBatchCancelled
-from ..streamer import BigRequestStreamer
+from ...shared.geometry.roi import Roi, Shape
+from ...shared.jobs.operations import Operation, peak_bytes
+from ...shared.lazyflow.clusterconfig import ClusterConfig
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset
+from ..library.streamer import BigRequestStreamer
+from ..library.work import RoiRequestBatchCancelled
 from .output import ClusterJob, check_dtype, is_done, task_lock
 from .progresscommand import ProgressCommand
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from ...shared.errors import JobError
-from ...shared.filelock import FileLock
-from ...shared.job import Job, job_hash
-from ...shared.roi import Roi, Shape
-from ...shared.volumes.address import open_volume, split_address
-from ...shared.volumes.description import FilesetDescription, read_description, write_description
-from ...shared.volumes.fileset import BlockwiseFileset
-from ...shared.volumes.protocol import Volume
+from ...shared.geometry.roi import Roi, Shape
+from ...shared.jobs.job import Job, job_hash
+from ...shared.locking.filelock import FileLock
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.blockwise.description import FilesetDescription, read_description, write_description
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset
+from ...shared.volumes.formats import open_volume, split_address
 
 TASK_NAME = "TASK"
 """A node holds the lock on this name in the directory of its block, from its first voxel to the status."""

@@ -6,12 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-from ...shared.clusterconfig import ClusterConfig, read_cluster_config
 from ...shared.errors import BlockmillError
-from ...shared.job import load_job, told_with_place
-from ...shared.roistrings import parse_subregion
-from .. import exitcodes
-from ..interrupt import Interrupt
+from ...shared.jobs.job import load_job, told_with_place
+from ...shared.lazyflow.clusterconfig import ClusterConfig, read_cluster_config
+from ...shared.lazyflow.roistrings import parse_subregion
+from ..formatting import exit_codes as exitcodes
+from ..formatting.interrupt import Interrupt
 from .master import Master, Outcome
 from .output import ClusterJob
 

@@ -15,8 +15,8 @@ from typing import IO
 import psutil
 
 from ...shared.errors import BlockmillError
-from ...shared.filelock import FileLock
-from ..commands.shell import size
+from ...shared.locking.filelock import FileLock
+from ..formatting.output import size
 from .finding import Finding, fail, ok, warn
 
 _OVER_NETWORK = frozenset(

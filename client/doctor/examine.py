@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ...daemon.settings import Settings
-from ...shared.config import Config
+from ...daemon.service.settings import Settings
+from ...shared.config.model import Config
 from ...shared.errors import BlockmillError
 from .disks import check_folder
 from .finding import Finding, fail, warn

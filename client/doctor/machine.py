@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import psutil
 
-from ...daemon.memory import available_bytes, oom_kills, total_bytes
-from ...shared.computethreads import COMPUTE_THREADS
-from ...shared.config import Config
-from ..commands.shell import size
+from ...daemon.executors.local.memory import available_bytes, oom_kills, total_bytes
+from ...shared.config.model import Config
+from ...shared.system.compute_threads import COMPUTE_THREADS
+from ..formatting.output import size
 from .finding import Finding, fail, ok, warn
 
 _FILES_BESIDE_CLIENTS = 256

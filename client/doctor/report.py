@@ -21,11 +21,11 @@ from typing import Any
 
 import msgspec
 
-from ...daemon.settings import Settings
-from ...shared.configfiles import load_config
+from ...daemon.service.settings import Settings
+from ...shared.config.keys import default_folder
+from ...shared.config.layers import load_config
 from ...shared.errors import BlockmillError, Refused
-from ...shared.keys import default_folder
-from ..api import Client
+from ..service.client import Client
 from .examine import examine
 from .finding import Finding, as_lines
 from .secrets import Scrubber

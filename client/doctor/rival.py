@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ...shared.filelock import FileLock
+from ...shared.locking.filelock import FileLock
 
 
 def main(path: str) -> None:

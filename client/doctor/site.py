@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ... import __version__
-from ...shared.config import Config
-from ...shared.configfiles import load_config
+from ...shared.config.layers import load_config
+from ...shared.config.model import Config
 from ...shared.errors import BlockmillError, ConfigError, Refused, ServiceUnreachable
-from ...shared.protocol import ServiceInfo
-from ..api import Client
-from ..commands.units import check_reachable, own_path
-from ..endpoint import UnixEndpoint, endpoint_of
+from ...shared.messages.service import ServiceInfo
+from ..cli.verbs.units import check_reachable, own_path
+from ..service.client import Client
+from ..service.endpoint import UnixEndpoint, endpoint_of
 from .finding import Finding, fail, ok, warn
 
 _PATIENCE_S = 1.0

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ... import __version__
-from ...shared.config import config_schema
-from ...shared.job import job_schema
+from ...shared.config.model import config_schema
+from ...shared.jobs.job import job_schema
 from .roff import Page
 
 Schema = Mapping[str, Any]

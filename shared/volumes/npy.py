@@ -11,9 +11,9 @@ from numpy.lib import format as npy_format
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import JobError, OutputRefused, StorageError
-from ..roi import Roi, Shape, as_shape
-from .atomic import removed_on_error
-from .checks import check_data, check_out, checked_axes, checked_dtype
+from ..files.atomic import removed_on_error
+from ..geometry.roi import Roi, Shape, as_shape
+from .base.checks import check_data, check_out, checked_axes, checked_dtype
 
 
 class NpyVolume:

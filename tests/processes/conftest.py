@@ -16,8 +16,8 @@ import yaml
 
 import blockmill
 from blockmill.shared.errors import ServiceUnreachable
-from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.address import open_volume
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.formats import open_volume
 
 STEPS = """
     import os, time

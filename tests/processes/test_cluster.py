@@ -15,15 +15,15 @@ from scipy import ndimage
 
 from blockmill.client.cluster.node import part_shape
 from blockmill.client.cluster.output import ClusterJob, hash_of
-from blockmill.shared.clusterconfig import ClusterConfig
-from blockmill.shared.filelock import FileLock
-from blockmill.shared.job import load_job
-from blockmill.shared.operations import parse_operation
-from blockmill.shared.roi import Roi
-from blockmill.shared.roistrings import format_subregion
-from blockmill.shared.volumes.description import FilesetDescription, read_description
-from blockmill.shared.volumes.fileset import BlockwiseFileset
-from blockmill.shared.volumes.memory import MemoryVolume
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.jobs.job import load_job
+from blockmill.shared.jobs.operations import parse_operation
+from blockmill.shared.lazyflow.clusterconfig import ClusterConfig
+from blockmill.shared.lazyflow.roistrings import format_subregion
+from blockmill.shared.locking.filelock import FileLock
+from blockmill.shared.volumes.base.memory import MemoryVolume
+from blockmill.shared.volumes.blockwise.description import FilesetDescription, read_description
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 VOXELS = np.random.default_rng(5).integers(0, 200, (20, 30)).astype(np.uint8)
 WHOLE = Roi.from_shape(VOXELS.shape)
@@ -31,7 +31,7 @@ IN_PARTS = {"sub_block_shape": [10, 8], "_schema_version": 1.1}
 BLOCKS = [Roi((0, 0), (20, 16)), Roi((0, 16), (20, 30))]
 DYING = """
 import os, sys
-from blockmill.shared.filelock import FileLock
+from blockmill.shared.locking.filelock import FileLock
 locks = [FileLock(name) for name in sys.argv[1:]]
 [lock.acquire() for lock in locks]
 os.kill(os.getpid(), 9)

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from blockmill import Engine, RoiRequestBatch, RoiRequestBatchError
-from blockmill.daemon import supervisor
+from blockmill.daemon.executors.local import supervisor
 from blockmill.shared.errors import EngineError
 
 VOXELS = np.arange(400, dtype=np.uint16).reshape(20, 20)
@@ -73,7 +73,7 @@ def test_an_engine_that_broke_down_before_its_first_job_says_why(wait_until):
 
 
 def test_workers_that_cannot_start_end_the_job_with_their_last_words(monkeypatch):
-    monkeypatch.setattr("blockmill.shared.wire.VERSION", 99)
+    monkeypatch.setattr("blockmill.shared.messages.engine.VERSION", 99)
     with Engine(1) as engine, pytest.raises(RoiRequestBatchError, match="speaks protocol 2, the engine 99"):
         RoiRequestBatch(VOXELS, ROIS, engine=engine).execute()
 

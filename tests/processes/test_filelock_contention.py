@@ -5,7 +5,7 @@ import sys
 WORKER = """if True:
     import os, sys
     from pathlib import Path
-    from blockmill.shared.filelock import FileLock
+    from blockmill.shared.locking.filelock import FileLock
 
     def count_up(lock):
         with lock:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import MissingBlock
-from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.description import FilesetDescription
-from blockmill.shared.volumes.fileset import BlockwiseFileset
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise.description import FilesetDescription
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 SHAPE, BLOCK = (40, 64, 64), (20, 64, 64)
 WHOLE = Roi((0, 0, 0), SHAPE)
@@ -26,8 +26,8 @@ NURSERY = """
 import os
 import sys
 import numpy as np
-from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.fileset import BlockwiseFileset
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 
 def write_for_ever(value):

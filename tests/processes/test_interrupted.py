@@ -11,8 +11,8 @@ import psutil
 import pytest
 from scipy import ndimage
 
-from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.fileset import BlockwiseFileset
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

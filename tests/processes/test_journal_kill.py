@@ -6,14 +6,14 @@ import sqlite3
 import subprocess
 import sys
 
-from blockmill.daemon.journal import Journal
+from blockmill.daemon.journal.journal import Journal
 
 WRITER = """
 import sys
 from pathlib import Path
-from blockmill.daemon.jobrecord import BlockRow, JobRecord
-from blockmill.daemon.journal import Journal
-from blockmill.shared.reports import JobInfo
+from blockmill.daemon.journal.records import BlockRow, JobRecord
+from blockmill.daemon.journal.journal import Journal
+from blockmill.shared.messages.records import JobInfo
 
 journal = Journal(Path(sys.argv[1]), sync=lambda path: None)
 number = journal.loaded.last_id

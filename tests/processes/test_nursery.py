@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 MAIN = """
-from blockmill.client.command import main
+from blockmill.client.cli.main import main
 main()
 """
 COMMAND = f"""
@@ -27,19 +27,19 @@ def fork():
 os.fork = fork
 """
 NO_NURSERY = """
-import blockmill.daemon.nurseryprocess
-blockmill.daemon.nurseryprocess._MODULE = "no_such_module"
+import blockmill.daemon.executors.local.nursery
+blockmill.daemon.executors.local.nursery._MODULE = "no_such_module"
 """
 NO_RUN_DIR = """
 import psutil
-import blockmill.daemon.dispatcher
-blockmill.daemon.dispatcher.run_dir = None
+import blockmill.daemon.engine.loop
+blockmill.daemon.engine.loop.run_dir = None
 """
 PROGRAM = """
 import blockmill, sys
 operation = {"python": {"function": "steps:tells_what_it_has", "args": {"where": "told.json"}}}
-from blockmill.daemon.engine import Engine
-from blockmill.daemon.jobrun import JobRun
+from blockmill.daemon.engine.engine import Engine
+from blockmill.daemon.runs.run import JobRun
 job = blockmill.Job.of({"input": "in.npy", "output": "out.npy", "operation": operation, "user_code": "."})
 with open("kept open"), Engine(1) as engine:
     JobRun(job, 1).execute(engine)

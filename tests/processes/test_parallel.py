@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from blockmill import BlockwiseFileset, Engine, FilesetDescription, ParallelVolume, Roi
-from blockmill.client import parallel
+from blockmill.client.library import parallel
 from blockmill.shared.errors import CorruptBlock, MissingBlock, StorageError
-from blockmill.shared.volumes.hdf5 import Hdf5Volume
-from blockmill.shared.volumes.testing import VolumeTests, sample
+from blockmill.shared.volumes.conformance import VolumeTests, sample
+from blockmill.shared.volumes.hdf5.volume import Hdf5Volume
 
 
 @pytest.fixture(scope="module")

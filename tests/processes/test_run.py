@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.address import open_volume
-from blockmill.shared.volumes.fileset import BlockwiseFileset
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
+from blockmill.shared.volumes.formats import open_volume
 
 FILESET = {"address": "out.json", "block_shape": [16, 16, 16]}
 SMOOTH = {"gaussian": {"sigma": 1.5}}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import NoSuchJob, Refused
-from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.fileset import BlockwiseFileset
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 
 @pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])

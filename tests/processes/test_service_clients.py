@@ -12,11 +12,11 @@ import zmq
 from click.testing import CliRunner
 
 from blockmill import AsyncClient, Client
-from blockmill.client import connection
-from blockmill.client.command import cli
-from blockmill.shared import protocol as p
+from blockmill.client.cli.main import cli
+from blockmill.client.service import connection
 from blockmill.shared.errors import JobError, NoSuchJob, Refused, ServiceUnreachable, WaitTimeout
-from blockmill.shared.reports import JobInfo
+from blockmill.shared.messages import service as p
+from blockmill.shared.messages.records import JobInfo
 
 
 def copy_job(bench, name="copy", **fields):

@@ -16,8 +16,8 @@ import zmq
 from hypothesis import given, settings
 
 import blockmill
-from blockmill.daemon.flood import ALLOWED_BYTES
-from blockmill.shared import protocol as p
+from blockmill.daemon.service.memory_guard import ALLOWED_BYTES
+from blockmill.shared.messages import service as p
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 _READY = b"\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER\x08Identity" + bytes(4)

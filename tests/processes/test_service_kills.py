@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
-from blockmill.shared.volumes.fileset import BlockwiseFileset
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 
 @pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])

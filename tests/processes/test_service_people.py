@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 import blockmill
-from blockmill.shared.acting import may_act
 from blockmill.shared.errors import Refused, ServiceUnreachable
+from blockmill.shared.system.impersonation import may_act
 
 pytestmark = pytest.mark.skipif(not may_act(), reason="needs root, to be several people")
 OTHER = pwd.getpwnam("nobody")
@@ -57,7 +57,7 @@ def as_other(bench, *calls, groups=()):
         socket=str(bench.socket),
         calls=json.dumps(calls),
     )
-    head = "import blockmill.client.api, blockmill.shared.job, numpy, encodings.idna, zmq\n"
+    head = "import blockmill.client.service.client, blockmill.shared.jobs.job, numpy, encodings.idna, zmq\n"
     done = subprocess.run(
         [sys.executable, "-c", head + text], capture_output=True, text=True, cwd="/", timeout=60, check=False
     )

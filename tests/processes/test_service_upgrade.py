@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-JOURNALS = sorted((Path(__file__).parent.parent / "daemon" / "journals").glob("schema-*.db"))
+JOURNALS = sorted((Path(__file__).parent.parent / "daemon" / "journal").glob("schema-*.db"))
 NEWER = """
 from blockmill.daemon import journalfile, journalschema
 more = "CREATE TABLE news (name TEXT PRIMARY KEY); INSERT INTO news SELECT token FROM jobs;"
 journalfile.open_database.__defaults__ = ((*journalschema.MIGRATIONS, more),)
-from blockmill.client.command import main
+from blockmill.client.cli.main import main
 main()
 """
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from blockmill.shared.volumes.fileset import BlockwiseFileset
-from blockmill.shared.volumes.status import StatusRecord, format_status
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
+from blockmill.shared.volumes.blockwise.status import StatusRecord, format_status
 
 FILESET = {"address": "out.json", "block_shape": [10, 10, 10]}
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from ...roi import Roi, Shape
-from ..blockfile import DatasetLayout, new_image
-from ..knownbytes import known_of_new
+from ...geometry.roi import Roi, Shape
+from ..blockwise.block_file import DatasetLayout, new_image
+from ..blockwise.fast.contiguous import known_of_new
 
 Kind = Literal["hdf5", "npy", "raw"]
 CONTENT_TYPES: dict[Kind, str] = {

@@ -13,16 +13,11 @@ import numpy as np
 
 from ...errors import JobError
 from ...expressions import dtype_from
-from ...jsonfile import JsonObject, dtype_text, read_json, write_json
-from ...roi import Roi, Shape
-from ..description import (
-    FilesetDescription,
-    parse_description,
-    plain_description,
-    read_description,
-)
-from ..description_fields import Problem, as_extents, as_text, report
-from ..layout import Naming
+from ...files.json_file import JsonObject, dtype_text, read_json, write_json
+from ...geometry.roi import Roi, Shape
+from ..blockwise.description import FilesetDescription, parse_description, plain_description, read_description
+from ..blockwise.description_fields import Problem, as_extents, as_text, report
+from ..blockwise.layout import Naming
 
 VOLUME_SCHEMA = "RESTful-volume-description"
 FILESET_SCHEMA = "RESTful-blockwise-fileset-description"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import BlockmillError, CorruptBlock, DownloadFailed, JobError, MissingBlock
-from ...roi import Roi, Shape
-from ..description import FilesetDescription
-from ..fileset import BlockwiseFileset
+from ...geometry.roi import Roi, Shape
+from ..blockwise.description import FilesetDescription
+from ..blockwise.fileset import BlockwiseFileset
 from .description import RESTfulFilesetDescription, read_fileset_description
 from .fetch import Transfer
 from .volume import RESTfulVolume

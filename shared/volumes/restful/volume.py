@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DownloadFailed, JobError, StorageError
-from ...roi import Roi, Shape
-from ..atomic import partial_name, removed_on_error
-from ..checks import check_out
-from ..layout import HDF5_EXTENSIONS
+from ...files.atomic import partial_name, removed_on_error
+from ...geometry.roi import Roi, Shape
+from ..base.checks import check_out
+from ..blockwise.layout import HDF5_EXTENSIONS
 from .cutout import CONTENT_TYPES, Kind, Wanted, WrongCutout, check, read
 from .description import RESTfulVolumeDescription, read_volume_description
 from .fetch import Fetcher, Transfer, shown

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import CorruptBlock
-from blockmill.shared.volumes import blockreader
+from blockmill.shared.volumes.blockwise import reader as blockreader
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import JobError, OutputRefused, StorageError
-from blockmill.shared.roi import Roi
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.conformance import VolumeTests, sample
 from blockmill.shared.volumes.npy import NpyVolume
-from blockmill.shared.volumes.testing import VolumeTests, sample
 
 
 class TestNpyVolume(VolumeTests):

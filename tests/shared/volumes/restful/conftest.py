@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from blockmill.client.cutoutserver import CutoutServer
-from blockmill.shared.volumes.memory import MemoryVolume
+from blockmill.client.http.cutout_server import CutoutServer
+from blockmill.shared.volumes.base.memory import MemoryVolume
 
 
 class BadNetwork(ThreadingHTTPServer):

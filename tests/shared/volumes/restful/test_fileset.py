@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import DownloadFailed, JobError, LockTimeout, StorageError
-from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.address import open_volume
-from blockmill.shared.volumes.description import FilesetDescription, format_description
-from blockmill.shared.volumes.fileset import BlockwiseFileset
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise.description import FilesetDescription, format_description
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
+from blockmill.shared.volumes.conformance import VolumeTests, sample
+from blockmill.shared.volumes.formats import open_volume
 from blockmill.shared.volumes.restful.description import (
     RESTfulFilesetDescription,
     read_fileset_description,
@@ -23,7 +24,6 @@ from blockmill.shared.volumes.restful.description import (
 )
 from blockmill.shared.volumes.restful.fetch import Transfer
 from blockmill.shared.volumes.restful.fileset import RESTfulBlockwiseFileset
-from blockmill.shared.volumes.testing import VolumeTests, sample
 
 DATA = sample((9, 14, 11), "uint16")
 BLOCK = (4, 5, 6)

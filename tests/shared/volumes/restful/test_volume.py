@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import ConfigError, DownloadFailed, JobError, OutOfBounds, StorageError
-from blockmill.shared.roi import Roi
-from blockmill.shared.volumes.address import open_volume
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.conformance import VolumeTests, sample
+from blockmill.shared.volumes.formats import open_volume
 from blockmill.shared.volumes.restful.description import (
     RESTfulVolumeDescription,
     plain_volume_description,
@@ -22,7 +23,6 @@ from blockmill.shared.volumes.restful.description import (
 )
 from blockmill.shared.volumes.restful.fetch import Transfer
 from blockmill.shared.volumes.restful.volume import RESTfulVolume
-from blockmill.shared.volumes.testing import VolumeTests, sample
 
 DATA = sample((9, 14, 11), "uint16")
 WHOLE = Roi.from_shape(DATA.shape)

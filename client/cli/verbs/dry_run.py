@@ -1,0 +1,98 @@
+"""``--dry-run``: what a job will take, told before it is run or submitted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from ....daemon.engine.engine import Engine
+from ....daemon.runs.estimate import Estimate, estimate
+from ....daemon.runs.throwaway import throwaway_folder
+from ....shared.errors import BlockmillError
+from ....shared.geometry.roi import Shape
+from ....shared.jobs.job import Job, load_job, told_with_place
+from ...formatting import exit_codes as exitcodes
+from ...formatting.document import document
+from ...formatting.interrupt import Interrupt
+from ...formatting.wording import counted
+from .run import standard_input
+
+
+def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = False) -> int:
+    """Print what the job file at `path` will take; the exit code of the command, as of ``run``.
+
+    A few blocks are tried for that. Nothing stays of them, and the output is not touched.
+    """
+    with Interrupt() as interrupt:
+
+        def look() -> None:
+            if interrupt.came():
+                raise KeyboardInterrupt
+
+        try:
+            job = load_job(path, standard_input() if path == "-" else None)
+            found = _estimate(job, workers, overwrite, look)
+        except KeyboardInterrupt:
+            print("interrupted; nothing was changed", file=sys.stderr)
+            return exitcodes.INTERRUPTED
+        except BlockmillError as error:
+            print(f"blockmill: {told_with_place(path, str(error))}", file=sys.stderr)
+            return exitcodes.exit_code_of(error)
+    _print(found, as_json)
+    return 0
+
+
+def _estimate(job: Job, workers: int | None, overwrite: bool, look: Callable[[], None]) -> Estimate:
+    """Find out, on an engine as ``run`` would have it."""
+    count = workers or job.workers or len(os.sched_getaffinity(0))
+    with throwaway_folder(job) as folder, Engine(count, preload=job.operation.preload, fork=True) as engine:
+        return estimate(job, engine, folder, overwrite=overwrite, look=look)
+
+
+def _print(found: Estimate, as_json: bool) -> None:
+    if as_json:
+        print(document(**asdict(found)))
+        return
+    for name, text in _rows(found):
+        print(f"{name:12} {text}")
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _rows(found: Estimate) -> Iterator[tuple[str, str]]:
+    finished = f", {found.blocks_finished} of them finished" if found.blocks_finished else ""
+    yield "output", os.path.relpath(found.output)
+    yield "blocks", f"{found.blocks} of {_shape(found.task_block)} voxels{finished}"
+    if found.storage_block is not None:
+        yield "stored in", f"blocks of {_shape(found.storage_block)} voxels"
+    yield "halo", ", ".join(map(str, found.halo)) + " voxels"
+    each = f"{_size(found.memory_per_worker_bytes)} a worker (at most {_size(found.memory_limit_bytes)})"
+    together = f"{_size(found.memory_bytes)} in all, {_size(found.memory_available_bytes)} free"
+    yield "memory", f"{each}, {together}"
+    yield "reads", _size(found.bytes_read)
+    yield "writes", f"{_size(found.bytes_written)} in {found.files} files"
+    yield "disk", f"{_size(found.disk_needed_bytes)} at most, {_size(found.disk_free_bytes)} free"
+    if found.seconds is not None:
+        tried = f"{counted(found.blocks_tried, 'block')} tried, {counted(found.workers, 'worker')}"
+        yield "time", f"about {_time(found.seconds)} ({tried})"
+
+
+def _shape(shape: Shape) -> str:
+    return "x".join(map(str, shape))
+
+
+def _size(nbytes: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.0f} {unit}" if unit == "bytes" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.1f} TB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,145 @@
+"""The verbs that install the units of systemd, and take them away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from ....shared.errors import BlockmillError, Refused
+from ...formatting.output import complain, say, verb
+
+_MARK = "@BLOCKMILL@"
+_SYSTEM = {
+    "blockmill.service": "etc/systemd/system/blockmill.service",
+    "blockmill.socket": "etc/systemd/system/blockmill.socket",
+    "blockmill@.service": "etc/systemd/system/blockmill@.service",
+    "blockmill.sysusers": "usr/lib/sysusers.d/blockmill.conf",
+    "blockmill.tmpfiles": "usr/lib/tmpfiles.d/blockmill.conf",
+    "data.conf": "usr/share/doc/blockmill/data.conf",
+}
+_USER = {
+    "user/blockmill.service": "systemd/user/blockmill.service",
+    "user/blockmill.socket": "systemd/user/blockmill.socket",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where units go: the machine's, or a person's own."""
+
+    user: bool
+    root: Path
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Names of ours, and where each belongs."""
+        if not self.user:
+            return {name: self.root / place for name, place in _SYSTEM.items()}
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config").absolute()
+        config = self.root / config.relative_to("/")
+        return {name: config / place for name, place in _USER.items()}
+
+    def systemctl(self, *words: str) -> None:
+        """Have the manager act, where one runs and nothing is staged elsewhere."""
+        running = Path("/run/systemd/system").is_dir() and self.root == Path("/")
+        if running and (tool := shutil.which("systemctl")):
+            scope = ["--user"] if self.user else []
+            subprocess.run([tool, *scope, *words], check=False)
+
+
+@verb
+def install(*, user: bool, root: str, command: str | None) -> int:
+    """Write the units, with the path of this very command in them."""
+    place = _Place(user, Path(root))
+    path = command or own_path()
+    if not user:
+        own = () if command else (Path(sys.executable).resolve(), Path(__file__))
+        check_reachable(Path(path), *own)
+    for name, target in place.files.items():
+        text = (resources.files("blockmill") / "systemd" / name).read_text()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text.replace(_MARK, path))
+            target.chmod(0o644)
+        except OSError as error:
+            raise Refused(f"{target} can't be written: {error.strerror}; {_how(user)}") from error
+        say(str(target))
+    if not user and place.root == Path("/"):
+        _make_account()
+    place.systemctl("daemon-reload")
+    complain(_next_steps(user))
+    return 0
+
+
+@verb
+def uninstall(*, user: bool, root: str) -> int:
+    """Stop the units and remove their files; configuration, state and outputs stay."""
+    place = _Place(user, Path(root))
+    place.systemctl("disable", "--now", "blockmill.service", "blockmill.socket")
+    for target in place.files.values():
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                target.unlink()
+            except PermissionError as error:
+                raise Refused(f"{target} can't be removed: {error.strerror}; {_how(user)}") from error
+            say(str(target))
+    place.systemctl("daemon-reload")
+    return 0
+
+
+def _make_account() -> None:
+    """Have systemd make the account and the folders that the units need."""
+    for name, words in (("sysusers", []), ("tmpfiles", ["--create"])):
+        if tool := shutil.which(f"systemd-{name}"):
+            subprocess.run([tool, *words, f"/{_SYSTEM[f'blockmill.{name}']}"], check=False)
+
+
+def own_path() -> str:
+    """Path of the command that runs."""
+    found = shutil.which(sys.argv[0]) or shutil.which("blockmill")
+    if found is None:
+        raise BlockmillError("the command blockmill is not on the PATH; name it with --command")
+    return str(Path(found).absolute())
+
+
+def check_reachable(*paths: Path) -> None:
+    """See that the service's account can run the command: not where Python lies in somebody's home.
+
+    Raises
+    ------
+    Refused
+    """
+    for path in paths:
+        for folder in path.parents:
+            if folder.exists() and not folder.stat().st_mode & 0o001:
+                raise Refused(
+                    f"{path} is needed to run blockmill, and only some may enter {folder}; install it for "
+                    "everybody, such as: python3 -m venv /opt/blockmill && "
+                    "/opt/blockmill/bin/pip install blockmill && "
+                    "/opt/blockmill/bin/blockmill service install --system"
+                )
+
+
+def _how(user: bool) -> str:
+    return "give --user for a service of your own" if not user else "is your home writable?"
+
+
+def _next_steps(user: bool) -> str:
+    if user:
+        return (
+            "start it now and at each login: systemctl --user enable --now blockmill\n"
+            "or at the first request: systemctl --user enable --now blockmill.socket\n"
+            "to go on after you have logged out: loginctl enable-linger"
+        )
+    return (
+        "name the folders of your data in /etc/blockmill/config.yaml (access.data_roots) and in\n"
+        "/etc/systemd/system/blockmill.service.d/data.conf (see /usr/share/doc/blockmill/data.conf), then:\n"
+        "systemctl enable --now blockmill          # members of the group blockmill may submit jobs\n"
+        "systemctl enable --now blockmill@ann      # or: a service of ann's alone"
+    )

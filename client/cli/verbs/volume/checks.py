@@ -1,0 +1,222 @@
+"""Checking the blocks of a volume, one by one, against what was recorded of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from .....daemon.runs.record import read_record
+from .....daemon.runs.single_file import Ledger
+from .....shared.errors import BlockmillError, JobError, StorageError
+from .....shared.files.checksum import crc32_of
+from .....shared.geometry.grid import BlockGrid
+from .....shared.geometry.roi import Roi
+from .....shared.volumes.base.api import Volume
+from .....shared.volumes.blockwise.fileset import BlockwiseFileset
+from .....shared.volumes.formats import Address, open_volume, split_address
+from .....shared.volumes.hdf5.volume import Hdf5Volume
+from .....shared.volumes.npy import NpyVolume
+
+Verdict = Literal["ok", "unchecked", "missing", "damaged"]
+
+
+class NothingToCheckAgainst(Exception):
+    """The volume may be as good as any, but nobody has noted its checksums."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came out for a number of blocks.
+
+    Attributes
+    ----------
+    ok, unchecked, missing, damaged : int
+        Blocks that agree with their record; that can be opened but have no checksum; that are not
+        there; that don't agree.
+    bytes_checked : int
+        What was summed up of the blocks that agree.
+    damage : list of (int, str)
+        Number of each damaged block, and why it is so.
+    """
+
+    ok: int = 0
+    unchecked: int = 0
+    missing: int = 0
+    damaged: int = 0
+    bytes_checked: int = 0
+    damage: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def blocks(self) -> int:
+        """All blocks that were looked at."""
+        return self.ok + self.unchecked + self.missing + self.damaged
+
+    def count(self, verdict: Verdict, nbytes: int = 0) -> None:
+        """Add a block."""
+        setattr(self, verdict, getattr(self, verdict) + 1)
+        self.bytes_checked += nbytes
+
+    def add(self, other: Tally) -> None:
+        """Add the counts of other blocks, not what is wrong with each: there may be very many."""
+        for name in ("ok", "unchecked", "missing", "damaged", "bytes_checked"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Check(Protocol):
+    """Knows how to check one block after another; raises for a damaged one."""
+
+    grid: BlockGrid
+
+    def block(self, block: Roi, number: int) -> tuple[Verdict, int]: ...
+    def close(self) -> None: ...
+
+
+def tally_of(check: Check, first: int, stop: int) -> Tally:
+    """Check the blocks from number `first` up to, but without, `stop`."""
+    tally = Tally()
+    for number in range(first, stop):
+        try:
+            tally.count(*check.block(check.grid.roi_of(number), number))
+        except (OSError, BlockmillError) as error:
+            tally.count("damaged")
+            tally.damage.append((number, str(error)))
+    return tally
+
+
+class FilesetCheck:
+    """Each block file against its own status record."""
+
+    def __init__(self, fileset: BlockwiseFileset) -> None:
+        self.grid = fileset.grid
+        self._fileset = fileset
+
+    def block(self, block: Roi, number: int) -> tuple[Verdict, int]:
+        """What is true of a block, and of how many bytes; looked at again if it was just rewritten."""
+        while (record := self._fileset.block_record(block.start)) is not None:
+            if record.size_bytes is None:
+                self._look_into(block)
+                return "unchecked", 0
+            reason = self._fileset.verify_block(block.start)
+            if reason is None:
+                return "ok", record.size_bytes
+            if record == self._fileset.block_record(block.start):
+                raise StorageError(reason)
+        return "missing", 0
+
+    def _look_into(self, block: Roi) -> None:
+        """A block of the original has no checksum, but its file must at least hold such voxels."""
+        dataset = open_volume(self._fileset.dataset_path(block.start))
+        try:
+            shape, dtype = dataset.shape, dataset.dtype
+        finally:
+            dataset.close()
+        if len(shape) != block.ndim or any(n < m for n, m in zip(shape, block.shape, strict=True)):
+            raise StorageError(f"its file holds {list(shape)} voxels, the block is {list(block.shape)}")
+        if dtype != self._fileset.dtype:
+            raise StorageError(f"its file holds {dtype}, the fileset is {self._fileset.dtype}")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class LedgerCheck:
+    """The blocks of a merged file against the checksums that its job kept beside it."""
+
+    def __init__(self, volume: Volume, grid: BlockGrid, ledger: Ledger) -> None:
+        self.grid = grid
+        self._volume = volume
+        self._ledger = ledger
+
+    def block(self, block: Roi, number: int) -> tuple[Verdict, int]:
+        """What is true of a block, and of how many bytes."""
+        crc32 = self._ledger.crc_of(number)
+        if crc32 is None:
+            return "missing", 0
+        voxels = self._volume.read(block)
+        if crc32_of(voxels) != crc32:
+            raise StorageError("checksum differs")
+        return "ok", voxels.nbytes
+
+    def close(self) -> None:
+        """Close the file and the ledger."""
+        self._ledger.close()
+        self._volume.close()
+
+
+def check_of(text: str) -> Check:
+    """What the volume at an address is checked by.
+
+    Raises
+    ------
+    NothingToCheckAgainst
+        If it is a single file, and no job has kept checksums beside it.
+    JobError
+        If there is no such volume.
+    StorageError
+        If it is there but can't be opened.
+    """
+    address = split_address(text)
+    if address.kind != "fileset":
+        return _check_by_ledger(address)
+    fileset = open_volume(text)
+    if isinstance(fileset, BlockwiseFileset):
+        return FilesetCheck(fileset)
+    fileset.close()
+    raise NothingToCheckAgainst(f"{text} is a volume of a server, of which nothing is kept here")
+
+
+def _check_by_ledger(address: Address) -> LedgerCheck:
+    volume = _finished_or_partial(address)
+    try:
+        grid = _merged_blocks(Path(address.file), volume)
+        return LedgerCheck(volume, grid, _ledger(Path(address.file), len(grid)))
+    except BaseException:
+        volume.close()
+        raise
+
+
+def _finished_or_partial(address: Address) -> Volume:
+    """The output, or what there is of it where its run was cut off."""
+    output = Path(address.file)
+    partial = output.with_name(f"{output.name}.partial")
+    if output.exists() or not partial.exists():
+        return _opened(address)
+    return NpyVolume(partial) if address.kind == "npy" else Hdf5Volume(partial, address.internal)
+
+
+def _opened(address: Address) -> Volume:
+    try:
+        return open_volume(str(address))
+    except JobError as error:
+        if address.kind == "npy" and _ledger_path(Path(address.file)).exists():
+            raise StorageError(str(error)) from error  # it once was one, for a job of ours wrote it
+        raise
+
+
+def _ledger_path(output: Path) -> Path:
+    return output.with_name(f"{output.name}.blocks")
+
+
+def _merged_blocks(output: Path, volume: Volume) -> BlockGrid:
+    """The blocks from which the job merged its file."""
+    record = read_record(output)
+    if record is None or not _ledger_path(output).exists():
+        raise NothingToCheckAgainst(
+            f"{output} can be opened, but there is nothing to check it against: no job of this program has "
+            f"left its checksums in {_ledger_path(output).name} and {output.name}.job beside it"
+        )
+    noted = record.identity.get("output_is", {}).get("shape")
+    if noted != list(volume.shape):
+        raise StorageError(f"{volume.address} has shape {list(volume.shape)}, the job's record says {noted}")
+    return BlockGrid(Roi.from_shape(volume.shape), record.task_block)
+
+
+def _ledger(output: Path, blocks: int) -> Ledger:
+    path = _ledger_path(output)
+    if not path.stat().st_size:
+        raise StorageError(f"{path} is empty; run the job again with --overwrite")
+    try:
+        return Ledger(path, blocks)
+    except OSError as error:
+        raise StorageError(f"could not open {path}: {error}") from error

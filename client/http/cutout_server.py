@@ -1,0 +1,355 @@
+"""A web server that gives out any volume in cut-outs, as `RESTfulVolume` asks for them.
+
+``GET /`` answers with the description for a `RESTfulVolume`; ``/cutout/0,64/0,128/10,20.h5`` with
+the voxels from start to stop of each axis, as ``.h5``, ``.npy`` or ``.raw``. Without an extension
+the header ``Accept`` decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import re
+import socket
+import sys
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+import numpy as np
+
+from ...shared.errors import BlockmillError, MissingBlock, OutOfBounds
+from ...shared.geometry.roi import Roi
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.restful.cutout import CONTENT_TYPES, Kind, encode
+from ...shared.volumes.restful.description import RESTfulVolumeDescription, plain_volume_description
+
+DATASET = "/cutout"
+_EXTENSIONS: dict[str, Kind] = {".h5": "hdf5", ".hdf5": "hdf5", ".npy": "npy", ".raw": "raw"}
+_PATH = re.compile(r"/cutout/(?P<ends>[0-9,/]+)(?P<extension>\.[a-z0-9]+)?")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
+_TOO_MANY = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_IDLE_S = 60.0
+_BUSY_WAIT_S = 20.0
+
+
+class Answer(NamedTuple):
+    """What goes back to the client."""
+
+    status: HTTPStatus
+    headers: dict[str, str]
+    body: bytes | memoryview
+
+
+class Refusal(Exception):
+    """A request that gets no voxels, with the status and the reason that its client is told."""
+
+    def __init__(self, status: HTTPStatus, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.answer = Answer(
+            status,
+            {
+                "Content-Type": "text/plain; charset=utf-8",
+                **{k.replace("_", "-"): v for k, v in headers.items()},
+            },
+            f"{reason}\n".encode(),
+        )
+
+
+class CutoutServer(ThreadingHTTPServer):
+    """Serves one volume until `stop`; a thread a connection, a bounded number of each.
+
+    Parameters
+    ----------
+    volume : Volume
+        Read by several threads at once; not closed here.
+    host, port
+        Where to listen; port 0: any that is free, see `url`.
+    kind : {"hdf5", "npy", "raw"}
+        What is sent to those who don't say, and what the description names.
+    max_parallel : int
+        Cut-outs that are read and encoded at a time. Others wait, then get 503.
+    max_connections : int
+        Connections at a time; further ones get 503 at once.
+    max_cutout_bytes : int
+        Larger ones are refused with 413.
+
+    Raises
+    ------
+    OSError
+        If it can't listen there.
+    """
+
+    daemon_threads = False
+    block_on_close = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        volume: Volume,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        kind: Kind = "hdf5",
+        max_parallel: int = 4,
+        max_connections: int = 256,
+        max_cutout_bytes: int = 1 << 30,
+    ) -> None:
+        self.volume = volume
+        self.kind: Kind = kind
+        self.max_cutout_bytes = max_cutout_bytes
+        self._places = threading.BoundedSemaphore(max_parallel)
+        self._max_connections = max_connections
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), _Connection)
+
+    @property
+    def url(self) -> str:
+        """Where the description is to be had."""
+        host, port = self.server_address[0], self.server_address[1]
+        return f"http://[{host}]:{port}/" if ":" in str(host) else f"http://{host}:{port}/"
+
+    def server_bind(self) -> None:
+        """Listen, without asking the name service who we are, as the base class does."""
+        if self.allow_reuse_address:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    # ------------------------------------------------------------------ answers
+
+    def description(self, base: str, *, negotiable: bool = False) -> RESTfulVolumeDescription:
+        """The description of the volume for a client that reaches us at `base`.
+
+        `negotiable`: the addresses leave the format to the header ``Accept``, so that a client which
+        understands a cheaper one gets it, and the original, which has no such header, gets `kind`.
+        """
+        volume = self.volume
+        ends = "/".join(f"{{{letter}_start}},{{{letter}_stop}}" for letter in volume.axes)
+        extension = next(text for text, kind in _EXTENSIONS.items() if kind == self.kind)
+        return RESTfulVolumeDescription(
+            name=volume.address.rpartition("/")[2],
+            format=self.kind,
+            axes=volume.axes,
+            dtype=volume.dtype,
+            bounds=volume.shape,
+            url_format=f"{base}cutout/{ends}{'' if negotiable else extension}",
+            hdf5_dataset=DATASET,
+        )
+
+    def answer(self, path: str, accept: str, host: str) -> Answer:
+        """The whole answer to a GET of `path`.
+
+        Raises
+        ------
+        Refusal
+        """
+        path = path.partition("?")[0]
+        if path in ("/", "/description.json"):
+            base = f"http://{host}/" if _HOST.fullmatch(host) else self.url
+            plain = plain_volume_description(self.description(base, negotiable=True))
+            body = json.dumps(plain, indent=4).encode() + b"\n"
+            return _tagged(Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, body))
+        roi, kind = self._asked(path, accept)
+        if not self._places.acquire(timeout=_BUSY_WAIT_S):
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many cut-outs at once", Retry_After="1")
+        try:
+            voxels = np.ascontiguousarray(self.volume.read(roi))
+            body, headers = encode(kind, voxels, self.volume.axes, DATASET)
+        except MissingBlock as error:
+            raise Refusal(HTTPStatus.NOT_FOUND, str(error)) from error
+        except (BlockmillError, OSError, MemoryError) as error:
+            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error) or type(error).__name__) from error
+        finally:
+            self._places.release()
+        return _tagged(Answer(HTTPStatus.OK, {**headers, "Vary": "Accept"}, body))
+
+    def _asked(self, path: str, accept: str) -> tuple[Roi, Kind]:
+        match = _PATH.fullmatch(path)
+        if match is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"there is no {path[:200]}; / describes the volume")
+        roi = self._roi(match["ends"])
+        size = math.prod(roi.shape) * self.volume.dtype.itemsize
+        if size > self.max_cutout_bytes:
+            reason = (
+                f"the cut-out has {size} bytes, more than the {self.max_cutout_bytes} that are sent at once"
+            )
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
+        return roi, self._kind(match["extension"], accept)
+
+    def _roi(self, text: str) -> Roi:
+        axes, shape = self.volume.axes, self.volume.shape
+        pairs = [part.split(",") for part in text.strip("/").split("/")]
+        if len(pairs) != len(axes) or any(len(p) != 2 or not all(p) or len(max(p)) > 18 for p in pairs):
+            form = "/".join(f"{letter}_start,{letter}_stop" for letter in axes)
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"expected /cutout/{form} in whole numbers")
+        try:
+            roi = Roi(tuple(int(a) for a, _ in pairs), tuple(int(b) for _, b in pairs))
+            roi.check_within(shape, "volume")
+        except OutOfBounds as error:
+            raise Refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, str(error)) from error
+        return roi
+
+    def _kind(self, extension: str | None, accept: str) -> Kind:
+        if extension is not None:
+            if extension not in _EXTENSIONS:
+                known = ", ".join(_EXTENSIONS)
+                raise Refusal(HTTPStatus.NOT_FOUND, f"{extension} is none of {known}")
+            return _EXTENSIONS[extension]
+        return self._accepted(accept)
+
+    def _accepted(self, accept: str) -> Kind:
+        """The kind with the highest weight in an Accept header; ours among equals."""
+        weights: dict[str, float] = {}
+        for item in accept.lower().split(","):
+            name, _, parameters = item.partition(";")
+            weight = re.search(r"\bq=([0-9.]+)", parameters)
+            weights[name.strip()] = float(weight[1]) if weight and weight[1].count(".") <= 1 else 1.0
+        kinds: list[Kind] = [self.kind, *(kind for kind in CONTENT_TYPES if kind != self.kind)]
+
+        def weight_of(kind: Kind) -> float:
+            anything = weights.get("*/*", 0.0 if accept.strip() else 1.0)
+            return weights.get(CONTENT_TYPES[kind], weights.get("application/*", anything))
+
+        best = max(kinds, key=weight_of)
+        if weight_of(best) <= 0:
+            raise Refusal(HTTPStatus.NOT_ACCEPTABLE, f"sent are {', '.join(CONTENT_TYPES.values())}")
+        return best
+
+    # ------------------------------------------------------------------ connections
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Start a thread for a connection, or refuse it if there are too many."""
+        with self._lock:
+            taken = len(self._connections) < self._max_connections
+            if taken:
+                self._connections.add(request)
+        if taken:
+            super().process_request(request, client_address)  # pyright: ignore[reportArgumentType]
+            return
+        try:
+            request.setblocking(False)
+            request.send(_TOO_MANY)
+        except OSError:
+            pass  # it has gone
+        self.shutdown_request(request)
+
+    def shutdown_request(self, request: socket.socket) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Close a connection."""
+        with self._lock:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the middle is no news; anything else is told on stderr."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)  # pyright: ignore[reportArgumentType]
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """End `serve_forever`, which runs in another thread: what is being answered is finished first.
+
+        Parameters
+        ----------
+        grace_s : float
+            After so long, connections are cut.
+        """
+        self.shutdown()
+        self._hang_up(socket.SHUT_RD)  # who waits for a next request sees the end of it
+        cut = threading.Timer(grace_s, self._hang_up, (socket.SHUT_RDWR,))
+        cut.start()
+        try:
+            self.server_close()  # waits for the threads
+        finally:
+            cut.cancel()
+
+    def _hang_up(self, how: int) -> None:
+        with self._lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):  # it may have gone
+                    connection.shutdown(how)
+
+
+def _tagged(answer: Answer) -> Answer:
+    """The answer with an ETag, which is the same where every byte is."""
+    tag = hashlib.sha256(answer.body).hexdigest()[:32]
+    return answer._replace(headers={**answer.headers, "ETag": f'"{tag}"'})
+
+
+class _Connection(BaseHTTPRequestHandler):
+    """One connection: requests one after another, and what HTTP says about them."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "blockmill"
+    sys_version = ""
+    timeout = _IDLE_S
+    disable_nagle_algorithm = True
+    server: CutoutServer  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        """Answer with headers and, unless it is a HEAD, the body."""
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body, which nobody will read
+        try:
+            whole = self.server.answer(
+                self.path, self.headers.get("Accept", ""), self.headers.get("Host", "")
+            )
+            answer = self._cut(self._unless_known(whole))
+        except Refusal as refusal:
+            answer = refusal.answer
+        self._send(answer)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _unless_known(self, answer: Answer) -> Answer:
+        """304 for a client that has this very answer already."""
+        known = [tag.strip().removeprefix("W/") for tag in self.headers.get("If-None-Match", "").split(",")]
+        if answer.headers["ETag"] in known or "*" in known:
+            return Answer(HTTPStatus.NOT_MODIFIED, answer.headers, b"")
+        return answer
+
+    def _cut(self, answer: Answer) -> Answer:
+        """The part of an answer that ``Range`` asks for; several ranges get all, as HTTP allows."""
+        match = _RANGE.fullmatch(self.headers.get("Range", "").strip())
+        fresh = self.headers.get("If-Range", answer.headers["ETag"]) == answer.headers["ETag"]
+        if answer.status != HTTPStatus.OK or match is None or not any(match.groups()) or not fresh:
+            return answer
+        size = len(answer.body)
+        first, last = _ends(match[1], match[2], size)
+        if first > last:
+            if match[1] and match[2] and int(match[1]) > int(match[2]):
+                return answer  # no valid range: as if it were not there
+            reason = f"there are {size} bytes"
+            raise Refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, reason, Content_Range=f"bytes */{size}")
+        headers = {**answer.headers, "Content-Range": f"bytes {first}-{last}/{size}"}
+        return Answer(HTTPStatus.PARTIAL_CONTENT, headers, memoryview(answer.body)[first : last + 1])
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != HTTPStatus.NOT_MODIFIED:
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Nothing: a line a cut-out would be too much."""
+
+
+def _ends(first: str, last: str, size: int) -> tuple[int, int]:
+    """The first and last byte of a range; the first lies behind the last where there is none."""
+    if not first:
+        return (max(0, size - int(last[:18])), size - 1) if int(last[:18]) else (size, size - 1)
+    return int(first[:18]), min(int(last[:18]), size - 1) if last else size - 1

@@ -1,0 +1,338 @@
+"""A volume whose reads and writes are shared out among worker processes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import threading
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ...daemon.engine.engine import Engine
+from ...daemon.engine.handle import Ended, JobHandle, block_error
+from ...daemon.engine.job import Order
+from ...shared import errors
+from ...shared.errors import BlockmillError, MissingBlock, StorageError
+from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.roi import Roi, Shape
+from ...shared.memory.arena import Lent
+from ...shared.messages import engine as wire
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.base.checks import check_data, check_out
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset, WriteStatus
+from ...shared.volumes.formats import open_volume
+
+_TASKS_PER_WORKER = 8
+_LEAST_TASK_BYTES = 1 << 20
+_LOCAL_BYTES = 1 << 20
+"""What is smaller is carried in this process: the way to a worker would cost more."""
+_STAGE_BYTES = 32 << 20
+_STAGES = 2
+_CANCEL_S = 3.0
+
+
+class ParallelVolume:
+    """The volume at an address, read and written by several processes at once.
+
+    It obeys the `Volume` protocol. The workers start with it and stay until it is closed, so
+    only the first read waits for them.
+
+    Parameters
+    ----------
+    address : str
+        As for `open_volume`. A fileset (``x.json``) can be written, too.
+    workers : int
+        Worker processes of its own.
+    engine : Engine, optional
+        Use the workers of this one instead; it is not closed with the volume.
+
+    Raises
+    ------
+    JobError, StorageError
+        As `open_volume`.
+
+    Notes
+    -----
+    Memory decides about speed. Into an array that `target` gave, workers read straight to the
+    final place; nothing is copied twice and no page is touched for the first time. Any other
+    array is filled through a small buffer that is used again and again.
+    """
+
+    def __init__(self, address: str, workers: int = 2, *, engine: Engine | None = None) -> None:
+        self._volume: Volume = open_volume(address)
+        self._writer: BlockwiseFileset | None = None
+        self._path = os.path.abspath(os.path.expanduser(address))  # noqa: PTH100, PTH111
+        self._engine = engine or Engine(workers)
+        self._owns_engine = engine is None
+        self._session = uuid.uuid4().hex
+        self._targets: list[Lent] = []
+        self._stages: list[Lent] = []
+        self._staging = threading.Lock()
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels per axis."""
+        return self._volume.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self._volume.dtype
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis."""
+        return self._volume.axes
+
+    @property
+    def block_shape(self) -> Shape | None:
+        """Voxels per storage block."""
+        return self._volume.block_shape
+
+    @property
+    def address(self) -> str:
+        """Where it lies."""
+        return self._volume.address
+
+    def target(self, shape: Shape | None = None, dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """An array in memory that workers share, to be passed as ``out`` again and again.
+
+        Parameters
+        ----------
+        shape : tuple of int, optional
+            Default: that of the volume.
+        dtype : optional
+            Default: that of the volume.
+
+        Returns
+        -------
+        ndarray
+            Zeros, in C order; any part of it can be a destination, and a source of `write`. The
+            memory is there from now on, and is given back once nothing refers to it any more.
+        """
+        shape = self.shape if shape is None else tuple(shape)
+        kind = np.dtype(self.dtype if dtype is None else dtype)
+        lent = self._engine.lend(max(math.prod(shape) * kind.itemsize, 1))
+        array = lent.array(shape, kind)
+        lent.let_go()
+        self._targets = [known for known in self._targets if known.alive] + [lent]
+        return array
+
+    def read(self, roi: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read the voxels of `roi`; see `Volume.read`.
+
+        Raises
+        ------
+        OutOfBounds, MissingBlock, CorruptBlock, LockTimeout, StorageError
+            As the volume at the address raises them; `out` may be partly filled then.
+        BlockError
+            If workers died over a block again and again.
+        """
+        roi = Roi.of(roi)
+        roi.check_within(self.shape, self.address)
+        if out is not None:
+            check_out(roi, out)
+        if self._small(roi):
+            return self._volume.read(roi, out)
+        found = self._place_of(out) if out is not None else None
+        if out is not None and found is not None:
+            self._carry(roi, *found)
+            return out
+        result = np.empty(roi.shape, self.dtype) if out is None else out
+        self._through_stages(roi, result)
+        return result
+
+    def write(self, roi: Any, data: NDArray[Any], *, status: WriteStatus = "whole") -> None:
+        """Write `data`; see `BlockwiseFileset.write`. Each block file has one writer.
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype of `data` differs.
+        StorageError
+            If the volume is not a fileset: one file can't have several writers.
+        OutOfBounds, LockTimeout, LockLost, CorruptBlock, BlockError
+            See `BlockwiseFileset.write`; other blocks may have been written.
+        """
+        roi = Roi.of(roi)
+        roi.check_within(self.shape, self.address)
+        if not isinstance(self._volume, BlockwiseFileset):
+            raise StorageError(
+                f"{self.address} is one file, which several processes can't write; open it by its own "
+                "class, or let a job write it"
+            )
+        check_data(roi, data, self.dtype, self.address)
+        if self._small(roi):
+            self._local_writer().write(roi, data, status=status)
+        elif (found := self._place_of(data)) is not None:
+            self._carry(roi, *found, status)
+        else:
+            self._through_stages(roi, data, status)
+
+    def _local_writer(self) -> BlockwiseFileset:
+        if self._writer is None:
+            self._writer = BlockwiseFileset(self._path, "a")
+        return self._writer
+
+    # -- how it is shared out -----------------------------------------------------------
+
+    def _step(self, roi: Roi) -> Shape:
+        """What one process should carry as a whole."""
+        return self.block_shape or (1, *roi.shape[1:])
+
+    def _step_bytes(self, roi: Roi) -> int:
+        return math.prod(map(min, self._step(roi), roi.shape)) * self.dtype.itemsize
+
+    def _small(self, roi: Roi) -> bool:
+        return roi.volume * self.dtype.itemsize < _LOCAL_BYTES or len(self._grid(roi, 1)) == 1
+
+    def _grid(self, roi: Roi, steps: int) -> BlockGrid:
+        """`roi` in blocks of up to `steps` whole storage blocks, longest along the last axes."""
+        step = self._step(roi)
+        anchor = tuple(a // n * n for a, n in zip(roi.start, step, strict=True))
+        counts = BlockGrid(roi, step, anchor).counts
+        group: list[int] = []
+        for count in reversed(counts):
+            group.append(max(min(count, steps), 1))
+            steps //= group[-1]
+        return BlockGrid(roi, tuple(n * g for n, g in zip(step, reversed(group), strict=True)), anchor)
+
+    def _tasks(self, roi: Roi) -> BlockGrid:
+        """What the workers get: a few blocks for each, none of them tiny."""
+        steps = len(self._grid(roi, 1)) // (_TASKS_PER_WORKER * self._engine.workers)
+        return self._grid(roi, max(steps, _LEAST_TASK_BYTES // self._step_bytes(roi), 1))
+
+    def _place_of(self, array: NDArray[Any]) -> tuple[wire.Place, Lent] | None:
+        for lent in self._targets:
+            if (place := lent.place_of(array)) is not None:
+                return place, lent
+        return None
+
+    # -- carrying -----------------------------------------------------------------------
+
+    def _carry(self, roi: Roi, place: wire.Place, lent: Lent, status: WriteStatus | None = None) -> None:
+        handle = self._start(roi, place, lent, status)
+        try:
+            self._wait(handle)
+        finally:
+            _abandon(handle)
+
+    def _start(self, roi: Roi, place: wire.Place, lent: Lent, status: WriteStatus | None) -> JobHandle:
+        transfer = wire.Transfer(place=place, origin=roi.start, write=status, session=self._session)
+        recipe = wire.Recipe(source=self._path, transfer=transfer)
+        return self._engine.submit(Order(recipe=recipe, blocks=self._tasks(roi), lent=(lent.attach,)))
+
+    def _wait(self, handle: JobHandle) -> None:
+        while not isinstance(ended := handle.next(), Ended):
+            pass
+        if ended.outcome != "done":
+            raise self._error(ended)
+
+    def _error(self, ended: Ended) -> BlockmillError:
+        """The error of the first block that failed, of the class that it had in the worker."""
+        if not ended.failures or (kind := ended.kinds.get(ended.failures[0][0])) is None:
+            return block_error(ended)
+        _, roi, reason = ended.failures[0]
+        if kind == MissingBlock.__name__:
+            return MissingBlock(reason, self._missing_in(roi))
+        return getattr(errors, kind, StorageError)(reason)
+
+    def _missing_in(self, roi: Roi) -> Shape:
+        volume = self._volume
+        if not isinstance(volume, BlockwiseFileset):
+            return ()
+        starts = (block.start for block in volume.grid.touching(roi))
+        return next((start for start in starts if not volume.block_status(start)), ())
+
+    def _through_stages(self, roi: Roi, array: NDArray[Any], status: WriteStatus | None = None) -> None:
+        """Carry `roi` piece by piece through buffers, one of them filled while another is emptied."""
+        under_way: deque[_Piece] = deque()
+        with self._staging:
+            pieces = self._pieces(roi)
+            stages = itertools.cycle(self._grown_stages(pieces))
+            try:
+                for piece, stage in zip(pieces, stages, strict=False):
+                    if len(under_way) == _STAGES:
+                        self._end(under_way.popleft())
+                    part = array[piece.relative_to(roi.start).to_slice()]
+                    under_way.append(self._begin(piece, stage, part, status))
+                while under_way:
+                    self._end(under_way.popleft())
+            finally:
+                for left in under_way:
+                    _abandon(left.handle)
+
+    def _pieces(self, roi: Roi) -> list[Roi]:
+        return list(self._grid(roi, max(_STAGE_BYTES // self._step_bytes(roi), 1)))
+
+    def _grown_stages(self, pieces: list[Roi]) -> list[Lent]:
+        """Two buffers, each large enough for any of the pieces."""
+        needed = max(piece.volume for piece in pieces) * self.dtype.itemsize
+        if not self._stages or self._stages[0].nbytes < needed:
+            self._let_go_of_stages()
+            size = min(-(-needed // _LEAST_TASK_BYTES) * _LEAST_TASK_BYTES, max(needed, _STAGE_BYTES))
+            self._stages = [self._engine.lend(size) for _ in range(_STAGES)]
+        return self._stages
+
+    def _let_go_of_stages(self) -> None:
+        for stage in self._stages:
+            stage.let_go()
+        self._stages = []
+
+    def _begin(self, piece: Roi, stage: Lent, part: NDArray[Any], status: WriteStatus | None) -> _Piece:
+        buffer = stage.array(piece.shape, self.dtype)
+        if status is not None:
+            buffer[...] = part
+        place = stage.place_of(buffer)
+        assert place is not None, "a buffer lies in its own memory"
+        return _Piece(self._start(piece, place, stage, status), part if status is None else None, buffer)
+
+    def _end(self, piece: _Piece) -> None:
+        try:
+            self._wait(piece.handle)
+        finally:
+            _abandon(piece.handle)
+        if piece.part is not None:
+            np.copyto(piece.part, piece.buffer, casting="unsafe")
+
+    # -- the end --------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the workers and close the volume; targets stay as they are."""
+        self._let_go_of_stages()
+        if self._owns_engine:
+            self._engine.close()
+        for volume in (self._volume, self._writer):
+            if volume is not None:
+                volume.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece that workers carry between storage and a buffer; `part` is filled from that at the end."""
+
+    handle: JobHandle
+    part: NDArray[Any] | None
+    buffer: NDArray[Any]
+
+
+def _abandon(handle: JobHandle) -> None:
+    """See to it that nothing of a job goes on that nobody waits for any more."""
+    if handle.ended is None:
+        handle.cancel()
+        handle.drain(_CANCEL_S)

@@ -1,0 +1,115 @@
+"""One large roi, computed block by block and handed to callbacks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ...daemon.engine.engine import Engine
+from ...daemon.planning.plan import BLOCKS_PER_WORKER, Sizing, default_block_shape, default_memory_bytes
+from ...daemon.scheduling.events import OnError
+from ...shared.errors import JobError
+from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.roi import Roi, Shape, as_shape
+from ...shared.jobs.operations import Operation, peak_bytes
+from ...shared.volumes.base.api import Volume
+from .batch import RoiRequestBatch
+from .work import AnyOperation, Source, as_operation, as_volume, workers_for
+
+_WORTH_SPLITTING_VOXELS = 64**3
+
+
+class BigRequestStreamer(RoiRequestBatch):
+    """Compute one large roi block by block, and hand each block to `result_signal`.
+
+    Parameters
+    ----------
+    source, allow_parallel_results, operation, engine, ordered, retries, on_error, block_timeout_s
+        As for `RoiRequestBatch`. Ordered: in C order of the blocks.
+    roi : (start, stop)
+        Half-open, in voxels, within the source.
+    block_shape : tuple of int, optional
+        Voxels per axis. Default: whole storage blocks of the source, grown while that saves
+        reading and fits the memory, cut where one would be too large for it or would leave
+        workers without any. (The original made one request of a volume that fits the memory.)
+    batch_size : int, optional
+        Default: two for each worker, so that none waits for a callback.
+    block_alignment : {"absolute", "relative"}
+        Whether the grid of blocks starts at the origin of the source or at ``roi[0]``.
+
+    Raises
+    ------
+    JobError
+        If an argument is out of bounds, or they don't fit each other.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        roi: Any,
+        block_shape: Iterable[int] | None = None,
+        batch_size: int | None = None,
+        block_alignment: str = "absolute",
+        allow_parallel_results: bool = False,
+        *,
+        operation: AnyOperation = None,
+        engine: Engine | None = None,
+        ordered: bool = False,
+        retries: int = 2,
+        on_error: OnError = "fail",
+        block_timeout_s: float | None = None,
+    ) -> None:
+        if block_alignment not in ("absolute", "relative"):
+            raise JobError(f'block_alignment {block_alignment!r}: it is "absolute" or "relative"')
+        volume, spec = as_volume(source), as_operation(operation)
+        whole = Roi.of(roi)
+        whole.check_within(volume.shape, f"volume {volume.address}")
+        spec.check(whole.ndim, volume.dtype)
+        workers = engine.workers if engine is not None else workers_for(None)
+        shape = as_shape(block_shape) if block_shape is not None else _automatic(volume, whole, spec, workers)
+        anchor = whole.start if block_alignment == "relative" else (0,) * whole.ndim
+        super().__init__(
+            volume,
+            BlockGrid(whole, shape, anchor),
+            total_volume=whole.volume,
+            batch_size=2 * workers if batch_size is None else batch_size,
+            allow_parallel_results=allow_parallel_results,
+            operation=spec,
+            engine=engine,
+            ordered=ordered,
+            retries=retries,
+            on_error=on_error,
+            block_timeout_s=block_timeout_s,
+        )
+
+
+def _automatic(volume: Volume, roi: Roi, spec: Operation, workers: int) -> Shape:
+    step = volume.block_shape or default_block_shape(roi.shape, volume.axes)
+    sizing = Sizing(
+        shape=roi.shape,
+        step=step,
+        halo=spec.halo(roi.ndim),
+        voxel_bytes=peak_bytes(spec, (1,) * roi.ndim, volume.dtype),
+        memory_bytes=default_memory_bytes(workers),
+        least_blocks=BLOCKS_PER_WORKER * workers,
+    )
+    block = sizing.chosen(step)
+    while _too_large(block, sizing, workers):
+        block = _halved(tuple(map(min, block, roi.shape)))
+    return block
+
+
+def _too_large(block: Shape, sizing: Sizing, workers: int) -> bool:
+    """Whether a storage block is more than a worker can hold, or than its share of the work."""
+    voxels = math.prod(map(min, block, sizing.shape))
+    if sizing.task_bytes(block) > sizing.memory_bytes and voxels > 1:
+        return True
+    count = math.prod(-(-m // n) for m, n in zip(sizing.shape, block, strict=True))
+    return count < 2 * workers and voxels > _WORTH_SPLITTING_VOXELS
+
+
+def _halved(block: Shape) -> Shape:
+    """The block cut across its longest axis."""
+    longest = block.index(max(block))
+    return tuple(-(-n // 2) if axis == longest else n for axis, n in enumerate(block))

@@ -1,0 +1,187 @@
+"""What all requests share: a source, an operation, workers, and the job that they make of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...daemon.engine.engine import Engine
+from ...daemon.engine.handle import Ended, JobHandle, block_error
+from ...daemon.engine.job import Order, RoiList
+from ...daemon.scheduling.events import OnError
+from ...shared.errors import BlockError, JobError
+from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.roi import Roi
+from ...shared.jobs.operations import Operation, parse_operation
+from ...shared.lazyflow.signal import OrderedSignal
+from ...shared.memory.arena import share_array
+from ...shared.messages import engine as wire
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.base.memory import MemoryVolume, default_axes
+from ...shared.volumes.formats import open_volume
+
+Source = Volume | NDArray[Any] | str
+AnyOperation = Operation | Mapping[str, Any] | str | None
+
+_CANCEL_S = 3.0
+
+
+class RoiRequestBatchError(BlockError):
+    """A block or a callback failed, and the batch ended; ``__cause__`` tells more.
+
+    Attributes
+    ----------
+    failures : tuple of (Roi, str)
+        Each block that was given up, and why; empty where a callback failed.
+    """
+
+    def __init__(self, message: str | None = None, failures: tuple[tuple[Roi, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.failures = failures
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.failures)
+
+
+class RoiRequestBatchCancelled(RoiRequestBatchError):
+    """The batch was cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockWork:
+    """Blocks of one source, to be taken through one operation.
+
+    Attributes
+    ----------
+    source : Volume
+    operation : Operation
+    engine : Engine or None
+        Workers to use; None: an engine for the time of each run.
+    batch_size : int
+        Most blocks that are computed or wait for their callback at any time.
+    retries : int
+        Further attempts at a block that failed; none where another one can't help.
+    on_error : {"fail", "finish"}
+        Whether a block that is given up ends the work, or the rest goes on.
+    block_timeout_s : float or None
+        Longest time for one attempt at a block.
+
+    Raises
+    ------
+    JobError
+        If a number is out of bounds, or the operation doesn't fit the source.
+    """
+
+    source: Volume
+    operation: Operation
+    engine: Engine | None = None
+    batch_size: int = 2
+    retries: int = 2
+    on_error: OnError = "fail"
+    block_timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise JobError(f"batch_size {self.batch_size}: at least one block must be under way")
+        if self.retries < 0:
+            raise JobError(f"retries {self.retries}: give 0 or more")
+        if self.on_error not in ("fail", "finish"):
+            raise JobError(f'on_error {self.on_error!r}: it is "fail" or "finish"')
+        if self.block_timeout_s is not None and not self.block_timeout_s > 0:
+            raise JobError(f"block_timeout_s {self.block_timeout_s}: give more than 0, or None")
+        self.operation.check(len(self.source.shape), self.source.dtype)
+
+    @contextmanager
+    def run(
+        self,
+        blocks: BlockGrid | RoiList,
+        *,
+        sealed: bool = True,
+        ordered: bool = False,
+        parallel_results: int = 1,
+    ) -> Iterator[JobHandle]:
+        """Submit the blocks; whatever leaves the context by an error ends the job and its blocks."""
+        with ExitStack() as stack:
+            source = self._shared_source(stack)
+            engine = self.engine or stack.enter_context(self._own_engine())
+            handle = engine.submit(
+                Order(
+                    recipe=wire.Recipe(source=source, operation=self.operation.to_plain()),
+                    blocks=blocks,
+                    merge_dtype=self.operation.output_dtype(self.source.dtype),
+                    max_open=self.batch_size,
+                    parallel_merges=parallel_results,
+                    retries=self.retries,
+                    on_error=self.on_error,
+                    ordered=ordered,
+                    sealed=sealed,
+                    block_timeout_s=self.block_timeout_s,
+                )
+            )
+            try:
+                yield handle
+            except BaseException:
+                end_now(handle)
+                raise
+
+    def _own_engine(self) -> Engine:
+        return Engine(workers_for(self.batch_size), preload=self.operation.preload)
+
+    def _shared_source(self, stack: ExitStack) -> str | wire.SharedArray:
+        if not isinstance(self.source, MemoryVolume):
+            return self.source.address
+        segment, shared = share_array(self.source.array, self.source.axes)
+        stack.callback(segment.close)
+        return shared
+
+
+def end_now(handle: JobHandle) -> Ended:
+    """Cancel a job and wait until its running blocks have been ended."""
+    handle.cancel()
+    return handle.drain(_CANCEL_S) or Ended("cancelled", cause="the engine did not end the job in time")
+
+
+def failure_of(ended: Ended) -> RoiRequestBatchError:
+    """The error that a job which did not go well raises in whoever asked for it."""
+    cause = block_error(
+        Ended(ended.outcome, ended.failures, "" if ended.failures else ended.cause, ended.error)
+    )
+    error = RoiRequestBatchError(str(cause), tuple((roi, reason) for _, roi, reason in ended.failures))
+    error.__cause__ = cause
+    return error
+
+
+def tell_percent(signal: OrderedSignal, percent: int) -> None:
+    """Tell the callbacks of a progress signal; RoiRequestBatchError if one raises."""
+    try:
+        signal(percent)
+    except Exception as error:
+        raise RoiRequestBatchError(f"a progress callback raised {error!r}") from error
+
+
+def workers_for(batch_size: int | None) -> int:
+    """As many workers as processors, but no more than blocks under way."""
+    processors = len(os.sched_getaffinity(0))
+    return processors if batch_size is None else min(processors, batch_size)
+
+
+def as_volume(source: Source) -> Volume:
+    """The volume behind whatever a caller may name as a source."""
+    if isinstance(source, np.ndarray):
+        return MemoryVolume(source, axes=default_axes(source.ndim))
+    if isinstance(source, str):
+        return open_volume(source)
+    if isinstance(source, Volume):
+        return source
+    raise JobError(f"a {type(source).__name__} is no source; give a volume, a numpy array, or an address")
+
+
+def as_operation(operation: AnyOperation) -> Operation:
+    """The operation behind whatever a caller may name as one; None: the voxels as they are."""
+    return parse_operation("copy" if operation is None else operation)

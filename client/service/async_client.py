@@ -1,0 +1,220 @@
+"""The service from asyncio; each verb is that of `Client`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...shared.errors import ServiceUnreachable, WaitTimeout
+from ...shared.messages import service as p
+from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
+from . import requests as asking
+from .connection import AsyncConnection, may_repeat
+from .endpoint import endpoint_of
+
+if TYPE_CHECKING:
+    from ...shared.jobs.job import Job
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same verbs as coroutines and asynchronous iterators.
+
+    Tasks may share one; each request that runs has a connection of its own.
+
+    Parameters
+    ----------
+    socket : path or str, optional
+        A unix socket, or ``tcp://host:port``; see `endpoint_of`. Default: ``$BLOCKMILL_SOCKET``, else
+        the user's own service, else that of the machine.
+    timeout_s : float
+        How long an answer is waited for.
+    """
+
+    def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
+        self._endpoint = endpoint_of(socket)
+        self._timeout_s = timeout_s
+        self._idle: list[AsyncConnection] = []
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def ask(self, request: p.Request[p.R], patience_s: float = 0.0) -> p.R:
+        """Send any request of the protocol; again and again for `patience_s` while no service is there."""
+        deadline_s = time.monotonic() + patience_s
+        timeout_s = self._timeout_s + asking.wait_of(request)
+        while True:
+            try:
+                return await self._ask_once(request, timeout_s)
+            except ServiceUnreachable:
+                if time.monotonic() >= deadline_s or not may_repeat(request):
+                    raise
+            await asyncio.sleep(asking.RETRY_S)
+
+    async def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
+        connection = self._idle.pop() if self._idle else AsyncConnection(self._endpoint)
+        try:
+            reply = await connection.ask(request, timeout_s)
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return reply
+
+    # -- jobs -----------------------------------------------------------------------
+
+    async def submit(
+        self,
+        job: Job | Mapping[str, Any] | str | Path,
+        *,
+        priority: int | None = None,
+        label: str | None = None,
+        after: int | str | Iterable[int | str] = (),
+        overwrite: bool = False,
+    ) -> JobInfo:
+        """Hand in a job; once this returns it is in the service's journal.
+
+        Parameters
+        ----------
+        job : path, mapping or Job
+            A job file, or what stands in one (then paths are taken from the current folder).
+        priority : int, optional
+            Higher goes first; default: as the job says.
+        label : str, optional
+            To find jobs of a kind.
+        after : int, str or several
+            Numbers or names of jobs that must be done before.
+        overwrite : bool
+            Replace an output that exists.
+
+        Raises
+        ------
+        JobError
+            If the job is wrong.
+        """
+        return (await self.ask(asking.submission(job, priority, label, after, overwrite))).job
+
+    async def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
+        """Jobs in these states (none named: all), active ones first, at most `limit` ended ones."""
+        return list((await self.ask(p.ListJobs(states=states, label=label, limit=limit))).jobs)
+
+    async def job(self, number: int) -> JobInfo:
+        """One job."""
+        return (await self.ask(p.GetJob(id=number))).job
+
+    async def spec(self, number: int) -> Job:
+        """What was submitted, with all paths absolute."""
+        from ...shared.jobs.job import Job
+
+        return Job.of((await self.ask(p.GetJob(id=number))).spec)
+
+    async def wait(self, number: int, *, timeout_s: float | None = None) -> JobInfo:
+        """Wait until a job has ended; the service may be restarted meanwhile.
+
+        Raises
+        ------
+        WaitTimeout
+            If it has not ended after `timeout_s` seconds.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        seen = -1
+        while True:
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            info = (await self.ask(asking.waiting(number, seen, left_s), asking.PATIENCE_S)).job
+            if info.ended:
+                return info
+            if left_s is not None and left_s <= 0:
+                raise WaitTimeout(f"job {number} is {info.state} after {timeout_s:g} s")
+            seen = info.seen
+
+    async def watch(self, number: int) -> AsyncIterator[JobInfo]:
+        """A job as it is now, and after each change, until it has ended."""
+        seen = -1
+        while True:
+            info = (await self.ask(asking.waiting(number, seen, None), asking.PATIENCE_S)).job
+            if info.seen != seen:
+                yield info
+            if info.ended:
+                return
+            seen = info.seen
+
+    async def failures(self, number: int, *, limit: int = 1000) -> list[BlockFailure]:
+        """The first `limit` blocks that a job has given up, with the reasons."""
+        return list((await self.ask(p.ListFailures(id=number, limit=limit))).failures)
+
+    async def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> AsyncIterator[LogLine]:
+        """Lines of a job's log; with `follow` until the job has ended, as they come.
+
+        Parameters
+        ----------
+        offset : int
+            0: from the beginning; -1: from a little before the end.
+        """
+        patience_s = asking.PATIENCE_S if follow else 0.0
+        while True:
+            part = await self.ask(asking.reading(number, offset, follow), patience_s)
+            for line in part.lines:
+                yield line
+            if part.ended or not (part.lines or follow):
+                return
+            offset = part.next_offset
+
+    async def cancel(self, number: int, *, now: bool = False) -> JobInfo:
+        """End a job, its running blocks too; `wait` tells when that is done.
+
+        `now`: the workers of its running blocks get no time to tidy up; what they leave is removed.
+        """
+        return (await self.ask(p.CancelJob(id=number, now=now))).job
+
+    async def retry(self, number: int, *, failed_only: bool = False) -> JobInfo:
+        """Queue an ended job again, for what is not finished.
+
+        `failed_only`: for the failed blocks alone; where others were never begun, the job ends as
+        failed, and says so.
+        """
+        return (await self.ask(p.RetryJob(id=number, failed_only=failed_only))).job
+
+    async def pause(self, *numbers: int) -> list[JobInfo]:
+        """Start no more blocks of these jobs; none named: of all, also those to come."""
+        return list((await self.ask(p.PauseJobs(ids=numbers or None))).jobs)
+
+    async def resume(self, *numbers: int) -> list[JobInfo]:
+        """Undo `pause`; none named: of all, and end a drain."""
+        return list((await self.ask(p.ResumeJobs(ids=numbers or None))).jobs)
+
+    async def set_priority(self, number: int, priority: int) -> JobInfo:
+        """Let a job go before or after others."""
+        return (await self.ask(p.SetPriority(id=number, priority=priority))).job
+
+    # -- the service ----------------------------------------------------------------
+
+    async def service(self) -> p.ServiceInfo:
+        """The service itself."""
+        return await self.ask(p.GetService())
+
+    async def drain(self, *, wait: bool = False) -> p.ServiceInfo:
+        """Let running blocks end and start no more, until `resume`; `wait` for that."""
+        info = await self.ask(p.Drain())
+        while wait and info.draining and not info.quiet:
+            await asyncio.sleep(asking.RETRY_S)
+            info = await self.service()
+        return info
+
+    async def set_workers(self, count: int) -> p.ServiceInfo:
+        """Have `count` worker processes; those too many end between blocks."""
+        return await self.ask(p.SetWorkers(count=count))
+
+    async def workers(self) -> list[WorkerInfo]:
+        """The worker processes and what they do."""
+        return list((await self.ask(p.ListWorkers())).workers)

@@ -1,0 +1,228 @@
+"""The service from Python, for threads; `AsyncClient` is the same for asyncio."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...shared.errors import ServiceUnreachable, WaitTimeout
+from ...shared.messages import service as p
+from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
+from . import requests as asking
+from .connection import Connection, may_repeat
+from .endpoint import endpoint_of
+
+if TYPE_CHECKING:
+    from ...shared.jobs.job import Job
+
+
+class Client:
+    """A client of the service that listens at `socket`.
+
+    Threads may share one; each has a connection of its own. Nothing is connected before the first
+    request.
+
+    Parameters
+    ----------
+    socket : path or str, optional
+        A unix socket, or ``tcp://host:port``; see `endpoint_of`. Default: ``$BLOCKMILL_SOCKET``, else
+        the user's own service, else that of the machine.
+    timeout_s : float
+        How long an answer is waited for.
+
+    Raises
+    ------
+    ServiceUnreachable
+        From each verb: if no service answers.
+    NoSuchJob, Refused
+        From each verb: if the service knows no such job, or does not do what it is asked for.
+    """
+
+    def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
+        self._endpoint = endpoint_of(socket)
+        self._timeout_s = timeout_s
+        self._local = threading.local()
+        self._connections: list[Connection] = []
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._local = threading.local()
+
+    def _connection(self) -> Connection:
+        # A child that this process has forked must not use its parent's sockets.
+        if getattr(self._local, "pid", None) != os.getpid():
+            self._local.connection = Connection(self._endpoint)
+            self._local.pid = os.getpid()
+            self._connections.append(self._local.connection)
+        return self._local.connection
+
+    def ask(self, request: p.Request[p.R], patience_s: float = 0.0) -> p.R:
+        """Send any request of the protocol; again and again for `patience_s` while no service is there."""
+        deadline_s = time.monotonic() + patience_s
+        timeout_s = self._timeout_s + asking.wait_of(request)
+        while True:
+            try:
+                return self._connection().ask(request, timeout_s)
+            except ServiceUnreachable:
+                if time.monotonic() >= deadline_s or not may_repeat(request):
+                    raise
+            time.sleep(asking.RETRY_S)
+
+    # -- jobs -----------------------------------------------------------------------
+
+    def submit(
+        self,
+        job: Job | Mapping[str, Any] | str | Path,
+        *,
+        priority: int | None = None,
+        label: str | None = None,
+        after: int | str | Iterable[int | str] = (),
+        overwrite: bool = False,
+    ) -> JobInfo:
+        """Hand in a job; once this returns it is in the service's journal.
+
+        Parameters
+        ----------
+        job : path, mapping or Job
+            A job file, or what stands in one (then paths are taken from the current folder).
+        priority : int, optional
+            Higher goes first; default: as the job says.
+        label : str, optional
+            To find jobs of a kind.
+        after : int, str or several
+            Numbers or names of jobs that must be done before.
+        overwrite : bool
+            Replace an output that exists.
+
+        Raises
+        ------
+        JobError
+            If the job is wrong.
+        """
+        return self.ask(asking.submission(job, priority, label, after, overwrite)).job
+
+    def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
+        """Jobs in these states (none named: all), active ones first, at most `limit` ended ones."""
+        return list(self.ask(p.ListJobs(states=states, label=label, limit=limit)).jobs)
+
+    def job(self, number: int) -> JobInfo:
+        """One job."""
+        return self.ask(p.GetJob(id=number)).job
+
+    def spec(self, number: int) -> Job:
+        """What was submitted, with all paths absolute."""
+        from ...shared.jobs.job import Job
+
+        return Job.of(self.ask(p.GetJob(id=number)).spec)
+
+    def wait(self, number: int, *, timeout_s: float | None = None) -> JobInfo:
+        """Wait until a job has ended; the service may be restarted meanwhile.
+
+        Raises
+        ------
+        WaitTimeout
+            If it has not ended after `timeout_s` seconds.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        seen = -1
+        while True:
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            info = self.ask(asking.waiting(number, seen, left_s), asking.PATIENCE_S).job
+            if info.ended:
+                return info
+            if left_s is not None and left_s <= 0:
+                raise WaitTimeout(f"job {number} is {info.state} after {timeout_s:g} s")
+            seen = info.seen
+
+    def watch(self, number: int) -> Iterator[JobInfo]:
+        """A job as it is now, and after each change, until it has ended."""
+        seen = -1
+        while True:
+            info = self.ask(asking.waiting(number, seen, None), asking.PATIENCE_S).job
+            if info.seen != seen:
+                yield info
+            if info.ended:
+                return
+            seen = info.seen
+
+    def failures(self, number: int, *, limit: int = 1000) -> list[BlockFailure]:
+        """The first `limit` blocks that a job has given up, with the reasons."""
+        return list(self.ask(p.ListFailures(id=number, limit=limit)).failures)
+
+    def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> Iterator[LogLine]:
+        """Lines of a job's log; with `follow` until the job has ended, as they come.
+
+        Parameters
+        ----------
+        offset : int
+            0: from the beginning; -1: from a little before the end.
+        """
+        patience_s = asking.PATIENCE_S if follow else 0.0
+        while True:
+            part = self.ask(asking.reading(number, offset, follow), patience_s)
+            yield from part.lines
+            if part.ended or not (part.lines or follow):
+                return
+            offset = part.next_offset
+
+    def cancel(self, number: int, *, now: bool = False) -> JobInfo:
+        """End a job, its running blocks too; `wait` tells when that is done.
+
+        `now`: the workers of its running blocks get no time to tidy up; what they leave is removed.
+        """
+        return self.ask(p.CancelJob(id=number, now=now)).job
+
+    def retry(self, number: int, *, failed_only: bool = False) -> JobInfo:
+        """Queue an ended job again, for what is not finished.
+
+        `failed_only`: for the failed blocks alone; where others were never begun, the job ends as
+        failed, and says so.
+        """
+        return self.ask(p.RetryJob(id=number, failed_only=failed_only)).job
+
+    def pause(self, *numbers: int) -> list[JobInfo]:
+        """Start no more blocks of these jobs; none named: of all, also those to come."""
+        return list(self.ask(p.PauseJobs(ids=numbers or None)).jobs)
+
+    def resume(self, *numbers: int) -> list[JobInfo]:
+        """Undo `pause`; none named: of all, and end a drain."""
+        return list(self.ask(p.ResumeJobs(ids=numbers or None)).jobs)
+
+    def set_priority(self, number: int, priority: int) -> JobInfo:
+        """Let a job go before or after others."""
+        return self.ask(p.SetPriority(id=number, priority=priority)).job
+
+    # -- the service ----------------------------------------------------------------
+
+    def service(self) -> p.ServiceInfo:
+        """The service itself."""
+        return self.ask(p.GetService())
+
+    def drain(self, *, wait: bool = False) -> p.ServiceInfo:
+        """Let running blocks end and start no more, until `resume`; `wait` for that."""
+        info = self.ask(p.Drain())
+        while wait and info.draining and not info.quiet:
+            time.sleep(asking.RETRY_S)
+            info = self.service()
+        return info
+
+    def set_workers(self, count: int) -> p.ServiceInfo:
+        """Have `count` worker processes; those too many end between blocks."""
+        return self.ask(p.SetWorkers(count=count))
+
+    def workers(self) -> list[WorkerInfo]:
+        """The worker processes and what they do."""
+        return list(self.ask(p.ListWorkers()).workers)

@@ -1,0 +1,123 @@
+"""Where a client finds a service, and how it proves who it is there.
+
+libzmq never says that nobody is there, so that is tried by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import zmq
+
+from ...shared.config.keys import CLIENT, default_folder, load_pair, public_key
+from ...shared.config.locations import found_socket
+from ...shared.errors import BlockmillError, ServiceUnreachable
+
+TCP = "tcp://"
+_CONNECT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnixEndpoint:
+    """A service on this machine, which learns from the kernel who asks."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def connect(self, sock: zmq.Socket[bytes]) -> None:
+        """Connect a socket of libzmq."""
+        sock.connect(f"ipc://{self.path}")
+
+    def check(self) -> None:
+        """Try whether somebody listens.
+
+        Raises
+        ------
+        ServiceUnreachable
+            If nobody does; the message says how to start a service.
+        """
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+            try:
+                probe.connect(os.fspath(self.path))
+            except BlockingIOError:
+                return  # it listens, and has much to do
+            except PermissionError as error:
+                raise ServiceUnreachable(
+                    f"the service at {self.path} is not for you: {error.strerror}; are you in its group?"
+                ) from error
+            except OSError as error:
+                why = "there is no such socket" if isinstance(error, FileNotFoundError) else error.strerror
+                raise ServiceUnreachable(
+                    f"no service answers at {self.path} ({why}); start one with: blockmill serve"
+                ) from error
+
+    def incarnation(self) -> object:
+        """What tells a service from one that was started there later; None where there is none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_ctime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class TcpEndpoint:
+    """A service on the network, with its key and ours; whoever has another key gets no answer."""
+
+    host: str
+    port: int
+    service_key: bytes
+    own_keys: tuple[bytes, bytes]
+
+    def __str__(self) -> str:
+        return f"{TCP}{self.host}:{self.port}"
+
+    def connect(self, sock: zmq.Socket[bytes]) -> None:
+        """Connect a socket of libzmq."""
+        sock.setsockopt(zmq.IPV6, 1)
+        sock.curve_serverkey = self.service_key
+        sock.curve_publickey, sock.curve_secretkey = self.own_keys
+        sock.connect(str(self))
+
+    def check(self) -> None:
+        """Try whether somebody listens; errors as of `UnixEndpoint.check`."""
+        try:
+            socket.create_connection((self.host.strip("[]"), self.port), _CONNECT_S).close()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise ServiceUnreachable(f"no service answers at {self} ({why}); is it started?") from error
+
+    def incarnation(self) -> object:
+        """Nothing tells that from afar."""
+        return None
+
+
+Endpoint = UnixEndpoint | TcpEndpoint
+
+
+def endpoint_of(where: str | os.PathLike[str] | None) -> Endpoint:
+    """The service that a person names: a socket's path, ``tcp://host:port``, or None for the usual one.
+
+    For TCP the keys are files in the folder for keys: ``client.key_secret`` (another one by
+    ``$BLOCKMILL_KEY``), and of the service ``services/HOST.key`` (or ``$BLOCKMILL_SERVICE_KEY``).
+
+    Raises
+    ------
+    BlockmillError
+        If the address is none, or a key is missing.
+    """
+    text = os.fspath(where or os.environ.get("BLOCKMILL_SOCKET") or "")
+    if not text.startswith(TCP):
+        return UnixEndpoint(found_socket(text or None))
+    host, _, port = text.removeprefix(TCP).rpartition(":")
+    if not host or not port.isdecimal():
+        raise BlockmillError(f"{text} is no address of a service; give tcp://host:port")
+    folder = default_folder()
+    own = os.environ.get("BLOCKMILL_KEY") or folder / f"{CLIENT}.key_secret"
+    theirs = os.environ.get("BLOCKMILL_SERVICE_KEY") or folder / "services" / f"{host.strip('[]')}.key"
+    return TcpEndpoint(host, int(port), public_key(os.fspath(theirs)).encode(), load_pair(Path(own)))

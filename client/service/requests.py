@@ -1,0 +1,71 @@
+"""What a client of the service asks, apart from how it waits for the answer.
+
+Both clients send these requests; here is what takes more than a line to put together.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...shared.errors import JobError
+from ...shared.messages import service as p
+
+if TYPE_CHECKING:
+    from ...shared.jobs.job import Job
+
+PATIENCE_S = 60.0
+"""How long a client that waits for a job stands a service that is away, as for a restart."""
+RETRY_S = 0.2
+_WAIT_S = 10.0
+
+
+def submission(
+    job: Job | Mapping[str, Any] | str | Path,
+    priority: int | None,
+    label: str | None,
+    after: int | str | Iterable[int | str],
+    overwrite: bool,
+) -> p.SubmitJob:
+    """The request for a job: a file, a mapping as in one (paths from the current folder), or a `Job`.
+
+    Raises
+    ------
+    JobError
+        If the job is wrong.
+    """
+    from ...shared.jobs.job import Job, load_job  # late: most verbs of the command line need no job
+
+    if isinstance(job, str | Path):
+        job = load_job(job)
+    elif not isinstance(job, Job):
+        job = Job.of(job).resolved(Path.cwd())
+    follows = (after,) if isinstance(after, int | str) else tuple(after)
+    if not all(isinstance(item, int | str) and not isinstance(item, bool) for item in follows):
+        raise JobError(f"after: {follows!r} are not all numbers or names of jobs")
+    return p.SubmitJob(
+        job=job.model_dump(mode="json"),
+        token=uuid.uuid4().hex,
+        priority=priority,
+        label=label,
+        after=follows,
+        overwrite=overwrite,
+    )
+
+
+def waiting(number: int, seen: int, left_s: float | None) -> p.WaitJob:
+    """The request that waits for news of a job, for at most `left_s` seconds."""
+    wait_s = _WAIT_S if left_s is None else max(min(_WAIT_S, left_s), 0.0)
+    return p.WaitJob(id=number, seen=seen, wait_s=wait_s)
+
+
+def reading(number: int, offset: int, follow: bool) -> p.ReadLog:
+    """The request for lines of a log, waiting for some where one follows it."""
+    return p.ReadLog(id=number, offset=offset, wait_s=_WAIT_S if follow else 0.0)
+
+
+def wait_of(request: p.Request[p.R]) -> float:
+    """How long the service may hold the answer back, seconds."""
+    return getattr(request, "wait_s", 0.0)

@@ -1,0 +1,205 @@
+"""The engine's side of a job as its submitter sees it: results, notices, the end.
+
+The engine's thread puts items in; the thread that submitted takes them out, runs the merge
+callback, and says so. Nothing here blocks the engine.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from ...shared.errors import BlockError
+from ...shared.geometry.roi import Roi, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A block whose voxels wait to be merged.
+
+    Attributes
+    ----------
+    block : int
+        Number of the block in its job.
+    roi : Roi
+        Its voxels, in block coordinates, without halo.
+    array : ndarray of shape ``roi.shape``
+        In shared memory; valid as long as any reference to it (or to a view) lives.
+    crc32 : int
+        Checksum of the array's bytes where the recipe asks for one, else 0.
+    """
+
+    block: int
+    roi: Roi
+    array: NDArray[Any]
+    crc32: int = 0
+
+
+NoticeKind = Literal["printed", "retry", "failed", "worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person may want to know; as a string, one line of it.
+
+    Attributes
+    ----------
+    text : str
+        All that there is to tell; its first line says what.
+    kind : {"printed", "retry", "failed", "worker"}
+        What the operation printed, a block that is tried again, one that is given up, or other
+        news of the workers.
+    worker : int or None
+    block : tuple of int or None
+        First corner of the block that it is about.
+    attempt : int or None
+    """
+
+    text: str
+    kind: NoticeKind = "worker"
+    worker: int | None = None
+    block: Shape | None = None
+    attempt: int | None = None
+
+    def __str__(self) -> str:
+        line = self.text.partition("\n")[0]
+        return f"worker {self.worker}: {line}" if self.kind == "printed" else line
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job is over; nothing follows.
+
+    Attributes
+    ----------
+    outcome : {"done", "done_with_failures", "failed", "cancelled"}
+    failures : list of (int, Roi, str)
+        Block, roi and reason of each failed block.
+    cause : str
+        Why it ended early, if it did.
+    error : BaseException or None
+        What broke the engine itself, if that is the cause.
+    interrupted : list of Roi
+        Blocks whose attempt was cut off; their leavings may need removing.
+    kinds : dict of int to str
+        Class of the last error of a block, where that is one of `shared.errors`.
+    """
+
+    outcome: str
+    failures: list[tuple[int, Roi, str]] = field(default_factory=list)
+    cause: str = ""
+    error: BaseException | None = None
+    interrupted: list[Roi] = field(default_factory=list)
+    kinds: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Running totals of a job; voxels are those of the blocks done, without halo and skipped ones.
+
+    `running` blocks are with a worker, or wait there for their turn.
+    """
+
+    blocks: int = 0
+    running: int = 0
+    voxels: int = 0
+    skipped: int = 0
+    failed: int = 0
+    retries: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+
+class JobHandle:
+    """What `Engine.submit` gives: take items, merge results, cancel.
+
+    Parameters
+    ----------
+    job : str
+        The engine's name of the job.
+    tell : callable
+        Takes ``(verb, job, *args)`` to the engine's thread.
+    """
+
+    def __init__(self, job: str, tell: Callable[..., None]) -> None:
+        self.job = job
+        self.progress = Progress()
+        self.ended: Ended | None = None
+        self._tell = tell
+        self._items: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    # -- the submitter's thread -----------------------------------------------------
+
+    def next(self, timeout_s: float | None = None) -> object:
+        """The next item: `Result`, `Notice`, `Ended`, or what the submitter has put in itself.
+
+        None if none came within `timeout_s` seconds. Nothing follows `Ended`.
+        """
+        try:
+            item = self._items.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(item, Ended):
+            self.ended = item
+        return item
+
+    def merged(self, block: int) -> None:
+        """Say that a result has been merged: the block is finished."""
+        self._tell("merged", self.job, block)
+
+    def merge_failed(self, block: int, error: str) -> None:
+        """Say that merging a result failed: the job ends as failed."""
+        self._tell("merge_failed", self.job, block, error)
+
+    def extend(self, rois: list[Roi], sealed: bool) -> None:
+        """Append blocks to a job that was submitted unsealed."""
+        self._tell("extend", self.job, rois, sealed)
+
+    def cancel(self, *, now: bool = False) -> None:
+        """End the job; running blocks are ended too, `now` without time to tidy up. `Ended` follows."""
+        self._tell("cancel", self.job, now)
+
+    def pause(self) -> None:
+        """Start no more blocks until `resume`; those that run go on."""
+        self._tell("pause", self.job)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self._tell("resume", self.job)
+
+    def set_priority(self, priority: int) -> None:
+        """Let the job go before those of lower priority."""
+        self._tell("prioritise", self.job, priority)
+
+    def drain(self, timeout_s: float) -> Ended | None:
+        """Discard items until the job has ended, at most for `timeout_s` seconds."""
+        deadline_s = time.monotonic() + timeout_s
+        while self.ended is None and (left_s := deadline_s - time.monotonic()) > 0:
+            self.next(left_s)
+        return self.ended
+
+    def put(self, item: object) -> None:
+        """Hand an item to the submitter; safe from any thread."""
+        self._items.put(item)
+
+
+def failure_text(ended: Ended, most: int = 5) -> str:
+    """The reasons of a job's end in a few lines, for people."""
+    lines = [f"block {roi}: {reason}" for _, roi, reason in ended.failures[:most]]
+    if len(ended.failures) > most:
+        lines.append(f"and {len(ended.failures) - most} more blocks")
+    if ended.cause and not any(ended.cause in line for line in lines):
+        lines.insert(0, ended.cause)
+    return "\n".join(lines)
+
+
+def block_error(ended: Ended) -> BlockError:
+    """The error that a failed job raises in its submitter."""
+    error = BlockError(failure_text(ended) or f"the job ended as {ended.outcome}")
+    error.__cause__ = ended.error
+    return error

@@ -1,0 +1,283 @@
+"""One job as the engine's thread holds it: what to send to workers, where results lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.roi import Roi
+from ...shared.memory.arena import Arena, Arenas
+from ...shared.messages import engine as wire
+from ...shared.system.impersonation import Identity
+from ..scheduling.events import Attempted, OnError, Persist, Submit
+from .handle import JobHandle, Result
+
+
+class RoiList:
+    """Blocks that are any rois, appended as they come."""
+
+    def __init__(self, rois: list[Roi] | None = None) -> None:
+        self._rois = list(rois or ())
+
+    def __len__(self) -> int:
+        return len(self._rois)
+
+    def roi_of(self, number: int) -> Roi:
+        """The voxels of block `number`."""
+        return self._rois[number]
+
+    def extend(self, rois: list[Roi]) -> None:
+        """Append blocks."""
+        self._rois.extend(rois)
+
+
+class Sink(Protocol):
+    """Where the ends of blocks and of attempts are noted; called in the engine's thread."""
+
+    def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
+        """A block is done, after the worker gave `answer`, or given up."""
+
+    def attempt(self, attempted: Attempted) -> None:
+        """An attempt at a block failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Whose a job is, and what it is worth among others in the same engine.
+
+    Attributes
+    ----------
+    number : int or None
+        What its submitter calls it.
+    owner : str
+        Owners of equal priority get equal shares of the workers' time.
+    priority : int
+        Higher goes first.
+    sink : Sink or None
+        Told of each block and each failed attempt.
+    identity : Identity or None
+        As whom the files of the job are used; None: as this process.
+    """
+
+    number: int | None = None
+    owner: str = ""
+    priority: int = 0
+    sink: Sink | None = None
+    identity: Identity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a submitter asks of the engine.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What workers do with a block.
+    blocks : BlockGrid or RoiList
+        The blocks; a RoiList may grow while `sealed` is False.
+    merge_dtype : numpy.dtype or None
+        Results of this element type come back to the submitter; None: workers write them.
+    max_open : int or None
+        Most blocks that are running or waiting to be merged: the bound on memory.
+    parallel_merges : int
+        Most results that are with the submitter at any time.
+    retries : int
+        Further attempts at a block that failed.
+    on_error : {"fail", "finish"}
+        Whether a failed block ends the job, or the rest goes on.
+    ordered : bool
+        Whether results come in the order of block numbers.
+    done : bytes
+        Numbers of finished blocks as a map, one byte a block; empty: none.
+    block_timeout_s : float or None
+        Longest time for one attempt; its worker is killed then.
+    memory_bytes : int or None
+        Most resident memory of a worker that does a block of this job; it is killed beyond.
+    lent : tuple of Attach
+        Shared memory of the submitter's that the recipe names.
+    standing : Standing
+    """
+
+    recipe: wire.Recipe
+    blocks: BlockGrid | RoiList
+    merge_dtype: np.dtype | None = None
+    max_open: int | None = None
+    parallel_merges: int = 1
+    retries: int = 2
+    on_error: OnError = "fail"
+    ordered: bool = False
+    done: bytes = b""
+    sealed: bool = True
+    block_timeout_s: float | None = None
+    memory_bytes: int | None = None
+    lent: tuple[wire.Attach, ...] = ()
+    standing: Standing = field(default_factory=Standing)
+
+
+class EngineJob:
+    """A job inside the engine: the slots of its results, which workers know it, its totals."""
+
+    def __init__(self, name: str, order: Order, tell: Callable[..., None], arenas: Arenas) -> None:
+        self.name = name
+        self.order = order
+        self.recipe = _full(order)
+        self.handle = JobHandle(name, tell)
+        self.knowing: set[int] = set()  # workers that hold the recipe
+        self.out: set[int] = set()  # blocks given to a worker that have not come back
+        self.handed_over: set[int] = set()  # results that are with the submitter
+        self.kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
+        self._arenas = arenas
+        self._arena: Arena | None = None  # until it needs one
+        grid = order.blocks
+        self._largest = math.prod(grid.block_shape) if isinstance(grid, BlockGrid) else None
+        self._slots: dict[int, wire.Slot] = {}
+        self._answers: dict[int, wire.Done] = {}  # of blocks that are not final yet
+
+    def submission(self) -> Submit:
+        """The event that brings this job to the coordinator."""
+        order = self.order
+        return Submit(
+            self.name,
+            len(order.blocks),
+            retries=order.retries,
+            on_error=order.on_error,
+            merge=order.merge_dtype is not None,
+            max_open=order.max_open,
+            parallel_merges=order.parallel_merges,
+            ordered=order.ordered,
+            done=order.done or None,
+            sealed=order.sealed,
+            block_timeout_s=order.block_timeout_s,
+            owner=order.standing.owner,
+            priority=order.standing.priority,
+            trial=order.recipe.probe and len(order.blocks) == 1,
+        )
+
+    def cut_off(self) -> list[Roi]:
+        """The blocks that were with a worker when the job ended."""
+        return [self.order.blocks.roi_of(block) for block in self.out]
+
+    def task(self, block: int, attempt: int) -> wire.Task:
+        """The message for one attempt at a block, with a place for its result."""
+        self.out.add(block)
+        if self._largest is not None:
+            return wire.Task(self.name, block, attempt, slot=self._slot_for(block, self._largest))
+        roi = self.order.blocks.roi_of(block)
+        slot = self._slot_for(block, roi.volume)
+        return wire.Task(self.name, block, attempt, roi.start, roi.stop, slot)
+
+    def _slot_for(self, block: int, voxels: int) -> wire.Slot | None:
+        slot = None
+        if self.order.merge_dtype is not None:
+            # The slot of an earlier attempt serves again: whoever had it has answered or is dead.
+            slot = self._slots.get(block) or self._free_slot(voxels * self.order.merge_dtype.itemsize)
+            self._slots[block] = slot
+        return slot
+
+    def _free_slot(self, nbytes: int) -> wire.Slot:
+        if self._arena is None:
+            self._arena = self._arenas.take(nbytes)
+        return self._arena.take(nbytes)
+
+    def attachment(self, slot: wire.Slot) -> wire.Attach:
+        """The message that lets a worker open the segment of a slot."""
+        assert self._arena is not None, "the slot is one of its own"
+        segment = self._arena.segments[slot.segment]
+        return wire.Attach(slot.segment, segment.path, segment.nbytes)
+
+    def answered(self, done: wire.Done) -> None:
+        """Keep what a worker has said of a block that came out until the block is final."""
+        self._answers[done.block] = done
+
+    def _count(self, done: wire.Done) -> None:
+        """Add a finished block to the totals; one whose result is dropped never is."""
+        totals = self.handle.progress
+        totals.blocks += 1
+        totals.skipped += done.skipped
+        if not done.skipped:
+            totals.voxels += done.voxels
+        totals.bytes_read += done.nbytes_read
+        totals.bytes_written += done.nbytes_written
+
+    def result(self, block: int) -> Result:
+        """The result of a block, to be merged; its slot frees itself when the array is gone."""
+        assert self.order.merge_dtype is not None and self._arena is not None
+        roi = self.order.blocks.roi_of(block)
+        array = self._arena.result(self._slots.pop(block), roi.shape, self.order.merge_dtype)
+        return Result(block, roi, array, self._answers[block].crc32)
+
+    def drop(self, block: int) -> None:
+        """Let go of a result that will not be merged."""
+        if (slot := self._slots.pop(block, None)) is not None and self._arena is not None:
+            self._arena.give_back(slot)
+        self._answers.pop(block, None)
+
+    def persist(self, ended: Persist) -> None:
+        """Note the end of a block where the submitter wants that."""
+        answer = self._answers.pop(ended.block, None)
+        if answer is not None and ended.state == "done":
+            self._count(answer)
+        if (sink := self.order.standing.sink) is not None:
+            sink.block(ended.block, self.order.blocks.roi_of(ended.block), ended, answer)
+
+    def attempted(self, attempt: Attempted) -> None:
+        """Note an attempt that failed where the submitter wants that."""
+        if (sink := self.order.standing.sink) is not None:
+            sink.attempt(attempt)
+
+    def close(self) -> list[int]:
+        """Give back the shared memory; the numbers of the segments that workers may let go of.
+
+        It is not kept for the next job if a worker may still write to it, or if this one acted as somebody:
+        the next one may be another's.
+        """
+        if self._arena is None:
+            return []
+        for block in list(self._slots):  # results that nobody has merged
+            self.drop(block)
+        keep = not self.out and self.recipe.identity is None
+        return self._arenas.give_back(self._arena, keep=keep)
+
+
+def _full(order: Order) -> wire.Recipe:
+    """The recipe with what the order says of it, too."""
+    prompt, blocks, grid = order.block_timeout_s is not None, order.blocks, None
+    if isinstance(blocks, BlockGrid):
+        grid = wire.Grid(blocks.roi.start, blocks.roi.stop, blocks.block_shape, blocks.anchor)
+    return msgspec.structs.replace(order.recipe, grid=grid, prompt=prompt)
+
+
+Lease = tuple[str, int, int]  # job, block, attempt
+
+
+class SentTasks:
+    """The tasks that a worker was sent and has not answered, numbered from 1 as they went out."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._leases: dict[int, Lease] = {}
+
+    def add(self, lease: Lease) -> None:
+        """Note a task that goes out."""
+        self._count += 1
+        self._leases[self._count] = lease
+
+    def answered(self, lease: Lease) -> None:
+        """Forget a task, and those sent before it: a worker does them in order."""
+        first = next(iter(self._leases), 0)
+        if self._leases.get(first) == lease:
+            del self._leases[first]
+        elif lease in self._leases.values():  # else a later one was answered before it
+            while self._leases.pop(first) != lease:
+                first = next(iter(self._leases))
+
+    def number(self, number: int | None) -> Lease | None:
+        """The task that went out as `number`; None where it has been answered."""
+        return None if number is None else self._leases.get(number)

@@ -1,0 +1,372 @@
+"""The dispatcher: carries out what the coordinator decides, with sockets and processes.
+
+One thread owns everything here: the ROUTER socket that workers connect to, the supervisor,
+the coordinator. Messages, deaths and commands come in as events, actions go out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from ...shared.errors import WireError
+from ...shared.memory.arena import Arenas
+from ...shared.messages import engine as wire
+from ...shared.messages.records import WorkerInfo
+from ..executors.local.health import Upkeep
+from ..executors.local.nursery import NurseryProcess
+from ..executors.local.outbox import Letter, Post
+from ..executors.local.run_dir import run_dir
+from ..executors.local.supervisor import GRACE_S, Death, Supervisor
+from ..executors.local.worker import WorkerLimits
+from ..scheduling import events as ev
+from ..scheduling.coordinator import Coordinator
+from .handle import Ended, Notice
+from .job import EngineJob, RoiList
+from .mailbox import Mailbox
+from .notices import Notices
+
+_TICK_S = 0.2
+_TICK_MS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What an engine is made of.
+
+    Attributes
+    ----------
+    workers : int
+    nursery : callable
+        Starts the nursery of the workers.
+    limits : WorkerLimits
+        Of each worker.
+    memory_bytes : int or None
+        Of all workers together.
+    """
+
+    workers: int
+    nursery: Callable[[], NurseryProcess] = NurseryProcess
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The engine as it was at its last tick: its workers, how many may be busy, whether all is still."""
+
+    crew: tuple[WorkerInfo, ...] = ()
+    allowed: int = 0
+    quiet: bool = True
+    time_s: float = 0.0  # monotonic
+
+
+class Dispatcher:
+    """The engine's thread: messages and deaths in, events to the coordinator, actions out."""
+
+    def __init__(self, setup: Setup, mailbox: Mailbox) -> None:
+        self.segment_numbers = itertools.count(1)
+        self.arenas = Arenas(self.segment_numbers)
+        self.view = View(allowed=setup.workers)
+        self.cause = "the engine was closed"  # why it has ended, once it has
+        self._setup = setup
+        self._mailbox = mailbox
+        self._core = Coordinator(least_credit=1)
+        self._jobs: dict[str, EngineJob] = {}
+        self._post = Post(self._jobs)
+        self._notices = Notices(self._jobs, self._post)
+        self._closing = False
+        self._grace_s = GRACE_S
+        self._next_tick_s = 0.0
+        self._carry_out: dict[type, Callable[[Any], None]] = {
+            ev.Assign: self._assign,
+            ev.Merge: self._merge,
+            ev.Drop: self._drop,
+            ev.Persist: self._persist,
+            ev.Attempted: self._attempted,
+            ev.Kill: self._kill,
+            ev.Finish: self._finish,
+            ev.Notify: self._notices.notify,
+            ev.Reject: self._notices.reject,
+        }
+
+    # -- life -----------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until closed; whatever goes wrong ends every job loudly."""
+        error: BaseException | None = None
+        try:
+            with run_dir() as folder, zmq.Context() as context, context.socket(zmq.ROUTER) as self._router:
+                self._router.linger = 0
+                self._router.router_mandatory = True
+                self._serve(folder)
+        except BaseException as broken:  # noqa: BLE001 - a job must never wait for a dead engine
+            self.cause = f"the engine broke down: {type(broken).__name__}: {broken}"
+            error = broken
+        self._fail_all(self.cause, error)
+
+    def _serve(self, folder: Path) -> None:
+        endpoint = f"ipc://{folder}/workers"
+        self._router.bind(endpoint)
+        setup = self._setup
+        self._supervisor = Supervisor(setup.workers, endpoint, folder, setup.nursery, setup.limits)
+        self._upkeep = Upkeep(self._supervisor, self._core, self._jobs, self._feed, setup.memory_bytes)
+        try:
+            poller = zmq.Poller()
+            for source in (self._router, self._mailbox.fileno(), self._supervisor.fileno()):
+                poller.register(source, zmq.POLLIN)
+            while not self._closing:
+                poller.poll(_TICK_MS)
+                self._turn()
+            self._end_workers()
+        finally:
+            self._supervisor.close()
+
+    def _turn(self) -> None:
+        """Take in all news of one wake-up, then send what follows from it."""
+        self._take_messages()
+        now_s = time.monotonic()
+        for death in self._supervisor.news(now_s):
+            self._bury(death)
+        self._take_commands()
+        if now_s >= self._next_tick_s:
+            self._tick(now_s)
+        for letter in self._post.letters():
+            self._send(letter)
+
+    def _tick(self, now_s: float) -> None:
+        self._next_tick_s = now_s + _TICK_S
+        self._feed(ev.Tick(now_s))
+        self._supervisor.fill(now_s)
+        self._supervisor.enforce(now_s)
+        self._notices.relay(self._supervisor.said())
+        for worker in self._supervisor.frozen(now_s):
+            self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
+        self._upkeep.tick(now_s)
+        for name in self._jobs:
+            self._count(name)
+        self.view = View(self._upkeep.crew(now_s), self._upkeep.allowed, self._core.quiet, now_s)
+
+    def _count(self, name: str) -> None:
+        """Bring the totals that the coordinator keeps to where the submitter sees them."""
+        counts, totals = self._core.progress(name), self._jobs[name].handle.progress
+        totals.running, totals.failed, totals.retries = counts.running, counts.failed, counts.retries
+
+    def _end_workers(self) -> None:
+        """Give every worker its grace to unwind, then go on; the supervisor kills the rest."""
+        for worker in list(self._supervisor.workers):
+            self._supervisor.kill(worker, "the engine closes", time.monotonic())
+        deadline_s = time.monotonic() + 2 * GRACE_S
+        poller = zmq.Poller()
+        poller.register(self._supervisor.fileno(), zmq.POLLIN)
+        while self._supervisor.alive and (now_s := time.monotonic()) < deadline_s:
+            poller.poll(20)
+            for death in self._supervisor.news(now_s):
+                self._bury(death)
+            self._supervisor.enforce(now_s)
+
+    def _fail_all(self, cause: str, error: BaseException | None) -> None:
+        for verb, *args in self._mailbox.shut():
+            if verb == "submit":
+                self._jobs[args[0].name] = args[0]
+        for job in self._jobs.values():
+            job.close()
+            job.handle.put(Ended("failed", cause=cause, error=error, interrupted=job.cut_off()))
+        self._jobs.clear()
+        self.arenas.close()
+
+    # -- in -------------------------------------------------------------------------
+
+    def _take_messages(self) -> None:
+        while True:
+            try:
+                _, data = self._router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = wire.decode_from_worker(data)
+            except WireError as error:
+                self._notices.tell_all(Notice(f"a worker sent nonsense: {error}"))
+                continue
+            self._hear(message)
+
+    def _hear(self, message: wire.FromWorker) -> None:
+        now_s = time.monotonic()
+        match message:
+            case wire.Answers(worker=worker, answers=answers):
+                self._supervisor.heard(worker, now_s)
+                self._take_answers(worker, answers)
+            case wire.Heartbeat(worker=worker, rss_bytes=rss):
+                self._supervisor.heard(worker, now_s, rss)
+            case wire.Hello(worker=worker, version=version):
+                if version != wire.VERSION:
+                    why = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
+                    self._supervisor.kill(worker, why, now_s, 0)
+                elif (known := self._supervisor.heard(worker, now_s)) is not None:
+                    known.up = True
+                    self._feed(ev.Ready(worker))
+
+    def _take_answers(self, worker: int, answers: list[wire.Answer]) -> None:
+        holds = self._core.holds
+        # Others are late or doubled: the coordinator has already given the block elsewhere.
+        open_ones = [a for a in answers if holds(worker, a.job, a.block, a.attempt)]
+        self._upkeep.answered(worker, len(open_ones))
+        self._act(self._core.handle_all([self._event_of(worker, answer) for answer in open_ones]))
+
+    def _event_of(self, worker: int, answer: wire.Answer) -> ev.Event:
+        name, block, attempt = answer.job, answer.block, answer.attempt
+        job = self._jobs[name]
+        self._post.answered(worker, (name, block, attempt))
+        job.out.discard(block)
+        if isinstance(answer, wire.Done):
+            job.answered(answer)
+            return ev.Done(worker, name, block, attempt, answer.seconds)
+        if answer.kind:
+            job.kinds[block] = answer.kind
+        return ev.Failed(worker, name, block, attempt, answer.error, answer.retry, answer.memory)
+
+    def _bury(self, death: Death) -> None:
+        """Tell the coordinator of a death, and which of the leases was being done.
+
+        The mark of the worker tells that better than its answers: they may have died with it.
+        """
+        busy_with = self._post.bury(death.worker, death.running)
+        self._upkeep.buried(death.worker)
+        if death.was_up:
+            leases = [(a.job, a.block, a.attempt) for a in self._core.leases(death.worker)]
+            running = leases.index(busy_with) if busy_with in leases else -1
+            memory = death.post_mortem.out_of_memory
+            self._feed(ev.Lost(death.worker, death.reason, running, memory))
+
+    def _take_commands(self) -> None:
+        for verb, *args in self._mailbox.take():
+            getattr(self, f"_command_{verb}")(*args)
+
+    def _command_submit(self, job: EngineJob) -> None:
+        self._jobs[job.name] = job
+        try:
+            self._feed(job.submission())
+        except ValueError as error:  # an order that makes no sense is its submitter's alone
+            del self._jobs[job.name]
+            job.handle.put(Ended("failed", cause=str(error), error=error))
+
+    def _command_extend(self, name: str, rois: list[Any], sealed: bool) -> None:
+        if (job := self._jobs.get(name)) is not None:
+            assert isinstance(job.order.blocks, RoiList)
+            job.order.blocks.extend(rois)
+            self._feed(ev.Extend(name, len(rois), sealed))
+
+    def _command_merged(self, name: str, block: int) -> None:
+        if (job := self._jobs.get(name)) is not None and block in job.handed_over:
+            job.handed_over.remove(block)
+            self._feed(ev.Merged(name, block))
+
+    def _command_merge_failed(self, name: str, block: int, error: str) -> None:
+        if (job := self._jobs.get(name)) is not None and block in job.handed_over:
+            job.handed_over.remove(block)
+            self._feed(ev.MergeFailed(name, block, error))
+
+    def _command_cancel(self, name: str, now: bool = False) -> None:
+        """End a job on its submitter's word, who will merge nothing any more."""
+        if (job := self._jobs.get(name)) is None:
+            return
+        self._grace_s = 0.0 if now else GRACE_S
+        self._feed(ev.Cancel(name))
+        self._grace_s = GRACE_S
+        for block in list(job.handed_over):
+            self._command_merge_failed(name, block, "the job was cancelled")
+
+    def _command_pause(self, name: str) -> None:
+        if name in self._jobs:
+            self._feed(ev.Pause(name))
+
+    def _command_resume(self, name: str) -> None:
+        if name in self._jobs:
+            self._feed(ev.Resume(name))
+
+    def _command_prioritise(self, name: str, priority: int) -> None:
+        if name in self._jobs:
+            self._feed(ev.Reprioritise(name, priority))
+
+    def _command_drain(self, draining: bool) -> None:
+        self._feed(ev.Drain() if draining else ev.Undrain())
+
+    def _command_release(self, segment: int) -> None:
+        for letter in self._post.released(segment):
+            self._send(letter)
+
+    def _command_set_workers(self, count: int) -> None:
+        self._upkeep.set_count(count)
+
+    def _command_set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
+        self._upkeep.set_limits(limits, memory_bytes)
+
+    def _command_close(self) -> None:
+        for name in list(self._jobs):
+            self._command_cancel(name)
+        self._closing = True
+
+    # -- out ------------------------------------------------------------------------
+
+    def _feed(self, event: ev.Event) -> None:
+        self._act(self._core.handle(event))
+
+    def _act(self, actions: list[ev.Action]) -> None:
+        for action in actions:
+            self._carry_out[type(action)](action)
+
+    def _assign(self, action: ev.Assign) -> None:
+        try:
+            task = self._jobs[action.job].task(action.block, action.attempt)
+        except OSError as error:  # no memory or no file descriptor left for a result
+            reason = f"no place for the result: {error}"
+            self._feed(ev.Failed(action.worker, action.job, action.block, action.attempt, reason, False))
+        else:
+            self._post.add(action.worker, task)
+
+    def _merge(self, action: ev.Merge) -> None:
+        job = self._jobs[action.job]
+        job.handed_over.add(action.block)
+        job.handle.put(job.result(action.block))
+
+    def _kill(self, action: ev.Kill) -> None:
+        self._post.withdraw(action.worker)
+        self._supervisor.kill(action.worker, action.reason, time.monotonic(), self._grace_s)
+
+    def _finish(self, action: ev.Finish) -> None:
+        self._notices.relay(self._supervisor.said())  # what was printed comes before the end
+        self._count(action.job)
+        job = self._jobs.pop(action.job)
+        self._core.forget(action.job)
+        failures = [(b, job.order.blocks.roi_of(b), reason) for b, reason in action.failed]
+        segments = job.close()
+        for letter in self._post.farewells(job, segments, self._supervisor.workers):
+            self._send(letter)
+        cut_off = job.cut_off()
+        job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=cut_off, kinds=job.kinds))
+
+    def _drop(self, action: ev.Drop) -> None:
+        if (job := self._jobs.get(action.job)) is not None:
+            job.drop(action.block)
+
+    def _persist(self, action: ev.Persist) -> None:
+        if (job := self._jobs.get(action.job)) is not None:
+            job.persist(action)
+
+    def _attempted(self, action: ev.Attempted) -> None:
+        if (job := self._jobs.get(action.job)) is not None:
+            job.attempted(action)
+
+    def _send(self, letter: Letter) -> None:
+        try:
+            self._router.send_multipart((b"w%d" % letter.worker, wire.encode(letter.message)), zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            # It has just died and has no route any more; its death is on the way to us.

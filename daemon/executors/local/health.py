@@ -1,0 +1,184 @@
+"""What is done about the workers from time to time: limits, recycling, numbers.
+
+The supervisor knows processes, the coordinator leases; this part looks at both, in the engine's
+thread, and sees to it that a worker is drained before it is ended, and that no more workers are
+busy than the memory of the machine allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ....shared.messages.records import WorkerInfo
+from ...engine.job import EngineJob
+from ...scheduling import events as ev
+from ...scheduling.coordinator import Coordinator
+from .memory import MemoryGovernor, available_bytes, total_bytes
+from .supervisor import Supervisor
+from .worker import WorkerLimits
+
+_LOOK_S = 0.5
+
+
+class Upkeep:
+    """The care for the workers of one engine.
+
+    Parameters
+    ----------
+    supervisor : Supervisor
+    core : Coordinator
+    jobs : dict of str to EngineJob
+        Those of the engine, by name.
+    feed : callable
+        Takes an event to the coordinator, and carries out what follows.
+    memory_bytes : int or None
+        What all workers together may take.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        core: Coordinator,
+        jobs: dict[str, EngineJob],
+        feed: Callable[[ev.Event], None],
+        memory_bytes: int | None,
+    ) -> None:
+        self.allowed = supervisor.count
+        self._supervisor = supervisor
+        self._core = core
+        self._jobs = jobs
+        self._feed = feed
+        self._governor = MemoryGovernor(budget_bytes=memory_bytes)
+        self._total_bytes = total_bytes()
+        self._retiring: dict[int, str] = {}
+        self._since_s: dict[int, tuple[ev.Assign, float]] = {}  # worker -> its block, first seen when
+        self._next_look_s = 0.0
+
+    def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
+        """Have other limits of each worker, and of all together."""
+        self._supervisor.limits = limits
+        self._governor.budget_bytes = memory_bytes
+
+    def tick(self, now_s: float) -> None:
+        """Look at every worker; called several times a second."""
+        self._kill_the_greedy(now_s)
+        if now_s >= self._next_look_s:
+            self._next_look_s = now_s + _LOOK_S
+            self._govern(now_s)
+            self._choose_retiring(now_s)
+        self._retire_the_idle(now_s)
+
+    def set_count(self, count: int) -> None:
+        """Have `count` workers; those too many end once they have done what they have."""
+        self._supervisor.set_count(count)
+        self._choose_retiring(now_s=None)
+
+    def answered(self, number: int, count: int) -> None:
+        """Count tasks that a worker has answered."""
+        worker, most = self._supervisor.workers.get(number), self._supervisor.limits.recycle_tasks
+        if worker is not None:
+            worker.tasks += count
+            if most is not None and worker.tasks >= most and worker.at_work:
+                self.retire(number, f"has done {worker.tasks} blocks")
+
+    def buried(self, worker: int) -> None:
+        """Forget a worker that has ended."""
+        self._retiring.pop(worker, None)
+        self._since_s.pop(worker, None)
+
+    # -- memory ---------------------------------------------------------------------
+
+    def _limit_of(self, worker: int) -> int | None:
+        """What the worker may take now; one that works alone may take what all together may."""
+        leases = self._core.leases(worker)
+        job = self._jobs.get(leases[0].job) if leases else None
+        limit = (job.order.memory_bytes if job is not None else None) or self._supervisor.limits.memory_bytes
+        if limit is not None and leases and leases[0].alone:
+            limit *= self._supervisor.count
+        return limit
+
+    def _kill_the_greedy(self, now_s: float) -> None:
+        for worker, rss, limit in self._supervisor.over_memory(now_s, self._limit_of):
+            why = f"took {rss >> 20} MiB of memory, {limit >> 20} MiB are allowed"
+            self._supervisor.kill(worker, why, now_s, 0, out_of_memory=True)
+
+    def _busy(self) -> dict[int, int]:
+        """Resident memory of each worker that has something to do."""
+        workers = self._supervisor.workers
+        return {number: workers[number].rss_bytes for number in workers if self._core.leases(number)}
+
+    def _govern(self, now_s: float) -> None:
+        busy, free = self._busy(), available_bytes()
+        allowed = self._governor.allowed(
+            now_s,
+            available_bytes=free,
+            total_bytes=self._total_bytes,
+            busy_rss_bytes=busy,
+            count=self._supervisor.count,
+        )
+        if allowed != self.allowed:
+            self.allowed = allowed
+            self._feed(ev.Allow(allowed))
+        victim = self._governor.emergency(
+            available_bytes=free, total_bytes=self._total_bytes, busy_rss_bytes=busy
+        )
+        if victim is not None:
+            why = f"the machine has {free >> 20} MiB of memory left, this worker took most"
+            self._supervisor.kill(victim, why, now_s, 0, out_of_memory=True)
+
+    # -- recycling ------------------------------------------------------------------
+
+    def _choose_retiring(self, now_s: float | None) -> None:
+        if now_s is not None:
+            for worker, why in self._supervisor.tired(now_s):
+                self.retire(worker, why)
+        spare = [w for w in self._supervisor.workers if w not in self._retiring]
+        spare.sort(key=lambda worker: len(self._core.leases(worker)))
+        for worker in spare[: self._supervisor.surplus()]:
+            self.retire(worker, "one worker less was asked for")
+
+    def retire(self, worker: int, why: str) -> None:
+        """Let a worker end what it has, and then itself."""
+        if worker not in self._retiring:
+            self._retiring[worker] = why
+            self._supervisor.retiring(worker)
+            self._feed(ev.Retire(worker))
+
+    def _retire_the_idle(self, now_s: float) -> None:
+        for worker, why in self._retiring.items():
+            if not self._core.leases(worker):
+                self._supervisor.retire(worker, why, now_s)
+
+    # -- what people see ------------------------------------------------------------
+
+    def crew(self, now_s: float) -> tuple[WorkerInfo, ...]:
+        """All workers, and what each is doing."""
+        return tuple(self._infos(now_s))
+
+    def _infos(self, now_s: float) -> Iterable[WorkerInfo]:
+        for number, process in self._supervisor.workers.items():
+            leases = self._core.leases(number)
+            facts = {
+                "worker": number,
+                "pid": process.pid,
+                "rss_bytes": process.rss_bytes,
+                "age_s": now_s - process.started_s,
+                "tasks": process.tasks,
+                "retiring": number in self._retiring,
+            }
+            job = self._jobs.get(leases[0].job) if leases else None
+            if job is None:
+                self._since_s.pop(number, None)
+                yield WorkerInfo(**facts)
+                continue
+            lease = leases[0]
+            known = self._since_s.get(number)
+            if known is None or known[0] is not lease:
+                self._since_s[number] = known = (lease, now_s)
+            yield WorkerInfo(
+                **facts,
+                job=job.order.standing.number,
+                block=job.order.blocks.roi_of(lease.block).start,
+                attempt=lease.attempt,
+                busy_s=now_s - known[1],
+            )

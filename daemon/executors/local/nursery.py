@@ -1,0 +1,179 @@
+"""The nursery as its supervisor holds it: a process, a socket to it, and a pipe whose end is its end."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from ....shared.system.compute_threads import with_one_compute_thread
+from .worker_log import tail
+
+_MODULE = "blockmill.workers.nursery"
+_LOOK_S = 0.001
+
+
+class _Process(Protocol):
+    """What is needed of `subprocess.Popen`."""
+
+    returncode: int | None
+
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+class NurseryProcess:
+    """A nursery that is started; see `workers/nursery.py`.
+
+    Parameters
+    ----------
+    preload : iterable of str
+        Modules that it imports once for all workers.
+    fork : bool
+        Fork it from this process instead of starting an interpreter: what is imported here is shared
+        with it, and not imported again. Only for a program of ours, whose main module is known, while it
+        has a single thread, and if it called `have_one_compute_thread` before numpy was imported.
+
+    Attributes
+    ----------
+    control : socket
+        Orders go there, and news come from there.
+    """
+
+    def __init__(self, preload: Iterable[str] = (), *, fork: bool = False) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
+        start = _forked if fork else _executed
+        try:
+            with theirs:
+                self._process = start(theirs, lifeline_read, self._log, preload)
+        except BaseException:
+            self.forget_in_child()
+            self._log.close()
+            raise
+        finally:
+            os.close(lifeline_read)
+
+    def forget_in_child(self) -> None:
+        """In a forked child: let go of what ties the workers to this process."""
+        self.control.close()
+        self._close_lifeline()
+
+    def _close_lifeline(self) -> None:
+        # Its number is forgotten first: a child that is forked meanwhile must not close what has it next.
+        lifeline, self._lifeline = self._lifeline, -1
+        if lifeline >= 0:
+            os.close(lifeline)
+
+    def close(self, grace_s: float) -> None:
+        """Have it end all workers and itself; kill it if that takes longer than `grace_s` seconds.
+
+        A second time does nothing.
+        """
+        self.control.close()
+        try:
+            self._process.wait(grace_s)
+        except subprocess.TimeoutExpired:  # it still imports, or is stuck
+            self._process.kill()
+            self._process.wait()
+        self._close_lifeline()  # the kernel ends whoever is left of the group
+        self._log.close()
+
+    def last_words(self, grace_s: float) -> str:
+        """Why it ended, as far as that can be told."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_s)  # its end is seen a moment before its exit code
+        return tail(Path(f"/proc/self/fd/{self._log.fileno()}")) or f"exit code {self._process.returncode}"
+
+
+def _executed(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
+    places = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", _MODULE, str(control.fileno()), str(lifeline_fd), places, *preload],
+        pass_fds=(control.fileno(), lifeline_fd),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=with_one_compute_thread(os.environ),
+        start_new_session=True,
+    )
+
+
+def _forked(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
+    gc.freeze()  # a collection would write to all objects, on pages that both sides share until then
+    if pid := os.fork():
+        return _Child(pid)
+    try:
+        control_fd, lifeline_fd = _become_a_daemon(log.fileno(), control.fileno(), lifeline_fd)
+        serve = importlib.import_module(_MODULE).serve
+        serve(socket.socket(fileno=control_fd), lifeline_fd, preload)
+    except BaseException:  # noqa: BLE001 - the process ends here; its log tells why
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _become_a_daemon(log_fd: int, *keep: int) -> list[int]:
+    """Let go of the parent's session, signals and open files; the new numbers of those to keep."""
+    os.setsid()
+    for signum in signal.valid_signals():
+        if callable(signal.getsignal(signum)):
+            signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    files = (os.open(os.devnull, os.O_RDONLY), log_fd, *keep)
+    # Where the parent has no stdin, stdout or stderr, one of them may have its number.
+    null, log, *kept = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in files)
+    for ours, theirs in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(ours, theirs)
+    # Those that are there; up to the limit it may be a thousand million, and some may be beyond it.
+    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+        if fd > 2 and fd not in kept:
+            with contextlib.suppress(OSError):  # what listed them is closed
+                os.close(fd)
+    return kept
+
+
+class _Child:
+    """A forked child, with what is needed of `subprocess.Popen`; not all systems have pidfds."""
+
+    def __init__(self, pid: int) -> None:
+        self.returncode: int | None = None
+        self._pid = pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        """As `Popen.wait`."""
+        start_s = time.monotonic()
+        while (code := self._look()) is None:
+            if timeout is not None and time.monotonic() - start_s >= timeout:
+                raise subprocess.TimeoutExpired("nursery", timeout)
+            time.sleep(_LOOK_S)
+        return code
+
+    def _look(self) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:  # where SIGCHLD is ignored nobody is told how a child ended
+                pid, status = self._pid, 0
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def kill(self) -> None:
+        """As `Popen.kill`."""
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)

@@ -1,0 +1,339 @@
+"""Keeps worker processes alive: starts them, watches them, replaces the dead.
+
+It owns the nursery, the process that forks workers; see `nurseryprocess`. It decides nothing
+about blocks: `deaths` says who died and why, the engine tells the coordinator.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ....shared.errors import EngineError
+from ....shared.memory.task_counters import Marks
+from ....shared.messages import engine as wire
+from .memory import oom_kills
+from .nursery import NurseryProcess
+from .post_mortem import PostMortem
+from .worker import WorkerLimits, WorkerProcess
+from .worker_log import Printed, tail
+
+GRACE_S = 0.7
+"""What a worker gets to unwind after SIGTERM before SIGKILL follows."""
+SILENCE_S = 10.0
+"""A worker that neither speaks nor uses the processor for so long is taken for frozen."""
+_START_FAILURES_ALLOWED = 5
+_IDLE_DEATHS_ALLOWED = 5
+_LONGEST_BACK_OFF_S = 5.0
+_PLACES = 4096
+"""Workers that may be there at the same time, those on their way out included."""
+
+
+# A child that the user's program forks inherits the lifeline, and workers would outlive their
+# coordinator for as long as that child lives. While a nursery starts, it would inherit the pipe on
+# which Popen waits for the end of file, too, and the start would last as long as the child: so a
+# fork waits until the start is over, and all that is there to let go of is known.
+_supervisors: weakref.WeakSet[Supervisor] = weakref.WeakSet()
+_starting = threading.RLock()
+
+
+def _after_in_child() -> None:
+    _starting.release()
+    for supervisor in list(_supervisors):
+        supervisor.forget_in_child()
+
+
+os.register_at_fork(
+    before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_after_in_child
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The end of a worker, told in full."""
+
+    worker: int
+    reason: str
+    was_up: bool
+    running: int | None  # which of the tasks sent to it, counted from 1; None: it was in none
+    post_mortem: PostMortem
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How fast replacements may follow each other."""
+
+    failed_starts: int = 0
+    idle_deaths: int = 0  # of workers that had done nothing, one after the other
+    not_before_s: float = 0.0
+    last_log: str = field(default="")
+
+    def note(self, death: Death, tasks: int, now_s: float, log: str) -> None:
+        self.failed_starts = 0 if death.was_up else self.failed_starts + 1
+        self.idle_deaths = 0 if tasks else self.idle_deaths + 1
+        self.last_log = log
+        steps = max(self.failed_starts, self.idle_deaths - _IDLE_DEATHS_ALLOWED)
+        if steps > 0:
+            self.not_before_s = now_s + min(0.1 * 2**steps, _LONGEST_BACK_OFF_S)
+
+
+class Supervisor:
+    """Keeps `count` workers running.
+
+    Parameters
+    ----------
+    count : int
+        Number of workers.
+    endpoint : str
+        Where workers connect to.
+    run_dir : Path
+        Private folder for the logs of workers.
+    nursery : callable
+        Starts the nursery.
+    limits : WorkerLimits
+        Memory of a worker, and when it is replaced.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        endpoint: str,
+        run_dir: Path,
+        nursery: Callable[[], NurseryProcess] = NurseryProcess,
+        limits: WorkerLimits | None = None,
+    ) -> None:
+        self.count = count
+        self.limits = limits or WorkerLimits()
+        self._endpoint = endpoint
+        self._run_dir = run_dir
+        self._next = 0
+        self._spawned = False
+        self._pace = _Pace()
+        self.workers: dict[int, WorkerProcess] = {}
+        self._said: list[Printed] = []
+        self._oom_kills = oom_kills()
+        self._marks = Marks(_PLACES)
+        self._free_marks = list(range(_PLACES))
+        try:
+            with _starting:
+                self._nursery = nursery()
+                _supervisors.add(self)
+        except BaseException:
+            self._marks.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether some worker process is known to run."""
+        return any(worker.pid for worker in self.workers.values())
+
+    def forget_in_child(self) -> None:
+        """In a forked child: let go of what ties the workers to this process."""
+        self._nursery.forget_in_child()
+
+    def fileno(self) -> int:
+        """The descriptor to poll for news."""
+        return self._nursery.control.fileno()
+
+    # -- orders ---------------------------------------------------------------------
+
+    def fill(self, now_s: float) -> None:
+        """Start workers until `count` are there, at the pace that failures allow."""
+        if self._pace.failed_starts >= _START_FAILURES_ALLOWED:
+            raise EngineError(
+                f"{self._pace.failed_starts} workers in a row ended before they were up; "
+                f"the last one said:\n{self._pace.last_log or '(nothing)'}"
+            )
+        staying = sum(not worker.retired for worker in self.workers.values())
+        for _ in range(self.count - staying):
+            if now_s < self._pace.not_before_s:
+                return
+            log_path, mark = self._run_dir / f"worker-{self._next}.log", self._free_marks.pop()
+            worker = WorkerProcess(self._next, log_path, mark, heard_s=now_s, started_s=now_s)
+            self._next += 1
+            self.workers[worker.number] = worker
+            self._marks.clear(mark)
+            self._order(wire.Spawn(worker.number, self._endpoint, str(log_path), self._marks.path, mark))
+
+    def set_count(self, count: int) -> None:
+        """Keep `count` workers; `surplus` tells how many are too many then."""
+        self.count = count
+
+    def surplus(self) -> int:
+        """How many workers, of those that are to stay, are too many."""
+        staying = sum(not worker.retiring for worker in self.workers.values())
+        return max(staying - self.count, 0)
+
+    def tired(self, now_s: float) -> list[tuple[int, str]]:
+        """Workers that are to be replaced, and why."""
+        found = [(w.number, w.tired(self.limits, now_s)) for w in self.workers.values() if w.at_work]
+        return [(number, why) for number, why in found if why is not None]
+
+    def retiring(self, number: int) -> None:
+        """Note that a worker gets nothing new."""
+        self.workers[number].retiring = True
+
+    def retire(self, number: int, why: str, now_s: float) -> None:
+        """End a worker that has nothing to do; another one may take its place at once."""
+        worker = self.workers.get(number)
+        if worker is not None and worker.kill_at_s is None:
+            worker.retired = True
+            self.kill(number, why, now_s)
+
+    def over_memory(self, now_s: float, limit_of: Callable[[int], int | None]) -> list[tuple[int, int, int]]:
+        """Workers that take more than `limit_of` them: number, resident memory, limit, in bytes.
+
+        It asks the system, not the workers: one that holds the interpreter lock says nothing.
+        """
+        found: list[tuple[int, int, int]] = []
+        for worker in self.workers.values():
+            if not worker.pid or worker.kill_at_s is not None:
+                continue
+            worker.look_at_memory()
+            worker.limit_bytes = limit_of(worker.number)
+            if worker.limit_bytes is not None and worker.rss_bytes > worker.limit_bytes:
+                found.append((worker.number, worker.rss_bytes, worker.limit_bytes))
+        return found
+
+    def kill(
+        self,
+        number: int,
+        why: str,
+        now_s: float,
+        grace_s: float = GRACE_S,
+        *,
+        out_of_memory: bool = False,
+    ) -> None:
+        """End a worker: SIGTERM now, SIGKILL after `grace_s` seconds; 0 kills at once."""
+        worker = self.workers.get(number)
+        if worker is None or worker.kill_at_s is not None:
+            return
+        worker.why, worker.kill_at_s = why, now_s + grace_s
+        worker.out_of_memory = out_of_memory
+        if grace_s > 0:
+            self._order(wire.Signal(number, signal.SIGTERM))
+        self.enforce(now_s)
+
+    def enforce(self, now_s: float) -> None:
+        """Send SIGKILL to the workers whose grace is over."""
+        for worker in self.workers.values():
+            if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
+                self._order(wire.Signal(worker.number, signal.SIGKILL))
+                worker.kill_at_s = now_s + GRACE_S
+
+    def _order(self, message: wire.ToNursery) -> None:
+        try:
+            self._nursery.control.send(wire.encode(message))
+        except OSError as error:
+            raise EngineError(
+                f"the nursery of the workers is gone: {self._nursery.last_words(GRACE_S)}"
+            ) from error
+
+    # -- news -----------------------------------------------------------------------
+
+    def news(self, now_s: float) -> Iterator[Death]:
+        """The deaths that the nursery has reported since the last call.
+
+        Raises
+        ------
+        EngineError
+            If the nursery itself ended; no worker can be started or reaped then.
+        """
+        while (packet := self._packet()) is not None:
+            if not packet:
+                why = self._nursery.last_words(GRACE_S)
+                raise EngineError(f"the nursery of the workers ended ({why}); run it again")
+            match wire.decode_from_nursery(packet):
+                case wire.Spawned(worker=number, pid=pid):
+                    self.workers[number].pid = pid
+                    self._spawned = True
+                case wire.Exited() as exited:
+                    yield self._bury(exited, now_s)
+
+    def _packet(self) -> bytes | None:
+        try:
+            return self._nursery.control.recv(1 << 16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            return b""
+
+    def _bury(self, exited: wire.Exited, now_s: float) -> Death:
+        worker = self.workers.pop(exited.worker)
+        running = self._marks.running(worker.mark)
+        self._listen(worker, running, last=True)
+        post_mortem = self._post_mortem(worker, exited)
+        worker.log_path.unlink(missing_ok=True)
+        death = Death(worker.number, post_mortem.text(), worker.up, running, post_mortem)
+        self._free_marks.append(worker.mark)
+        if worker.kill_at_s is None or not worker.up:
+            self._pace.note(death, worker.tasks, now_s, worker.why or post_mortem.log)
+        return death
+
+    def _post_mortem(self, worker: WorkerProcess, exited: wire.Exited) -> PostMortem:
+        kernel_killed = False
+        if exited.exit_code == -signal.SIGKILL and not worker.why:
+            kills, self._oom_kills = self._oom_kills, oom_kills()
+            kernel_killed = self._oom_kills > kills
+        return PostMortem(
+            worker=worker.number,
+            pid=exited.pid,
+            exit_code=exited.exit_code,
+            peak_rss_bytes=exited.max_rss_bytes,
+            limit_bytes=worker.limit_bytes,
+            why=worker.why,
+            log=tail(worker.log_path),
+            out_of_memory=worker.out_of_memory or kernel_killed,
+            kernel_killed=kernel_killed,
+        )
+
+    def said(self) -> list[Printed]:
+        """What workers (and the user's code in them) have printed since the last call, by lines."""
+        for worker in self.workers.values():
+            self._listen(worker, self._marks.running(worker.mark))
+        said, self._said = self._said, []
+        return said
+
+    def _listen(self, worker: WorkerProcess, running: int | None, *, last: bool = False) -> None:
+        self._said += worker.log.read(last=last)
+        # What has no trailer yet is the running task's, if that was the same all the while.
+        if last or self._marks.running(worker.mark) == running:
+            self._said += worker.log.loose(running)
+
+    def heard(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
+        """Note a sign of life; None if no such worker is known."""
+        worker = self.workers.get(number)
+        if worker is not None:
+            worker.heard_s, worker.cpu_s = now_s, -1.0
+            worker.rss_bytes = rss_bytes or worker.rss_bytes
+        return worker
+
+    def frozen(self, now_s: float) -> list[int]:
+        """Workers that have been silent too long without using the processor.
+
+        A worker inside a long call that holds the interpreter lock can't send a
+        heartbeat, but its processor time grows.
+        """
+        found: list[int] = []
+        for worker in self.workers.values():
+            if now_s - worker.heard_s < SILENCE_S or not worker.pid or worker.kill_at_s is not None:
+                continue
+            used_s = worker.used_s()
+            if used_s == worker.cpu_s:
+                found.append(worker.number)
+            worker.cpu_s, worker.heard_s = used_s, now_s
+        return found
+
+    # -- the end --------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the nursery and every worker that is left, and reap them."""
+        self._nursery.close(GRACE_S if self._spawned else 0)
+        self._marks.close()
+        _supervisors.discard(self)

@@ -1,0 +1,94 @@
+"""What is known of one worker process, and what it may take."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from .worker_log import LogReader
+
+_PAGE_BYTES = resource.getpagesize()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What one worker may take, and when it is replaced by a fresh one.
+
+    Attributes
+    ----------
+    memory_bytes : int or None
+        Most resident memory; a worker that takes more is killed.
+    recycle_tasks : int or None
+        Blocks after which it is replaced.
+    recycle_age_s : float or None
+        Age at which it is replaced.
+    recycle_growth_bytes : int or None
+        Growth of its resident memory, since its first block, at which it is replaced.
+    """
+
+    memory_bytes: int | None = None
+    recycle_tasks: int | None = None
+    recycle_age_s: float | None = None
+    recycle_growth_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """What the supervisor knows of one worker."""
+
+    number: int
+    log_path: Path
+    mark: int
+    heard_s: float
+    started_s: float
+    pid: int = 0
+    up: bool = False
+    tasks: int = 0
+    cpu_s: float = -1.0
+    rss_bytes: int = 0
+    first_rss_bytes: int = 0
+    limit_bytes: int | None = None
+    kill_at_s: float | None = None
+    why: str = ""
+    out_of_memory: bool = False
+    retiring: bool = False  # it gets nothing new
+    retired: bool = False  # it has been told to end
+    log: LogReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = LogReader(self.number, self.log_path)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it is up, and to stay."""
+        return self.up and not self.retiring and self.kill_at_s is None
+
+    def tired(self, limits: WorkerLimits, now_s: float) -> str | None:
+        """Why it is to be replaced, but for the number of its blocks; None where it is not."""
+        if limits.recycle_age_s is not None and now_s - self.started_s >= limits.recycle_age_s:
+            return f"is {now_s - self.started_s:.0f} s old"
+        growth = self.rss_bytes - self.first_rss_bytes if self.first_rss_bytes else 0
+        if limits.recycle_growth_bytes is not None and growth >= limits.recycle_growth_bytes:
+            return f"has grown by {growth >> 20} MiB"
+        return None
+
+    def look_at_memory(self) -> None:
+        """Ask the system for its resident memory."""
+        try:
+            resident = int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1])
+        except (OSError, IndexError):
+            return  # it ended meanwhile; the nursery will tell
+        self.rss_bytes = resident * _PAGE_BYTES
+        if self.tasks and not self.first_rss_bytes:
+            self.first_rss_bytes = self.rss_bytes
+
+    def used_s(self) -> float:
+        """Processor time that it has used."""
+        try:
+            times = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:  # as above
+            return -2.0
+        return times.user + times.system

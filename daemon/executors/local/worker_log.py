@@ -1,0 +1,122 @@
+"""What a worker prints, by tasks.
+
+All that a worker prints, and what runs in it or is started by it, goes to one file. After a task that
+printed something the worker adds a trailer line, which names the task: what stands before it
+is the task's. What has no trailer yet belongs to the task that runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....shared.messages.engine import TRAILER, trailer_lease
+
+_TAIL_BYTES = 1 << 16
+_MOST_BYTES = 8 << 20
+_MOST_LINE_BYTES = 1 << 14
+_TAIL_LINES = 8
+_FREE_EVERY_BYTES = 8 << 20
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_libc = ctypes.CDLL(None)
+
+Lease = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A line that a worker printed.
+
+    Attributes
+    ----------
+    worker : int
+    text : str
+    lease : (str, int, int) or None
+        Job, block and attempt of its task, where the worker has said so.
+    running : int or None
+        Else the number of the task that ran, counted from 1 as they were sent; None: in none.
+    """
+
+    worker: int
+    text: str
+    lease: Lease | None = None
+    running: int | None = None
+
+
+class LogReader:
+    """Reads the file of one worker as it grows.
+
+    Parameters
+    ----------
+    worker : int
+    path : Path
+    """
+
+    def __init__(self, worker: int, path: Path) -> None:
+        self._worker = worker
+        self._path = path
+        self._offset_bytes = self._freed_bytes = 0
+        self._rest = b""  # a line that has no end yet
+        self._loose: list[bytes] = []  # lines without a trailer
+
+    def read(self, *, last: bool = False) -> list[Printed]:
+        """The lines that have got a trailer since the last time.
+
+        `last`: the worker has ended; what is no whole line counts as one.
+        """
+        *lines, self._rest = (self._rest + self._more()).split(b"\n")
+        if (last or len(self._rest) > _MOST_LINE_BYTES) and self._rest:
+            lines.append(self._rest)
+            self._rest = b""
+        found: list[Printed] = []
+        for line in lines:
+            text, mark, trailer = line.rpartition(TRAILER)
+            lease = trailer_lease(trailer) if mark else None
+            if lease is None:
+                self._loose.append(line)
+                continue
+            if text:
+                self._loose.append(text)
+            found += self._taken(lease=lease)
+        return found
+
+    def loose(self, running: int | None) -> list[Printed]:
+        """The lines that have no trailer yet, as those of the task `running`, or of none."""
+        return self._taken(running=running)
+
+    def _taken(self, lease: Lease | None = None, running: int | None = None) -> list[Printed]:
+        lines, self._loose = self._loose, []
+        return [Printed(self._worker, line.decode(errors="replace"), lease, running) for line in lines]
+
+    def _more(self) -> bytes:
+        try:
+            with self._path.open("rb") as log:
+                log.seek(self._offset_bytes)
+                data = log.read(_MOST_BYTES)
+        except FileNotFoundError:
+            return b""
+        self._offset_bytes += len(data)
+        if self._offset_bytes - self._freed_bytes > _FREE_EVERY_BYTES:
+            self._freed_bytes = self._offset_bytes - _TAIL_BYTES  # the post-mortem wants the end
+            _free(self._path, self._freed_bytes)
+        return data
+
+
+def _free(path: Path, end: int) -> None:
+    """Give back what the beginning of a file takes; offsets in it stay (fallocate(2))."""
+    with path.open("r+b") as log:
+        # Where the file system can't do it, the file goes on growing until its worker ends.
+        _libc.fallocate(log.fileno(), _PUNCH_HOLE | _KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(end))
+
+
+def tail(path: Path) -> str:
+    """The last lines of a worker's file, for people."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(log.seek(0, 2) - _TAIL_BYTES, 0))
+            lines = log.read().split(b"\n")
+    except FileNotFoundError:
+        return ""
+    told = [line.partition(TRAILER)[0] for line in lines]
+    return b"\n".join([line for line in told if line.strip()][-_TAIL_LINES:]).decode(errors="replace")

@@ -1,0 +1,75 @@
+"""The file of the journal: opened with care, brought to the newest schema, never overwritten."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from ...shared.errors import StorageError
+from . import schema as schema
+
+
+def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -> sqlite3.Connection:
+    """Open a journal's file, made or brought to the newest schema where need be.
+
+    Raises
+    ------
+    StorageError
+        If that can't be done; the file is as it was.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=True)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(f"{path}: the journal can't be opened: {error}") from error
+    try:
+        _check(database, path, len(migrations))
+        mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise StorageError(
+                f"{path}: SQLite can't keep a write-ahead log here (it uses {mode}), as on a network "
+                "file system; give a --state-dir on a local disk"
+            )
+        database.execute("PRAGMA synchronous = FULL")
+        _migrate(database, path, migrations)
+    except sqlite3.Error as error:
+        database.close()
+        raise StorageError(
+            f"{path}: not a journal, or a damaged one ({error}); put it aside and start again, the finished "
+            "blocks of its jobs are still in their outputs"
+        ) from error
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _check(database: sqlite3.Connection, path: Path, newest: int) -> None:
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    application = database.execute("PRAGMA application_id").fetchone()[0]
+    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != schema.APPLICATION_ID:
+        raise StorageError(f"{path}: a database of another program; give another --state-dir")
+    if version > newest:
+        raise StorageError(
+            f"{path}: written by a newer blockmill (schema {version}, this one knows {newest}); "
+            "install that version, or give another --state-dir"
+        )
+    if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(found)
+
+
+def _migrate(database: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == len(migrations):
+        return
+    if version:
+        with contextlib.closing(sqlite3.connect(f"{path}.v{version}")) as copy:
+            database.backup(copy)  # the way back, should this version disappoint
+    steps = "".join(migrations[version:])
+    database.executescript(
+        f"BEGIN EXCLUSIVE; {steps} PRAGMA application_id = {schema.APPLICATION_ID};"
+        f"PRAGMA user_version = {len(migrations)}; COMMIT;"
+    )

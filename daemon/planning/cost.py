@@ -1,0 +1,152 @@
+"""What a job will take, as far as arithmetic tells: voxels, files, disk, and time from a trial."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...shared.geometry.roi import Shape
+from ...shared.jobs.job import Job
+from .plan import Plan
+
+_FILE_OVERHEAD_BYTES = 8 << 10
+"""HDF5's own headers, and what a file system rounds up."""
+_BLOCK_OVERHEAD_BYTES = 12 << 10
+"""Beside each block file: its folder, its status, a copy of the description."""
+_FILES_PER_BLOCK = 3
+_FILES_BESIDE_A_FILESET = 2
+_FILES_OF_A_MERGED_OUTPUT = 3
+_HELD_BACK_SHARE = 0.1
+"""Of the machine's memory: what the system lets be written before it begins to bring it to the medium."""
+
+
+def read_voxels(plan: Plan, source_shape: Shape) -> int:
+    """Voxels that all blocks together read, halo included, none beyond the edge of the input.
+
+    Exact, and as quick for any number of blocks: what a block reads is a box, so the sum over
+    the grid is the product of the sums along its axes.
+    """
+    return math.prod(
+        _read_along(total, begin, extent, block, halo)
+        for total, begin, extent, block, halo in zip(
+            source_shape, plan.roi.start, plan.shape, plan.grid.block_shape, plan.halo, strict=True
+        )
+    )
+
+
+def _read_along(total: int, begin: int, extent: int, block: int, halo: int) -> int:
+    """The sum of what is read along one axis by the blocks of one row."""
+    return sum(
+        min(begin + min(start + block, extent) + halo, total) - max(begin + start - halo, 0)
+        for start in range(0, extent, block)
+    )
+
+
+def written_bytes(plan: Plan) -> int:
+    """Bytes of all voxels of the output."""
+    return plan.roi.volume * plan.dtype.itemsize
+
+
+def files_made(plan: Plan, *, per_file_blocks: bool) -> int:
+    """Files that the finished output is made of, those that say whose it is included."""
+    if not per_file_blocks:
+        return _FILES_OF_A_MERGED_OUTPUT
+    return _storage_blocks(plan) * _FILES_PER_BLOCK + _FILES_BESIDE_A_FILESET
+
+
+def _storage_blocks(plan: Plan) -> int:
+    assert plan.storage_block is not None, "the planner gives a fileset its block shape"
+    return math.prod(-(-n // b) for n, b in zip(plan.shape, plan.storage_block, strict=True))
+
+
+def disk_bytes(plan: Plan, job: Job, *, per_file_blocks: bool, stored_ratio: float = 1.0) -> int:
+    """What the output takes on disk, at most.
+
+    Parameters
+    ----------
+    stored_ratio : float
+        Bytes on disk for each byte of voxels, where they are compressed.
+    """
+    blocks = plan.storage_block if per_file_blocks else plan.shape
+    assert blocks is not None, "the planner gives a fileset its block shape"
+    chunks = job.output.chunks or (1,) * len(blocks)
+    voxels = math.prod(
+        _stored_along(n, min(b, n), c) for n, b, c in zip(plan.shape, blocks, chunks, strict=True)
+    )
+    bytes_of_voxels = math.ceil(voxels * plan.dtype.itemsize * stored_ratio)
+    if not per_file_blocks:
+        return bytes_of_voxels + _FILE_OVERHEAD_BYTES
+    return bytes_of_voxels + _storage_blocks(plan) * (_FILE_OVERHEAD_BYTES + _BLOCK_OVERHEAD_BYTES)
+
+
+def _stored_along(extent: int, block: int, chunk: int) -> int:
+    """Voxels that are stored along one axis: each block is filled up to whole chunks."""
+    whole, rest = divmod(extent, block)
+    return whole * _filled_up(block, chunk) + _filled_up(rest, chunk)
+
+
+def _filled_up(extent: int, chunk: int) -> int:
+    step = max(min(chunk, extent), 1)
+    return -(-extent // step) * step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a few blocks took.
+
+    Attributes
+    ----------
+    blocks : int
+        How many were tried.
+    startup_s : float
+        From the plan to the first block: workers came up, an output was made and closed.
+    first_s : float
+        Until each worker had done about one block, with all that it does but once.
+    first_voxels : int
+        What was read for those.
+    voxel_s : float
+        Time for each voxel read after that, with all workers busy.
+    sync_s : float
+        The least time in which anything can be brought to the medium.
+    sync_voxel_s : float
+        Further time for that, for each voxel read.
+    stored_ratio : float
+        Bytes on disk for each byte of voxels written.
+    failure : str
+        Why a block of those failed, if one did.
+    """
+
+    blocks: int
+    startup_s: float
+    first_s: float
+    first_voxels: int
+    voxel_s: float
+    sync_s: float = 0.0
+    sync_voxel_s: float = 0.0
+    stored_ratio: float = 1.0
+    failure: str = ""
+
+
+def run_seconds(trial: Trial, voxels: int, share: float, disk: int, memory: int) -> float:
+    """How long a run will take.
+
+    Parameters
+    ----------
+    voxels : int
+        What all blocks read.
+    share : float
+        How much of that is still to be done, 0 to 1.
+    disk : int
+        Bytes that the whole output takes.
+    memory : int
+        Bytes of the machine.
+    """
+    todo = voxels * share
+    if todo <= trial.first_voxels:
+        milling_s = trial.first_s * todo / max(trial.first_voxels, 1)
+    else:
+        milling_s = trial.first_s + (todo - trial.first_voxels) * trial.voxel_s
+    medium_s = todo * trial.sync_voxel_s
+    # While blocks are computed, earlier ones go to the medium; what the system holds back is left.
+    left = min(1.0, memory * _HELD_BACK_SHARE / max(disk * share, 1))
+    return trial.startup_s + max(milling_s, medium_s * (1 - left)) + trial.sync_s + medium_s * left

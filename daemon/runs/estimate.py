@@ -1,0 +1,179 @@
+"""What a job will take, put together before it runs: arithmetic, a look at the disk, a trial."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...shared.geometry.roi import Roi, Shape
+from ...shared.jobs.job import Job
+from ...shared.volumes.formats import open_volume
+from ..engine.engine import Engine
+from ..executors.local.memory import available_bytes, total_bytes
+from ..planning.cost import Trial, disk_bytes, files_made, read_voxels, run_seconds, written_bytes
+from ..planning.plan import default_memory_bytes
+from .resume import finished_blocks
+from .run import JobRun
+from .trial import try_blocks
+
+_OPEN_RESULTS_PER_WORKER = 4
+_ROOM_FOR_A_TRIAL_BYTES = 256 << 20
+_BLOCKS_OF_A_TRIAL_PER_WORKER = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """All that a dry run tells; sizes in bytes, times in seconds, None where it is not known.
+
+    Attributes
+    ----------
+    output : str
+        Address of the output.
+    blocks, blocks_finished : int, int or None
+        Task blocks of the job, and those that an earlier run of it has finished.
+    task_block, storage_block, halo : tuple of int
+        Voxels per axis; `storage_block` is None where the output has none.
+    workers : int
+    memory_per_worker_bytes, memory_limit_bytes : int
+        What one block is thought to take, and what it may take.
+    memory_bytes, memory_available_bytes : int
+        Of all workers and the results under way; of the machine now.
+    bytes_read, bytes_written : int
+        Of voxels; those that several blocks read for their halo count each time.
+    files : int
+        That the output will be made of.
+    disk_needed_bytes, disk_free_bytes : int
+        Of the whole output, at most; of its file system now.
+    seconds, startup_s : float or None
+        How long the run will take, and how much of that passes before the first block.
+    blocks_tried : int
+        From how many blocks the time is known.
+    warnings : list of str
+    """
+
+    output: str
+    blocks: int
+    blocks_finished: int | None
+    task_block: Shape
+    storage_block: Shape | None
+    halo: Shape
+    workers: int
+    memory_per_worker_bytes: int
+    memory_limit_bytes: int
+    memory_bytes: int
+    memory_available_bytes: int
+    bytes_read: int
+    bytes_written: int
+    files: int
+    disk_needed_bytes: int
+    disk_free_bytes: int
+    seconds: float | None
+    startup_s: float | None
+    blocks_tried: int
+    warnings: list[str]
+
+
+def estimate(
+    job: Job, engine: Engine, folder: Path, *, overwrite: bool, look: Callable[[], None]
+) -> Estimate:
+    """Find out what a job will take.
+
+    Parameters
+    ----------
+    engine : Engine
+        With as many workers as the job will have.
+    folder : Path
+        For what is thrown away; best on the file system of the output.
+    overwrite : bool
+        Whether an output that exists will be replaced.
+    look : callable
+        Called many times a second while blocks are tried; it may raise to end this.
+
+    Raises
+    ------
+    JobError, OutputRefused, BlockError
+        As the run itself would.
+    """
+    run = JobRun(job, engine.workers, overwrite=overwrite)
+    finished = 0 if overwrite else finished_blocks(run)
+    source = open_volume(job.input.address)
+    try:
+        source_shape, source_dtype = source.shape, source.dtype
+    finally:
+        source.close()
+    trial = None
+    if shutil.disk_usage(folder).free > _room(run, engine.workers):
+        trial = try_blocks(run, job, engine, folder, source_shape, look)
+    plan, by_files = run.plan, run.output.worker_address is not None
+    ratio = trial.stored_ratio if trial is not None else 1.0
+    disk = disk_bytes(plan, job, per_file_blocks=by_files, stored_ratio=ratio)
+    voxels = read_voxels(plan, source_shape)
+    share = 1 - (finished or 0) / len(plan.grid)
+    free = shutil.disk_usage(_existing(run.output.path.parent)).free
+    limit, memory = (
+        job.memory_per_worker or default_memory_bytes(engine.workers),
+        _memory(run, engine.workers),
+    )
+    available = available_bytes()
+    return Estimate(
+        output=job.output.address,
+        blocks=len(plan.grid),
+        blocks_finished=finished,
+        task_block=plan.grid.block_shape,
+        storage_block=plan.storage_block,
+        halo=plan.halo,
+        workers=engine.workers,
+        memory_per_worker_bytes=plan.task_bytes,
+        memory_limit_bytes=limit,
+        memory_bytes=memory,
+        memory_available_bytes=available,
+        bytes_read=voxels * source_dtype.itemsize,
+        bytes_written=written_bytes(plan),
+        files=files_made(plan, per_file_blocks=by_files),
+        disk_needed_bytes=disk,
+        disk_free_bytes=free,
+        seconds=run_seconds(trial, voxels, share, disk, total_bytes()) if trial is not None else None,
+        startup_s=trial.startup_s if trial is not None else None,
+        blocks_tried=trial.blocks if trial is not None else 0,
+        warnings=[*plan.notes, *_warnings(trial, round(disk * share), free, memory, available)],
+    )
+
+
+def _room(run: JobRun, workers: int) -> int:
+    """Free disk without which nothing is tried: a full one would end more than the trial."""
+    block = Roi.from_shape(run.plan.grid.block_shape).volume * run.plan.dtype.itemsize
+    return _ROOM_FOR_A_TRIAL_BYTES + _BLOCKS_OF_A_TRIAL_PER_WORKER * workers * block
+
+
+def _memory(run: JobRun, workers: int) -> int:
+    """What all workers take at once, and the results that wait to be merged."""
+    plan = run.plan
+    memory = workers * plan.task_bytes
+    if run.output.worker_address is None:
+        results = min(_OPEN_RESULTS_PER_WORKER * workers, len(plan.grid))
+        memory += results * Roi.from_shape(plan.grid.block_shape).volume * plan.dtype.itemsize
+    return memory
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next((path for path in (folder, *folder.parents) if path.is_dir()), Path(os.sep))
+
+
+def _warnings(trial: Trial | None, disk: int, free: int, memory: int, available: int) -> list[str]:
+    found: list[str] = []
+    if disk > free:
+        found.append(f"the disk is too small: {disk >> 20} MiB are needed, {free >> 20} MiB are free")
+    if memory > available:
+        found.append(
+            f"memory is short: {memory >> 20} MiB may be needed, {available >> 20} MiB are free; fewer "
+            "workers will be busy at a time"
+        )
+    if trial is None:
+        found.append("the disk is too full to try any blocks, so the time is not known")
+    elif trial.failure:
+        found.append(f"of the blocks that were tried, one failed: {trial.failure}")
+    return found

@@ -1,0 +1,257 @@
+"""The two kinds of output: block files that workers write, one file that is merged here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+from ...shared.errors import JobError, OutputRefused
+from ...shared.geometry.roi import Roi
+from ...shared.jobs.job import Job
+from ...shared.messages import engine as wire
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.blockwise.description import FilesetDescription, read_description
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset
+from ...shared.volumes.formats import Address
+from ...shared.volumes.hdf5.volume import Hdf5Volume, dataset_names
+from ...shared.volumes.npy import NpyVolume
+from ..engine.handle import Result
+from ..engine.job import Order
+from ..planning.plan import Plan
+from .single_file import SingleFile
+
+_OPEN_PER_WORKER = 4
+
+
+class Output(Protocol):
+    """What a run does with its output."""
+
+    path: Path
+    worker_address: str | None
+
+    def begun(self) -> bool: ...
+    def leftovers(self) -> Path | None: ...
+    def discard(self) -> None: ...
+    def start(self) -> None: ...
+    def go_on(self, check: Callable[[], None]) -> bytes: ...
+    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order: ...
+    def merge(self, result: Result) -> None: ...
+    def sweep(self, rois: list[Roi]) -> None: ...
+    def finish(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def output_for(target: Address, job: Job, plan: Plan) -> Output:
+    """The output that an address and a plan ask for.
+
+    Raises
+    ------
+    JobError
+        If options don't fit the kind of output.
+    """
+    if target.kind == "fileset":
+        return FilesetOutput(target, job, plan)
+    return MergedOutput(target, job, plan)
+
+
+class FilesetOutput:
+    """A blockwise fileset: workers write its block files, this side makes and tidies it."""
+
+    def __init__(self, target: Address, job: Job, plan: Plan) -> None:
+        self.path = Path(target.file)
+        self.worker_address: str | None = str(self.path)
+        self._plan = plan
+        self._job = job
+        self._description = self._described(job, plan)
+
+    def _described(self, job: Job, plan: Plan) -> FilesetDescription:
+        assert plan.storage_block is not None, "the planner gives a fileset its block shape"
+        return FilesetDescription(
+            name=job.name,
+            axes=plan.axes,
+            shape=plan.shape,
+            dtype=plan.dtype,
+            block_shape=plan.storage_block,
+            chunks=job.output.chunks,
+            compression=job.output.compression,
+            compression_opts=job.output.compression_opts,
+            dataset_root_dir=f"{self.path.stem}_blocks",
+            block_file_name_format="block-{roiString}.h5/volume/data",
+            schema_version=1.0,
+        )
+
+    def begun(self) -> bool:
+        """Whether the description of an earlier run is there."""
+        return self.path.exists()
+
+    def leftovers(self) -> Path | None:
+        """What is in the way of a new output."""
+        root = self.path.parent / self._description.dataset_root_dir
+        return next((path for path in (self.path, root) if path.exists()), None)
+
+    def discard(self) -> None:
+        """Remove the fileset that is there, block by block, and nothing else."""
+        if not self.path.exists():
+            return
+        try:
+            with BlockwiseFileset(self.path, "a") as old:
+                old.remove_blocks()
+        except JobError as error:
+            raise JobError(
+                f"{error}; so the blocks of the old output can't be found: "
+                f"remove {self.path} and the folder of its blocks by hand, then run this again"
+            ) from error
+        self.path.unlink()
+
+    def start(self) -> None:
+        """Write the description; the blocks come from the workers."""
+        BlockwiseFileset.create(self.path, self._description).close()
+
+    def go_on(self, check: Callable[[], None]) -> bytes:
+        """Nothing is known from the start: workers check each block before doing it.
+
+        Raises
+        ------
+        OutputRefused
+            If the description is not the one that this job wrote.
+        """
+        found, ours = read_description(self.path), self._description
+        differing = [
+            f"{key}: {getattr(found, key)} there, {getattr(ours, key)} here"
+            for key in ("shape", "dtype", "axes", "block_shape", "chunks", "compression", "compression_opts")
+            if getattr(found, key) != getattr(ours, key)
+        ]
+        if differing:
+            raise OutputRefused(
+                f"{self.path} is no longer what this job wrote: {'; '.join(differing)}; "
+                "run with --overwrite to replace it, or name another output"
+            )
+        return b""
+
+    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
+        """What to ask of the engine."""
+        return _order(recipe, self._plan, self._job, done)
+
+    def merge(self, result: Result) -> None:
+        """Never asked for: workers write."""
+        raise NotImplementedError("the blocks of a fileset are written by the workers")
+
+    def sweep(self, rois: list[Roi]) -> None:
+        """Remove what was cut off in these blocks: partial files, locks of the dead."""
+        if rois:
+            with BlockwiseFileset(self.path, "a") as fileset:
+                for roi in rois:
+                    fileset.sweep(roi)
+
+    def finish(self) -> None:
+        """Nothing is left to do: each block was finished by itself."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class MergedOutput:
+    """One HDF5 or npy file, filled by the merging thread."""
+
+    def __init__(self, target: Address, job: Job, plan: Plan) -> None:
+        if target.kind == "npy" and (job.output.compression or job.output.chunks):
+            raise JobError("output.compression and output.chunks don't go with .npy; use .h5 or .json")
+        if job.output.block_shape is not None:
+            raise JobError(f"output.block_shape goes with a fileset (.json), not with {target.file}")
+        self.path = Path(target.file)
+        self.worker_address: str | None = None
+        self._target = target
+        self._job = job
+        self._plan = plan
+        self._file = SingleFile(self.path, plan.grid, self._create, self._open)
+
+    def _create(self, path: Path) -> Volume:
+        plan, wanted = self._plan, self._job.output
+        if self._target.kind == "npy":
+            return NpyVolume.create(path, plan.shape, plan.dtype, axes=plan.axes)
+        return Hdf5Volume.create(
+            path,
+            self._target.internal,
+            plan.shape,
+            plan.dtype,
+            axes=plan.axes,
+            chunks=wanted.chunks,
+            compression=wanted.compression,
+            compression_opts=wanted.compression_opts,
+        )
+
+    def _open(self, path: Path, mode: Literal["r", "r+"]) -> Volume:
+        if self._target.kind == "npy":
+            return NpyVolume(path, mode=mode)
+        return Hdf5Volume(path, self._target.internal, mode=mode)
+
+    def begun(self) -> bool:
+        """Whether an earlier run left its file, finished or partial."""
+        return self._file.partial.exists() or self.path.exists()
+
+    def leftovers(self) -> Path | None:
+        """What is in the way of a new output."""
+        return next((path for path in (self.path, self._file.partial) if path.exists()), None)
+
+    def discard(self) -> None:
+        """Remove the file that is there.
+
+        Raises
+        ------
+        JobError
+            If it holds more than this output: that would be lost.
+        """
+        if self._target.kind == "hdf5" and self.path.exists():
+            _refuse_other_content(self.path, self._target.internal)
+        self._file.discard()
+
+    def start(self) -> None:
+        """Begin an empty file."""
+        self._file.start()
+
+    def go_on(self, check: Callable[[], None]) -> bytes:
+        """Check what an earlier run has merged; `check` is called between blocks, and may raise."""
+        return self._file.go_on(check)
+
+    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
+        """What to ask of the engine: results come back, a bounded number at a time."""
+        order = _order(recipe, self._plan, self._job, done)
+        return replace(order, merge_dtype=self._plan.dtype, max_open=_OPEN_PER_WORKER * workers)
+
+    def merge(self, result: Result) -> None:
+        """Write one result into the file."""
+        self._file.merge(result.block, result.roi, result.array, result.crc32)
+
+    def sweep(self, rois: list[Roi]) -> None:
+        """Nothing of a block that was cut off is in the file."""
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        self._file.finish()
+
+    def close(self) -> None:
+        """Close the file; what is merged stays for a later run."""
+        self._file.close()
+
+
+def _order(recipe: wire.Recipe, plan: Plan, job: Job, done: bytes) -> Order:
+    return Order(
+        recipe=recipe,
+        blocks=plan.grid,
+        retries=job.retries,
+        on_error=job.on_error,
+        ordered=job.order == "block",
+        done=done,
+        block_timeout_s=job.block_timeout_s,
+    )
+
+
+def _refuse_other_content(path: Path, internal: str) -> None:
+    others = [name for name in dataset_names(path) if name.strip("/") != internal.strip("/")]
+    if others:
+        raise JobError(
+            f"{path} also holds {', '.join(others[:5])}, which replacing the file would destroy; "
+            "name an output file of its own"
+        )

@@ -1,0 +1,375 @@
+"""One run of one job, from its file to its finished output; the same in every home.
+
+Plan, take the output (one run at a time), tell a resumable output from somebody else's,
+feed the engine, merge what comes back, leave things tidy however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from ...shared.errors import BlockmillError, EngineError, JobError, OutputRefused
+from ...shared.files.sync import sync_filesystem
+from ...shared.geometry.grid import BlockGrid
+from ...shared.jobs.job import Job, job_hash
+from ...shared.messages import engine as wire
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.formats import Address, open_volume, split_address
+from ..engine.engine import Engine
+from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
+from ..engine.job import Order, RoiList, Standing
+from ..planning.plan import Plan, make_plan
+from .input_state import code_fingerprint, fingerprint
+from .outputs import output_for
+from .record import OutputLock, Record, differences, plain, read_record, write_record
+
+_LOOK_S = 0.1
+_CANCEL_S = 3.0
+_INTERPRETER_BYTES = 96 << 20
+"""What a worker takes before its first block; `memory_per_worker` is meant for the blocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a run ended.
+
+    Attributes
+    ----------
+    outcome : {"done", "done_with_failures", "failed", "cancelled"}
+    blocks, finished, skipped : int
+        Task blocks of the job; those finished by now, and those of them found finished.
+    voxels : int
+        Voxels of the output that this run finished, skipped ones not counted.
+    seconds : float
+        Wall time of the run.
+    bytes_written : int
+        Voxel bytes written by this run.
+    output : str
+        Address of the output.
+    failures : list of (str, str)
+        Which block, as text, and why; its first line says what, further ones where.
+    """
+
+    outcome: str
+    blocks: int
+    finished: int
+    skipped: int
+    voxels: int
+    seconds: float
+    bytes_written: int
+    output: str
+    retries: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Where a run reports to, in the thread that runs it; replace what you need.
+
+    `planned` gets the plan and the map of blocks known as finished, `started` the handle of the
+    job, or of the trial before it; `interrupted` is asked often, and True ends the run as a
+    KeyboardInterrupt would.
+    """
+
+    planned: Callable[[Plan, bytes], None] = lambda plan, done: None
+    started: Callable[[JobHandle], None] = lambda handle: None
+    progress: Callable[[Progress], None] = lambda progress: None
+    notice: Callable[[Notice], None] = lambda notice: None
+    interrupted: Callable[[], bool] = lambda: False
+
+
+class JobRun:
+    """A job with its input opened and its plan made.
+
+    Parameters
+    ----------
+    job : Job
+    workers : int
+        Worker processes of the engine that will run it.
+    overwrite : bool
+        Replace an output that exists.
+    watcher : Watcher, optional
+        Told of plan, progress and notices.
+    standing : Standing, optional
+        Whose the job is among others in the engine.
+    only : frozenset of int, optional
+        Do these blocks alone, of an output that was begun; then the job does not end as done.
+
+    Raises
+    ------
+    JobError
+        If input, output, roi or operation don't fit each other.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        workers: int,
+        *,
+        overwrite: bool = False,
+        watcher: Watcher | None = None,
+        standing: Standing | None = None,
+        only: frozenset[int] | None = None,
+    ) -> None:
+        self._job = job
+        self._only = only
+        self._standing = standing or Standing()
+        self._overwrite = overwrite
+        self._watcher = watcher or Watcher()
+        if job.user_code is not None and not Path(job.user_code).is_dir():
+            raise JobError(f"user_code: there is no folder {job.user_code}")
+        target = split_address(job.output.address)
+        _refuse_same_file(split_address(job.input.address), target)
+        source = open_volume(job.input.address)
+        try:
+            self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
+            self._identity = _identity(job, self.plan, source)
+        finally:
+            source.close()
+        self._target = target
+        self.output = output_for(target, job, self.plan)
+
+    def execute(self, engine: Engine) -> Summary:
+        """Run to the end, in the calling thread.
+
+        Returns
+        -------
+        Summary
+
+        Raises
+        ------
+        OutputRefused
+            If the output exists and is not this job's, or another run holds it.
+        KeyboardInterrupt
+            After running blocks were ended and their leavings removed; a later run goes on.
+        """
+        started_s = time.monotonic()
+        self._probe(engine)
+        self.output.path.parent.mkdir(parents=True, exist_ok=True)
+        with OutputLock(self.output.path):
+            done, resumed = self._take_output()
+            for note in self.plan.notes:
+                self._watcher.notice(Notice(note))
+            self._watcher.planned(self.plan, done)
+            try:
+                ended, handle = self._mill(engine, done, resumed)
+            finally:
+                self.output.close()
+            if ended.outcome == "done":
+                self.output.finish()
+                self._sync()
+                write_record(self.output.path, self._record(finished=True))
+        return self._summary(ended, handle, done, time.monotonic() - started_s)
+
+    # -- the output -----------------------------------------------------------------
+
+    def _record(self, finished: bool) -> Record:
+        return Record(self._identity, self.plan.grid.block_shape, finished)
+
+    def _take_output(self) -> tuple[bytes, bool]:
+        """Make the output or take it up again; which blocks of it are known as finished."""
+        record = read_record(self.output.path) if not self._overwrite else None
+        if self._only is not None and (record is None or not self.output.begun()):
+            raise OutputRefused(f"{self.output.path} is gone; retry the job without --failed to begin anew")
+        if record is None:
+            self._start_output()
+            return b"", False
+        if differing := differences(record.identity, self._identity):
+            raise OutputRefused(
+                f"{self.output.path} exists and belongs to another job; what differs:\n  "
+                + "\n  ".join(differing)
+                + "\nrun with --overwrite to replace it, or name another output"
+            )
+        if not self.output.begun():
+            self._start_output()
+            return b"", False
+        self._keep_grid(record)
+        return self.output.go_on(self._check_interrupt), True
+
+    def _keep_grid(self, record: Record) -> None:
+        """Cut the job into the same blocks as the run before, which may have had other workers."""
+        if record.task_block != self.plan.grid.block_shape:
+            grid = BlockGrid(self.plan.grid.roi, record.task_block)
+            self.plan = replace(self.plan, grid=grid)
+            self.output = output_for(self._target, self._job, self.plan)
+
+    def _start_output(self) -> None:
+        if not self._overwrite and (found := self.output.leftovers()):
+            raise OutputRefused(
+                f"{found} exists, and no record beside it says that this job wrote it; "
+                "run with --overwrite to replace it, or name another output"
+            )
+        self.output.discard()
+        write_record(self.output.path, self._record(finished=False))
+        self.output.start()
+
+    # -- the work -------------------------------------------------------------------
+
+    def _recipe(self) -> wire.Recipe:
+        """What a worker needs for a trial: input and operation, nothing of the output."""
+        return wire.Recipe(
+            source=self._job.input.address,
+            operation=self._job.operation.to_plain(),
+            offset=self.plan.roi.start,
+            user_code=self._job.user_code,
+            code_hash=str(self._identity["user_code_is"] or ""),
+            identity=self._standing.identity,
+        )
+
+    def _probe(self, engine: Engine) -> None:
+        """Have a worker open the input and import the operation, before any output is touched."""
+        recipe = msgspec.structs.replace(self._recipe(), probe=True)
+        trial = replace(self._standing, sink=None)
+        blocks = RoiList([self.plan.grid.roi_of(0)])
+        handle = engine.submit(Order(recipe=recipe, blocks=blocks, retries=0, standing=trial))
+        self._watcher.started(handle)
+        try:
+            while not isinstance(ended := handle.next(_LOOK_S), Ended):
+                self._check_interrupt()
+                if isinstance(ended, Notice):
+                    self._watcher.notice(ended)
+        except BaseException:
+            handle.cancel()
+            raise
+        if ended.error is not None:
+            raise EngineError(ended.cause) from ended.error
+        if ended.outcome != "done":
+            raise JobError(ended.failures[0][2] if ended.failures else ended.cause)
+
+    def _mill(self, engine: Engine, done: bytes, resumed: bool) -> tuple[Ended, JobHandle]:
+        recipe = msgspec.structs.replace(
+            self._recipe(),
+            output=self.output.worker_address,
+            job_hash=job_hash(self._identity),
+            resume=resumed,
+            durability="block" if self._job.output.durability == "block" else "none",
+            checksum=self.output.worker_address is None,
+        )
+        left_out = self._left_out(done)
+        handle = engine.submit(self._order(self.output.order(recipe, left_out, engine.workers)))
+        self._watcher.started(handle)
+        try:
+            return self._told_truly(self._watch(handle)), handle
+        except BaseException:
+            handle.cancel()
+            ended = handle.drain(_CANCEL_S)
+            self.output.sweep(ended.interrupted if ended is not None else [])
+            raise
+
+    def _left_out(self, done: bytes) -> bytes:
+        """The map of blocks that are not given out: those known as finished, and those not asked for."""
+        if self._only is None:
+            return done
+        left_out = bytearray(b"\1") * len(self.plan.grid)
+        for number in self._only:
+            left_out[number] = done[number] if done else 0
+        return bytes(left_out)
+
+    def _told_truly(self, ended: Ended) -> Ended:
+        """How the job ended: if blocks were left out, it is not done, whatever became of the others."""
+        if self._only is None or ended.outcome not in ("done", "done_with_failures"):
+            return ended
+        cause = "" if ended.failures else "the blocks that had failed are done, others were never begun"
+        return replace(ended, outcome="failed", cause=cause)
+
+    def _order(self, order: Order) -> Order:
+        """`order` with what the job says of its share of the engine."""
+        most_open = order.max_open
+        if (workers := self._job.workers) is not None:
+            most_open = workers if most_open is None else min(workers, most_open)
+        memory_bytes = self._job.memory_per_worker
+        if memory_bytes is not None:
+            memory_bytes += _INTERPRETER_BYTES
+        return replace(order, max_open=most_open, memory_bytes=memory_bytes, standing=self._standing)
+
+    def _sync(self) -> None:
+        """Bring the blocks to the medium before the record calls the job finished."""
+        if self._job.output.durability == "group":
+            sync_filesystem(self.output.path)
+
+    def _watch(self, handle: JobHandle) -> Ended:
+        """Merge and report until the job has ended.
+
+        Raises
+        ------
+        EngineError
+            If the engine broke down, which says nothing about the job.
+        """
+        while True:
+            self._check_interrupt()
+            item = handle.next(_LOOK_S)
+            match item:
+                case Result():
+                    self._merge(handle, item)
+                case Notice():
+                    self._watcher.notice(item)
+                case Ended():
+                    self._watcher.progress(handle.progress)
+                    self.output.sweep(item.interrupted)
+                    if item.error is not None:
+                        raise EngineError(item.cause) from item.error
+                    return item
+            self._watcher.progress(handle.progress)
+
+    def _check_interrupt(self) -> None:
+        if self._watcher.interrupted():
+            raise KeyboardInterrupt
+
+    def _merge(self, handle: JobHandle, result: Result) -> None:
+        try:
+            self.output.merge(result)
+        except (OSError, BlockmillError) as error:
+            handle.merge_failed(result.block, f"writing {result.roi} to {self.output.path}: {error}")
+        else:
+            handle.merged(result.block)
+
+    def _summary(self, ended: Ended, handle: JobHandle, done: bytes, seconds: float) -> Summary:
+        totals = handle.progress
+        failures = [(f"block {roi}", reason) for _, roi, reason in ended.failures]
+        if ended.cause and not failures:
+            failures = [("the job", ended.cause)]
+        known = sum(done)
+        return Summary(
+            outcome=ended.outcome,
+            blocks=len(self.plan.grid),
+            finished=totals.blocks + known,
+            skipped=totals.skipped + known,
+            voxels=totals.voxels,
+            seconds=seconds,
+            bytes_written=totals.bytes_written,
+            output=self._job.output.address,
+            retries=totals.retries,
+            failures=failures,
+        )
+
+
+def _refuse_same_file(source: Address, target: Address) -> None:
+    if os.path.realpath(source.file) == os.path.realpath(target.file):
+        raise JobError(f"output {target.file} is the input itself; name another output file")
+
+
+def _identity(job: Job, plan: Plan, source: Volume) -> dict[str, object]:
+    """The job's identity with what its files turned out to be."""
+    return plain(
+        {
+            **job.identity(),
+            "input_is": {
+                "shape": source.shape,
+                "dtype": source.dtype.str,
+                "state": fingerprint(job.input.address),
+            },
+            "user_code_is": code_fingerprint(job),
+            "output_is": {
+                "shape": plan.shape,
+                "dtype": plan.dtype.str,
+                "axes": plan.axes,
+                "storage_block": plan.storage_block,
+            },
+        }
+    )

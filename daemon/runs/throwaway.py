@@ -1,0 +1,84 @@
+"""Outputs that are made to be thrown away: like a job's own, in a hidden folder beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from ...shared.geometry.roi import Roi
+from ...shared.jobs.job import Job
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.blockwise.block_file import DatasetLayout, create_dataset
+from ...shared.volumes.formats import Address, split_address
+from ...shared.volumes.hdf5.volume import Hdf5Volume
+from ..planning.plan import Plan
+from .outputs import FilesetOutput, MergedOutput, Output
+
+
+@contextlib.contextmanager
+def throwaway_folder(job: Job) -> Iterator[Path]:
+    """A hidden folder beside the output of `job`, removed at the end with all that is in it.
+
+    It lies in the temporary folder where nothing can be made beside the output.
+    """
+    parent = Path(split_address(job.output.address).file).parent
+    usable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
+    folder = Path(tempfile.mkdtemp(prefix=".blockmill-dry-run-", dir=parent if usable else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def stored_bytes(path: Path) -> int:
+    """Bytes of the voxels' files of a throw-away output."""
+    files = path.parent.rglob("*.h5") if path.suffix == ".json" else [path]
+    return sum(file.stat().st_size for file in files)
+
+
+def throwaway_output(job: Job, plan: Plan, folder: Path) -> Output:
+    """An output like the job's own, in `folder`."""
+    folder.mkdir()
+    target = split_address(job.output.address)
+    there = Address(target.kind, str(folder / f"out{Path(target.file).suffix}"), target.internal)
+    return FilesetOutput(there, job, plan) if target.kind == "fileset" else _SparseOutput(there, job, plan)
+
+
+class _SparseOutput(MergedOutput):
+    """A merged file as large as the job's own, which takes no more disk than what is written."""
+
+    def _create(self, path: Path) -> Volume:
+        plan, wanted = self._plan, self._job.output
+        if self._target.kind == "npy":
+            return cast(Volume, _SparseNpy(path, plan))
+        if wanted.chunks or wanted.compression:
+            return super()._create(path)  # which reserves nothing
+        with h5py.File(path, "x") as file:
+            create_dataset(file, DatasetLayout(plan.dtype, plan.axes), self._target.internal, plan.shape)
+        return Hdf5Volume(path, self._target.internal, "r+")
+
+
+class _SparseNpy:
+    """What is written of an npy volume, through a map of a file with holes."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        self._array: np.memmap[Any, Any] = open_memmap(path, "w+", plan.dtype, plan.shape)
+
+    def write(self, roi: Roi, data: NDArray[Any]) -> None:
+        """Write a block."""
+        self._array[roi.to_slice()] = data
+
+    def close(self) -> None:
+        """Bring what was written to the medium."""
+        self._array.flush()
+        del self._array

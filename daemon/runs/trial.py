@@ -1,0 +1,224 @@
+"""Trying a few blocks of a job, into an output that is thrown away, to know how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...shared.files.sync import sync_filesystem
+from ...shared.geometry.roi import Roi, Shape
+from ...shared.jobs.job import Job
+from ...shared.messages import engine as wire
+from ..engine.engine import Engine
+from ..engine.handle import Ended, Result, block_error, failure_text
+from ..engine.job import RoiList, Standing
+from ..planning.cost import Trial
+from ..scheduling.events import Attempted, Persist
+from .outputs import Output
+from .record import Record, write_record
+from .run import JobRun
+from .throwaway import stored_bytes, throwaway_output
+
+_BLOCKS_PER_WORKER = 3
+_WORTH_S = 0.8
+"""Blocks that are over sooner are tried again, more of them."""
+_LONGEST_S = 3.0
+_LOOK_S = 0.05
+_CANCEL_S = 3.0
+
+
+def try_blocks(
+    run: JobRun, job: Job, engine: Engine, folder: Path, source_shape: Shape, look: Callable[[], None]
+) -> Trial:
+    """Do some blocks of a planned job in `folder`, for a few seconds.
+
+    Parameters
+    ----------
+    source_shape : tuple of int
+        Of the input.
+    look : callable
+        Called many times a second; it may raise to end this.
+
+    Raises
+    ------
+    JobError
+        If no worker can open the input or import the operation.
+    BlockError
+        If a block fails, and that would end the job.
+    """
+    started_s = time.monotonic()
+    run._probe(engine)
+    _, bookkeeping_s = _timed(lambda: write_record(folder / "record", Record({}, (), finished=False)))
+    startup_s = time.monotonic() - started_s + bookkeeping_s  # the record is written twice
+    rounds = _Rounds(run, job, engine, folder, source_shape, look)
+    _sync(folder)
+    (folder / "little").touch()
+    _, sync_s = _timed(lambda: _sync(folder))
+    first = latest = rounds.go(_BLOCKS_PER_WORKER * engine.workers)
+    if not latest.cut and latest.seconds < _WORTH_S:
+        more = latest.count * _WORTH_S / max(latest.seconds, 1e-3)
+        latest = rounds.go(int(more))
+    syncs = job.output.durability == "group" or run.output.worker_address is None
+    return Trial(
+        blocks=rounds.tried,
+        startup_s=startup_s,
+        first_s=first.first_s,
+        first_voxels=first.first_voxels,
+        voxel_s=latest.voxel_s,
+        sync_s=sync_s if syncs else 0.0,
+        sync_voxel_s=max(latest.sync_s - sync_s, 0.0) / latest.voxels if syncs else 0.0,
+        stored_ratio=latest.stored_ratio if job.output.compression else 1.0,
+        failure=first.failure or latest.failure,
+    )
+
+
+def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
+    started_s = time.monotonic()
+    return action(), time.monotonic() - started_s
+
+
+def _sync(folder: Path) -> None:
+    sync_filesystem(folder)
+
+
+def spread(blocks: int, count: int) -> list[int]:
+    """`count` numbers of blocks, or all where there are fewer, evenly spread over the grid."""
+    count = min(count, blocks)
+    return [(2 * i + 1) * blocks // (2 * count) for i in range(count)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """What some blocks took, one after another in all workers."""
+
+    count: int
+    voxels: int
+    seconds: float
+    first_s: float
+    first_voxels: int
+    voxel_s: float
+    sync_s: float
+    stored_ratio: float
+    cut: bool
+    failure: str
+
+
+class _Clock:
+    """Notes when each block was finished; called in the engine's thread."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[float, int]] = []
+
+    def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
+        """A block is done, or given up."""
+        if ended.state == "done":
+            self.ends.append((time.monotonic(), number))
+
+    def attempt(self, attempted: Attempted) -> None:
+        """A failed attempt is told at the end."""
+
+
+class _Rounds:
+    """Does blocks of a job, each round into an output of its own."""
+
+    def __init__(
+        self,
+        run: JobRun,
+        job: Job,
+        engine: Engine,
+        folder: Path,
+        source_shape: Shape,
+        look: Callable[[], None],
+    ) -> None:
+        self.tried = 0
+        self._run = run
+        self._job = job
+        self._engine = engine
+        self._folder = folder
+        self._whole = Roi.from_shape(source_shape)
+        self._look = look
+        self._rounds = 0
+
+    def go(self, count: int) -> _Round:
+        """Do `count` blocks after those in which each worker does what it does but once."""
+        grid = self._run.plan.grid
+        rois = [grid.roi_of(number) for number in spread(len(grid), count + self._engine.workers)]
+        self._rounds += 1
+        output = throwaway_output(self._job, self._run.plan, self._folder / f"round-{self._rounds}")
+        output.start()
+        clock = _Clock()
+        started_s = time.monotonic()
+        try:
+            ended = self._do(output, rois, clock, started_s + _LONGEST_S)
+            _, sync_s = _timed(lambda: (output.finish(), _sync(self._folder)))
+        finally:
+            output.close()
+        self.tried += len(clock.ends)
+        return self._measured(rois, clock, started_s, ended, sync_s, output)
+
+    def _do(self, output: Output, rois: list[Roi], clock: _Clock, deadline_s: float) -> Ended | None:
+        """Do the blocks; None where that took too long and was cut off."""
+        recipe = msgspec.structs.replace(
+            self._run._recipe(),
+            output=output.worker_address,
+            durability="block" if self._job.output.durability == "block" else "none",
+            checksum=output.worker_address is None,
+        )
+        order = self._run._order(output.order(recipe, b"", self._engine.workers))
+        standing = Standing(sink=clock)
+        handle = self._engine.submit(replace(order, blocks=RoiList(rois), retries=0, standing=standing))
+        try:
+            while not isinstance(item := handle.next(_LOOK_S), Ended):
+                self._look()
+                if isinstance(item, Result):
+                    output.merge(item)
+                    handle.merged(item.block)
+                if clock.ends and time.monotonic() > deadline_s:
+                    handle.cancel()
+                    handle.drain(_CANCEL_S)
+                    return None
+        except BaseException:
+            handle.cancel()
+            handle.drain(_CANCEL_S)
+            raise
+        if item.outcome not in ("done", "done_with_failures") or not clock.ends:
+            raise block_error(item)
+        return item
+
+    def _measured(
+        self,
+        rois: list[Roi],
+        clock: _Clock,
+        started_s: float,
+        ended: Ended | None,
+        sync_s: float,
+        output: Output,
+    ) -> _Round:
+        ends = list(clock.ends)
+        sizes = [self._read(rois[number]) for _, number in ends]
+        first = min(self._engine.workers, len(ends))
+        first_s, first_voxels = ends[first - 1][0] - started_s, sum(sizes[:first])
+        voxels, seconds = sum(sizes[first:]), ends[-1][0] - ends[first - 1][0]
+        written = sum(rois[number].volume for _, number in ends) * self._run.plan.dtype.itemsize
+        return _Round(
+            count=len(ends) - first,
+            voxels=sum(sizes),
+            seconds=seconds,
+            first_s=first_s,
+            first_voxels=first_voxels,
+            voxel_s=seconds / voxels if voxels else first_s / first_voxels,
+            sync_s=sync_s,
+            stored_ratio=stored_bytes(output.path) / written,
+            cut=ended is None or len(ends) == len(self._run.plan.grid),
+            failure=failure_text(ended, 1) if ended is not None else "",
+        )
+
+    def _read(self, roi: Roi) -> int:
+        """Voxels that are read for a block."""
+        plan = self._run.plan
+        return roi.shifted(plan.roi.start).grown(plan.halo, within=self._whole).volume

@@ -1,0 +1,250 @@
+"""The coordinator: a pure state machine that decides which worker does which block, and when.
+
+An event goes in, the actions to carry out come back; there is no socket, clock, file, thread or
+chance in here, nor in its parts. Time enters as `Tick`. Here events are told apart, and what people
+and merges say of jobs is taken in; what comes from workers is `crewevents`' part, and who gets a block
+that of `scheduler`. The life of a block (drawn in `blocks` in more detail)::
+
+    pending --> leased --> (merging) --> done
+       ^          |            |
+       +-- again -+------------+-------> failed | cancelled
+
+and that of a job::
+
+    open <--> paused      all blocks done ----------------> done
+      |         |         all final, some failed ---------> done_with_failures
+      +---------+---> stopping ---------------------------> failed | cancelled
+         a block or a merge failed for good, or Cancel;
+         ends once its leases and its merge are closed
+
+What holds after every event:
+
+- A lease is (worker, job, block, attempt), where an attempt is one lease of the block, whatever
+  becomes of it; failures are counted apart. An answer without a lease is counted in
+  ``stats.stale`` and changes nothing: late answers are normal, not errors.
+- One place assigns, `Scheduler.assign`, at the end of each event. `shares` says whose turn it is.
+- A block that ran out of memory runs alone: the machine runs dry, it is leased, and until its lease is
+  closed nothing else is.
+- A block whose workers die is set aside after its tries, and does not end its job; one that answers
+  that it failed does, where the job says so.
+- A worker works through its leases in order, so the first one is the one that runs, unless
+  the shell knows better. If the worker is lost, this one has failed once more, the others go
+  back as if never leased. If it
+  was killed on purpose, nothing has failed but a block that ran out of time.
+- One merge of a job runs at a time, unless the job allows more. Each block is merged at most once.
+- Each job ends exactly once, by `Finish`, and has then no lease and no merge open.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import events as ev
+from .job import JobState
+from .scheduler import Scheduler
+from .worker_events import CrewEvents
+
+
+class Coordinator:
+    """Jobs, workers and leases; feed it by `handle`, from one thread.
+
+    Parameters
+    ----------
+    least_credit : int
+        Leases that a worker may always hold, whatever its blocks take. With 2 the next block
+        is there when one ends; with 1 no long block waits behind another while a worker is
+        idle. Of short blocks a worker may hold more in any case.
+
+    Attributes
+    ----------
+    stats : Stats
+        Counts of what went by: stale answers, lost and killed workers, rejected requests.
+    """
+
+    def __init__(self, least_credit: int = 2) -> None:
+        self.stats = ev.Stats()
+        self._jobs: dict[str, JobState] = {}
+        self._scheduler = Scheduler(least_credit, self.stats)
+        self._crew = self._scheduler.crew
+        self._least_credit = least_credit
+        self._submitted = 0
+        workers = CrewEvents(self._jobs, self._scheduler, self.stats)
+        self._deciders: dict[type, Callable[[Any, list[ev.Action]], None]] = {
+            ev.Submit: self._submit,
+            ev.Extend: self._extend,
+            ev.Ready: workers.ready,
+            ev.Retire: workers.retire,
+            ev.Done: workers.done,
+            ev.Failed: workers.failed,
+            ev.Lost: workers.lost,
+            ev.Merged: self._merged,
+            ev.MergeFailed: self._merge_failed,
+            ev.Cancel: self._cancel,
+            ev.Pause: self._pause,
+            ev.Resume: self._resume,
+            ev.Reprioritise: self._reprioritise,
+            ev.Drain: self._drain,
+            ev.Undrain: self._undrain,
+            ev.Allow: self._allow,
+            ev.Tick: workers.tick,
+        }
+
+    def handle(self, event: ev.Event) -> list[ev.Action]:
+        """Take an event in; the actions to carry out, in this order, before the next event.
+
+        Raises
+        ------
+        TypeError
+            If `event` is not one of the events.
+        ValueError
+            If a number in it is out of bounds. Nothing has changed then.
+        """
+        return self.handle_all((event,))
+
+    def handle_all(self, events: Iterable[ev.Event]) -> list[ev.Action]:
+        """Take events in that came together; blocks are leased once, after the last of them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `handle`; the events before the wrong one have been taken in.
+        """
+        actions: list[ev.Action] = []
+        for event in events:
+            decide = self._deciders.get(type(event))
+            if decide is None:
+                raise TypeError(f"{event!r} is not an event of the coordinator; see daemon/events.py")
+            decide(event, actions)
+        self._scheduler.assign(actions)
+        return actions
+
+    # ------------------------------------------------------------------------------- reading
+
+    @property
+    def idle(self) -> bool:
+        """Whether no lease is open."""
+        return not self._crew.busy
+
+    @property
+    def busy(self) -> int:
+        """How many workers hold a lease."""
+        return self._crew.busy
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no lease is open, and no result of any job waits for its merge or is in it."""
+        return not self._crew.busy and all(job.quiet for job in self._jobs.values())
+
+    def paused(self, job: str) -> bool:
+        """Whether a job is paused; KeyError where it is unknown."""
+        return self._jobs[job].paused
+
+    def progress(self, job: str) -> ev.Progress:
+        """The counts of a job, in constant time; KeyError where the job is unknown."""
+        return self._jobs[job].progress()
+
+    def leases(self, worker: int) -> tuple[ev.Assign, ...]:
+        """The open leases of a worker, the running one first; empty where it is unknown."""
+        known = self._crew.workers.get(worker)
+        return tuple(known.leases) if known is not None else ()
+
+    def holds(self, worker: int, job: str, block: int, attempt: int) -> bool:
+        """Whether this lease is open: whether an answer to it would count."""
+        return self._crew.holds(worker, job, block, attempt)
+
+    def forget(self, job: str) -> None:
+        """Drop an ended job, so that its name is free again.
+
+        Raises
+        ------
+        KeyError
+            If the job is unknown.
+        ValueError
+            If it has not ended; cancel it and wait for its `Finish`.
+        """
+        if not self._jobs[job].ended:
+            raise ValueError(f"job {job!r} has not ended; forget it after its Finish")
+        del self._jobs[job]
+
+    # ----------------------------------------------------------------------------------- jobs
+
+    def _submit(self, event: ev.Submit, actions: list[ev.Action]) -> None:
+        if event.job in self._jobs:
+            self._reject(event.job, event, "there is a job of this name already", actions)
+            return
+        job = self._jobs[event.job] = JobState(event, self._submitted, self._least_credit)
+        self._crew.release_all()
+        self._submitted += 1
+        self._scheduler.settle(job, actions)
+
+    def _extend(self, event: ev.Extend, actions: list[ev.Action]) -> None:
+        job = self._live(event.job, event, actions)
+        if job is None:
+            return
+        if job.sealed:
+            self._reject(event.job, event, "the job is sealed, it takes no more blocks", actions)
+            return
+        job.blocks.extend(event.count_more)
+        job.sealed = event.sealed
+        self._scheduler.settle(job, actions)
+
+    def _cancel(self, event: ev.Cancel, actions: list[ev.Action]) -> None:
+        if (job := self._live(event.job, event, actions)) is not None:
+            job.stop("cancelled", event.reason, actions)
+            self._scheduler.settle(job, actions)
+
+    def _pause(self, event: ev.Pause, actions: list[ev.Action]) -> None:
+        if (job := self._live(event.job, event, actions)) is not None:
+            job.paused = True
+
+    def _resume(self, event: ev.Resume, actions: list[ev.Action]) -> None:
+        if (job := self._live(event.job, event, actions)) is not None:
+            job.paused = False
+            self._scheduler.settle(job, actions)
+
+    def _reprioritise(self, event: ev.Reprioritise, actions: list[ev.Action]) -> None:
+        if (job := self._live(event.job, event, actions)) is not None:
+            if job.queued:
+                self._scheduler.shares.remove(job)
+            job.priority = event.priority
+            self._scheduler.settle(job, actions)
+
+    def _drain(self, event: ev.Drain, actions: list[ev.Action]) -> None:
+        self._scheduler.draining = True
+
+    def _undrain(self, event: ev.Undrain, actions: list[ev.Action]) -> None:
+        self._scheduler.draining = False
+
+    def _allow(self, event: ev.Allow, actions: list[ev.Action]) -> None:
+        if event.busy < 1:
+            raise ValueError(f"{event.busy} workers can't be busy; allow 1 or more")
+        self._crew.allowed = event.busy
+
+    def _live(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
+        """The job, if it is neither unknown nor over nor stopping; else reject the event."""
+        job = self._jobs.get(name)
+        if job is None:
+            self._reject(name, event, "there is no such job", actions)
+        elif job.outcome is not None:
+            what = "has ended" if job.ended else "is already ending"
+            self._reject(name, event, f"the job {what} as {job.outcome}", actions)
+        else:
+            return job
+        return None
+
+    def _reject(self, name: str, event: ev.Event, reason: str, actions: list[ev.Action]) -> None:
+        self.stats.rejected += 1
+        actions.append(ev.Reject(name, type(event).__name__, reason))
+
+    def _merged(self, event: ev.Merged, actions: list[ev.Action]) -> None:
+        job = self._jobs.get(event.job)
+        if job is not None and job.merged(event.block, actions):
+            self._scheduler.settle(job, actions)
+        else:
+            self.stats.stale += 1
+
+    def _merge_failed(self, event: ev.MergeFailed, actions: list[ev.Action]) -> None:
+        job = self._jobs.get(event.job)
+        if job is not None and job.merge_failed(event.block, event.error, actions):
+            self._scheduler.settle(job, actions)
+        else:
+            self.stats.stale += 1

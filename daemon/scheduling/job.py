@@ -1,0 +1,294 @@
+"""One job as the coordinator sees it: its options, its blocks, its merges and its end.
+
+A job knows nothing of workers and of other jobs. Its verbs say what has become of a lease or of
+a merge, and append what is to be done because of it to `actions`; the coordinator calls `settle`
+once it has said all.
+"""
+
+from math import inf
+
+from .blocks import MERGING, BlockTable
+from .events import Action, Assign, Attempted, Drop, Finish, Merge, Notify, Outcome, Persist, Progress, Submit
+from .merge_queue import ArrivalOrder, BlockOrder
+
+MOST_CREDIT = 64
+"""Leases a worker may hold of very short blocks."""
+BACKLOG_S = 0.1
+"""Work that a worker should hold: enough to hide the way to it, too little to delay the end."""
+_NEW_WEIGHT = 0.125
+_CRASHES_TO_END = 3
+"""Blocks set aside from which on a job ends, if they are more than those done: all of it crashes."""
+
+
+class JobState:
+    """A submitted job, from `Submit` until it is forgotten.
+
+    Parameters
+    ----------
+    submit : Submit
+        The event that brought it.
+    number : int
+        How many jobs came before it.
+    least_credit : int
+        See `Coordinator`.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of bounds.
+    """
+
+    __slots__ = (
+        "_least_credit",
+        "_max_open",
+        "_mean_s",
+        "_merge",
+        "_merging",
+        "_on_error",
+        "_parallel_merges",
+        "_quarantined",
+        "_retries",
+        "_waiting",
+        "block_timeout_s",
+        "blocks",
+        "credit",
+        "ended",
+        "name",
+        "outcome",
+        "owner",
+        "paused",
+        "priority",
+        "queued",
+        "rank",
+        "reason",
+        "sealed",
+        "trial",
+    )
+
+    def __init__(self, submit: Submit, number: int, least_credit: int) -> None:
+        _check(submit)
+        self.name = submit.job
+        self.owner = submit.owner
+        self.priority = submit.priority
+        self.block_timeout_s = submit.block_timeout_s
+        self.sealed = submit.sealed
+        self.trial = submit.trial
+        self.blocks = BlockTable(submit.count, submit.done)
+        self.rank = (self.blocks.undrawn, number)  # small ones first
+        self.credit = self._least_credit = least_credit
+        self.outcome: Outcome | None = None  # set from when the job stops, not only from its end
+        self.reason = ""
+        self.ended = self.paused = False
+        self.queued = False  # the coordinator's mark
+        self._retries = submit.retries
+        self._on_error = submit.on_error
+        self._max_open = inf if submit.max_open is None else submit.max_open
+        self._merge = submit.merge
+        self._parallel_merges = submit.parallel_merges
+        self._merging: dict[int, Assign] = {}
+        self._waiting = BlockOrder(self.blocks) if submit.ordered else ArrivalOrder()
+        self._mean_s = -1.0
+        self._quarantined = 0
+
+    # ------------------------------------------------------------------------------- reading
+
+    def can_start(self) -> bool:
+        """Whether a block may be leased now."""
+        if self.paused or self.outcome is not None:
+            return False
+        blocks = self.blocks
+        return bool(blocks.returned) or (blocks.undrawn > 0 and blocks.open < self._max_open)
+
+    def wants_to_be_alone(self) -> bool:
+        """Whether a block waits that must have nothing beside it."""
+        return bool(self.blocks.alone) and not self.paused and self.outcome is None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is leased, and no result waits for its merge or is in it."""
+        blocks = self.blocks
+        return blocks.open == len(blocks.returned) + len(blocks.alone)
+
+    @property
+    def mean_s(self) -> float:
+        """About how long a block takes; 0 while nobody knows."""
+        return max(self._mean_s, 0.0)
+
+    def awaits_merge(self, block: int, attempt: int) -> bool:
+        """Whether the result that this attempt brought is waiting for its merge, or in it."""
+        blocks = self.blocks
+        if not 0 <= block < len(blocks.states):
+            return False
+        return blocks.states[block] == MERGING and blocks.attempt(block) == attempt
+
+    def progress(self) -> Progress:
+        """The counts, in constant time."""
+        blocks = self.blocks
+        waiting = len(self._waiting) + len(self._merging)
+        returned = len(blocks.returned) + len(blocks.alone)
+        return Progress(
+            count=len(blocks.states),
+            pending=blocks.undrawn + returned,
+            running=blocks.open - waiting - returned,
+            waiting_merge=waiting,
+            done=blocks.done,
+            skipped=blocks.skipped,
+            failed=blocks.failed,
+            cancelled=blocks.cancelled,
+            retries=blocks.retries,
+        )
+
+    # ----------------------------------------------------------------------- ends of a lease
+
+    def lease_done(self, lease: Assign, seconds: float, actions: list[Action]) -> None:
+        """A worker finished the block, in `seconds`."""
+        blocks, block = self.blocks, lease.block
+        self._learn(seconds)
+        if not self._merge:
+            blocks.finish(block)
+            actions.append(Persist(lease.job, block, "done", lease.attempt))
+        elif self.outcome is None:
+            blocks.hold(block)
+            self._waiting.push(lease)
+        else:
+            blocks.cancel(block)
+            actions.append(_drop(lease))
+
+    def lease_failed(
+        self,
+        lease: Assign,
+        reason: str,
+        actions: list[Action],
+        *,
+        retry: bool = True,
+        memory: bool = False,
+        killed: bool = False,
+    ) -> None:
+        """A worker could not do the block, or died of it: it is tried again, or given up."""
+        blocks, block = self.blocks, lease.block
+        failures = blocks.count_failure(block)
+        actions.append(
+            Attempted(self.name, block, lease.attempt, lease.worker, reason, memory=memory, killed=killed)
+        )
+        if retry and failures <= self._retries:
+            if self.outcome is None:
+                blocks.retries += 1
+                actions.append(Notify(self.name, "retry", lease.worker, block, lease.attempt, reason))
+            self.lease_returned(lease, alone=memory)
+            return
+        blocks.fail(block, reason)
+        self._quarantined += killed
+        why_end = self._why_end(block, failures, reason, killed)
+        kind = "quarantined" if killed and why_end is None else "given_up"
+        actions.append(Persist(self.name, block, "failed", lease.attempt, reason))
+        actions.append(Notify(self.name, kind, lease.worker, block, lease.attempt, reason))
+        if why_end is not None:
+            self.stop("failed", why_end, actions)
+
+    def _why_end(self, block: int, failures: int, reason: str, killed: bool) -> str | None:
+        """Why a block that was given up ends the job; None where it does not."""
+        if self._on_error == "finish":
+            return None
+        if not killed:
+            tries = "try" if failures == 1 else "tries"
+            return f"block {block} failed in {failures} {tries}: {reason}"
+        if self._quarantined >= _CRASHES_TO_END and self._quarantined > self.blocks.done:
+            return (
+                f"{self._quarantined} blocks were set aside because their workers died, more than were "
+                f"finished; the last one, block {block}: {reason}"
+            )
+        return None
+
+    def lease_returned(self, lease: Assign, *, alone: bool = False) -> None:
+        """A block was not done, and is to be: it waits for another lease."""
+        if self.outcome is None:
+            self.blocks.give_back(lease.block, alone=alone or lease.alone)
+        else:
+            self.blocks.cancel(lease.block)
+
+    def _learn(self, seconds: float) -> None:
+        """Take the time of a block into the credit, which grows by one at a time."""
+        if not 0.0 <= seconds < inf:
+            return  # a worker with a broken clock does not stop the job
+        mean = self._mean_s
+        self._mean_s = mean = seconds if mean < 0 else mean + (seconds - mean) * _NEW_WEIGHT
+        credit = self.credit
+        if mean * credit > BACKLOG_S:
+            self.credit = max(self._least_credit, int(BACKLOG_S / mean))
+        elif credit < MOST_CREDIT and mean * (credit + 1) <= BACKLOG_S:
+            self.credit = credit + 1
+
+    # ------------------------------------------------------------------------ ends of a merge
+
+    def merged(self, block: int, actions: list[Action]) -> bool:
+        """The merge of this block is through; False where no such merge runs."""
+        lease = self._end_merge(block)
+        if lease is None:
+            return False
+        self.blocks.finish(block)
+        actions.append(Persist(self.name, block, "done", lease.attempt))
+        return True
+
+    def merge_failed(self, block: int, error: str, actions: list[Action]) -> bool:
+        """The merge of this block failed, and so the job; False where no such merge runs."""
+        lease = self._end_merge(block)
+        if lease is None:
+            return False
+        if self.outcome is not None:  # it ends anyway, perhaps for just that reason
+            self.blocks.cancel(block)
+            return True
+        reason = f"the merge failed: {error}"
+        self.blocks.fail(block, reason)
+        actions.append(Persist(self.name, block, "failed", lease.attempt, reason))
+        self.stop("failed", f"block {block}: {reason}", actions)
+        return True
+
+    def _end_merge(self, block: int) -> Assign | None:
+        return self._merging.pop(block, None)
+
+    # ---------------------------------------------------------------------------------- ends
+
+    def stop(self, outcome: Outcome, reason: str, actions: list[Action]) -> None:
+        """Come to an early end: cancel all but what is leased or in its merge.
+
+        A job that stops already keeps its first outcome.
+        """
+        if self.outcome is not None:
+            return
+        self.outcome, self.reason = outcome, reason
+        for lease in self._waiting.clear():
+            self.blocks.cancel(lease.block)
+            actions.append(_drop(lease))
+        self.blocks.cancel_pending()
+
+    def settle(self, actions: list[Action]) -> None:
+        """Start the next merge, or end, as soon as that can be."""
+        while len(self._merging) < self._parallel_merges and (lease := self._waiting.pop()) is not None:
+            self._merging[lease.block] = lease
+            actions.append(Merge(lease.worker, lease.job, lease.block, lease.attempt))
+        blocks = self.blocks
+        if blocks.open or blocks.undrawn or not (self.sealed or self.outcome is not None):
+            return
+        if self.outcome is None:
+            self.outcome = "done_with_failures" if blocks.failed else "done"
+        self.ended = True
+        failed = tuple(sorted(blocks.reasons.items()))
+        actions.append(Finish(self.name, self.outcome, self.reason, failed, self.progress()))
+
+
+def _drop(lease: Assign) -> Drop:
+    return Drop(lease.worker, lease.job, lease.block, lease.attempt)
+
+
+def _check(submit: Submit) -> None:
+    name = f"job {submit.job!r}"
+    if submit.retries < 0:
+        raise ValueError(f"{name}: retries is {submit.retries}; give 0 or more")
+    if submit.on_error not in ("fail", "finish"):
+        raise ValueError(f"{name}: on_error is {submit.on_error!r}; give 'fail' or 'finish'")
+    if submit.max_open is not None and submit.max_open < 1:
+        raise ValueError(f"{name}: max_open is {submit.max_open}; give 1 or more, or None for no bound")
+    if submit.parallel_merges < 1:
+        raise ValueError(f"{name}: parallel_merges is {submit.parallel_merges}; give 1 or more")
+    if submit.block_timeout_s is not None and not submit.block_timeout_s > 0:
+        raise ValueError(f"{name}: block_timeout_s is {submit.block_timeout_s}; give more than 0, or None")

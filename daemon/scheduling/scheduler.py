@@ -1,0 +1,105 @@
+"""Which worker gets which block next, and which one is killed because its job is to end.
+
+The scheduler keeps apart the jobs that may have a block to give, those that want one to be alone,
+and those that are stopping; `settle` sorts a job in anew, after each change of it. One place gives
+leases, `assign`.
+"""
+
+from .events import Action, Assign, Kill, Stats
+from .fair_share import Shares
+from .job import JobState
+from .workers import Crew, Worker
+
+
+class Scheduler:
+    """The workers, and the jobs as far as their turn goes.
+
+    Parameters
+    ----------
+    least_credit : int
+        See `Coordinator`.
+    stats : Stats
+        Counts the killed workers.
+    """
+
+    def __init__(self, least_credit: int, stats: Stats) -> None:
+        self.crew = Crew(least_credit)
+        self.shares = Shares()
+        self.stopping: dict[str, JobState] = {}  # jobs that end once their leases are closed
+        self.draining = False
+        self._wanting_alone: dict[str, JobState] = {}
+        self._alone: Assign | None = None  # the lease beside which there is no other
+        self._stats = stats
+
+    def assign(self, actions: list[Action]) -> None:
+        """Lease blocks while there is one to give and room for it."""
+        if self.draining or self._alone is not None:
+            return
+        if self._wanting_alone and (lonely := self._next_alone()) is not None:
+            self._assign_alone(lonely, actions)
+            return
+        crew, shares = self.crew, self.shares
+        # A job that finds no room keeps the ones behind it waiting, too: else short blocks of
+        # theirs would take each place that comes free before it counts as room for this one.
+        while (job := shares.choose()) is not None:
+            worker = crew.with_room(job.name, job.credit)
+            if worker is None:
+                return
+            block, attempt = job.blocks.draw()
+            lease = Assign(worker.number, job.name, block, attempt)
+            crew.give(worker, lease)
+            shares.charge(job.owner, job.mean_s)
+            actions.append(lease)
+
+    def _next_alone(self) -> JobState | None:
+        return next((job for job in self._wanting_alone.values() if job.wants_to_be_alone()), None)
+
+    def _assign_alone(self, job: JobState, actions: list[Action]) -> None:
+        """Lease a block that must have nothing beside it, once nothing is."""
+        if self.crew.busy or (worker := self.crew.with_room(job.name, 1)) is None:
+            return
+        block, attempt = job.blocks.draw_alone()
+        self._alone = lease = Assign(worker.number, job.name, block, attempt, alone=True)
+        self.crew.give(worker, lease)
+        actions.append(lease)
+
+    def close(self, lease: Assign) -> None:
+        """Note that a lease is over, however that came."""
+        if lease is self._alone:
+            self._alone = None
+
+    def settle(self, job: JobState, actions: list[Action]) -> None:
+        """Do what a change of a job has made possible or needed; called after each of them."""
+        job.settle(actions)
+        if job.blocks.alone:
+            self._wanting_alone[job.name] = job
+        else:
+            self._wanting_alone.pop(job.name, None)
+        if job.outcome is not None:
+            self._follow_end(job, actions)
+        elif not job.queued and job.can_start():
+            self.shares.add(job)
+
+    def _follow_end(self, job: JobState, actions: list[Action]) -> None:
+        if job.queued:
+            self.shares.remove(job)
+        if job.ended:
+            self.stopping.pop(job.name, None)
+        elif job.name not in self.stopping:
+            self.stopping[job.name] = job
+            for worker in self.crew.workers.values():
+                self.kill_if_stopping(worker, actions)
+
+    def kill(self, worker: Worker, reason: str, actions: list[Action]) -> None:
+        """Have a worker ended for the lease that it runs; that one is to blame once it is lost."""
+        self.crew.bench(worker)
+        worker.target, worker.kill_reason = worker.leases[0], reason
+        self._stats.killed += 1
+        actions.append(Kill(worker.number, reason))
+
+    def kill_if_stopping(self, worker: Worker, actions: list[Action]) -> None:
+        """Kill a worker that runs a block of a job that is to end."""
+        if worker.leases and worker.target is None:
+            job = self.stopping.get(worker.leases[0].job)
+            if job is not None:
+                self.kill(worker, f"job {job.name!r} ends as {job.outcome}: {job.reason}", actions)

@@ -1,0 +1,129 @@
+"""What comes from the workers: they are up or gone, they did a block, could not, or take too long.
+
+A lease ends here, whichever way: its job is told what has become of it, the scheduler that there
+is room. An answer without a lease is counted as stale, and a result that it may have brought is
+freed.
+"""
+
+from math import inf
+
+from .events import Action, Done, Drop, Failed, Lost, Ready, Retire, Stats, Tick
+from .job import JobState
+from .scheduler import Scheduler
+
+
+class CrewEvents:
+    """Takes in the events that workers, or those who watch them, bring about.
+
+    Parameters
+    ----------
+    jobs : dict of str to JobState
+        All jobs that are not forgotten, by name; the coordinator's own, shared.
+    scheduler : Scheduler
+        Whose crew these workers are.
+    stats : Stats
+        Counts the lost workers and the stale answers.
+    """
+
+    def __init__(self, jobs: dict[str, JobState], scheduler: Scheduler, stats: Stats) -> None:
+        self._jobs = jobs
+        self._scheduler = scheduler
+        self._crew = scheduler.crew
+        self._shares = scheduler.shares
+        self._stats = stats
+        self._now_s: float | None = None
+
+    # ------------------------------------------------------------------------- come and gone
+
+    def ready(self, event: Ready, actions: list[Action]) -> None:
+        """A worker is up: it may have leases."""
+        if event.worker in self._crew.workers:
+            self._stats.stale += 1  # a doubled hello; taking it up would undo a Retire or a Kill
+        else:
+            self._crew.join(event.worker)
+
+    def retire(self, event: Retire, actions: list[Action]) -> None:
+        """A worker is to have nothing new."""
+        worker = self._crew.workers.get(event.worker)
+        if worker is None:
+            self._stats.stale += 1
+        else:
+            self._crew.bench(worker)
+
+    def lost(self, event: Lost, actions: list[Action]) -> None:
+        """A worker is gone: the block that it was doing has failed, the others go back."""
+        worker = self._crew.leave(event.worker)
+        if worker is None:
+            self._stats.stale += 1
+            return
+        self._stats.lost += 1
+        for place, lease in enumerate(worker.leases):
+            self._scheduler.close(lease)
+            job = self._jobs[lease.job]
+            to_blame = place == event.running and worker.target in (None, lease) and job.outcome is None
+            if to_blame:
+                reason = event.reason
+                if worker.kill_reason not in reason:
+                    reason = f"{worker.kill_reason}: {reason}"
+                job.lease_failed(lease, reason, actions, memory=event.memory, killed=True)
+            else:
+                job.lease_returned(lease)
+            self._scheduler.settle(job, actions)
+
+    def tick(self, event: Tick, actions: list[Action]) -> None:
+        """Time has passed: kill the workers whose block takes longer than it may."""
+        now_s = event.now_s
+        if self._now_s is not None and now_s < self._now_s:
+            raise ValueError(f"the time went back from {self._now_s} s to {now_s} s; use a monotonic clock")
+        self._now_s = now_s
+        self._crew.tick()
+        for worker in self._crew.workers.values():
+            if not worker.leases or worker.target is not None:
+                continue
+            if worker.running_since_s is None:
+                worker.running_since_s = now_s
+            lease = worker.leases[0]
+            limit_s = self._jobs[lease.job].block_timeout_s
+            if limit_s is not None and now_s - worker.running_since_s > limit_s:
+                self._scheduler.kill(worker, f"block {lease.block} ran longer than {limit_s:g} s", actions)
+
+    # -------------------------------------------------------------------------------- answers
+
+    def done(self, event: Done, actions: list[Action]) -> None:
+        """A block is done: close its lease, and count its time."""
+        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        if lease is None:
+            self._stale_result(event, actions)
+            return
+        scheduler = self._scheduler
+        scheduler.close(lease)
+        job = self._jobs[event.job]
+        if 0.0 <= event.seconds < inf:
+            self._shares.charge(job.owner, event.seconds - job.mean_s)
+        job.lease_done(lease, event.seconds, actions)
+        scheduler.settle(job, actions)
+        if job.trial:
+            self._crew.keep(self._crew.workers[event.worker])
+        if scheduler.stopping:
+            scheduler.kill_if_stopping(self._crew.workers[event.worker], actions)
+
+    def _stale_result(self, event: Done, actions: list[Action]) -> None:
+        """Count an answer without a lease, and let its result be freed."""
+        self._stats.stale += 1
+        job = self._jobs.get(event.job)
+        if job is None or not job.awaits_merge(event.block, event.attempt):
+            actions.append(Drop(event.worker, event.job, event.block, event.attempt))
+
+    def failed(self, event: Failed, actions: list[Action]) -> None:
+        """A block could not be done: close its lease."""
+        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        if lease is None:
+            self._stats.stale += 1
+            return
+        scheduler = self._scheduler
+        scheduler.close(lease)
+        job = self._jobs[event.job]
+        job.lease_failed(lease, event.error, actions, retry=event.retry, memory=event.memory)
+        scheduler.settle(job, actions)
+        if scheduler.stopping:
+            scheduler.kill_if_stopping(self._crew.workers[event.worker], actions)

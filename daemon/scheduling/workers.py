@@ -1,0 +1,159 @@
+"""The workers and their leases.
+
+Workers that may take blocks stand on levels, by the number of leases they hold. A block goes to
+a worker of the lowest level that has one; so nobody gets a second lease while another one has
+none, and neither finding that worker nor moving it depends on how many workers there are.
+"""
+
+import sys
+
+from .events import Assign
+from .job import MOST_CREDIT
+
+_TICKS_KEPT = 3
+
+
+class Worker:
+    """One worker: its leases in the order in which they were given; the first one runs."""
+
+    __slots__ = ("available", "kill_reason", "leases", "number", "running_since_s", "target")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.leases: list[Assign] = []
+        self.available = True
+        self.running_since_s: float | None = None  # as of the first tick that saw the first lease
+        self.target: Assign | None = None  # the lease for which it is being killed
+        self.kill_reason = ""
+
+
+class Crew:
+    """All live workers; each may always hold `least_credit` leases."""
+
+    __slots__ = ("_kept", "_least_credit", "_levels", "_lowest", "allowed", "busy", "workers")
+
+    def __init__(self, least_credit: int) -> None:
+        self._least_credit = least_credit
+        self.workers: dict[int, Worker] = {}
+        self._kept: dict[int, int] = {}  # worker -> ticks that it is kept
+        self.busy = 0  # workers that hold a lease
+        self.allowed = sys.maxsize  # how many may
+        self._levels: list[dict[int, Worker]] = [{} for _ in range(MOST_CREDIT + 1)]
+        self._lowest = 0  # no worker stands lower; it may be that none stands here either
+
+    def join(self, number: int) -> None:
+        """Add a worker without leases."""
+        worker = self.workers[number] = Worker(number)
+        self._levels[0][number] = worker
+        self._lowest = 0
+
+    def leave(self, number: int) -> Worker | None:
+        """Remove a worker, with its leases; None where there is no such worker."""
+        worker = self.workers.pop(number, None)
+        if worker is not None:
+            self.bench(worker)
+            self.busy -= bool(worker.leases)
+        return worker
+
+    def bench(self, worker: Worker) -> None:
+        """Let a worker have no more leases."""
+        self._kept.pop(worker.number, None)
+        if worker.available:
+            worker.available = False
+            del self._levels[len(worker.leases)][worker.number]
+
+    def keep(self, worker: Worker) -> None:
+        """Give a worker nothing before the job comes for which it has done the trial.
+
+        Else a long block of another job would take it in between.
+        """
+        if worker.available and not worker.leases:
+            self.bench(worker)
+            self._kept[worker.number] = _TICKS_KEPT
+
+    def release_all(self) -> None:
+        """Let all kept workers have leases again: a job has come."""
+        for number in self._kept:
+            self._unbench(self.workers[number])
+        self._kept.clear()
+
+    def tick(self) -> None:
+        """Count the time that workers are kept; not for long."""
+        for number in list(self._kept):
+            self._kept[number] -= 1
+            if not self._kept[number]:
+                del self._kept[number]
+                self._unbench(self.workers[number])
+
+    def _unbench(self, worker: Worker) -> None:
+        worker.available = True
+        self._levels[len(worker.leases)][worker.number] = worker
+        self._lowest = 0
+
+    def with_room(self, job: str, credit: int) -> Worker | None:
+        """A worker with the fewest leases, if it may hold one more, of `job`.
+
+        A worker that holds leases of another job gets no more than the least credit: many
+        short blocks must not queue behind a long one.
+        """
+        if self.busy > self.allowed:
+            return None
+        levels, level = self._levels, self._lowest
+        if level == 0 and self.busy == self.allowed:
+            level = 1  # nobody else may begin; those that have something may have more
+        while not levels[level]:
+            level += 1
+            if level == MOST_CREDIT:
+                return None
+        if self.busy < self.allowed:
+            self._lowest = level
+        worker = next(iter(levels[level].values()))
+        if level < self._least_credit:
+            return worker
+        leases = worker.leases
+        if level < credit and leases[0].job == job and leases[-1].job == job:
+            return worker
+        return None
+
+    def give(self, worker: Worker, lease: Assign) -> None:
+        """Add a lease to a worker that `with_room` named."""
+        level = len(worker.leases)
+        worker.leases.append(lease)
+        if level == 0:
+            worker.running_since_s = None
+            self.busy += 1
+        del self._levels[level][worker.number]
+        self._levels[level + 1][worker.number] = worker
+
+    def take(self, number: int, job: str, block: int, attempt: int) -> Assign | None:
+        """Remove the lease that an answer names; None where there is no such lease."""
+        worker = self.workers.get(number)
+        if worker is None:
+            return None
+        leases = worker.leases
+        place = _place(leases, job, block, attempt)
+        if place < 0:
+            return None
+        if place == 0:
+            worker.running_since_s = None
+        if worker.available:
+            level = len(leases) - 1
+            del self._levels[level + 1][number]
+            self._levels[level][number] = worker
+            if level < self._lowest:
+                self._lowest = level
+        lease = leases.pop(place)
+        self.busy -= not leases
+        return lease
+
+    def holds(self, number: int, job: str, block: int, attempt: int) -> bool:
+        """Whether a worker has this lease."""
+        worker = self.workers.get(number)
+        return worker is not None and _place(worker.leases, job, block, attempt) >= 0
+
+
+def _place(leases: list[Assign], job: str, block: int, attempt: int) -> int:
+    for place, lease in enumerate(leases):
+        if lease.block == block and lease.attempt == attempt and lease.job == job:
+            return place
+    return -1

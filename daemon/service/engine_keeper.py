@@ -1,0 +1,119 @@
+"""The engine of a service, replaced when it breaks down."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+from ..engine.engine import Engine
+from ..executors.local.worker import WorkerLimits
+from .settings import Settings
+
+_LONGEST_PAUSE_S = 60.0
+_PRELOAD = ("scipy.ndimage",)  # what the operations that come with blockmill import
+_LIVELY_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+class Mill:
+    """Keeps an engine running.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Attributes
+    ----------
+    draining : bool
+        Whether no more blocks are started.
+    trouble : str
+        Why there is no engine, while there is none.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.draining = False
+        self.trouble = ""
+        self.workers = settings.workers or len(os.sched_getaffinity(0))
+        self._settings = settings
+        self._engine: Engine | None = self._new_engine()
+        self._breakdowns = 0
+        self._not_before_s = 0.0
+        self._drained_s = 0.0
+
+    def _new_engine(self) -> Engine:
+        settings = self._settings
+        engine = Engine(self.workers, _PRELOAD, limits=_limits(settings), memory_bytes=settings.memory_bytes)
+        if self.draining:
+            engine.drain()
+        return engine
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine; None while it has broken down."""
+        return self._engine if self._engine is not None and self._engine.alive else None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no block runs, none waits to be merged, and none will be started."""
+        if (engine := self.engine) is None:
+            return True
+        return self.draining and engine.view.quiet and engine.view.time_s > self._drained_s
+
+    def drain(self, draining: bool) -> None:
+        """Start no more blocks; False: start some again."""
+        self.draining = draining
+        self._drained_s = time.monotonic()
+        if self._engine is not None:
+            self._engine.drain(draining)
+
+    def set_workers(self, count: int) -> None:
+        """Have `count` workers."""
+        self.workers = count
+        if self._engine is not None:
+            self._engine.set_workers(count)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take up other limits and, where it is another one than before, another number of workers."""
+        before, self._settings = self._settings, settings
+        if self._engine is not None:
+            self._engine.set_limits(_limits(settings), settings.memory_bytes)
+        if settings.workers != before.workers:
+            self.set_workers(settings.workers or len(os.sched_getaffinity(0)))
+
+    @property
+    def lively(self) -> bool:
+        """Whether the engine's thread, if there is one, has turned lately."""
+        engine = self.engine
+        return engine is None or time.monotonic() - engine.view.time_s < _LIVELY_S or not engine.view.time_s
+
+    def proved(self) -> None:
+        """A run came to its own end: whatever was wrong is over."""
+        self._breakdowns, self.trouble = 0, ""
+
+    def mend(self, now_s: float, *, in_use: bool, reason: str = "") -> None:
+        """Replace an engine that broke down, once no run uses it, ever more slowly."""
+        self.trouble = reason or self.trouble
+        if self._engine is not None and not self._engine.alive and not in_use:
+            self._engine.close()
+            self._engine = None
+            pause_s = min(2.0**self._breakdowns, _LONGEST_PAUSE_S)
+            self._breakdowns += 1
+            self._not_before_s = now_s + pause_s
+            _log.error("the engine broke down (%s); a new one follows in %g s", self.trouble, pause_s)
+        if self._engine is None and now_s >= self._not_before_s:
+            self._engine = self._new_engine()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._engine is not None:
+            self._engine.close()
+
+
+def _limits(settings: Settings) -> WorkerLimits:
+    return WorkerLimits(
+        memory_bytes=settings.worker_memory_bytes,
+        recycle_tasks=settings.recycle_tasks,
+        recycle_age_s=settings.recycle_age_s,
+        recycle_growth_bytes=settings.recycle_growth_bytes,
+    )

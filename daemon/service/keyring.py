@@ -1,0 +1,82 @@
+"""The service's own key, and those of clients that may come in; changes count at once."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ...shared.config.keys import SERVICE, load_pair, read_public
+from ...shared.errors import BlockmillError, Refused
+from ...shared.system.impersonation import user_number
+
+NOBODY = -1
+_log = logging.getLogger(__name__)
+
+
+class Keyring:
+    """Keys in a folder: ``service.key_secret``, and ``clients/NAME.key`` with the account of each.
+
+    libzmq asks from a thread of its own, the service from its main thread.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._clients = folder / "clients"
+        self._state: tuple[int, dict[str, int]] = (-1, {})
+
+    def service_keys(self) -> tuple[bytes, bytes]:
+        """Public and secret key of the service."""
+        return load_pair(self.folder / f"{SERVICE}.key_secret")
+
+    def check(self) -> None:
+        """See that there is something to listen with, and somebody to listen to.
+
+        Raises
+        ------
+        Refused
+        """
+        try:
+            self.service_keys()
+            known = read_public(self._clients)
+        except BlockmillError as error:
+            raise Refused(f"tcp.listen needs keys, and so does not start: {error}") from error
+        if not known:
+            raise Refused(
+                f"tcp.listen needs at least one client's key in {self._clients}; "
+                "add one with: blockmill keys allow FILE --account NAME"
+            )
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether a client with this key may come in (libzmq's question)."""
+        allowed = self.account_of(key.decode()) != NOBODY
+        if not allowed:
+            _log.warning("a client with a key that is not allowed was turned away")
+        return allowed
+
+    def account_of(self, key: str) -> int:
+        """The account for which a key is allowed; `NOBODY` for any other key."""
+        return self._accounts().get(key, NOBODY)
+
+    def _accounts(self) -> dict[str, int]:
+        try:
+            changed_ns = self._clients.stat().st_mtime_ns
+        except OSError:
+            return {}
+        if changed_ns != self._state[0]:
+            self._state = (changed_ns, self._read())
+        return self._state[1]
+
+    def _read(self) -> dict[str, int]:
+        """All keys with an account; one bad file shuts nobody else out."""
+        accounts: dict[str, int] = {}
+        try:
+            entries = read_public(self._clients)
+        except BlockmillError as error:
+            _log.error("no key is allowed while one can't be read: %s", error)
+            return accounts
+        for entry in entries:
+            try:
+                accounts[entry.key] = user_number(entry.account)
+            except BlockmillError as error:
+                _log.error("the key %s is not allowed: %s", entry.name, error)
+        return accounts

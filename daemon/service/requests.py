@@ -1,0 +1,222 @@
+"""What the service answers to each request.
+
+Most answers are there at once. One that promises something waits for the journal (`Later`), and
+one that somebody waits for is held back until there is news (`Held`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused
+from ...shared.messages import service as p
+from ..journal.records import JobRecord
+from .keyring import NOBODY
+from .queue import Foreman
+
+_log = logging.getLogger(__name__)
+MOST_WORKERS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """An answer that waits for the journal; `undo` is for the case that it can't be written."""
+
+    future: Future[Any]
+    reply: Callable[[Any], p.Reply]
+    undo: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An answer that waits for news, until the monotonic time `until_s` at the latest.
+
+    `news` gives None while there are none; asked with True it gives what there is.
+    """
+
+    until_s: float
+    news: Callable[[bool], p.Reply | None]
+
+
+class Answers:
+    """The requests of clients, met by the foreman.
+
+    Parameters
+    ----------
+    foreman : Foreman
+    """
+
+    def __init__(self, foreman: Foreman) -> None:
+        self._foreman = foreman
+        self._book = foreman.book
+        self._started_s = time.time()
+
+    def to(self, request: p.AnyRequest, uid: int) -> p.Reply | Later | Held:
+        """Meet a request of the user `uid`; whatever goes wrong is a refusal."""
+        try:
+            if uid == NOBODY and not isinstance(request, p.GetService):
+                raise Refused("who you are can't be told; has your key been revoked?")
+            return getattr(self, f"_{type(request).__name__}")(request, uid)
+        except Exception as error:  # noqa: BLE001 - one request must not end the service
+            return refusal(error)
+
+    # -- the service ----------------------------------------------------------------
+
+    def _GetService(self, request: p.GetService, uid: int) -> p.ServiceInfo:  # noqa: N802 - named as the request
+        return self._service()
+
+    def _service(self) -> p.ServiceInfo:
+        mill = self._foreman.mill
+        return p.ServiceInfo(
+            version=metadata.version("blockmill"),
+            pid=os.getpid(),
+            workers=mill.workers,
+            allowed=mill.engine.view.allowed if mill.engine is not None else 0,
+            started_s=self._started_s,
+            draining=mill.draining,
+            quiet=mill.quiet,
+            jobs=len(self._book.active),
+            state_dir=str(self._foreman.settings.state_dir),
+        )
+
+    def _Drain(self, request: p.Drain, uid: int) -> p.ServiceInfo:  # noqa: N802
+        self._foreman.rights.check_admin(uid, "drain it")
+        self._foreman.mill.drain(True)
+        return self._service()
+
+    def _SetWorkers(self, request: p.SetWorkers, uid: int) -> p.ServiceInfo:  # noqa: N802
+        if not 1 <= request.count <= MOST_WORKERS:
+            raise Refused(f"{request.count} workers were asked for; give 1 to {MOST_WORKERS}")
+        self._foreman.rights.check_admin(uid, "set the number of workers")
+        self._foreman.mill.set_workers(request.count)
+        return self._service()
+
+    def _ListWorkers(self, request: p.ListWorkers, uid: int) -> p.Workers:  # noqa: N802
+        engine = self._foreman.mill.engine
+        if engine is None:
+            return p.Workers(workers=(), allowed=0)
+        return p.Workers(workers=engine.view.crew, allowed=engine.view.allowed)
+
+    # -- jobs -----------------------------------------------------------------------
+
+    def _SubmitJob(self, request: p.SubmitJob, uid: int) -> Later:  # noqa: N802
+        known = self._book.last_id
+        number = self._foreman.submit(request, uid).info.id
+        if number <= known:  # it was sent again
+            return self._journaled(number)
+
+        def accepted(_: Any) -> p.OneJob:
+            self._foreman.accept(number)
+            return self._one(number)
+
+        return Later(self._saved(), accepted, lambda: self._foreman.withdraw(number))
+
+    def _journaled(self, number: int) -> Later:
+        """The job as an answer, once all that changed is on the medium."""
+        return Later(self._saved(), lambda _: self._one(number))
+
+    def _saved(self) -> Future[Any]:
+        return self._foreman.save() or self._foreman.journal.flush()
+
+    def _one(self, number: int) -> p.OneJob:
+        return p.OneJob(job=self._book.get(number).info)
+
+    def _ListJobs(self, request: p.ListJobs, uid: int) -> p.Jobs:  # noqa: N802
+        return p.Jobs(jobs=tuple(self._book.list(request.states, request.label, request.limit)))
+
+    def _GetJob(self, request: p.GetJob, uid: int) -> p.OneJob:  # noqa: N802
+        record = self._book.get(request.id)
+        mine = self._foreman.rights.owns(uid, record)
+        return p.OneJob(job=record.info, spec=record.spec if mine else None)
+
+    def _WaitJob(self, request: p.WaitJob, uid: int) -> p.Reply | Held:  # noqa: N802
+        def news(anyway: bool) -> p.OneJob | None:
+            info = self._book.get(request.id).info
+            return p.OneJob(job=info) if anyway or info.ended or info.seen != request.seen else None
+
+        return self._hold(news, request.wait_s)
+
+    def _ListFailures(self, request: p.ListFailures, uid: int) -> Later:  # noqa: N802
+        self._owned(request.id, uid, "see the failed blocks of")
+        found = self._foreman.journal.failures(request.id, request.limit)
+        return Later(found, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
+
+    def _owned(self, number: int, uid: int, what: str) -> JobRecord:
+        """The job, if this user may do `what` to it."""
+        record = self._book.get(number)
+        self._foreman.rights.check_owner(uid, record, what)
+        return record
+
+    def _ReadLog(self, request: p.ReadLog, uid: int) -> p.Reply | Held:  # noqa: N802
+        self._owned(request.id, uid, "read the log of")
+
+        def news(anyway: bool) -> p.LogPart | None:
+            ended = self._book.get(request.id).info.ended  # first: its last line is written before
+            lines, next_offset = self._foreman.log_of(request.id).read(request.offset)
+            if not (lines or ended or anyway):
+                return None
+            return p.LogPart(lines=tuple(lines), next_offset=next_offset, ended=ended and not lines)
+
+        return self._hold(news, request.wait_s)
+
+    def _hold(self, news: Callable[[bool], p.Reply | None], wait_s: float) -> p.Reply | Held:
+        reply = news(wait_s <= 0)
+        return reply or Held(time.monotonic() + min(wait_s, p.LONGEST_WAIT_S), news)
+
+    def _CancelJob(self, request: p.CancelJob, uid: int) -> Later:  # noqa: N802
+        self._owned(request.id, uid, "cancel")
+        self._foreman.cancel(request.id, now=request.now)
+        return self._journaled(request.id)
+
+    def _RetryJob(self, request: p.RetryJob, uid: int) -> Later:  # noqa: N802
+        self._owned(request.id, uid, "retry")
+        record: JobRecord = self._book.retry(request.id, request.failed_only, time.time())
+        self._foreman.say(record.info.id, "is queued again")
+        return self._journaled(record.info.id)
+
+    def _PauseJobs(self, request: p.PauseJobs, uid: int) -> Later:  # noqa: N802
+        return self._paused(request.ids, uid, True)
+
+    def _ResumeJobs(self, request: p.ResumeJobs, uid: int) -> Later:  # noqa: N802
+        return self._paused(request.ids, uid, False)
+
+    def _paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
+        what = "pause" if paused else "resume"
+        if numbers is None:
+            self._foreman.rights.check_admin(uid, f"{what} all jobs")
+        for number in numbers or ():
+            self._owned(number, uid, what)
+        self._foreman.pause(numbers, paused)
+        saved = self._saved()
+        if numbers is None:
+            return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.list((), None, 0))))
+        return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.get(n).info for n in numbers)))
+
+    def _SetPriority(self, request: p.SetPriority, uid: int) -> Later:  # noqa: N802
+        self._owned(request.id, uid, "change the priority of")
+        self._foreman.set_priority(request.id, request.priority)
+        return self._journaled(request.id)
+
+
+def refusal(error: BaseException) -> p.Refusal:
+    """The reply that carries an error."""
+    match error:
+        case NoSuchJob():
+            kind = "no_such_job"
+        case JobError():
+            kind = "bad_job"
+        case Refused():
+            kind = "refused"
+        case BlockmillError():
+            kind = "broken"
+        case _:
+            _log.error("a request broke down", exc_info=error)
+            return p.Refusal(kind="broken", message=f"a defect of blockmill: {type(error).__name__}: {error}")
+    return p.Refusal(kind=kind, message=str(error))

@@ -1,0 +1,281 @@
+"""One run of one job in the service: a thread that plans, feeds the engine and merges.
+
+It tells the service by `tell`, which may be called from any thread, and by `progress`. What it
+does to the job is what the command ``run`` does: all of that is in `jobrun`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ...shared.errors import BlockmillError, EngineError
+from ...shared.geometry.roi import Roi
+from ...shared.jobs.job import Job
+from ...shared.messages import engine as wire
+from ...shared.messages.records import State
+from ...shared.system.impersonation import acting_as
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset
+from ...shared.volumes.formats import split_address
+from ..engine.engine import Engine
+from ..engine.handle import JobHandle, Notice, Progress
+from ..engine.job import Standing
+from ..journal.journal import Journal
+from ..journal.records import AttemptRow, BlockRow, JobRecord
+from ..planning.plan import Plan
+from ..runs.run import JobRun, Summary, Watcher
+from ..scheduling.events import Attempted, Persist
+from .access import Rights
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: an outcome, or "put back" where the run was cut short and is to go on."""
+
+    outcome: State | Literal["put back"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _JournalSink:
+    """Brings the ends of blocks and attempts from the engine's thread to the journal."""
+
+    journal: Journal
+    job: int
+    sync: str | None
+
+    def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
+        """Note the end of a block."""
+        done = ended.state == "done"
+        answer = answer or wire.Done("", number, ended.attempt, 0.0)
+        row = BlockRow(
+            job=self.job,
+            block=number,
+            done=done,
+            skipped=answer.skipped,
+            attempts=ended.attempt,
+            seconds=answer.seconds,
+            bytes_read=answer.nbytes_read,
+            bytes_written=answer.nbytes_written,
+            reason=ended.reason,
+            start=() if done else roi.start,
+            stop=() if done else roi.stop,
+        )
+        self.journal.note(row, self.sync if done else None)
+
+    def attempt(self, attempted: Attempted) -> None:
+        """Note an attempt that failed."""
+        self.journal.attempt(
+            AttemptRow(
+                self.job,
+                attempted.block,
+                attempted.attempt,
+                attempted.worker,
+                time.time(),
+                attempted.reason,
+                attempted.memory,
+            )
+        )
+
+
+class Runner:
+    """A job on its way through the engine.
+
+    Parameters
+    ----------
+    record : JobRecord
+        Already marked as running.
+    engine : Engine
+    journal : Journal
+    rights : Rights
+        Which files the job may name, and as whom they are used.
+    tell : callable
+        Takes ``("planned", id, blocks, done)``, ``("log", id, notice)`` and ``("ended", id, ending)``
+        to the service.
+    paused : bool
+        Start no blocks before `resume`.
+    """
+
+    def __init__(
+        self,
+        record: JobRecord,
+        engine: Engine,
+        journal: Journal,
+        rights: Rights,
+        tell: Callable[..., object],
+        *,
+        paused: bool = False,
+    ) -> None:
+        self.id = record.info.id
+        self.engine = engine
+        self.progress = Progress()
+        self.known = 0  # blocks that were known as finished before the first was given out
+        self.blocks = 0  # those that this run is for
+        self.started_s = time.monotonic()
+        self._record = record
+        self._journal = journal
+        self._rights = rights
+        self._tell = tell
+        self._paused = paused
+        self._priority = record.info.priority
+        self._handle: JobHandle | None = None
+        self._lock = threading.Lock()
+        self._cut: Ending | None = None
+        self._only: frozenset[int] | None = None
+        self._done_before = 0
+        self._thread = threading.Thread(target=self._run, name=f"job-{self.id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    # -- the service's thread -------------------------------------------------------
+
+    def cut_short(self, ending: Ending, *, now: bool = False) -> None:
+        """End the run now, running blocks too, as `ending`; a cancellation is not taken back.
+
+        `now`: the workers of running blocks are killed, without time to tidy up.
+        """
+        if self._cut is None or ending.outcome == "cancelled":
+            self._cut = ending
+        with self._lock:
+            if now and self._handle is not None:
+                self._handle.cancel(now=True)
+
+    def pause(self, paused: bool) -> None:
+        """Start no more blocks; False: start some again."""
+        with self._lock:
+            self._paused = paused
+            if self._handle is not None:
+                self._handle.pause() if paused else self._handle.resume()
+
+    def set_priority(self, priority: int) -> None:
+        """Go before, or after, other jobs."""
+        with self._lock:
+            self._priority = priority
+            if self._handle is not None:
+                self._handle.set_priority(priority)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the run has ended."""
+        self._thread.join(timeout_s)
+
+    # -- the run's own thread -------------------------------------------------------
+
+    def _started(self, handle: JobHandle) -> None:
+        with self._lock:
+            self._handle = handle
+            if self._paused:
+                handle.pause()
+            if self._priority != self._record.info.priority:
+                handle.set_priority(self._priority)
+
+    def _planned(self, plan: Plan, done: bytes) -> None:
+        self.known = self._done_before if self._only is not None else sum(done)
+        self.blocks = len(plan.grid) - self.known if self._only is None else len(self._only)
+        self._tell("planned", self.id, len(plan.grid), self.known)
+
+    def _noticed(self, notice: Notice) -> None:
+        self._tell("log", self.id, notice)
+
+    def _progressed(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def _run(self) -> None:
+        try:
+            ending = self._to_the_end()
+        except Exception as error:  # noqa: BLE001 - a defect of ours must end this job only, and be seen
+            _log.exception("job %d: the run broke down", self.id)
+            ending = Ending(
+                "failed", f"a defect of blockmill: {type(error).__name__}: {error}; please report it"
+            )
+        self._tell("ended", self.id, ending)
+
+    def _to_the_end(self) -> Ending:
+        try:
+            job, owner = Job.of(self._record.spec), self._record.info.owner
+            self._rights.check_paths(job, owner)  # again: links and accounts may have changed
+            if self._record.failed_only:
+                self._only, self._done_before = self._journal.failed_blocks(self.id).result()
+            with acting_as(self._rights.identity(owner)):
+                summary = self._job_run(job).execute(self.engine)
+        except KeyboardInterrupt:
+            assert self._cut is not None, "nobody else interrupts a run"
+            return self._cut
+        except EngineError as error:
+            if self.engine.alive:
+                return Ending("failed", str(error))
+            return self._cut or Ending("put back", str(error))
+        except BlockmillError as error:
+            return self._cut or Ending("failed", str(error))
+        if self._cut is not None and summary.outcome == "cancelled":
+            return self._cut
+        return Ending(*_outcome(summary))
+
+    def _job_run(self, job: Job) -> JobRun:
+        workers = min(job.workers or self.engine.workers, self.engine.workers)
+        by_groups = job.output.durability == "group"
+        owner = self._record.info.owner
+        folder = _mount_of(Path(split_address(job.output.address).file).parent)
+        return JobRun(
+            job,
+            workers,
+            overwrite=self._record.overwrite,
+            only=self._only,
+            watcher=Watcher(
+                planned=self._planned,
+                started=self._started,
+                progress=self._progressed,
+                notice=self._noticed,
+                interrupted=lambda: self._cut is not None,
+            ),
+            standing=Standing(
+                number=self.id,
+                owner=str(owner),
+                priority=self._record.info.priority,
+                sink=_JournalSink(self._journal, self.id, folder if by_groups else None),
+                identity=self._rights.identity(owner),
+            ),
+        )
+
+
+def _outcome(summary: Summary) -> tuple[State, str]:
+    """State and reason of a run that came to its own end."""
+    if summary.outcome == "done":
+        return "done", ""
+    first = "; ".join(f"{place}: {why.partition(chr(10))[0]}" for place, why in summary.failures[:1])
+    if (more := len(summary.failures) - 1) > 0:
+        first += f" (and {more} more)"
+    states: dict[str, State] = {"done_with_failures": "done_with_failures", "cancelled": "cancelled"}
+    return states.get(summary.outcome, "failed"), first
+
+
+def _mount_of(folder: Path) -> str:
+    """The root of the file system of a folder, which the journal can open whoever owns the folder."""
+    while not folder.is_mount() and folder != folder.parent:
+        folder = folder.parent
+    return str(folder)
+
+
+def sweep_output(record: JobRecord, rights: Rights) -> None:
+    """Remove what a run that was killed has left in the output: partial files, locks of the dead.
+
+    For a job that will not run on; else each block's next writer does that.
+
+    Raises
+    ------
+    BlockmillError
+        If the output can't be read.
+    """
+    target = split_address(Job.of(record.spec).output.address)
+    with acting_as(rights.identity(record.info.owner)):
+        if target.kind == "fileset" and Path(target.file).exists():
+            with BlockwiseFileset(target.file, "a") as fileset:
+                fileset.sweep()

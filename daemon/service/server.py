@@ -1,0 +1,235 @@
+"""The service: one process that takes requests over a unix socket and mills jobs, for months.
+
+The main thread serves clients and keeps the book; the engine's thread feeds the workers; each
+running job has a thread that merges. So a slow merge never keeps a client waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+from ...shared.errors import BlockmillError, Refused, WireError
+from ...shared.locking.filelock import FileLock
+from ...shared.messages import service as p
+from ..engine.mailbox import Mailbox
+from .long_polls import WaitingCalls
+from .queue import Foreman
+from .requests import Answers, Held, Later, refusal
+from .settings import Settings
+from .sockets import Doors, Peer
+from .systemd import Manager, given_sockets
+
+_TICK_MS = 100
+_MOST_HELD = 10_000
+_MOST_HELD_OF_CONNECTION = 100
+_log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, reload: Callable[[], Settings] | None = None) -> int:
+    """Run a service until it is told to end; the exit code of the process.
+
+    The first SIGTERM or SIGINT lets running blocks end, a second one ends them. What has not
+    ended then goes on when a service is started on the same state again. SIGHUP has `reload` read
+    the configuration again.
+
+    Raises
+    ------
+    Refused
+        If another service has this state or listens at this socket.
+    StorageError
+        If the journal can't be used.
+    """
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        _alone(settings.state_dir / "service", f"the state in {settings.state_dir}"),
+        _alone(settings.socket, f"the socket {settings.socket}"),
+    ):
+        Service(settings, reload).run()
+    return 0
+
+
+class Service:
+    """The sockets, the signals and the clock of a service."""
+
+    def __init__(self, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
+        self._settings = settings
+        self._read_again = reload or (lambda: settings)
+        self._manager = Manager()
+        self._mailbox = Mailbox()
+        self._stops = 0
+        self._reload_wanted = False
+        self._held: WaitingCalls[tuple[Peer, int, Held]] = WaitingCalls(_MOST_HELD, _MOST_HELD_OF_CONNECTION)
+
+    def run(self) -> None:
+        """Serve until told to end."""
+        with _signals(self._on_signal) as wake:
+            self._doors = Doors(self._settings, given_sockets())
+            try:
+                self._work(Foreman(self._settings, self._mailbox), wake)
+            finally:
+                self._doors.close()
+        _log.info("service ended")
+
+    def _work(self, foreman: Foreman, wake: socket.socket) -> None:
+        self._answers = Answers(foreman)
+        settings = self._settings
+        _log.info(
+            "service ready: socket %s, state %s, %d workers",
+            *(settings.socket, settings.state_dir, foreman.mill.workers),
+        )
+        try:
+            self._serve(foreman, wake)
+        finally:
+            self._manager.stopping()
+            foreman.close()
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if signum == signal.SIGHUP:
+            self._reload_wanted = True
+        else:
+            self._stops += 1
+
+    def _serve(self, foreman: Foreman, wake: socket.socket) -> None:
+        for descriptor in (self._mailbox.fileno(), wake.fileno()):
+            self._doors.register(descriptor)
+        self._manager.ready()
+        while True:
+            self._doors.wait(_TICK_MS)
+            with contextlib.suppress(BlockingIOError):
+                wake.recv(64)
+            self._take_calls()
+            for verb, *args in self._mailbox.take():
+                if verb == "answer":
+                    peer, number, make = args
+                    self._send(peer, number, make())
+                else:
+                    foreman.hear(verb, *args)
+            if self._stops and not foreman.mill.draining:
+                _log.info("draining: running blocks end; a second signal ends them now")
+                foreman.mill.drain(True)
+            if self._reload_wanted:
+                self._reload(foreman)
+            foreman.turn()
+            self._answer_held()
+            if foreman.mill.lively:  # else the watchdog is to see to it
+                self._manager.turn(time.monotonic(), foreman.in_short())
+            if self._stops > 1 or (self._stops and foreman.mill.quiet):
+                return
+
+    def _reload(self, foreman: Foreman) -> None:
+        """Take up what has changed in the configuration; one that is wrong changes nothing."""
+        self._reload_wanted = False
+        self._manager.reloading()
+        try:
+            late = foreman.reconfigure(self._read_again())
+        except BlockmillError as error:
+            _log.error("the configuration is not taken up: %s", error)
+        else:
+            wait = f"; {', '.join(late)} count from the next start on" if late else ""
+            _log.info("the configuration was read again%s", wait)
+        self._manager.ready()
+
+    # -- clients --------------------------------------------------------------------
+
+    def _take_calls(self) -> None:
+        for peer, frames in self._doors.calls():
+            if len(frames) == 1:
+                self._take_call(peer, frames[0])
+            else:
+                self._send(peer, 0, p.Refusal(kind="protocol", message="a call is one frame"))
+
+    def _take_call(self, peer: Peer, data: bytes) -> None:
+        try:
+            call = p.decode_call(data)
+        except p.OtherVersion as error:
+            self._send(peer, error.number, p.Refusal(kind="protocol", message=str(error)))
+        except WireError as error:
+            _log.warning("nonsense from a client: %s", error)
+            self._send(peer, 0, p.Refusal(kind="protocol", message=str(error)))
+        else:
+            self._reply(peer, call.number, self._answers.to(call.request, peer.uid))
+
+    def _reply(self, peer: Peer, number: int, answer: p.Reply | Later | Held) -> None:
+        match answer:
+            case Later():
+                answer.future.add_done_callback(
+                    lambda future: self._mailbox.put("answer", peer, number, _outcome(future, answer))
+                )
+            case Held():
+                if not self._held.add(peer.uid, (id(peer.door), peer.route), (peer, number, answer)):
+                    text = "too many of your calls wait for news already; end some of them"
+                    self._send(peer, number, p.Refusal(kind="refused", message=text))
+            case _:
+                self._send(peer, number, answer)
+
+    def _answer_held(self) -> None:
+        now_s = time.monotonic()
+
+        def answered(call: tuple[Peer, int, Held]) -> bool:
+            peer, number, held = call
+            try:
+                reply = held.news(now_s >= held.until_s)
+            except BlockmillError as error:
+                reply = refusal(error)
+            if reply is not None:
+                self._send(peer, number, reply)
+            return reply is not None
+
+        self._held.take(answered)
+
+    def _send(self, peer: Peer, number: int, reply: p.Reply) -> None:
+        self._doors.send(peer, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply))))
+
+
+def _outcome(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
+    """What makes the answer, in the service's thread, once the journal has done its part."""
+
+    def make() -> p.Reply:
+        if (error := future.exception()) is None:
+            return later.reply(future.result())
+        later.undo()
+        return refusal(error)
+
+    return make
+
+
+@contextlib.contextmanager
+def _alone(path: Path, what: str) -> Iterator[None]:
+    """Be the only service with this file."""
+    lock = FileLock(str(path))
+    if not lock.acquire(blocking=False):
+        holder = lock.holder()
+        who = holder.describe() if holder is not None else "it has just ended"
+        raise Refused(f"another service has {what} ({who}); end it first, or give other places")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _signals(handler: Any) -> Iterator[socket.socket]:
+    """SIGTERM, SIGINT and SIGHUP call `handler`, and make the socket readable."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with ours, theirs:
+        wake_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, handler) for number in numbers}
+        try:
+            yield ours
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+            signal.set_wakeup_fd(wake_before)

@@ -1,0 +1,90 @@
+"""What can be set of the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...shared.config import locations as places
+from ...shared.config.keys import default_folder
+from ...shared.config.model import Access, Config, Limits, Tcp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a service is run.
+
+    Attributes
+    ----------
+    socket : Path
+        Where it listens.
+    state_dir : Path
+        Where it keeps its journal and the logs of jobs; one service at a time.
+    workers : int or None
+        Worker processes at the start; None: one per usable processor.
+    memory_bytes : int or None
+        What all workers together may take.
+    worker_memory_bytes : int or None
+        Most resident memory of one worker; it is killed beyond, and its block tried again alone.
+    recycle_tasks : int or None
+        A worker is replaced after so many blocks.
+    recycle_age_s : float or None
+        A worker is replaced after so long.
+    recycle_growth_bytes : int or None
+        A worker is replaced once its memory has grown by so much since its first block.
+    history_days : float
+        How long ended jobs are kept.
+    access : Access
+        Who may do what, and which files jobs may name.
+    limits : Limits
+        How much is taken in.
+    tcp : Tcp
+        Whether it listens on the network, too.
+    system : bool
+        Whether it is the machine's service, which touches nothing that is not named in `access`.
+    """
+
+    socket: Path
+    state_dir: Path
+    workers: int | None = None
+    memory_bytes: int | None = None
+    worker_memory_bytes: int | None = None
+    recycle_tasks: int | None = None
+    recycle_age_s: float | None = None
+    recycle_growth_bytes: int | None = None
+    history_days: float = 30.0
+    access: Access = field(default_factory=Access)
+    limits: Limits = field(default_factory=Limits)
+    tcp: Tcp = field(default_factory=Tcp)
+    system: bool = False
+
+    @property
+    def keys_dir(self) -> Path:
+        """Where the service's key and those of its clients lie."""
+        return Path(self.tcp.keys).expanduser() if self.tcp.keys is not None else default_folder()
+
+    @classmethod
+    def of(cls, config: Config, *, system: bool = False) -> Settings:
+        """As the configuration says, with the places that it leaves open.
+
+        Raises
+        ------
+        BlockmillError
+            If the path of the socket is too long.
+        """
+        workers, state = config.workers, config.state_dir
+        return cls(
+            socket=places.socket_path(config.socket),
+            state_dir=places.state_dir() if state is None else Path(state).expanduser().absolute(),
+            workers=workers.count,
+            memory_bytes=workers.memory,
+            worker_memory_bytes=workers.memory_per_worker,
+            recycle_tasks=workers.recycle.tasks,
+            recycle_age_s=workers.recycle.age_s,
+            recycle_growth_bytes=workers.recycle.growth,
+            history_days=config.history_days,
+            access=config.access,
+            limits=config.limits,
+            tcp=config.tcp,
+            system=system,
+        )

@@ -1,0 +1,310 @@
+"""The doors of the service: a unix socket, and a TCP port where clients prove who they are.
+
+A unix socket is made here and handed to libzmq, so that its mode and group are right from its
+first moment, and a socket that the service manager made is taken in the same way. The number of
+clients is bounded: libzmq ends the process when it runs out of file descriptors. Whoever is one
+too many is turned away, and tries again by himself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import recv_monitor_message
+
+from ...shared.errors import Refused
+from ...shared.system.impersonation import group_number
+from .keyring import NOBODY, Keyring
+from .memory_guard import Flood
+from .settings import Settings
+
+_BACKLOG = 128
+_SPARE_FILES = 256
+_TELL_EVERY_S = 10.0
+_CALLS_A_TURN = 1000
+"""So that those who never stop calling don't keep us from anything else."""
+_MOST_WAITING = 100
+"""Calls and answers of one client that wait; answers beyond that are dropped, and calls stay with it."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a call came from, and so where its answer goes; `uid` is the account behind it."""
+
+    door: Door
+    route: bytes
+    uid: int
+
+
+@dataclass(eq=False, slots=True)
+class Door:
+    """One listening socket."""
+
+    router: zmq.Socket[bytes]
+    monitor: zmq.Socket[bytes]
+    listening: socket.socket
+    endpoint: str
+    clients: set[int] = field(default_factory=set)  # descriptors of their connections
+
+    def open(self) -> None:
+        """Let clients in; libzmq gets a descriptor of its own, which it closes."""
+        self.router.setsockopt(zmq.USE_FD, os.dup(self.listening.fileno()))
+        self.router.bind(self.endpoint)
+
+    def turn_away(self, descriptor: int) -> None:
+        """End a connection that is one too many; libzmq at the other end tries again by itself."""
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as peer:
+            # It may have ended by itself, and its number may be something else's by now.
+            if _place(peer) == _place(self.listening):
+                peer.shutdown(socket.SHUT_RDWR)
+
+
+class Doors:
+    """All doors of a service, and the poller that its main thread waits with.
+
+    Parameters
+    ----------
+    settings : Settings
+    given : list of socket.socket
+        Listening sockets that the service manager has made; none: they are made here.
+
+    Raises
+    ------
+    Refused
+        If a socket can't be made as it is configured.
+    """
+
+    def __init__(self, settings: Settings, given: list[socket.socket]) -> None:
+        self._settings = settings
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._authenticator: ThreadAuthenticator | None = None
+        self._keyring: Keyring | None = None
+        self._doors: list[Door] = []
+        self._most_clients = _most_clients(settings.limits.connections)
+        self._told_s = -_TELL_EVERY_S
+        self._flood = Flood()
+        self._path: Path | None = None
+        try:
+            self._make(given)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, given: list[socket.socket]) -> None:
+        for listening in given or [self._unix_socket()]:
+            endpoint = f"ipc://{listening.getsockname()}" if listening.family == socket.AF_UNIX else ""
+            if not endpoint:
+                raise Refused(
+                    "a socket that the service manager gave is no unix socket; use ListenStream=/path"
+                )
+            self._add(listening, endpoint, curve=False)
+        if self._settings.tcp.listen is not None:
+            self._keyring = Keyring(self._settings.keys_dir)
+            self._keyring.check()  # before anything listens
+            listening = _tcp_socket(self._settings.tcp.listen)
+            host, port = listening.getsockname()[:2]
+            host = f"[{host}]" if ":" in host else host
+            self._authenticate()
+            self._add(listening, f"tcp://{host}:{port}", curve=True)
+            _log.info("listening on tcp://%s:%d for the keys in %s", host, port, self._keyring.folder)
+
+    def _add(self, listening: socket.socket, endpoint: str, *, curve: bool) -> None:
+        router = self._context.socket(zmq.ROUTER)
+        router.linger = 0
+        router.set_hwm(_MOST_WAITING)
+        router.setsockopt(zmq.MAXMSGSIZE, self._settings.limits.message)
+        if curve:
+            assert self._keyring is not None
+            router.setsockopt(zmq.IPV6, 1)
+            router.curve_server = True
+            router.curve_publickey, router.curve_secretkey = self._keyring.service_keys()
+        monitor = router.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        door = Door(router, monitor, listening, endpoint)
+        door.open()
+        self._doors.append(door)
+        for source in (router, monitor):
+            self._poller.register(source, zmq.POLLIN)
+
+    def _unix_socket(self) -> socket.socket:
+        self._path = self._settings.socket
+        return unix_socket(self._path, self._settings.access.group)
+
+    def _authenticate(self) -> None:
+        """Have libzmq ask us which keys it may let in."""
+        self._authenticator = ThreadAuthenticator(self._context, log=_log)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback("*", self._keyring)
+
+    # -- waiting and hearing ----------------------------------------------------------
+
+    def register(self, descriptor: int) -> None:
+        """Wait for this descriptor, too."""
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def wait(self, timeout_ms: int) -> None:
+        """Return when there is something to do, or after `timeout_ms`."""
+        self._poller.poll(timeout_ms)
+        for door in self._doors:
+            self._count_clients(door)
+        if (grown := self._flood.rises(time.monotonic())) is not None:
+            self._turn_all_away(grown)
+
+    def _turn_all_away(self, grown: int) -> None:
+        """End all connections: one of them may send a message without end, and none tells which."""
+        _log.warning(
+            "this process has grown by %d MiB; in case a client sends without end, the connections of all %d "
+            "clients are ended; they come again by themselves",
+            *(grown >> 20, sum(len(door.clients) for door in self._doors)),
+        )
+        for door in self._doors:
+            for descriptor in list(door.clients):
+                door.turn_away(descriptor)
+
+    def _count_clients(self, door: Door) -> None:
+        while door.monitor.poll(0):
+            message = recv_monitor_message(door.monitor)
+            if message["event"] == zmq.EVENT_DISCONNECTED:
+                door.clients.discard(message["value"])
+                continue
+            door.clients.add(message["value"])
+            if sum(len(one.clients) for one in self._doors) > self._most_clients:
+                door.turn_away(message["value"])
+                self._tell_full()
+
+    def _tell_full(self) -> None:
+        if (now_s := time.monotonic()) >= self._told_s + _TELL_EVERY_S:
+            self._told_s = now_s
+            _log.warning("%d clients are connected, the most allowed; further ones wait", self._most_clients)
+
+    def calls(self) -> Iterator[tuple[Peer, list[bytes]]]:
+        """What has come, a bounded number at a time: from whom, and its frames."""
+        for door in self._doors:
+            for _ in range(_CALLS_A_TURN):
+                try:
+                    route, *frames = door.router.recv_multipart(zmq.NOBLOCK, copy=False)
+                except zmq.Again:
+                    break
+                uid = self._account(door, frames[-1]) if frames else NOBODY
+                yield Peer(door, route.bytes, uid), [frame.bytes for frame in frames]
+
+    def _account(self, door: Door, frame: zmq.Frame) -> int:
+        """Whose call this is: of a key its account, of a unix socket the peer's user.
+
+        The door decides which: of what libzmq did not find out itself, a client may claim anything.
+        """
+        try:
+            if door.listening.family != socket.AF_UNIX:
+                assert self._keyring is not None
+                return self._keyring.account_of(_property(frame, "User-Id"))
+            return int(_property(frame, "Peer-Address").split(":")[-3])
+        except (ValueError, IndexError):
+            return NOBODY
+
+    def send(self, peer: Peer, data: bytes) -> None:
+        """Answer a peer; one that does not read its answers asks again."""
+        with contextlib.suppress(zmq.Again):
+            peer.door.router.send_multipart((peer.route, data), zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close all doors, and remove the socket that was made here."""
+        for door in self._doors:
+            door.router.disable_monitor()
+            door.monitor.close(0)
+            door.router.close(0)
+            door.listening.close()
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self._context.term()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def _place(sock: socket.socket) -> tuple[int, object]:
+    """The path of a unix socket; of others the port alone, for one may listen at all addresses."""
+    name = sock.getsockname()
+    return (sock.family, name if sock.family == socket.AF_UNIX else name[1])
+
+
+def _property(frame: zmq.Frame, name: str) -> str:
+    try:
+        return str(frame.get(name))
+    except zmq.ZMQError:
+        return ""
+
+
+def unix_socket(path: Path, group: str | None) -> socket.socket:
+    """A listening socket at `path`, for its owner, or for a group too; a dead one there is replaced.
+
+    Its folder is made for them alone, and refused where others may write to it.
+
+    Raises
+    ------
+    Refused
+        If that can't be done.
+    """
+    number = None if group is None else group_number(group)
+    folder = path.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid not in (0, os.getuid()):
+            raise Refused(f"{folder}, where the socket is to lie, is another user's; give another --socket")
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+            raise Refused(
+                f"everybody may write to {folder}, where the socket is to lie; give another --socket"
+            )
+        if number is not None and found.st_uid == os.getuid():
+            os.chown(folder, -1, number)
+            folder.chmod(0o750)
+        path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            listening.bind(os.fspath(path))
+        finally:
+            os.umask(before)
+        if number is not None:
+            os.chown(path, -1, number)
+            path.chmod(0o660)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        raise Refused(f"the socket {path} can't be made: {error.strerror}") from error
+    return listening
+
+
+def _tcp_socket(where: str) -> socket.socket:
+    host, _, port = where.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal():
+        raise Refused(f"tcp.listen: {where} is no address; give host:port, such as 127.0.0.1:5640")
+    try:
+        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise Refused(f"tcp.listen: {where} can't be listened at: {error}") from error
+
+
+def _most_clients(wanted: int) -> int:
+    """How many clients fit below the number of open files, which is raised as far as it may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = hard if hard != resource.RLIM_INFINITY else 1 << 20
+    if wanted > most - _SPARE_FILES:
+        _log.warning(
+            "limits.connections: %d do not fit into %d open files; %d are let in",
+            *(wanted, most, max(most - _SPARE_FILES, 1)),
+        )
+    return max(min(wanted, most - _SPARE_FILES), 1)

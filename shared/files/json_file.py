@@ -1,0 +1,81 @@
+"""JSON files of descriptions and configurations: read, written, and dtypes named in one way."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import JobError
+from .atomic import write_atomically
+
+
+class JsonObject(list[tuple[str, Any]]):
+    """A JSON object as pairs, so that keys which stand twice are seen."""
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text, each object in it a `JsonObject`.
+
+    Raises
+    ------
+    JobError
+        If it is no JSON; `read_json` says of which file.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=JsonObject)
+    except (ValueError, RecursionError) as error:
+        raise JobError(f"is no valid JSON: {error}") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> JsonObject:
+    """The JSON object in a file, as pairs of key and value; a byte order mark is read over.
+
+    Raises
+    ------
+    JobError
+        Naming the file, if it is missing, no UTF-8, no JSON, or no object.
+    """
+    where = os.fspath(path)
+    try:
+        document = parse_json(Path(where).read_text("utf-8-sig"))
+    except OSError as error:
+        raise JobError(f"{where}: can't be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise JobError(f"{where}: is no valid JSON: {error}") from error
+    except JobError as error:
+        raise JobError(f"{where}: {error}") from error
+    if not isinstance(document, JsonObject):
+        raise JobError(f"{where}: expected a JSON object with named fields")
+    return document
+
+
+def without_pairs(value: Any) -> Any:
+    """A value of `parse_json` with dicts in place of pairs; of a key that stands twice, the last counts."""
+    if isinstance(value, JsonObject):
+        return {key: without_pairs(item) for key, item in value}
+    return [without_pairs(item) for item in value] if isinstance(value, list) else value
+
+
+def json_bytes(document: dict[str, Any]) -> bytes:
+    """The text of a file, laid out as the original does: four blanks, no newline at the end."""
+    return json.dumps(document, indent=4).encode()
+
+
+def write_json(path: str | os.PathLike[str], document: dict[str, Any], *, overwrite: bool = True) -> None:
+    """Write a JSON file in one step.
+
+    Raises
+    ------
+    FileExistsError
+        If `overwrite` is off and the file exists.
+    """
+    write_atomically(os.fspath(path), json_bytes(document), overwrite=overwrite)
+
+
+def dtype_text(dtype: np.dtype) -> str:
+    """The bare name of a dtype (``uint8``); an expression where a name can't say the byte order."""
+    return dtype.name if np.dtype(dtype.name) == dtype else f"numpy.dtype({dtype.str!r})"

@@ -1,0 +1,317 @@
+"""The types of the fields that people write by hand: strict, and refused in plain words."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import numbers
+import re
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from ..errors import JobError
+from ..geometry.roi import Roi
+
+DTYPES = (
+    "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
+    "float16", "float32", "float64",
+)  # fmt: skip
+INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
+_UNITS = {"B": 1} | {
+    prefix + suffix: base ** (power + 1)
+    for power, prefix in enumerate("KMGT")
+    for suffix, base in (("iB", 1024), ("B", 1000))
+}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message: short, on one line, texts in quotes."""
+    if value is None:
+        return "empty"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple) and len(value) > 8:
+        return f"a list of {len(value)}"
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known word that `word` was most likely meant to be, or None."""
+    found = difflib.get_close_matches(str(word), list(known), n=1)
+    return found[0] if found else None
+
+
+def wrong(text: str) -> PydanticCustomError:
+    """A validation error with exactly this text, braces and all."""
+    return PydanticCustomError("plain_words", "{text}", {"text": text})
+
+
+def parse_size(value: object) -> int:
+    """A number of bytes from an int or from a text such as ``"2GiB"`` or ``"500 MB"``.
+
+    Raises
+    ------
+    JobError
+        If it is neither, or negative; the message lists the units.
+    """
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0:
+        return int(value)
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        units = {unit.lower(): factor for unit, factor in _UNITS.items()}
+        factor = units.get(match[2].lower() or "b")
+        if factor is not None:
+            return int(Fraction(match[1]) * factor)
+    raise JobError(
+        f"must be a whole number of bytes or a size such as 2GiB, in {', '.join(_UNITS)} (is {shown(value)})"
+    )
+
+
+def _size(value: object) -> int:
+    try:
+        return parse_size(value)
+    except JobError as error:
+        raise wrong(str(error)) from None
+
+
+def _plain_number(value: object) -> object:
+    """Numpy's numbers become Python's, so that strict fields take them; bools stay bools."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
+
+
+def _exact_number(value: object) -> int | float:
+    """An int within 64 bits or a finite float; a float without a fraction becomes the int that it is."""
+    number = _plain_number(value)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise wrong(f"must be a number (is {shown(value)})")
+    if not math.isfinite(number):
+        raise wrong(f"must be a finite number (is {number})")
+    if isinstance(number, float) and number.is_integer() and INT64_MIN <= number <= UINT64_MAX:
+        return int(number)
+    if isinstance(number, int) and not INT64_MIN <= number <= UINT64_MAX:
+        raise wrong(f"must fit into 64 bits (is {shown(number)})")
+    return number
+
+
+def _printable(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise wrong(f"must be a text without line breaks and control characters (is {shown(text)})")
+    return text
+
+
+def _dtype_name(text: str) -> str:
+    if text in DTYPES:
+        return text
+    guess = nearest(text, DTYPES)
+    hint = f"did you mean {guess}?" if guess else f"known are {', '.join(DTYPES)}"
+    raise wrong(f"{text} is no dtype for volumes; {hint}")
+
+
+def _plain_value(value: object, where: str) -> object:
+    """A deep copy in JSON's own types, or an error that names the place in `where`."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        if wrong_key := next((key for key in value if not isinstance(key, str)), None):
+            raise wrong(f"{where} has a key that is no text ({shown(wrong_key)})")
+        return {key: _plain_value(item, f"{where}.{key}") for key, item in value.items()}
+    number = _plain_number(value)
+    if isinstance(number, float) and math.isfinite(number):
+        return number
+    if isinstance(number, int) and INT64_MIN <= number <= UINT64_MAX:
+        return number
+    raise wrong(
+        f"{where} must be a text, true or false, a finite 64-bit number, a list or a mapping "
+        f"(is {shown(value)})"
+    )
+
+
+def _plain_arguments(value: dict[str, object]) -> dict[str, object]:
+    return {key: _plain_value(item, key) for key, item in value.items()}
+
+
+def _one_or_each(value: object) -> str:
+    return "<each>" if isinstance(value, list | tuple) else "<one>"
+
+
+class _RoiPair:
+    """Roi as ``[[start, ...], [stop, ...]]`` in files and on the wire."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        corners = handler.generate_schema(tuple[tuple[Count, ...], ...])
+        pair = core_schema.no_info_before_validator_function(self._corners, corners)
+        return core_schema.no_info_after_validator_function(
+            self._roi,
+            pair,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda roi: [list(roi.start), list(roi.stop)]
+            ),
+        )
+
+    @staticmethod
+    def _corners(value: object) -> object:
+        if isinstance(value, Roi):
+            return value.start, value.stop
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            raise wrong(f"must be two corners, [[start, ...], [stop, ...]] (is {shown(value)})")
+        if not all(isinstance(corner, list | tuple) and corner for corner in value):
+            raise wrong(f"must be two corners, [[start, ...], [stop, ...]] (is {shown(value)})")
+        if len(value[0]) != len(value[1]):
+            raise wrong(
+                f"its two corners have {len(value[0])} and {len(value[1])} entries; give one per axis to both"
+            )
+        return value
+
+    @staticmethod
+    def _roi(corners: tuple[tuple[int, ...], ...]) -> Roi:
+        roi = Roi.of(corners)
+        if roi.empty:
+            raise wrong(f"{roi} holds no voxel: some stop equals its start")
+        return roi
+
+
+def _several(value: object) -> object:
+    """One number or name stands for a list of it."""
+    if value is None:
+        return ()
+    found = list(value) if isinstance(value, list | tuple) else [value]
+    for item in found:
+        if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
+            raise wrong(f"must be the number or the name of a job, or a list of them (is {shown(item)})")
+    return tuple(found)
+
+
+class ShortForm:
+    """A mapping with one chief key, for which a bare text may stand: ``input: cells.json``."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._expanded, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+    def _expanded(self, value: object) -> object:
+        if isinstance(value, str):
+            return {self.key: value}
+        if value is None or isinstance(value, bool | int | float | list | tuple):
+            raise wrong(f"must be an {self.key} or a mapping with {self.key} (is {shown(value)})")
+        return value
+
+
+class Keyed:
+    """Parameters below their name: ``{gaussian: {sigma: 2}}``; the bare name gives none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        parameters = handler(source)
+        return core_schema.no_info_before_validator_function(
+            self._parameters,
+            parameters,
+            serialization=core_schema.wrap_serializer_function_ser_schema(
+                lambda value, serialize: {self.name: serialize(value)}, schema=parameters
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        inner = handler(schema)
+        keyed = {
+            "type": "object",
+            "properties": {self.name: inner},
+            "required": [self.name],
+            "additionalProperties": False,
+        }
+        if "required" in handler.resolve_ref_schema(inner):
+            return keyed
+        return {"anyOf": [{"const": self.name}, keyed]}
+
+    def _parameters(self, value: object) -> object:
+        if isinstance(value, str):
+            return {}
+        inner = value[self.name] if isinstance(value, Mapping) else value
+        return {} if inner is None else inner
+
+
+_Text = Annotated[str, StringConstraints(strict=True)]
+
+# The bounds stand inside of the conversion, so that JSON Schema sees them.
+Count = Annotated[int, Field(strict=True, ge=0, le=INT64_MAX), BeforeValidator(_plain_number)]
+Whole = Annotated[int, Field(strict=True, ge=INT64_MIN, le=INT64_MAX), BeforeValidator(_plain_number)]
+Extent = Annotated[int, Field(strict=True, ge=1, le=INT64_MAX), BeforeValidator(_plain_number)]
+Extents = Annotated[tuple[Extent, ...], Field(min_length=1)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_plain_number)]
+Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0), BeforeValidator(_plain_number)]
+Width = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e6), BeforeValidator(_plain_number)
+]
+Truncation = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, gt=0, le=1000), BeforeValidator(_plain_number)
+]
+Factor = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, ge=1, le=1000), BeforeValidator(_plain_number)
+]
+Switch = Annotated[bool, Field(strict=True)]
+ExactNumber = Annotated[int | float, BeforeValidator(_exact_number), WithJsonSchema({"type": "number"})]
+WidthPerAxis = Annotated[
+    Annotated[Width, Tag("<one>")] | Annotated[tuple[Width, ...], Field(min_length=1), Tag("<each>")],
+    Discriminator(_one_or_each),
+]
+CountPerAxis = Annotated[
+    Annotated[Count, Tag("<one>")] | Annotated[tuple[Count, ...], Field(min_length=1), Tag("<each>")],
+    Discriminator(_one_or_each),
+]
+RoiField = Annotated[Roi, _RoiPair()]
+Text = Annotated[_Text, AfterValidator(_printable)]
+DtypeName = Annotated[_Text, AfterValidator(_dtype_name), WithJsonSchema({"enum": list(DTYPES)})]
+Size = Annotated[
+    int,
+    Field(ge=1, le=INT64_MAX),
+    BeforeValidator(_size),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+]
+JobReferences = Annotated[
+    tuple[int | str, ...],
+    BeforeValidator(_several),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": ["integer", "string"]},
+                {"type": "array", "items": {"type": ["integer", "string"]}},
+            ]
+        }
+    ),
+]
+PlainArguments = Annotated[dict[str, Any], AfterValidator(_plain_arguments)]

@@ -1,0 +1,387 @@
+"""The job: what a person asks for; one model for the file, the library and the wire.
+
+``Job.model_dump(mode="json")`` gives plain JSON that `Job.of` takes back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, model_validator
+from pydantic_core import InitErrorDetails
+
+from ..errors import JobError, JobFileError
+from .complaints import Complaint, complaints_of
+from .fields import (
+    Count,
+    CountPerAxis,
+    Extent,
+    Extents,
+    JobReferences,
+    Positive,
+    RoiField,
+    ShortForm,
+    Size,
+    Text,
+    Whole,
+    nearest,
+    parse_size,
+    shown,
+    wrong,
+)
+from .operations import OperationField, PythonFunction
+from .yaml_file import YamlDocument, parse_yaml, read_yaml
+
+__all__ = [
+    "InputVolume",
+    "Job",
+    "OutputVolume",
+    "job_hash",
+    "job_schema",
+    "load_job",
+    "parse_size",
+    "told_with_place",
+]
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_COMPRESSIONS = ("gzip", "lzf")
+_LEADING_KEY = re.compile(r"\w+(?:\.\w+|\[\d+\])*(?=:?(?:\s|$))")
+_Found = list[tuple[tuple[str | int, ...], str]]
+
+
+def _compression(value: object) -> object:
+    """``none`` is what people write for no compression."""
+    if value is None or value == "none":
+        return None
+    if value not in _COMPRESSIONS:
+        guess = nearest(value, _COMPRESSIONS)
+        hint = f"did you mean {guess}?" if guess else f"known are none, {', '.join(_COMPRESSIONS)}"
+        raise wrong(f"there is no compression {shown(value)}; {hint}")
+    return value
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputVolume(_Part):
+    """The volume that is read.
+
+    Attributes
+    ----------
+    address : str
+        Such as ``cells.json`` or ``cells.h5/volume/data``.
+    """
+
+    address: Text
+
+
+class OutputVolume(_Part):
+    """The volume that is written.
+
+    Attributes
+    ----------
+    address : str
+        As of the input.
+    block_shape : tuple of int, optional
+        Extent of one block file, voxels per axis; default: chosen.
+    chunks : tuple of int, optional
+        HDF5 chunks, voxels per axis; default: none, or h5py's choice where compressed.
+    compression : {"gzip", "lzf"}, optional
+    compression_opts : int, optional
+        Level of gzip, 0 to 9.
+    durability : {"none", "block", "group"}
+        When what is written reaches the medium: whenever the system likes; each block before it
+        counts as done; or blocks in groups, before the journal (or the end of the run) calls
+        them done.
+    """
+
+    address: Text
+    block_shape: Extents | None = None
+    chunks: Extents | None = None
+    compression: Annotated[
+        Literal["gzip", "lzf"] | None,
+        BeforeValidator(_compression),
+        WithJsonSchema({"enum": [*_COMPRESSIONS, "none", None]}),
+    ] = None
+    compression_opts: Count | None = None
+    durability: Literal["none", "block", "group"] = "group"
+
+    @model_validator(mode="after")
+    def _level_fits(self) -> OutputVolume:
+        level = self.compression_opts
+        if level is not None and self.compression != "gzip":
+            raise _complaints([(("compression_opts",), "only compression: gzip has a level")])
+        if level is not None and level > 9:
+            raise _complaints([(("compression_opts",), f"must be at most 9 (is {level})")])
+        return self
+
+
+class Job(_Part):
+    """One job: take `input` through `operation` into `output`, block by block.
+
+    Attributes
+    ----------
+    input, output : InputVolume, OutputVolume
+        In files and mappings a bare address may stand for either.
+    operation : Operation
+        ``{gaussian: {sigma: 1.5}}``, or a bare word such as ``copy``.
+    name : str, optional
+        For people; `load_job` takes the stem of the file.
+    roi : Roi, optional
+        What is taken of the input, in its voxels; default: all.
+    block_shape : tuple of int, optional
+        Extent of a task block, voxels per axis; default: chosen.
+    halo : int or tuple of int, optional
+        Voxels per axis, for the operation python alone; it is then the operation's.
+    workers : int, optional
+        Worker processes; default: one per usable core.
+    memory_per_worker : int, optional
+        Bytes; in files also ``2GiB``.
+    retries : int
+        Further attempts at a block that failed.
+    on_error : {"fail", "finish"}
+        Whether a block that stays failed ends the job, or the rest goes on.
+    block_timeout_s : float, optional
+        Longest time for one attempt at a block.
+    user_code : str, optional
+        Folder in which the workers find the user's own modules.
+    order : {"arrival", "block"}
+        In which order results are merged.
+    label : str, optional
+        For people, to find jobs of a kind in the service.
+    priority : int
+        In the service: higher goes first.
+    after : tuple of int or str
+        In the service: numbers or names of jobs that must be done before this one starts.
+    """
+
+    name: Text | None = None
+    label: Text | None = None
+    input: Annotated[InputVolume, ShortForm("address")]
+    output: Annotated[OutputVolume, ShortForm("address")]
+    operation: OperationField
+    roi: RoiField | None = None
+    block_shape: Extents | None = None
+    halo: CountPerAxis | None = None
+    workers: Extent | None = None
+    memory_per_worker: Size | None = None
+    retries: Count = 2
+    on_error: Literal["fail", "finish"] = "fail"
+    block_timeout_s: Positive | None = None
+    user_code: Text | None = None
+    order: Literal["arrival", "block"] = "arrival"
+    priority: Whole = 0
+    after: JobReferences = ()
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Job:
+        if found := [*_unequal_axes(self), *_halo_misplaced(self)]:
+            raise _complaints(found)
+        if self.input.address == self.output.address:
+            raise _complaints([(("output",), "is the input itself; name another output")])
+        if self.halo is not None and isinstance(self.operation, PythonFunction):
+            merged = self.operation.model_copy(update={"halo_voxels": self.halo})
+            object.__setattr__(self, "operation", merged)
+        return self
+
+    @classmethod
+    def of(cls, data: object) -> Job:
+        """The job that a mapping as in a job file stands for.
+
+        Raises
+        ------
+        JobError
+            One line per mistake, each with its key.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise JobError("\n".join(map(str, complaints_of(error, job_schema())))) from None
+
+    def resolved(self, folder: str | Path) -> Job:
+        """The same job with all its paths absolute, relative ones taken from `folder`."""
+        return Job.of(_with_absolute_paths(self.model_dump(mode="json"), Path(folder)))
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the voxels of the output and how its files are made; plain JSON.
+
+        Not in it: how the work is done (workers, memory, retries, ...), and where the output
+        lies, since what is recorded of an output is kept beside it.
+        """
+        plain = self.model_dump(mode="json")
+        layout = ("block_shape", "chunks", "compression", "compression_opts")
+        identity = {
+            "input": self.input.address,
+            "operation": {self.operation.name: self.operation.identity()},
+            "roi": plain["roi"],
+            "output": {key: plain["output"][key] for key in layout},
+        }
+        if self.operation.depends_on_blocks:
+            identity |= {"block_shape": plain["block_shape"], "user_code": self.user_code}
+        return identity
+
+
+def _complaints(found: _Found) -> ValidationError:
+    """Several mistakes at once, each at a key of its own; pydantic takes them as its own findings."""
+    return ValidationError.from_exception_data(
+        "Job", [InitErrorDetails(type=wrong(text), loc=path, input=None) for path, text in found]
+    )
+
+
+def _unequal_axes(job: Job) -> _Found:
+    """All of what has an entry per axis must have as many entries as the first of them."""
+    sized: list[tuple[tuple[str, ...], object]] = [
+        (("roi",), job.roi.start if job.roi else None),
+        (("output", "block_shape"), job.output.block_shape),
+        (("output", "chunks"), job.output.chunks),
+        (("block_shape",), job.block_shape),
+        (("halo",), job.halo),
+        *(
+            (("operation", job.operation.name, key), getattr(job.operation, attribute, None))
+            for key, attribute in (("sigma", "sigma"), ("halo", "halo_voxels"))
+        ),
+    ]
+    counted = [(path, len(value)) for path, value in sized if isinstance(value, tuple)]
+    if not counted:
+        return []
+    first, ndim = counted[0]
+    return [
+        (path, f"is for {count} axes, but {'.'.join(first)} for {ndim}")
+        for path, count in counted[1:]
+        if count != ndim
+    ]
+
+
+def _halo_misplaced(job: Job) -> _Found:
+    if job.halo is None:
+        return []
+    if not isinstance(job.operation, PythonFunction):
+        return [(("halo",), f"follows from the parameters of {job.operation.name}; leave it out")]
+    if "halo_voxels" in job.operation.model_fields_set and job.operation.halo_voxels != job.halo:
+        return [(("halo",), "is given twice and differently; keep operation.python.halo alone")]
+    return []
+
+
+def job_hash(identity: Mapping[str, Any]) -> str:
+    """A name of 16 hex digits for an identity; the order of keys does not matter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something in it is not plain JSON.
+    """
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def job_schema() -> dict[str, Any]:
+    """JSON Schema of a job file."""
+    return Job.model_json_schema()
+
+
+def load_job(path: str | Path, text: str | None = None) -> Job:
+    """Read a job file, with relative paths in it taken from the folder that it lies in.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; its stem is the job's name where the file gives none. With `text` it
+        need not exist; ``"-"`` is in the current folder.
+    text : str, optional
+        The content, if it comes from elsewhere.
+
+    Raises
+    ------
+    JobFileError
+        All mistakes at once in the order of lines, each ``file:line:column key: what is wrong``.
+    """
+    document = read_yaml(path) if text is None else parse_yaml(text, str(path))
+    data = _with_absolute_paths(document.data, Path(path).parent.absolute())
+    if data.get("name") is None and (stem := Path(path).stem) != "-":
+        data["name"] = stem
+    try:
+        return Job.model_validate(data)
+    except ValidationError as error:
+        placed = sorted(
+            (_position(found, document), str(found)) for found in complaints_of(error, job_schema())
+        )
+        raise JobFileError(
+            "\n".join(f"{document.source}:{line}:{column} {text}" for (line, column), text in placed)
+        ) from None
+
+
+def _position(found: Complaint, document: YamlDocument) -> tuple[int, int]:
+    """Line and column of a complaint; of the nearest thing around it where it is not in the file."""
+    path, at = found.path, found.at
+    if at == "parent":
+        path, at = path[:-1], "key"
+    while path not in document.places:
+        path = path[:-1]
+    place = document.places[path]
+    return place.key if at == "key" else place.value
+
+
+def told_with_place(path: str, message: str) -> str:
+    """A message about a job that was read before, with the place in the file that it is about.
+
+    Parameters
+    ----------
+    path : str
+        The job file, as it was given to `load_job`; of ``"-"`` no place can be told.
+    message : str
+        Such as ``output.block_shape: ...``: the key comes first, then a colon or a blank.
+
+    Returns
+    -------
+    str
+        ``file:line:column message``, with the place of the longest part of the key that stands
+        in the file; the message as it is where there is none, or the file can't be read again.
+    """
+    try:
+        place = _place_again(path, message)
+    except (JobError, OSError, ValueError):  # the message counts, and its place is an extra
+        return message
+    return message if place is None else f"{path}:{place[0]}:{place[1]} {message}"
+
+
+def _place_again(path: str, message: str) -> tuple[int, int] | None:
+    match = _LEADING_KEY.match(message)
+    # What is no regular file, such as a pipe, gave its content once and may block for ever now.
+    if match is None or path == "-" or not Path(path).is_file():
+        return None
+    names = re.findall(r"\w+|\[\d+\]", match[0])
+    key = tuple(int(name[1:-1]) if name.startswith("[") else name for name in names)
+    document = read_yaml(path)
+    if key[0] not in Job.model_fields or key[:1] not in document.places:
+        return None
+    return _position(Complaint(key, message), document)
+
+
+def _with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A copy of a job's mapping, checked or not, in which no path depends on the current folder."""
+    copied = dict(data)
+    for key in ("input", "output"):
+        value = copied.get(key)
+        if isinstance(value, str):
+            copied[key] = _absolute(value, folder)
+        elif isinstance(value, dict) and isinstance(value.get("address"), str):
+            copied[key] = value | {"address": _absolute(value["address"], folder)}
+    if isinstance(copied.get("user_code"), str):
+        copied["user_code"] = _absolute(copied["user_code"], folder)
+    return copied
+
+
+def _absolute(address: str, folder: Path) -> str:
+    """The file part of an address made absolute; what names a scheme is left alone."""
+    if not address.strip() or _SCHEME.match(address):
+        return address
+    path = Path(address).expanduser() if address.startswith("~/") else Path(address)
+    return str(folder.absolute() / path)

@@ -1,0 +1,374 @@
+"""What can be done to a block: the parameters, and what follows from them, without the arithmetic.
+
+An operation stands in a job file as a mapping with one key, its name: ``{gaussian: {sigma: 2}}``;
+one that needs no parameters may be a bare word: ``copy``. How a block is computed is known to
+the workers alone, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, cast
+
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from ..errors import JobError
+from ..geometry.roi import Shape
+from .complaints import complaints_of
+from .fields import (
+    CountPerAxis,
+    DtypeName,
+    ExactNumber,
+    Factor,
+    Finite,
+    Keyed,
+    PlainArguments,
+    Switch,
+    Text,
+    Truncation,
+    WidthPerAxis,
+    nearest,
+    shown,
+    wrong,
+)
+
+# Below this scipy leaves an axis as it is; a halo would be read for nothing.
+SMALLEST_SIGMA = 1e-15
+_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+class Operation(BaseModel, ABC):
+    """Parameters of one operation; frozen, checked when made.
+
+    Every operation also has ``memory_factor``: the bytes at its peak (input, output and what
+    it needs meanwhile) for each byte of the larger of input block and output block.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    depends_on_blocks: ClassVar[bool] = False  # whether another cut into blocks may change voxels
+    preload: ClassVar[tuple[str, ...]] = ()  # modules that workers share if their nursery imports them
+
+    def halo(self, ndim: int) -> Shape:
+        """Voxels that must be read around a block, per axis.
+
+        Raises
+        ------
+        JobError
+            If a list of the parameters is not of length `ndim`.
+        """
+        return (0,) * ndim
+
+    @abstractmethod
+    def output_dtype(self, dtype: np.dtype) -> np.dtype:
+        """The dtype that comes out where `dtype` goes in; always of native byte order."""
+
+    def check(self, ndim: int, dtype: np.dtype) -> None:
+        """Refuse a volume of `ndim` axes and `dtype` on which the operation makes no sense.
+
+        Raises
+        ------
+        JobError
+            Saying what does not fit and what to write instead.
+        """
+        self.halo(ndim)
+
+    def to_plain(self) -> dict[str, Any]:
+        """As in a job file: one key, the name, and all parameters below it; plain JSON.
+
+        `parse_operation` takes it back.
+        """
+        return {self.name: self.model_dump(mode="json")}
+
+    def identity(self) -> dict[str, Any]:
+        """All parameters that decide what comes out, the defaults written out; plain JSON."""
+        return self.model_dump(mode="json")
+
+
+def _per_axis(values: Any, ndim: int, what: str) -> tuple[Any, ...]:
+    if not isinstance(values, tuple):
+        return (values,) * ndim
+    if len(values) != ndim:
+        raise JobError(
+            f"{what} has {len(values)} entries, the volume has {ndim} axes; "
+            "give one per axis, or a single number"
+        )
+    return values
+
+
+class Gaussian(Operation):
+    """Gaussian smoothing, voxel for voxel what scipy.ndimage.gaussian_filter makes of the whole volume.
+
+    The dtype stays, and integers are cut, not rounded, as scipy does it. A sigma of 0 leaves its
+    axis as it is. The mode "wrap" is not offered: a block at one end of the volume would need
+    voxels from the other end, and a halo is one box around the block.
+    """
+
+    name: ClassVar[str] = "gaussian"
+    preload: ClassVar[tuple[str, ...]] = ("scipy.ndimage",)
+    memory_factor: ClassVar[float] = 2.5
+
+    sigma: WidthPerAxis
+    truncate: Truncation = 4.0
+    mode: Literal["reflect", "nearest", "mirror", "constant"] = "reflect"
+    cval: Finite = 0.0
+
+    def sigmas(self, ndim: int) -> tuple[float, ...]:
+        """Standard deviation per axis, in voxels."""
+        return _per_axis(self.sigma, ndim, "operation.gaussian.sigma")
+
+    def halo(self, ndim: int) -> Shape:
+        """As `Operation.halo`; the radius at which scipy cuts its kernel."""
+        return tuple(
+            int(self.truncate * sigma + 0.5) if sigma > SMALLEST_SIGMA else 0 for sigma in self.sigmas(ndim)
+        )
+
+    def output_dtype(self, dtype: np.dtype) -> np.dtype:
+        """The dtype that goes in."""
+        return dtype.newbyteorder("=")
+
+    def check(self, ndim: int, dtype: np.dtype) -> None:
+        """As `Operation.check`; scipy's kernel knows neither float16 nor long doubles."""
+        super().check(ndim, dtype)
+        if dtype.kind == "b":
+            raise JobError(
+                "gaussian can't smooth a volume of bool: nothing lies between 0 and 1 to hold the result; "
+                "copy it to uint8 or float32 first"
+            )
+        if dtype.kind not in "iufc" or dtype.newbyteorder("=") in (np.float16, np.longdouble, np.clongdouble):
+            raise JobError(
+                f"gaussian does not take {dtype.name}; copy the volume to float32 or float64 first"
+            )
+
+
+class Threshold(Operation):
+    """1 where a voxel meets all the given bounds, else 0; as uint8. NaN meets none.
+
+    Bounds are compared exactly with any dtype: the number as it is written, not as it would
+    be rounded to the volume's dtype.
+    """
+
+    name: ClassVar[str] = "threshold"
+    memory_factor: ClassVar[float] = 3.25
+
+    above: ExactNumber | None = None
+    at_least: ExactNumber | None = None
+    below: ExactNumber | None = None
+    at_most: ExactNumber | None = None
+
+    @model_validator(mode="after")
+    def _some_value_passes(self) -> Threshold:
+        if not self.bounds():
+            raise wrong("needs a bound: above, at_least, below or at_most")
+        # With an open bound marked by 1, the stricter one of two equal ones sorts last (first).
+        lower = max(
+            ((b, int(k == "above")) for k, b in self.bounds().items() if k in ("above", "at_least")),
+            default=None,
+        )
+        upper = min(
+            ((b, -int(k == "below")) for k, b in self.bounds().items() if k in ("below", "at_most")),
+            default=None,
+        )
+        if lower and upper and (lower[0] > upper[0] or (lower[0] == upper[0] and (lower[1] or upper[1]))):
+            told = " and ".join(f"{key} {bound}" for key, bound in self.bounds().items())
+            raise wrong(f"no number is {told.replace('_', ' ')}")
+        return self
+
+    def bounds(self) -> dict[str, int | float]:
+        """The bounds that were given, by their key."""
+        given = {"above": self.above, "at_least": self.at_least, "below": self.below, "at_most": self.at_most}
+        return {key: bound for key, bound in given.items() if bound is not None}
+
+    def output_dtype(self, dtype: np.dtype) -> np.dtype:
+        """Always uint8."""
+        return np.dtype(np.uint8)
+
+    def check(self, ndim: int, dtype: np.dtype) -> None:
+        """As `Operation.check`; a bound that no voxel of `dtype` can reach is a slip of the pen."""
+        if not _is_real(dtype):
+            raise JobError(
+                f"threshold does not take {dtype.name}, only bool, integers and floats of up to 64 bits"
+            )
+        lowest, highest = value_range(dtype)
+        for key, bound in self.bounds().items():
+            if not lowest <= bound <= highest:
+                raise JobError(
+                    f"operation.threshold.{key}: {bound} is outside of what {dtype.name} holds "
+                    f"({lowest} to {highest}), so all voxels would come out the same"
+                )
+
+
+class Copy(Operation):
+    """The voxels as they are, perhaps in another dtype.
+
+    Without `clip` a voxel that `dtype` can't hold exactly fails its block; only the rounding of
+    a float to a narrower float is always taken as meant. With `clip` each becomes the nearest
+    value that `dtype` holds, halves to even. NaN never becomes an integer.
+    """
+
+    name: ClassVar[str] = "copy"
+    memory_factor: ClassVar[float] = 3.0
+
+    dtype: DtypeName | None = None
+    clip: Switch = False
+
+    @model_validator(mode="after")
+    def _clip_has_a_dtype(self) -> Copy:
+        if self.clip and self.dtype is None:
+            raise wrong("clip means nothing without a dtype to clip to")
+        return self
+
+    def output_dtype(self, dtype: np.dtype) -> np.dtype:
+        """The given dtype, else the one that goes in."""
+        return dtype.newbyteorder("=") if self.dtype is None else np.dtype(self.dtype)
+
+    def check(self, ndim: int, dtype: np.dtype) -> None:
+        """As `Operation.check`."""
+        if self.dtype is not None and not _is_real(dtype):
+            raise JobError(
+                f"copy can't turn {dtype.name} into {self.dtype}; leave dtype out to copy it as it is"
+            )
+
+
+def _function_name(text: str) -> str:
+    if not _FUNCTION.fullmatch(text):
+        raise wrong(f'must name a function as "module:name", such as my_steps:smooth (is {shown(text)})')
+    return text
+
+
+class PythonFunction(Operation):
+    """A function of the user's own: ``function(block, **args)`` gives an array of the block's shape.
+
+    The block comes with its halo. Where the function has a parameter `context`, it is told where
+    the block lies. `dtype` is what it returns (default: the dtype of its input).
+    """
+
+    name: ClassVar[str] = "python"
+    depends_on_blocks: ClassVar[bool] = True
+
+    function: Annotated[Text, AfterValidator(_function_name)]
+    # The file's key is "halo", which is the method's name here.
+    halo_voxels: CountPerAxis = Field(default=0, validation_alias="halo")
+    dtype: DtypeName | None = None
+    memory_factor: Factor = 4.0
+    args: PlainArguments = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _with_the_key_of_the_file(self, serialize: Any) -> dict[str, Any]:
+        data = serialize(self)
+        return {("halo" if key == "halo_voxels" else key): value for key, value in data.items()}
+
+    def halo(self, ndim: int) -> Shape:
+        """As `Operation.halo`."""
+        return _per_axis(self.halo_voxels, ndim, "operation.python.halo")
+
+    def output_dtype(self, dtype: np.dtype) -> np.dtype:
+        """The given dtype, else the one that goes in."""
+        return dtype.newbyteorder("=") if self.dtype is None else np.dtype(self.dtype)
+
+    def identity(self) -> dict[str, Any]:
+        """As `Operation.identity`."""
+        return {key: value for key, value in super().identity().items() if key != "memory_factor"}
+
+
+AnyOperation = Gaussian | Threshold | Copy | PythonFunction
+OPERATIONS: dict[str, type[AnyOperation]] = {
+    kind.name: kind for kind in (Copy, Gaussian, PythonFunction, Threshold)
+}
+
+
+def _is_real(dtype: np.dtype) -> bool:
+    return dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize <= 8)
+
+
+def value_range(dtype: np.dtype) -> tuple[int | float, int | float]:
+    """The smallest and the largest finite value of a bool, integer or float dtype, exactly."""
+    if dtype.kind == "b":
+        return 0, 1
+    if dtype.kind in "iu":
+        whole = np.iinfo(dtype)
+        return int(whole.min), int(whole.max)
+    real = np.finfo(dtype)
+    return float(real.min), float(real.max)
+
+
+def peak_bytes(operation: Operation, shape: Shape, dtype: np.dtype) -> int:
+    """About how many bytes a worker needs at once for a block of `shape`, its halo included."""
+    itemsize = max(dtype.itemsize, operation.output_dtype(dtype).itemsize)
+    factor = cast(AnyOperation, operation).memory_factor
+    return math.ceil(factor * itemsize * math.prod(shape))
+
+
+def _name_of(value: object) -> str:
+    """Which operation is meant; the discriminator of the union, after `_names_one`."""
+    if isinstance(value, Operation):
+        return value.name
+    return value if isinstance(value, str) else next(iter(value))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def _names_one(value: object) -> object:
+    """Refuse what names no operation; pydantic's own words for it speak of tags."""
+    if isinstance(value, Operation):
+        return value
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Mapping) else None
+    if names is None:
+        raise wrong(
+            f"must be the name of an operation, or a mapping from it to its parameters (is {shown(value)})"
+        )
+    if len(names) != 1:
+        told = f": {', '.join(map(str, names))}" if names else ""
+        raise wrong(f"must have exactly one key, the name of the operation (has {len(names)}{told})")
+    if names[0] not in OPERATIONS:
+        guess = nearest(names[0], OPERATIONS)
+        hint = f"did you mean {guess}? Known are" if guess else "known are"
+        raise wrong(f"there is no operation {names[0]}; {hint} {', '.join(OPERATIONS)}")
+    return value
+
+
+OperationField = Annotated[
+    Annotated[Gaussian, Keyed("gaussian"), Tag("gaussian")]
+    | Annotated[Threshold, Keyed("threshold"), Tag("threshold")]
+    | Annotated[Copy, Keyed("copy"), Tag("copy")]
+    | Annotated[PythonFunction, Keyed("python"), Tag("python")],
+    Discriminator(_name_of),
+    BeforeValidator(_names_one),
+]
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(OperationField)
+
+
+def parse_operation(value: object) -> AnyOperation:
+    """The operation that a value as in a job file stands for, such as ``{"gaussian": {"sigma": 2}}``.
+
+    Raises
+    ------
+    JobError
+        One line per mistake.
+    """
+    try:
+        return _adapter().validate_python(value)
+    except ValidationError as error:
+        found = complaints_of(error, _adapter().json_schema())
+        raise JobError("\n".join(str(replace(one, path=("operation", *one.path))) for one in found)) from None

@@ -1,0 +1,173 @@
+"""How blocks are computed by commands of their own: files of schema `cluster-execution-configuration`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..files.json_file import read_json
+from ..jobs.fields import nearest
+from .jsonconfig import JsonConfigParser
+from .jsonfields import AutoEval, FormattedField, ParsingError
+
+SCHEMA_NAME, SCHEMA_VERSION = "cluster-execution-configuration", 1.0
+_REQUIRED = ("command_format", "output_log_directory")
+_RETIRED = "was retired by the original and does nothing; remove it"
+_WITHOUT_EFFECT = {
+    "workflow_type": "does nothing here: what is computed stands in the job file",
+    "output_slot_id": "does nothing here: what is computed stands in the job file",
+    "use_master_local_scratch": "does nothing, as in the original: nodes write into the output itself",
+    "node_output_compression_cmd": "does nothing, as in the original; compression is the output's",
+    "node_output_decompression_cmd": "does nothing, as in the original; compression is the output's",
+    "debug_option_use_previous_node_files": "does nothing, as in the original: finished blocks are kept",
+    "num_jobs": _RETIRED,
+    "task_subrequest_shape": f"{_RETIRED}; sub_block_shape in the output's description says it now",
+    "scratch_directory": _RETIRED,
+}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ParsingError(f"expected a text, got {value!r}")
+    return value
+
+
+def _server(value: Any) -> str:
+    if _text(value).startswith("-") or any(c.isspace() for c in value):
+        raise ParsingError(f"{value!r} is no name of a host")
+    return value
+
+
+def _above_zero(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
+        raise ParsingError(f"expected a whole number above 0, got {value!r}")
+    return int(value)
+
+
+def _template(required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Callable[[Any], str]:
+    check = FormattedField(required, optional)
+    return lambda value: check(_text(value))
+
+
+_COMPRESSION = _template(("compressed_file", "uncompressed_file"))
+_PARSER = JsonConfigParser(
+    {
+        "_schema_name": SCHEMA_NAME,
+        "_schema_version": SCHEMA_VERSION,
+        "workflow_type": str,
+        "output_slot_id": str,
+        "sys_tmp_dir": _text,
+        "task_threadpool_size": AutoEval(_above_zero),
+        "task_total_ram_mb": AutoEval(_above_zero),
+        "task_timeout_secs": AutoEval(_above_zero),
+        "use_node_local_scratch": bool,
+        "use_master_local_scratch": bool,
+        "node_output_compression_cmd": _COMPRESSION,
+        "node_output_decompression_cmd": _COMPRESSION,
+        "task_progress_update_command": _template(("progress",)),
+        "task_launch_server": _server,
+        "output_log_directory": _text,
+        "server_working_directory": _text,
+        "command_format": _template(("task_args",), ("task_name", "task_output_file")),
+        "debug_option_use_previous_node_files": bool,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """A configuration that has been read; paths are absolute.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    command_format : str
+        Shell command that does one block: ``{task_args}`` (for ``blockmill``), and perhaps
+        ``{task_name}`` and ``{task_output_file}``, each filled in as it is.
+    output_log_directory : str
+        For the log of each task; relative to the configuration.
+    task_launch_server : str
+        ``localhost``, or a host on which the commands are run by ssh.
+    server_working_directory : str or None
+        Where the command is run.
+    sys_tmp_dir : str or None
+        For temporary files of a node.
+    task_threadpool_size, task_total_ram_mb : int or None
+        Worker processes of a node, and MiB that they may take for blocks together.
+    task_timeout_secs : int or None
+        Longest time for one attempt at a task; then it is ended and counts as failed. (The original does
+        not look at it.)
+    task_progress_update_command : str or None
+        Shell command that a node runs beside its work, with the percent as ``{progress}``.
+    notes : tuple of str
+        Keys in the file that have no effect, each with the reason.
+    """
+
+    path: str
+    command_format: str
+    output_log_directory: str
+    task_launch_server: str = "localhost"
+    server_working_directory: str | None = None
+    sys_tmp_dir: str | None = None
+    task_threadpool_size: int | None = None
+    task_total_ram_mb: int | None = None
+    task_timeout_secs: int | None = None
+    task_progress_update_command: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether commands are run on this host, without ssh."""
+        return self.task_launch_server == "localhost"
+
+    @property
+    def workers(self) -> int:
+        """Worker processes of a node: as it says, or the processors of this host."""
+        return self.task_threadpool_size or len(os.sched_getaffinity(0))
+
+
+def read_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
+    """Read a configuration.
+
+    Unknown keys are skipped, since people use them as comments, but told in `notes`, unless they begin
+    with ``#``.
+
+    Raises
+    ------
+    SchemaError
+        If it is of another schema or version.
+    ParsingError
+        If it can't be read or fields are wrong or missing, each with file and field.
+    """
+    where = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111
+    values = {key: value for key, value in _PARSER.parse_config_file(where) if value is not None}
+    problems = [f"{where}: {key}: is missing" for key in _REQUIRED if key not in values]
+    if values.pop("use_node_local_scratch", False):
+        problems.append(
+            f"{where}: use_node_local_scratch: true was never carried out by the original and is not here: "
+            "nodes write into the output itself; remove it"
+        )
+    if problems:
+        raise ParsingError("\n".join(problems))
+    folder = os.path.dirname(where)
+    logs = os.path.expanduser(values["output_log_directory"])  # noqa: PTH111
+    values["output_log_directory"] = os.path.normpath(os.path.join(folder, logs))
+    known = {key: value for key, value in values.items() if key in ClusterConfig.__dataclass_fields__}
+    return ClusterConfig(path=where, notes=tuple(_notes(where)), **known)
+
+
+def _notes(where: str) -> list[str]:
+    """What is told about keys in the file that nobody obeys."""
+    notes = []
+    for key, value in dict(read_json(where)).items():
+        name = key.replace(" ", "_")
+        if name in _WITHOUT_EFFECT:
+            if value is not None and value is not False:
+                notes.append(f"{where}: {name}: {_WITHOUT_EFFECT[name]}")
+        elif name not in _PARSER.fields and not name.startswith(("_schema_", "#")):
+            guess = nearest(name, tuple(_PARSER.fields))
+            notes.append(f"{where}: {name}: is not known{f'; did you mean {guess}?' if guess else ''}")
+    return notes

@@ -1,0 +1,78 @@
+"""Kinds of values for the schemas of `blockmill.shared.lazyflow.jsonconfig`."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import JobError
+from ..expressions import evaluate
+
+
+class ParsingError(JobError):
+    """A configuration file has mistakes, each told with file and field."""
+
+
+class SchemaError(ParsingError):
+    """A configuration file is of another schema, or of a version that is not understood."""
+
+
+class AutoEval:
+    """A value that may be the text of an expression: ``"7*6"``, ``"[1, 2]"``, ``"numpy.uint8"``.
+
+    Texts go through `blockmill.shared.expressions.evaluate`, which runs no code (the original
+    ran any); names of dtypes give a `numpy.dtype`.
+
+    Parameters
+    ----------
+    kind : callable, optional
+        Converts the result. With ``str``, texts are left as they are.
+    """
+
+    def __init__(self, kind: Callable[[Any], Any] | None = None) -> None:
+        self.kind = kind
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, str) and self.kind is not str:
+            value = evaluate(value)
+        return value if self.kind is None else self.kind(value)
+
+
+class FormattedField:
+    """A text with replacement fields, ``"{x_start}-{x_stop:04d}"``.
+
+    Fields that are neither required nor optional are refused here; the original failed with a
+    KeyError only when the text was used.
+    """
+
+    def __init__(self, required_fields: Iterable[str], optional_fields: Iterable[str] = ()) -> None:
+        self.required = tuple(required_fields)
+        self.known = {*self.required, *optional_fields}
+
+    def __call__(self, value: Any) -> str:
+        text = str(value)
+        try:
+            names = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+        except ValueError as error:
+            raise ParsingError(f"{text!r} is no valid format: {error}") from error
+        missing = [name for name in self.required if name not in names]
+        if missing:
+            raise ParsingError(f"{text!r} lacks {', '.join(f'{{{name}}}' for name in missing)}")
+        if names - self.known:
+            unknown = ", ".join(f"{{{name}}}" for name in sorted(names - self.known))
+            raise ParsingError(f"{text!r} holds {unknown}, which nobody would fill in")
+        return text
+
+
+class RoiTuple:
+    """A roi as ``[[start...], [stop...]]``, whole numbers; becomes ``((start...), (stop...))``."""
+
+    def __call__(self, value: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        try:
+            start, stop = (tuple(part) for part in value)
+        except (TypeError, ValueError) as error:
+            raise ParsingError(f"expected a roi [[start...], [stop...]], got {value!r}") from error
+        if len(start) != len(stop) or any(type(number) is not int for number in start + stop):
+            raise ParsingError(f"expected a roi of two lists of as many whole numbers, got {value!r}")
+        return start, stop

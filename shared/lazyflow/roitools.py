@@ -1,0 +1,310 @@
+"""Rois and slicings, blocks that meet a roi, boxes around data."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+
+from ..errors import OutOfBounds
+from ..geometry.roi import Roi, Shape, as_shape
+
+Index = int | slice | EllipsisType
+RoiLike = Roi | Sequence[Iterable[object]]
+
+
+def slice_to_roi(slicing: object, shape: Iterable[object], *, extend_singleton: bool = True) -> Roi:
+    """The roi that ``array[slicing]`` takes of an array of `shape`.
+
+    Parameters
+    ----------
+    slicing : int, slice, Ellipsis, or a sequence of them
+        Negative numbers count from the end; slices are clipped; missing axes are taken whole.
+    shape : iterable of int
+        Voxels per axis.
+    extend_singleton : bool
+        Whether an int gives one voxel, or else no extent (``start == stop``).
+
+    Returns
+    -------
+    Roi
+        Unpacks to ``(start, stop)``. A slice whose stop lies before its start gives an empty
+        roi at its start, as an array does (the original gave it back inside out).
+
+    Raises
+    ------
+    OutOfBounds
+        If an int is out of range, a step is not 1, or there are too many indices.
+    TypeError
+        If something is no index, None for instance.
+    """
+    extents = as_shape(shape)
+    if not extents:
+        return Roi((), ())
+    items = _one_per_axis(slicing, len(extents))
+    pairs = [_ends(item, n, extend_singleton) for item, n in zip(items, extents, strict=True)]
+    return Roi(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
+
+
+def _one_per_axis(slicing: object, ndim: int) -> list[Any]:
+    items = list(slicing) if isinstance(slicing, list | tuple) else [slicing]
+    dots = [place for place, item in enumerate(items) if item is Ellipsis]
+    if len(dots) > 1:
+        raise OutOfBounds(f"{slicing!r} holds more than one Ellipsis")
+    missing = ndim - (len(items) - len(dots))
+    if missing < 0:
+        raise OutOfBounds(f"{slicing!r} has more indices than the {ndim} axes of the volume")
+    place = dots[0] if dots else len(items)
+    return [*items[:place], *[slice(None)] * missing, *items[place + len(dots) :]]
+
+
+def _ends(item: Any, extent: int, extend_singleton: bool) -> tuple[int, int]:
+    if isinstance(item, slice):
+        if item.step not in (None, 1):
+            raise OutOfBounds(f"{item} has a step other than 1; a roi is a box without gaps")
+        start, stop, _ = item.indices(extent)
+        return start, max(start, stop)
+    number = operator.index(item)
+    if not -extent <= number < extent:
+        raise OutOfBounds(f"index {number} is out of range of an axis of {extent} voxels")
+    start = number % extent
+    return start, start + extend_singleton
+
+
+def roi_to_slice(start: Iterable[object], stop: Iterable[object]) -> tuple[slice, ...]:
+    """Slices of plain ints, to index an array with; OutOfBounds if the lengths differ."""
+    first, last = as_shape(start), as_shape(stop)
+    if len(first) != len(last):
+        raise OutOfBounds(f"roi start {first} and stop {last} differ in length")
+    return tuple(map(slice, first, last))
+
+
+def roi_from_shape(shape: Iterable[object]) -> Roi:
+    """The whole of a volume of `shape`."""
+    return Roi.from_shape(shape)
+
+
+def full_slicing(shape: Iterable[object]) -> tuple[slice, ...]:
+    """The slicing that takes the whole of a volume of `shape`."""
+    return Roi.from_shape(shape).to_slice()
+
+
+def slicing_to_string(slicing: Iterable[Any], max_shape: Sequence[int] | None = None) -> str:
+    """A slicing as one writes it, ``[2:5, :, 3]``; ends that equal `max_shape` are left out."""
+
+    def written(axis: int, item: Any) -> str:
+        if not isinstance(item, slice):
+            return "..." if item is Ellipsis else str(item)
+        whole = max_shape is not None and item.stop == max_shape[axis]
+        start = "" if item.start in (None, 0) else str(item.start)
+        stop = "" if item.stop is None or whole else str(item.stop)
+        return f"{start}:{stop}" + ("" if item.step is None else f":{item.step}")
+
+    return "[" + ", ".join(written(axis, item) for axis, item in enumerate(slicing)) + "]"
+
+
+def get_intersection(a: RoiLike, b: RoiLike, *, must_intersect: bool = True) -> Roi | None:
+    """The box that two rois share.
+
+    Returns
+    -------
+    Roi or None
+        None, if `must_intersect` is off and they share no voxel.
+
+    Raises
+    ------
+    OutOfBounds
+        If they share no voxel (an AssertionError in the original), or lengths differ.
+    """
+    one, other = Roi.of(a), Roi.of(b)
+    _same_length(one.start, other.start)
+    common = one.intersection(other)
+    if common is None and must_intersect:
+        raise OutOfBounds(f"rois {one} and {other} share no voxel")
+    return common
+
+
+def _same_length(*shapes: Shape) -> None:
+    if len({len(shape) for shape in shapes}) > 1:
+        raise OutOfBounds(f"{' and '.join(str(list(shape)) for shape in shapes)} differ in length")
+
+
+def _block_shape(values: Iterable[object]) -> Shape:
+    block = as_shape(values)
+    if any(n < 1 for n in block):
+        raise OutOfBounds(f"block shape {list(block)} has an extent below 1")
+    return block
+
+
+def get_block_bounds(
+    dataset_shape: Iterable[object], block_shape: Iterable[object], block_start: Iterable[object]
+) -> Roi:
+    """The voxels of the block that begins at `block_start`, clipped to the dataset.
+
+    Raises
+    ------
+    OutOfBounds
+        If `block_start` is no multiple of `block_shape`, or lies outside the dataset.
+    """
+    shape, block, start = as_shape(dataset_shape), _block_shape(block_shape), as_shape(block_start)
+    _same_length(shape, block, start)
+    if any(a % n for a, n in zip(start, block, strict=True)):
+        raise OutOfBounds(f"block start {list(start)} is no multiple of the block shape {list(block)}")
+    if any(not 0 <= a < n for a, n in zip(start, shape, strict=True)):
+        raise OutOfBounds(f"block start {list(start)} lies outside the dataset of shape {list(shape)}")
+    return Roi(start, tuple(min(a + n, m) for a, n, m in zip(start, block, shape, strict=True)))
+
+
+def get_intersecting_blocks(
+    block_shape: Iterable[object], roi: RoiLike, *, as_array: bool = False
+) -> np.ndarray:
+    """Where the blocks begin that share a voxel with `roi`.
+
+    Parameters
+    ----------
+    block_shape : iterable of int
+        At least 1 per axis; the grid begins at the origin and goes on to both sides.
+    roi : Roi or pair
+        May be negative. One that is empty has no blocks if it lies on an edge of blocks, else
+        the block around it.
+    as_array : bool
+        Whether the result keeps the form of the grid.
+
+    Returns
+    -------
+    ndarray of int64
+        Shape (N, D), last axis fastest; with `as_array` (n1, ..., nD, D). Multiples of
+        `block_shape`; the first may lie before the start of `roi`.
+
+    Raises
+    ------
+    OutOfBounds
+        If an extent is below 1, or lengths differ.
+    """
+    block, box = _block_shape(block_shape), Roi.of(roi)
+    _same_length(block, box.start)
+    first = [a // n for a, n in zip(box.start, block, strict=True)]
+    last = [-(-b // n) for b, n in zip(box.stop, block, strict=True)]
+    counts = [max(b - a, 0) for a, b in zip(first, last, strict=True)]
+    starts = np.empty((*counts, len(block)), np.int64)
+    for axis, (low, count, n) in enumerate(zip(first, counts, block, strict=True)):
+        steps = np.arange(low, low + count, dtype=np.int64) * n
+        starts[..., axis] = steps.reshape(-1, *(1,) * (len(block) - axis - 1))
+    return starts if as_array else starts.reshape(math.prod(counts), len(block))
+
+
+def get_intersecting_rois(
+    dataset_shape: Iterable[object],
+    block_shape: Iterable[object],
+    roi: RoiLike,
+    *,
+    clip_blocks_to_roi: bool = True,
+) -> list[Roi]:
+    """The blocks that share a voxel with `roi`, clipped to the dataset and, if wanted, to `roi`.
+
+    Raises
+    ------
+    OutOfBounds
+        If `roi` leaves the dataset, an extent is below 1, or lengths differ.
+    """
+    box, whole, block = Roi.of(roi), Roi.from_shape(dataset_shape), _block_shape(block_shape)
+    _same_length(box.start, whole.start, block)
+    if not whole.contains(box):
+        raise OutOfBounds(f"roi {box} leaves the dataset of shape {list(whole.stop)}")
+    bounds = box if clip_blocks_to_roi else whole
+    starts = get_intersecting_blocks(block, box)
+    low = np.maximum(starts, bounds.start).tolist()
+    high = np.minimum(starts + np.array(block, np.int64), bounds.stop).tolist()
+    return [Roi.trusted(tuple(a), tuple(b)) for a, b in zip(low, high, strict=True)]
+
+
+def is_fully_contained(inner: RoiLike, outer: RoiLike) -> bool:
+    """Whether `inner` lies wholly inside `outer`."""
+    one, other = Roi.of(inner), Roi.of(outer)
+    _same_length(one.start, other.start)
+    return other.contains(one)
+
+
+def containing_rois(rois: Any, inner: RoiLike) -> np.ndarray:
+    """Those of `rois`, an array of shape (N, 2, D), in which `inner` lies wholly; shape (M, 2, D).
+
+    No rois at all (shape (0,)) are given back as they are.
+    """
+    boxes, box = np.asarray(rois), Roi.of(inner)
+    if not boxes.size:
+        return boxes
+    if boxes.ndim != 3 or boxes.shape[1:] != (2, box.ndim):
+        raise OutOfBounds(f"rois have shape {boxes.shape}, expected (N, 2, {box.ndim})")
+    inside = (boxes[:, 0] <= box.start).all(axis=1) & (boxes[:, 1] >= box.stop).all(axis=1)
+    return boxes[inside]
+
+
+def nonzero_bounding_box(data: np.ndarray) -> Roi:
+    """The smallest roi that holds all voxels other than zero; zeros to zeros if there are none."""
+    mask = np.asarray(data) != 0
+    start, stop = [0] * mask.ndim, [0] * mask.ndim
+    for axis in range(mask.ndim):
+        hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        if not hits.size:
+            return Roi((0,) * mask.ndim, (0,) * mask.ndim)
+        start[axis], stop[axis] = int(hits[0]), int(hits[-1]) + 1
+    return Roi(tuple(start), tuple(stop))
+
+
+def enlarge_roi_for_halo(
+    roi: RoiLike,
+    shape: Iterable[object],
+    sigma: float | Iterable[float],
+    *,
+    window: float = 3.5,
+    enlarge_axes: Iterable[object] | None = None,
+) -> tuple[Roi, Roi]:
+    """The roi to read, so that a filter of width `sigma` is right all over `roi`.
+
+    Parameters
+    ----------
+    shape : iterable of int
+        Of the volume; the result is clipped to it.
+    sigma : float or one per axis
+        In voxels; grown by ``ceil(window * sigma)`` on both sides.
+    enlarge_axes : one truth per axis, optional
+        Which axes grow. Default: all.
+
+    Returns
+    -------
+    enlarged, result : Roi
+        What to read, and where in it `roi` lies (its start is relative to that of `enlarged`).
+    """
+    box, whole = Roi.of(roi), Roi.from_shape(shape)
+    sigmas = [float(sigma)] * box.ndim if isinstance(sigma, int | float) else [float(s) for s in sigma]
+    axes = [True] * box.ndim if enlarge_axes is None else [bool(a) for a in enlarge_axes]
+    if not len(sigmas) == len(axes) == box.ndim == whole.ndim:
+        raise OutOfBounds(f"shape, sigma and axes must have one entry for each of the {box.ndim} axes")
+    halo = [math.ceil(window * s) if on else 0 for s, on in zip(sigmas, axes, strict=True)]
+    enlarged = box.grown(halo, within=whole)
+    return enlarged, box.relative_to(enlarged.start)
+
+
+def blockwise_view(
+    array: np.ndarray, block_shape: Iterable[object], *, require_aligned_blocks: bool = True
+) -> np.ndarray:
+    """`array` seen as a grid of blocks, of shape (blocks per axis..., block shape...); never a copy.
+
+    With `require_aligned_blocks` off, voxels beyond the last whole block are not seen.
+
+    Raises
+    ------
+    OutOfBounds
+        If blocks don't divide the array, or lengths differ.
+    """
+    block = _block_shape(block_shape)
+    _same_length(array.shape, block)
+    if require_aligned_blocks and any(m % n for m, n in zip(array.shape, block, strict=True)):
+        raise OutOfBounds(f"blocks of {list(block)} don't divide an array of shape {list(array.shape)}")
+    counts = tuple(m // n for m, n in zip(array.shape, block, strict=True))
+    strides = tuple(s * n for s, n in zip(array.strides, block, strict=True))
+    return np.lib.stride_tricks.as_strided(array, counts + block, strides + array.strides)

@@ -1,0 +1,335 @@
+"""A lock between processes on any path, by the existence of ``<path>.lock``.
+
+Programs that know nothing but the existence of the file (lazyflow's) and ours exclude each
+other. Ours do more: the lock file tells its owner, who keeps a flock on it for as long as it
+lives, so a lock without a flock is a dead owner's and is taken over at once.
+
+- *Create*: a candidate file ``<path>.lock-<token>`` gets its flock, then its text, then by
+  link its place. Nobody ever sees a lock of ours without its text or its flock.
+- *Take over*: whoever gets the flock of a dead owner's file, and then still finds that very
+  file in its place, is the only one who may touch it, and writes its own text into it. The
+  file is not replaced: a lock that somebody made after a purge can't be hit.
+- *Wait*: by polling. A wait inside flock would wake up sooner, but neither after a purge nor
+  at a time-out.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from types import EllipsisType
+from typing import NamedTuple
+
+import portalocker
+
+from ..errors import BlockmillError, LockLost, StorageError
+from . import lockfile as lockholder
+from .lockfile import LockHolder, Sight
+
+_EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+_SHORTEST_WAIT_S, _LONGEST_WAIT_S, _BACK_OFF = 0.001, 0.020, 1.5
+
+
+def stale(lock_path: str | os.PathLike[str]) -> bool:
+    """Whether the file at `lock_path` is a lock, or a candidate, of a dead process of ours.
+
+    Only those of this host and pid namespace can be told dead; an empty candidate can't, its
+    maker was killed before it wrote a word. Remove a stale lock by acquiring and releasing
+    it; only a stale candidate may be unlinked. While this looks, a dead lock seems alive.
+    """
+    path = os.fspath(lock_path)
+    sight = lockholder.look(path)
+    if sight is None:
+        return False
+    try:
+        return _seize(sight, path)
+    finally:
+        sight.close()
+
+
+def _seize(sight: Sight, lock_path: str) -> bool:
+    """Whether the owner was ours and is dead; if so, the flock of its file is now ours."""
+    return sight.holder.is_here and _try_flock(sight.fd) and lockholder.lies_at(lock_path, os.fstat(sight.fd))
+
+
+def _try_flock(fd: int) -> bool:
+    try:
+        portalocker.lock(fd, _EXCLUSIVE)
+    except portalocker.AlreadyLocked:
+        return False
+    except portalocker.LockException as error:
+        raise StorageError(f"the file system refuses flock, which locks need: {error}") from error
+    return True
+
+
+class _Held(NamedTuple):
+    fd: int
+    facts: os.stat_result
+    pid: int
+    token: str
+
+
+class FileLock:
+    """An exclusive lock on `protected_path` between processes, and between threads.
+
+    Each thread needs an instance of its own, which is not re-entrant. A forked child does
+    not own what its parent locked. Waiters are not served in order.
+
+    Parameters
+    ----------
+    protected_path : path
+        It need not exist, but its directory must. The lock file is ``<protected_path>.lock``.
+    timeout_s : float, optional
+        How long `acquire` waits, unless it is told otherwise. None waits for ever.
+    contents : str, optional
+        A note that is added to the text of the lock file.
+
+    Attributes
+    ----------
+    protected_path, lock_path : str
+        Both absolute.
+    took_over : LockHolder or None
+        The dead owner whose lock the last `acquire` took over; it may have left partial files.
+    """
+
+    _held: _Held | None = None
+
+    def __init__(
+        self,
+        protected_path: str | os.PathLike[str],
+        timeout_s: float | None = None,
+        contents: str | None = None,
+    ) -> None:
+        self.protected_path = os.path.abspath(os.fspath(protected_path))  # noqa: PTH100 - links stay
+        self.lock_path = self.protected_path + ".lock"
+        self.timeout_s = timeout_s
+        self.contents = contents
+        self.took_over: LockHolder | None = None
+
+    def acquire(self, blocking: bool = True, timeout_s: float | EllipsisType | None = ...) -> bool:
+        """Take the lock and return True; wait for it if need be.
+
+        Parameters
+        ----------
+        blocking : bool
+            False tries once and returns False if the lock is held; never raises LockTimeout.
+        timeout_s : float or None, optional
+            In place of that of the instance; 0 tries once, None waits for ever.
+
+        Raises
+        ------
+        LockTimeout
+            If the lock was held all the time; the message tells by whom.
+        StorageError
+            If the lock file can't be made: no such directory, no permission, a full disk.
+        BlockmillError
+            If this instance holds the lock already.
+        """
+        if self.locked():
+            raise BlockmillError(
+                f"this FileLock already holds {self.lock_path} and is not re-entrant; "
+                "release it first, or use another instance"
+            )
+        limit_s = self._limit_s(timeout_s)
+        self.took_over = None
+        start_s, pause_s, last = time.monotonic(), _SHORTEST_WAIT_S, ""
+        while (rival := self._attempt()) is not None:
+            if not blocking:
+                return False
+            left_s = start_s + limit_s - time.monotonic()
+            if left_s <= 0:
+                raise lockholder.time_out(self.lock_path, limit_s, rival)
+            # A new owner means that the lock goes from hand to hand: be quick again.
+            pause_s = _SHORTEST_WAIT_S if rival.token != last else min(pause_s * _BACK_OFF, _LONGEST_WAIT_S)
+            last = rival.token
+            time.sleep(min(pause_s * random.uniform(0.7, 1.0), left_s))  # noqa: S311 - no secret
+        return True
+
+    def _limit_s(self, timeout_s: float | EllipsisType | None) -> float:
+        chosen = self.timeout_s if isinstance(timeout_s, EllipsisType) else timeout_s
+        if chosen is not None and not chosen >= 0:
+            raise ValueError(f"timeout_s is {chosen}; give seconds from 0 on, or None to wait for ever")
+        return math.inf if chosen is None else chosen
+
+    def _attempt(self) -> LockHolder | None:
+        """Try once: None if the lock is ours now, else who is in the way."""
+        # Waiters look before they write: a candidate per poll would cost a file each time.
+        if not os.path.lexists(self.lock_path) and self._create(lockholder.link):
+            return None
+        sight = lockholder.look(self.lock_path)
+        if sight is None:
+            return lockholder.GONE
+        taken = False
+        try:
+            if not _seize(sight, self.lock_path):
+                return sight.holder
+            dead = lockholder.read_holder(sight.fd)  # again: an earlier taker may have died since
+            if sight.writable:
+                self._adopt(sight.fd, dead)
+                taken = True
+            # Another user's file. To replace it leaves a gap, microseconds wide, in which a
+            # purge and a new lock would be overlooked; `still_ours` tells the robbed one.
+            elif not self._create(os.replace):
+                return dead
+            self.took_over = dead
+            return None
+        finally:
+            if not taken:
+                sight.close()
+
+    def _create(self, place: Callable[[str, str], None]) -> bool:
+        """Make a candidate and put it into its place; False if there is a lock already."""
+        token = os.urandom(8).hex()
+        candidate = f"{self.lock_path}-{token}"
+        try:
+            fd = lockholder.open_lock_file(candidate, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        except OSError as error:
+            raise lockholder.refusal(self.lock_path, error) from error
+        held = None
+        try:
+            if _try_flock(fd):
+                os.write(fd, lockholder.compose(token, self.contents))
+                place(candidate, self.lock_path)
+                self._held = held = _Held(fd, os.fstat(fd), os.getpid(), token)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise lockholder.refusal(self.lock_path, error) from error
+        finally:
+            if held is None:
+                lockholder.close_lock_file(fd)  # whatever happened: without a flock, nobody waits for it
+            lockholder.remove(candidate)
+        return held is not None
+
+    def _adopt(self, fd: int, dead: LockHolder) -> None:
+        """Make the dead owner's file ours, whose flock we have."""
+        token = os.urandom(8).hex()
+        facts = os.fstat(fd)
+        if facts.st_nlink > 1 and dead.token is not None:
+            lockholder.remove(f"{self.lock_path}-{dead.token}")  # it died before it could do so
+        # One write, never shorter than what is there: killed in between, it is one of both.
+        os.pwrite(fd, lockholder.compose(token, self.contents).ljust(facts.st_size, b"\n"), 0)
+        self._held = _Held(fd, facts, os.getpid(), token)
+
+    def release(self) -> None:
+        """Give the lock back.
+
+        Raises
+        ------
+        LockLost
+            If the lock file is gone or another's (somebody purged ours); it is not touched.
+            Not raised while an exception is being handled, which it would only hide.
+        BlockmillError
+            If this instance, in this process, does not hold the lock.
+        """
+        self._release(quiet=sys.exc_info()[1] is not None)
+
+    def _release(self, quiet: bool) -> None:
+        if not self.locked():
+            whose = f"; process {self._held.pid}, which forked this one, does" if self._held else ""
+            raise BlockmillError(f"cannot release {self.lock_path}: this FileLock does not hold it{whose}")
+        if not self._give_up() and not quiet:
+            raise LockLost(
+                f"{self.lock_path} was removed by somebody else while we held it; what was written to "
+                f"{self.protected_path} meanwhile may have met another writer: check it, or write it again"
+            )
+
+    def _give_up(self) -> bool:
+        """Remove the lock file if it is ours, and let go of the flock in any case."""
+        held, self._held = self._held, None
+        if held is None:
+            return False
+        try:
+            return lockholder.lies_at(self.lock_path, held.facts) and lockholder.remove(self.lock_path)
+        except OSError as error:
+            raise lockholder.refusal(self.lock_path, error) from error
+        finally:
+            lockholder.close_lock_file(held.fd)
+
+    def release_as(self, path: str, note: bytes) -> bool:
+        """Give the lock back by renaming its file to `path`, with `note` behind its text, in one step.
+
+        Returns
+        -------
+        bool
+            False if the lock was taken over from a dead owner, whose file may have another form:
+            then nothing was done, and the lock is still held.
+
+        Raises
+        ------
+        LockLost
+            If the lock file is gone or another's; nothing was done, and it counts as held.
+        StorageError
+            If the system refuses; the lock is still held.
+        """
+        held = self._held
+        if held is None or not self.locked() or self.took_over is not None:
+            return False
+        if not self.still_ours():
+            raise LockLost(f"{self.lock_path} was removed by somebody else while we held it")
+        try:
+            if os.pwrite(held.fd, note, held.facts.st_size) != len(note):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.replace(self.lock_path, path)  # noqa: PTH105 - a Path costs more than the system call
+        except OSError as error:
+            raise lockholder.refusal(self.lock_path, error) from error
+        self._held = None
+        lockholder.close_lock_file(held.fd)
+        return True
+
+    def locked(self) -> bool:
+        """Whether this instance, in this process, holds the lock (see also `still_ours`)."""
+        return self._held is not None and self._held.pid == os.getpid()
+
+    @property
+    def token(self) -> str | None:
+        """16 random hex digits that name this hold of the lock; None while it is not held."""
+        return self._held.token if self._held is not None and self.locked() else None
+
+    def still_ours(self) -> bool:
+        """Whether we hold the lock and its file is the very one that we made.
+
+        False after a purge by somebody else. Ask right before a rename makes data visible.
+        """
+        held = self._held
+        return held is not None and self.locked() and lockholder.lies_at(self.lock_path, held.facts)
+
+    def available(self) -> bool:
+        """Whether nobody holds the lock: no lock file, or that of a dead process of ours."""
+        return not os.path.lexists(self.lock_path) or stale(self.lock_path)
+
+    def holder(self) -> LockHolder | None:
+        """What the lock file says about its owner, alive or dead; None if there is no lock."""
+        sight = lockholder.look(self.lock_path)
+        if sight is None:
+            return None
+        sight.close()
+        return sight.holder
+
+    def purge(self) -> bool:
+        """Remove the lock file, whoever owns it, and tell whether there was one.
+
+        Only for an owner that is surely dead: a living one loses its lock, and is told so at its release.
+        """
+        try:
+            return lockholder.remove(self.lock_path)
+        except OSError as error:
+            raise lockholder.refusal(self.lock_path, error) from error
+
+    def __enter__(self) -> FileLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Not held here: a forked child leaves the block, or the block itself has released it.
+        if self.locked():
+            self._release(quiet=kind is not None)
+
+    def __del__(self) -> None:
+        if self.locked():
+            self._give_up()

@@ -1,0 +1,282 @@
+"""Lock files as files: what they say about their owner, and how to look at them safely.
+
+The text of ours begins with ``blockmill lock 1`` and ``key: value`` lines, up to an empty
+line; a note of the caller's may follow. lazyflow's begins with ``Owning process args:``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import re
+import socket
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import psutil
+
+from ..errors import LockTimeout, StorageError
+
+_FIRST_LINE = "blockmill lock 1"
+_LAZYFLOW_LINE = "Owning process args:"
+_WHOLE = re.compile(r"[0-9]{1,20}")
+_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
+# A token becomes part of file names, so nothing but hex digits may pass for one.
+_TOKEN = re.compile(r"[0-9a-f]{16}")
+_TEXT_BYTES = 65536
+# Nothing that lies at the path may redirect or block us: no links, no waiting for a pipe.
+_LOOK = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+
+# A forked child shares the flocks of its parent: were its copies left open, a dead parent's
+# locks would look alive. Closing a copy does not drop the flock.
+_descriptors: set[int] = set()
+
+
+class Process(NamedTuple):
+    """What tells this process from all others."""
+
+    host: str
+    pid: int
+    start_time: float
+    pid_namespace: int
+
+
+@functools.lru_cache(maxsize=1)
+def _process(pid: int) -> Process:
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # no Linux: one namespace for all
+        namespace = 0
+    return Process(socket.gethostname() or "localhost", pid, _start_time(pid), namespace)
+
+
+def _start_time(pid: int) -> float:
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return psutil.Process(pid).create_time()
+    # The name in field 2 may hold blanks and brackets: count from its last bracket.
+    return float(fields.rpartition(")")[2].split()[19])
+
+
+def this_process() -> Process:
+    """The process that calls; remembered, but never over a fork."""
+    return _process(os.getpid())
+
+
+@dataclass(frozen=True, slots=True)
+class LockHolder:
+    """The facts in a lock file.
+
+    Attributes
+    ----------
+    kind : {"ours", "lazyflow", "empty", "unknown"}
+        Who wrote the file. All facts but `text` and `since_s` are None where it is not ours.
+    host, pid, token, pid_namespace
+        The owner's; the namespace is an inode number, 0 where there are none.
+    start_time : float or None
+        To be compared only: clock ticks since boot, without ``/proc`` seconds since 1970.
+    text : str
+        The whole text of the file.
+    since_s : float or None
+        When the file was written, seconds since 1970, by the clock of the file system.
+    """
+
+    kind: Literal["ours", "lazyflow", "empty", "unknown"]
+    text: str = ""
+    since_s: float | None = None
+    host: str | None = None
+    pid: int | None = None
+    start_time: float | None = None
+    token: str | None = None
+    pid_namespace: int | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the owner is ours, on this host and in this pid namespace."""
+        me = this_process()
+        return self.kind == "ours" and (self.host, self.pid_namespace) == (me.host, me.pid_namespace)
+
+    def describe(self) -> str:
+        """Who holds the lock, for a message."""
+        age = "" if self.since_s is None else f", for {max(time.time() - self.since_s, 0):.1f} s"
+        if self.kind == "ours":
+            where = "" if self.is_here else " (another host or container)"
+            return f"process {self.pid} on host {self.host}{where}{age}"
+        if self.kind == "lazyflow":
+            command = " ".join(self.text.splitlines()[1:])[:200]
+            return f"a lazyflow process that was started as {command!r}{age}"
+        if self.kind == "empty":
+            return f"an unknown process (the lock file is empty){age}"
+        return f"an unknown process (the lock file says {self.text[:80]!r}){age}"
+
+
+# Stands for the owner of a lock that went between two looks.
+GONE = LockHolder("unknown")
+
+
+def compose(token: str, note: str | None) -> bytes:
+    """The text of a lock of this process's."""
+    me = this_process()
+    facts = (
+        f"{_FIRST_LINE}\nhost: {me.host}\npid: {me.pid}\nstart_time: {me.start_time:.2f}\n"
+        f"token: {token}\npid_namespace: {me.pid_namespace}\n\n"
+    )
+    return (f"{facts}{note}\n" if note else facts).encode("utf-8", "surrogateescape")
+
+
+def parse(content: bytes, since_s: float | None = None) -> LockHolder:
+    """The facts in `content`, which may be any bytes: what we don't know is "unknown"."""
+    text = content.decode("utf-8", "replace")
+    # A power cut can leave nothing but zero bytes.
+    if not content.strip(b"\0 \t\r\n"):
+        return LockHolder("empty", text, since_s)
+    if text.startswith(_LAZYFLOW_LINE):
+        return LockHolder("lazyflow", text, since_s)
+    first, _, rest = text.partition("\n")
+    facts = _facts(rest) if first == _FIRST_LINE else None
+    if facts is None:
+        return LockHolder("unknown", text, since_s)
+    return LockHolder(
+        "ours",
+        text,
+        since_s,
+        host=facts["host"],
+        pid=int(facts["pid"]),
+        start_time=float(facts["start_time"]),
+        token=facts["token"],
+        pid_namespace=int(facts["pid_namespace"]),
+    )
+
+
+def _facts(text: str) -> dict[str, str] | None:
+    """The ``key: value`` lines before the first empty one, None if one is missing or odd."""
+    head = text.partition("\n\n")[0]
+    facts = {key: value for key, _, value in (line.partition(": ") for line in head.split("\n"))}
+    forms = {"pid": _WHOLE, "start_time": _NUMBER, "token": _TOKEN, "pid_namespace": _WHOLE}
+    if not facts.get("host"):
+        return None
+    if all(form.fullmatch(facts.get(key, "")) for key, form in forms.items()):
+        return facts
+    return None
+
+
+def open_lock_file(path: str, flags: int) -> int:
+    """A descriptor that no child inherits: neither over exec, nor over a plain fork."""
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    _descriptors.add(fd)
+    return fd
+
+
+def close_lock_file(fd: int) -> None:
+    """Close what `open_lock_file` has opened."""
+    # Forgotten first: the number may be another file's as soon as it is closed.
+    _descriptors.discard(fd)
+    os.close(fd)
+
+
+def _close_inherited() -> None:
+    for fd in _descriptors:
+        with contextlib.suppress(OSError):  # closed behind our back, as daemons do
+            os.close(fd)
+    _descriptors.clear()
+
+
+os.register_at_fork(after_in_child=_close_inherited)
+
+
+def lies_at(path: str, facts: os.stat_result) -> bool:
+    """Whether the very file (the inode) of `facts` is what `path` names."""
+    try:
+        return os.path.samestat(os.lstat(path), facts)
+    except FileNotFoundError:
+        return False
+
+
+class Sight(NamedTuple):
+    """A lock file that was found in its place, open; fd is -1 where it can't be opened."""
+
+    fd: int
+    writable: bool
+    holder: LockHolder
+
+    def close(self) -> None:
+        """Let go of it, and of a flock on it."""
+        if self.fd >= 0:
+            close_lock_file(self.fd)
+
+
+def look(lock_path: str) -> Sight | None:
+    """Open and read what lies at `lock_path`, whatever it is; None if there is nothing."""
+    for access in (os.O_RDWR, os.O_RDONLY):
+        try:
+            fd = open_lock_file(lock_path, access | _LOOK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno not in _UNREADABLE:
+                raise StorageError(f"cannot look into the lock {lock_path}: {error.strerror}") from error
+            continue
+        try:
+            return Sight(fd, access == os.O_RDWR, read_holder(fd))
+        except BaseException as error:
+            close_lock_file(fd)
+            if isinstance(error, OSError) and error.errno == errno.ESTALE:
+                return None  # removed by another NFS client while we opened it
+            raise
+    return Sight(-1, False, LockHolder("unknown"))
+
+
+def read_holder(fd: int) -> LockHolder:
+    """The facts in an open lock file."""
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode):
+        return LockHolder("unknown", since_s=facts.st_mtime)
+    return parse(os.pread(fd, _TEXT_BYTES, 0), facts.st_mtime)
+
+
+def remove(path: str) -> bool:
+    """Unlink `path`, and tell whether it was there."""
+    try:
+        os.unlink(path)  # noqa: PTH108 - a Path costs more than the system call
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def link(candidate: str, lock_path: str) -> None:
+    """Give `candidate` its second name; FileExistsError if somebody has it."""
+    try:
+        os.link(candidate, lock_path)
+    except FileExistsError:
+        # NFS can lose the answer to a link that succeeded; the second name tells.
+        if os.lstat(candidate).st_nlink != 2:
+            raise
+
+
+def refusal(lock_path: str, error: OSError) -> StorageError:
+    """The error for a lock file that could not be made or removed."""
+    directory = os.path.dirname(lock_path)
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f"cannot make the lock {lock_path}: make its directory {directory} first")
+    if isinstance(error, PermissionError):
+        return StorageError(
+            f"cannot make or remove the lock {lock_path}: no permission to make and remove files "
+            f"and hard links in {directory}"
+        )
+    return StorageError(f"cannot make or remove the lock {lock_path}: {error.strerror}")
+
+
+def time_out(lock_path: str, limit_s: float, rival: LockHolder) -> LockTimeout:
+    """The error for a lock that `rival` kept for longer than somebody would wait."""
+    who = "processes that took turns" if rival is GONE else rival.describe()
+    return LockTimeout(
+        f"{lock_path} was still held after {limit_s:g} s, by {who}; wait for it to end, or, if you "
+        "are sure that it is dead, purge the lock (FileLock.purge removes the file)"
+    )

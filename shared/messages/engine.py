@@ -1,0 +1,357 @@
+"""Every message that crosses a process border, and the only codec for them.
+
+Messages are msgspec Structs written as msgpack arrays (a tag first). `decode_*` is
+total: any bytes give a message or a `WireError`. Nothing here carries voxels or pickles:
+voxels travel through shared memory (see `arena`) or block files.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from ..errors import WireError
+from ..system.impersonation import Identity
+
+VERSION = 2
+"""Protocol version, told in the hello; both sides must agree."""
+
+
+class Message(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
+    """Base of all messages."""
+
+
+class Slot(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A place for one result: `nbytes` bytes at `offset` in shared memory segment `segment`."""
+
+    segment: int
+    offset: int
+    nbytes: int
+
+
+class SharedArray(msgspec.Struct, frozen=True):
+    """An array that lies in a shared memory file, C order."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    axes: str
+
+
+class Grid(msgspec.Struct, frozen=True):
+    """A `BlockGrid`: block numbers stand for rois."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    block_shape: tuple[int, ...]
+    anchor: tuple[int, ...]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """An array anywhere in shared memory segment `segment`, with strides in bytes as numpy has them."""
+
+    segment: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Voxels go between a volume and an array in shared memory as they are.
+
+    Attributes
+    ----------
+    place : Place
+        The array; its first voxel is the one at `origin` of the volume.
+    origin : tuple of int
+    write : {"whole", "all", "none"} or None
+        Into the volume, a fileset, and which blocks are marked available then; None: out of it.
+    session : str
+        The volume stays open under this name for the next transfer.
+    """
+
+    place: Place
+    origin: tuple[int, ...]
+    write: Literal["whole", "all", "none"] | None = None
+    session: str = ""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a worker must know of a job to do any block of it.
+
+    Attributes
+    ----------
+    source : str or SharedArray
+        Address of the input volume, or an array in shared memory.
+    operation : dict or None
+        As in the job file, one key; None copies.
+    offset : tuple of int
+        Input coordinate of the origin of block coordinates.
+    output : str or None
+        Address of a volume with one file per block, which the workers write themselves.
+        None: results go to the coordinator.
+    job_hash : str
+        Bound into the status record of each block written.
+    resume : bool
+        Whether a block of the output whose record, size and checksum agree is skipped.
+    durability : {"none", "block"}
+        See `BlockwiseFileset`.
+    checksum : bool
+        Whether a result sent to the coordinator comes with the CRC of its bytes.
+    probe : bool
+        Only open the input and import the operation, and say how that went.
+    user_code : str or None
+        Folder in which the operation's own modules are.
+    code_hash : str
+        Names the content of that folder, so that changed modules are imported anew.
+    identity : Identity or None
+        As whom volumes are opened, read and written; None: as the worker itself.
+    transfer : Transfer or None
+        Carry voxels between `source` and an array; nothing else of the recipe counts then.
+    grid : Grid or None
+        Of the blocks; tasks then say nothing but the number.
+    prompt : bool
+        Whether no answer waits for those of other blocks.
+    """
+
+    source: str | SharedArray
+    operation: dict[str, Any] | None = None
+    offset: tuple[int, ...] = ()
+    output: str | None = None
+    job_hash: str = ""
+    resume: bool = False
+    durability: Literal["none", "block"] = "none"
+    checksum: bool = False
+    probe: bool = False
+    user_code: str | None = None
+    code_hash: str = ""
+    identity: Identity | None = None
+    transfer: Transfer | None = None
+    grid: Grid | None = None
+    prompt: bool = False
+
+
+class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One attempt at one block.
+
+    ``[start, stop)`` in block coordinates, without halo; empty where the recipe has the grid.
+    """
+
+    job: str
+    block: int
+    attempt: int
+    start: tuple[int, ...] = ()
+    stop: tuple[int, ...] = ()
+    slot: Slot | None = None
+
+
+# coordinator -> worker
+
+
+class Attach(Message, frozen=True):
+    """A shared memory segment for results: opened by `path`, `nbytes` long.
+
+    `populate`: all of it will be used again and again, so it is mapped at once.
+    """
+
+    segment: int
+    path: str
+    nbytes: int
+    populate: bool = False
+
+
+class Prepare(Message, frozen=True):
+    """A job that tasks will name from now on."""
+
+    job: str
+    recipe: Recipe
+
+
+class Run(Message, frozen=True):
+    """Tasks, to be done in this order."""
+
+    tasks: list[Task]
+
+
+class Forget(Message, frozen=True):
+    """The job has ended: close what it holds; `segments` are let go of as well."""
+
+    job: str
+    segments: list[int]
+
+
+ToWorker = Attach | Prepare | Run | Forget
+
+
+# worker -> coordinator
+
+
+class Hello(Message, frozen=True):
+    """A worker is up."""
+
+    worker: int
+    pid: int
+    version: int = VERSION
+
+
+class Done(Message, frozen=True):
+    """A block is finished: written, or its result lies in the slot of its task.
+
+    `nbytes_read` and `nbytes_written` count voxel data; `skipped` says that a finished
+    block was found and left alone; `crc32` is that of the result where the recipe asks;
+    `voxels` are those of the block.
+    """
+
+    job: str
+    block: int
+    attempt: int
+    seconds: float
+    nbytes_read: int = 0
+    nbytes_written: int = 0
+    skipped: bool = False
+    crc32: int = 0
+    voxels: int = 0
+
+
+class Failed(Message, frozen=True):
+    """A block failed; `retry` is False where another attempt would fail the same way.
+
+    The first line of `error` says what happened, further ones where in the user's code; `memory`
+    says that there was too little of it; `kind` is the class of the error where it is one of ours.
+    """
+
+    job: str
+    block: int
+    attempt: int
+    error: str
+    retry: bool = True
+    memory: bool = False
+    kind: str = ""
+
+
+class Heartbeat(Message, frozen=True):
+    """A sign of life; `rss_bytes` is the resident memory of the worker."""
+
+    worker: int
+    rss_bytes: int
+
+
+Answer = Done | Failed
+
+
+class Answers(Message, frozen=True):
+    """What became of some tasks, in the order in which `worker` did them."""
+
+    worker: int
+    answers: list[Answer]
+
+
+FromWorker = Hello | Answers | Heartbeat
+
+
+# coordinator <-> nursery (the process that forks the workers)
+
+
+class Spawn(Message, frozen=True):
+    """Fork a worker that connects to `endpoint`.
+
+    What it prints goes to `log_path`. It notes how many tasks it has begun and ended in two
+    64-bit numbers at `mark` (their place, counted in such numbers) of the shared file `marks`.
+    """
+
+    worker: int
+    endpoint: str
+    log_path: str
+    marks: str
+    mark: int
+
+
+class Signal(Message, frozen=True):
+    """Send a signal to a worker, if it still lives."""
+
+    worker: int
+    signum: int
+
+
+ToNursery = Spawn | Signal
+
+
+class Spawned(Message, frozen=True):
+    """The worker runs under this pid."""
+
+    worker: int
+    pid: int
+
+
+class Exited(Message, frozen=True):
+    """A worker ended: exit code >= 0, or minus the signal; `max_rss_bytes` is its peak."""
+
+    worker: int
+    pid: int
+    exit_code: int
+    max_rss_bytes: int
+
+
+FromNursery = Spawned | Exited
+
+
+# what a worker writes into its log after a task that printed something
+
+TRAILER = b"\x1e"
+
+
+def trailer(job: str, block: int, attempt: int) -> bytes:
+    """The line that says whose the text before it is."""
+    return TRAILER + f"{job} {block} {attempt}\n".encode()
+
+
+def trailer_lease(text: bytes) -> tuple[str, int, int] | None:
+    """Job, block and attempt in what follows `TRAILER`; None where a program printed such bytes itself."""
+    try:
+        job, block, attempt = text.decode().split(" ")
+        return job, int(block), int(attempt)
+    except ValueError:
+        return None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_to_worker = msgspec.msgpack.Decoder(ToWorker)
+_from_worker = msgspec.msgpack.Decoder(FromWorker)
+_to_nursery = msgspec.msgpack.Decoder(ToNursery)
+_from_nursery = msgspec.msgpack.Decoder(FromNursery)
+
+_T = TypeVar("_T")
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message."""
+    return _encode(message)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, OverflowError, UnicodeError) as error:
+        raise WireError(f"not a message of protocol {VERSION} ({error}): {data[:40]!r}") from error
+
+
+def decode_to_worker(data: bytes) -> ToWorker:
+    """A message for a worker, or `WireError`."""
+    return _decode(_to_worker, data)
+
+
+def decode_from_worker(data: bytes) -> FromWorker:
+    """A message from a worker, or `WireError`."""
+    return _decode(_from_worker, data)
+
+
+def decode_to_nursery(data: bytes) -> ToNursery:
+    """A message for the nursery, or `WireError`."""
+    return _decode(_to_nursery, data)
+
+
+def decode_from_nursery(data: bytes) -> FromNursery:
+    """A message from the nursery, or `WireError`."""
+    return _decode(_from_nursery, data)

@@ -1,0 +1,96 @@
+"""A volume that is an array in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...geometry.roi import Roi, Shape
+from .checks import check_data, check_out, checked_axes, checked_dtype, default_axes
+
+__all__ = ["MemoryVolume", "default_axes"]
+
+
+class MemoryVolume:
+    """An ndarray as a volume; what is written goes into that very array.
+
+    Parameters
+    ----------
+    array : ndarray
+        Of numbers or bools.
+    axes : str, optional
+        One letter per axis. Default: the last letters of ``tczyx``.
+    block_shape : tuple of int, optional
+        Voxels that a writer should own whole.
+    address : str
+        For messages.
+
+    Raises
+    ------
+    JobError
+        If `axes` does not fit, or the dtype is not supported.
+    """
+
+    def __init__(
+        self,
+        array: NDArray,
+        axes: str | None = None,
+        *,
+        block_shape: Shape | None = None,
+        address: str = "array in memory",
+    ) -> None:
+        self._array = np.asarray(array)
+        checked_dtype(self._array.dtype, address)
+        self._axes = checked_axes(axes, self._array.ndim, address)
+        self._block_shape = block_shape
+        self._address = address
+
+    @property
+    def array(self) -> NDArray:
+        """The array itself."""
+        return self._array
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels per axis."""
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self._array.dtype
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis."""
+        return self._axes
+
+    @property
+    def block_shape(self) -> Shape | None:
+        """As given."""
+        return self._block_shape
+
+    @property
+    def address(self) -> str:
+        """As given."""
+        return self._address
+
+    def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
+        """Copy the voxels of `roi`; see `Volume.read`."""
+        roi = Roi.of(roi)
+        roi.check_within(self.shape, self._address)
+        if out is None:
+            return np.array(self._array[roi.to_slice()], order="C")
+        check_out(roi, out)
+        out[...] = self._array[roi.to_slice()]
+        return out
+
+    def write(self, roi: Roi, data: NDArray) -> None:
+        """Copy `data` into the array; see `Volume.write`."""
+        roi = Roi.of(roi)
+        roi.check_within(self.shape, self._address)
+        check_data(roi, data, self.dtype, self._address)
+        self._array[roi.to_slice()] = data
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,203 @@
+"""Parts of a fileset put elsewhere: as one HDF5 file, or as a smaller fileset of the same blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+
+from ...errors import OutOfBounds, OutputRefused, StorageError
+from ...files.atomic import PARTIAL_MARK, partial_name, removed_on_error, write_atomically
+from ...geometry.grid import BlockGrid
+from ...geometry.roi import Roi, Shape
+from .block_file import create_dataset, put_voxels
+from .description import FilesetDescription, format_description
+from .layout import STATUS_NAME, Naming
+from .pickled import pickled
+from .status import boot_id, format_status, parse_status
+from .surroundings import told
+
+if TYPE_CHECKING:
+    from .fileset import BlockwiseFileset
+
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """What `export_subset` has made.
+
+    Attributes
+    ----------
+    description : str
+        Path of the new description.
+    copied, kept : int
+        Blocks that were copied now, and that the destination had already.
+    missing : tuple of tuple of int
+        Where the blocks start (in the view that was exported from) that are not available.
+    """
+
+    description: str
+    copied: int
+    kept: int
+    missing: tuple[Shape, ...]
+
+
+def export_roi(fileset: BlockwiseFileset, roi: Roi, directory: str | os.PathLike[str]) -> str:
+    """Write a roi of the view into one HDF5 file; see `BlockwiseFileset.export_roi`."""
+    roi = fileset._blocks.checked(roi)
+    where = _existing(directory)
+    absolute = roi.shifted(fileset.description.origin)
+    name, internal = fileset._store.naming.split(absolute.start, absolute.stop)
+    path = os.path.join(where, name)
+    partial = partial_name(path)
+    with told("export to", path), removed_on_error(partial):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(partial, "w") as file:
+            dataset = create_dataset(file, fileset._store.layout, internal, roi.shape)
+            # One block in memory at a time, whatever the size of the roi.
+            for piece in BlockGrid(roi, fileset.block_shape):
+                voxels = fileset.read(piece)
+                if voxels.dtype.hasobject:
+                    voxels = pickled(voxels)
+                put_voxels(dataset, piece.relative_to(roi.start), voxels)
+        os.replace(partial, path)  # noqa: PTH105
+    return path
+
+
+def export_subset(fileset: BlockwiseFileset, roi: Roi, directory: str | os.PathLike[str]) -> Subset:
+    """Copy whole blocks and describe them; see `BlockwiseFileset.export_subset`."""
+    roi = _whole_blocks(fileset, fileset._blocks.checked(roi))
+    where = _existing(directory)
+    path = os.path.join(where, os.path.basename(fileset.address))
+    description = _description_of(fileset.description, roi)
+    naming = Naming(
+        os.path.normpath(os.path.join(where, description.dataset_root_dir)),
+        description.axes,
+        description.block_file_name_format,
+    )
+    if os.path.realpath(naming.root) == os.path.realpath(fileset._store.naming.root):
+        raise OutputRefused(f"{where} is where the blocks of {fileset.address} lie; choose another directory")
+    content = format_description(description)
+    _check_agrees(path, content)
+    copied, kept, missing = 0, 0, []
+    for block in fileset.grid.touching(roi):
+        outcome = _copy_block(fileset, block.start, naming, content)
+        copied += outcome == "copied"
+        kept += outcome == "kept"
+        if outcome == "missing":
+            missing.append(block.start)
+    # Last of all: what is described is there, as far as it is anywhere.
+    with told("write", path), contextlib.suppress(FileExistsError):
+        write_atomically(path, content, overwrite=False)
+    return Subset(path, copied, kept, tuple(missing))
+
+
+def _existing(directory: str | os.PathLike[str]) -> str:
+    where = os.path.abspath(os.path.expanduser(os.fspath(directory)))  # noqa: PTH100, PTH111
+    if not Path(where).is_dir():
+        raise StorageError(f"{where} is no directory; make it first")
+    return where
+
+
+def _whole_blocks(fileset: BlockwiseFileset, roi: Roi) -> Roi:
+    ends = zip(roi.start, roi.stop, fileset.block_shape, fileset.shape, strict=True)
+    if any(a % n or (b % n and b != end) for a, b, n, end in ends):
+        raise OutOfBounds(
+            f"roi {roi} cuts through blocks; a subset starts and ends at multiples of "
+            f"{list(fileset.block_shape)} or at the end of the view {list(fileset.shape)}"
+        )
+    return roi
+
+
+def _description_of(description: FilesetDescription, roi: Roi) -> FilesetDescription:
+    """The description of the subset: its view is just the roi, its blocks lie below its own directory."""
+    root = os.path.normpath(os.path.expanduser(description.dataset_root_dir))  # noqa: PTH111
+    if root.startswith("/") or root.split("/", 1)[0] == "..":
+        root = os.path.basename(root) if os.path.basename(root) not in ("", "..") else "blocks"
+    return replace(
+        description,
+        view_origin=tuple(a + o for a, o in zip(roi.start, description.origin, strict=True)),
+        view_shape=roi.shape,
+        dataset_root_dir=root,
+        hash_id=None,
+    )
+
+
+def _check_agrees(path: str, content: bytes) -> None:
+    """Refuse a destination that is another fileset; the same one is completed."""
+    try:
+        there = Path(path).read_bytes()
+    except FileNotFoundError:
+        return
+    if there != content:
+        raise OutputRefused(
+            f"{path} exists and describes something else; choose another directory or remove it first"
+        )
+
+
+def _copy_block(fileset: BlockwiseFileset, start: Shape, naming: Naming, note: bytes) -> str:
+    """Copy the directory of a block, its status last: "copied", "kept" or "missing"."""
+    store, block = fileset._store, fileset._blocks.at(start)
+    target = naming.paths(block)
+    for _ in range(_ATTEMPTS):
+        status, before = store.status(block), _state(store.paths(block).file)
+        if status is None or before is None:
+            return "missing"
+        if Path(target.status).exists():
+            return "kept"
+        store.check_whole(block, status)
+        with told("copy a block to", target.directory):
+            _copy_files(store.paths(block).directory, target.directory, {store.note.name: note})
+            # A writer may have put another file there meanwhile: then what was copied may be of both.
+            if (store.status(block), _state(store.paths(block).file)) == (status, before):
+                write_atomically(target.status, _status_of_copy(status))
+                return "copied"
+    raise StorageError(
+        f"block {list(start)} of {fileset.address} is written again and again; export it later"
+    )
+
+
+def _state(file: str) -> tuple[int, int, int] | None:
+    """What changes when a file is written; None where there is none."""
+    try:
+        facts = Path(file).stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _status_of_copy(content: bytes) -> bytes:
+    """The status of a block's copy: the same facts, but this boot wrote it and did not sync it."""
+    record = parse_status(content)
+    return format_status(replace(record, boot=boot_id(), synced=False))
+
+
+def _copy_files(source: str, target: str, instead: dict[str, bytes]) -> None:
+    """Copy what lies in a block directory, but locks, partial files and the status."""
+    for path in _belongings(source):
+        name = os.path.relpath(path, source)
+        goal = os.path.join(target, name)
+        Path(goal).parent.mkdir(parents=True, exist_ok=True)
+        if name in instead:
+            write_atomically(goal, instead[name])
+            continue
+        partial = partial_name(goal)
+        with removed_on_error(partial):
+            shutil.copyfile(path, partial)
+            os.replace(partial, goal)  # noqa: PTH105
+
+
+def _belongings(directory: str) -> Iterator[str]:
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if not (
+                name == STATUS_NAME or name.endswith(".lock") or ".lock-" in name or PARTIAL_MARK in name
+            ):
+                yield os.path.join(folder, name)

@@ -1,0 +1,136 @@
+"""What the block files of a fileset look like around their voxels.
+
+Block files of one make that hold their voxels in one piece differ in nothing but the voxels. So
+a file whose other bytes are all the same as those of a file that HDF5 has read has its voxels in
+the same place, and nothing of it needs to be parsed. Where the places are is told by HDF5 itself,
+and is checked against voxels that it has read or written. A file that differs in a single byte,
+or in its size, is HDF5's to read.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import struct
+from dataclasses import dataclass
+
+import h5py
+import h5py.h5g
+import h5py.h5o
+import numpy as np
+from numpy.typing import NDArray
+
+from ....files.checksum import crc32_of
+from ....geometry.roi import Roi, Shape
+from ..block_file import DatasetLayout, image_and_more
+from .raw import read_planes
+
+_MOST_OTHER_BYTES = 1 << 20
+_LARGEST_SAMPLE_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class KnownBytes:
+    """The bytes before and behind the voxels of the files of one make.
+
+    Attributes
+    ----------
+    head, tail : bytes
+    dtype : numpy.dtype
+        Of the voxels between them.
+    data_bytes : int
+        How many bytes of voxels are between them.
+    time_at : int or None
+        Where in `head` the four bytes with the time of the file's making stand, if it tells
+        that: they may differ.
+    """
+
+    head: bytes
+    tail: bytes
+    dtype: np.dtype
+    data_bytes: int
+    time_at: int | None = None
+
+    @functools.cached_property
+    def head_checksum(self) -> int:
+        """CRC-32 of the head."""
+        return crc32_of(self.head)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of such a file."""
+        return len(self.head) + self.data_bytes + len(self.tail)
+
+    def read(self, descriptor: int, shape: Shape, part: Roi, target: NDArray) -> bool:
+        """Read a part of the voxels, if the open file is of this make; else `target` may hold anything.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the whole block.
+        part : Roi
+            Relative to the block.
+        target : ndarray of shape ``part.shape``
+            Of this make's dtype, and writable.
+        """
+        # One byte more than there should be: then a file that is too long shows.
+        head, tail = bytearray(len(self.head)), bytearray(len(self.tail) + 1)
+        if not read_planes(descriptor, head, tail, shape, part, target):
+            return False
+        if self.time_at is not None:
+            at = slice(self.time_at, self.time_at + 4)
+            head[at] = self.head[at]
+        return head == self.head and tail[:-1] == self.tail
+
+
+def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownBytes | None:
+    """What surrounds the voxels of an open dataset; None where they are not in one known piece."""
+    plist, dtype = dataset.get_create_plist(), dataset.dtype
+    offset = dataset.get_offset()
+    fileno = h5py.h5o.get_info(dataset).fileno
+    plain = (
+        plist.get_layout() == h5py.h5d.CONTIGUOUS
+        and plist.get_external_count() == 0
+        and offset is not None
+        and fileno == h5py.h5o.get_info(file).fileno
+        and dataset.get_type().equal(h5py.h5t.py_create(dtype, logical=True))
+    )
+    if not plain or offset is None:
+        return None
+    data_bytes = math.prod(dataset.shape) * dtype.itemsize
+    descriptor = file.get_vfd_handle()
+    size_bytes = os.fstat(descriptor).st_size
+    end = offset + data_bytes
+    if not end <= size_bytes <= data_bytes + _MOST_OTHER_BYTES:
+        return None
+    head = os.pread(descriptor, offset, 0)
+    tail = os.pread(descriptor, size_bytes - end, end)
+    return KnownBytes(head, tail, dtype, data_bytes, _time_in(head, h5py.h5g.get_objinfo(dataset).mtime))
+
+
+def _time_in(head: bytes, time_s: int) -> int | None:
+    """Where the time of making stands, if that is the only place with these bytes."""
+    text = struct.pack("<I", time_s & 0xFFFFFFFF)
+    return head.index(text) if time_s and head.count(text) == 1 else None
+
+
+@functools.lru_cache(maxsize=64)
+def known_of_new(layout: DatasetLayout, internal: str, shape: Shape) -> KnownBytes | None:
+    """What surrounds the voxels in new block files; None where they are not in one piece.
+
+    Raises
+    ------
+    StorageError
+        If h5py can't lay the dataset out this way.
+    """
+    data_bytes = math.prod(shape) * layout.dtype.itemsize
+    if layout.chunks or layout.compression or not 0 < data_bytes <= _LARGEST_SAMPLE_BYTES:
+        return None
+    sample = np.resize(np.arange(251, dtype="u1"), data_bytes).view(layout.dtype).reshape(shape)
+    image, offset = image_and_more(
+        layout, internal, shape, Roi.from_shape(shape), sample, lambda dataset: dataset.get_offset()
+    )
+    if offset is None or image[offset : offset + data_bytes] != sample.tobytes():
+        return None
+    return KnownBytes(image[:offset], image[offset + data_bytes :], layout.dtype, data_bytes)

@@ -1,0 +1,80 @@
+"""Reading voxels that lie in one piece in a file, straight to where they belong."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from numpy.typing import NDArray
+
+from ....geometry.roi import Roi, Shape
+from ...hdf5.rows import PIECE_BYTES, copy_rows, planes_per_piece, scratch
+
+# A part that is so much smaller than what is read for it is left to HDF5, which reads its rows.
+_WORST_SHARE = 64
+_LARGEST_PLANE_BYTES = 1 << 24
+
+
+def read_planes(
+    descriptor: int, head: bytearray, tail: bytearray, shape: Shape, part: Roi, target: NDArray
+) -> bool:
+    """Read a part of the voxels of a block, and all that surrounds them in the file.
+
+    The planes (along the first axis) that the part touches are read whole: one system call for
+    many rows costs less than one for each, even where most of what it reads is dropped.
+
+    Parameters
+    ----------
+    head, tail : bytearray
+        Filled. The voxels start right behind the head; the tail is one byte longer than what
+        should follow them, so that a file that is too long shows.
+    shape : tuple of int
+        Of the whole block.
+    part : Roi
+        Relative to the block.
+    target : ndarray of shape ``part.shape``
+        Writable, and of the dtype that is in the file.
+
+    Returns
+    -------
+    bool
+        False where the file is shorter or longer than that, or HDF5 would be quicker: then
+        `target` may hold anything.
+    """
+    axis = next((axis for axis, n in enumerate(shape) if n > 1), len(shape) - 1)
+    target = target[(0,) * axis]
+    planes, first, stop = shape[axis], part.start[axis], part.stop[axis]
+    plane_bytes = math.prod(shape[axis + 1 :]) * target.itemsize
+    direct = part.shape[axis + 1 :] == shape[axis + 1 :] and target.flags.c_contiguous
+    if not direct and _wasteful(plane_bytes, stop - first, target.nbytes):
+        return False
+    step = stop - first if direct else min(stop - first, planes_per_piece(plane_bytes))
+    room = target if direct else scratch(step * plane_bytes)
+    end = len(head) + planes * plane_bytes
+    if step == planes:
+        if os.preadv(descriptor, [head, room.data, tail], 0) != end + len(tail) - 1:
+            return False
+        if not direct:
+            _place(target, room, shape[axis:], Roi(part.start[axis:], part.stop[axis:]))
+        return True
+    if os.preadv(descriptor, [head], 0) != len(head) or os.preadv(descriptor, [tail], end) != len(tail) - 1:
+        return False
+    for at in range(first, stop, step):
+        until = min(at + step, stop)
+        piece = room if until - at == step else scratch((until - at) * plane_bytes)
+        if os.preadv(descriptor, [piece.data], len(head) + at * plane_bytes) != (until - at) * plane_bytes:
+            return False
+        if not direct:
+            inner = Roi((0, *part.start[axis + 1 :]), (until - at, *part.stop[axis + 1 :]))
+            _place(target[at - first : until - first], piece, (until - at, *shape[axis + 1 :]), inner)
+    return True
+
+
+def _wasteful(plane_bytes: int, count: int, wanted_bytes: int) -> bool:
+    return plane_bytes > _LARGEST_PLANE_BYTES or count * plane_bytes > max(
+        PIECE_BYTES, _WORST_SHARE * wanted_bytes
+    )
+
+
+def _place(target: NDArray, read: NDArray, shape: Shape, part: Roi) -> None:
+    copy_rows(target, read.view(target.dtype).reshape(shape)[part.to_slice()])

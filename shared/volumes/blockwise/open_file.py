@@ -1,0 +1,59 @@
+"""The HDF5 file of a block, open for those who keep more in it than voxels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from ...errors import MissingBlock
+from ...files.atomic import partial_name, removed_on_error, sync_directory, sync_file
+from ...geometry.roi import Roi, Shape
+from .status import checksum_of_file
+from .surroundings import told
+from .writer import BlockWriter, _swap_in
+
+
+@contextlib.contextmanager
+def block_file_to_read(store: BlockWriter, block: Roi, start: Shape) -> Iterator[h5py.File]:
+    """The file of a block, open for reading; whoever writes the block meanwhile does not disturb."""
+    paths = store.paths(block)
+    _check_there(paths.file, start)
+    with told("open", paths.file), h5py.File(paths.file, "r") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def block_file_to_change(store: BlockWriter, block: Roi, start: Shape) -> Iterator[h5py.File]:
+    """A copy of the file of a block, under the block's lock, that takes its place in one step at the end.
+
+    If the caller raises, nothing has changed. A block that was available is so again, with the facts of the
+    new file.
+    """
+    _check_there(store.paths(block).file, start)
+    with told("change", store.paths(block).file), store._locked_to_write(block) as (paths, lock):
+        _check_there(paths.file, start)
+        status = store.status(block)
+        store.check_whole(block, status)
+        partial = partial_name(paths.file)
+        with removed_on_error(partial):
+            shutil.copyfile(paths.file, partial)
+            with h5py.File(partial, "r+") as file:
+                yield file
+            if store.sync:
+                sync_file(partial)
+            size_bytes, checksum = checksum_of_file(partial)
+            _swap_in(partial, paths, lock)
+        if store.sync:
+            sync_directory(os.path.dirname(paths.file))
+        if status is not None:
+            store._put_status(paths, size_bytes, checksum, lock)
+
+
+def _check_there(file: str, start: Shape) -> None:
+    if not Path(file).exists():
+        raise MissingBlock(f"block {list(start)} has no file {file}; write the block first", start)

@@ -1,0 +1,84 @@
+"""Blocks of Python objects, each a pickle in a dataset of byte strings, as the original keeps them.
+
+To unpickle is to run what the file says. So nothing here is used unless somebody asks for it
+by name: `BlockwiseFileset` refuses dtype object without ``allow_pickle=True``, and no address, job or
+service ever passes that.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CorruptBlock
+from ...geometry.roi import Roi, Shape
+from .block_file import new_image, read_part
+from .fast.image import KnownImage, ReadyImage
+from .layout import BlockPaths
+from .writer import BlockWriter
+
+PICKLE_DTYPE = h5py.vlen_dtype(np.uint8)
+# What every Python can read, the original's Python 2 included.
+_PROTOCOL = 0
+
+
+class PickledBlocks(BlockWriter):
+    """The blocks of a fileset of dtype object; its layout has `PICKLE_DTYPE`."""
+
+    def write(self, block: Roi, part: Roi, data: NDArray, *, available: bool) -> None:
+        """Pickle every element and write them; see `BlockWriter.write`.
+
+        Raises
+        ------
+        ValueError
+            If an element can't be pickled; nothing was changed.
+        """
+        super().write(block, part, pickled(data), available=available)
+
+    def _whole_image(self, internal: str, data: NDArray) -> ReadyImage | KnownImage:
+        # Where the strings lie in the file is HDF5's business.
+        return ReadyImage(new_image(self.layout, internal, data.shape, Roi.from_shape(data.shape), data))
+
+    def _read_now(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
+        return unpickled(read_part(paths.file, paths.internal, part))
+
+
+def pickled(data: NDArray) -> NDArray:
+    """An array of the same shape, of `PICKLE_DTYPE`, with a pickle of protocol 0 for each element.
+
+    Raises
+    ------
+    ValueError
+        Naming the first element that can't be pickled.
+    """
+    texts = np.empty(data.shape, PICKLE_DTYPE)
+    for index in np.ndindex(data.shape):
+        try:
+            texts[index] = np.frombuffer(pickle.dumps(data[index], _PROTOCOL), np.uint8)
+        except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"the element at {list(index)} can't be pickled: {error}") from error
+    return texts
+
+
+def unpickled(texts: NDArray) -> NDArray:
+    """The objects of an array of pickles; None where nothing was written (where the original fails).
+
+    Raises
+    ------
+    CorruptBlock
+        If it does not hold byte strings, or one is no pickle.
+    """
+    if h5py.check_vlen_dtype(texts.dtype) != np.uint8:
+        raise CorruptBlock(f"its dataset has dtype {texts.dtype}, expected strings of bytes that are pickles")
+    objects = np.empty(texts.shape, object)
+    for index in np.ndindex(texts.shape):
+        if not len(texts[index]):
+            continue
+        try:
+            objects[index] = pickle.loads(texts[index].tobytes())  # noqa: S301 - asked for by name
+        except Exception as error:  # a pickle may raise anything
+            raise CorruptBlock(f"its element {list(index)} can't be unpickled ({error!r})") from error
+    return objects

@@ -1,0 +1,260 @@
+"""Single blocks of a fileset on disk, as a reader sees them.
+
+Blocks are told here by their absolute roi, clipped to the shape on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from ...errors import CorruptBlock, LockTimeout, MissingBlock, StorageError
+from ...geometry.roi import Roi, Shape
+from ...locking.filelock import FileLock
+from .block_file import DatasetLayout, read_bytes, read_part
+from .description_copy import DebugCopy
+from .fast.catalogue import KnownFiles
+from .layout import BlockPaths, Naming
+from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
+from .surroundings import other_writer, told
+
+_LONGEST_NAP_S = 0.02
+_LONGEST_STATUS_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReader:
+    """The blocks of one fileset: where they lie, what their status says, what they hold.
+
+    Attributes
+    ----------
+    naming : Naming
+        Where each block lies.
+    layout : DatasetLayout
+        How new block files are laid out.
+    job : str
+        Noted in the status records of what is written.
+    sync : bool
+        Whether each block is on the medium before it is marked available.
+    lock_timeout_s : float
+        How long another holder of a block's lock is waited for.
+    note : DebugCopy
+        The file that notes the description in each block directory.
+    puts_note : bool
+        Whether a write that creates a block directory puts the note into it.
+    known : KnownFiles
+        The makes of block files that were met.
+    """
+
+    naming: Naming
+    layout: DatasetLayout
+    job: str = ""
+    sync: bool = False
+    lock_timeout_s: float = 10.0
+    note: DebugCopy = field(default_factory=DebugCopy, repr=False, compare=False)
+    puts_note: bool = True
+    known: KnownFiles = field(default_factory=KnownFiles, repr=False, compare=False)
+
+    def paths(self, block: Roi) -> BlockPaths:
+        """The paths of a block as it lies on disk, or would be written."""
+        paths = self.naming.paths(block)
+        if not os.access(paths.file, os.F_OK):
+            other = self.naming.paths_of_numpy2(block)
+            if os.access(other.file, os.F_OK):
+                return other
+        return paths
+
+    def available(self, block: Roi) -> bool:
+        """Whether a block is marked available."""
+        return Path(self.naming.paths(block).status).exists()
+
+    def sound(self, block: Roi) -> bool:
+        """Whether a block is marked available, has its file, and was not damaged by a power cut."""
+        status = self.status(block)
+        if status is None or not Path(self.paths(block).file).exists():
+            return False
+        try:
+            self.check_whole(block, status)
+        except (CorruptBlock, MissingBlock):
+            return False
+        return True
+
+    def why_not_available(self, block: Roi) -> str:
+        """What a block lacks that is not marked available, and what to do; goes on after its name."""
+        file = self.paths(block).file
+        if not Path(file).exists():
+            return f"has not been written: there is no file {file}. Finish the job that writes it"
+        return (
+            f"is not marked available, though its file {file} is there: it is still being written, or "
+            "its writer was interrupted. Finish the job that writes it, or, if the file is known to be "
+            "whole, mark it with set_block_status"
+        )
+
+    def status(self, block: Roi) -> bytes | None:
+        """What the status file of a block holds; None where it is not available."""
+        return self.status_at(self.naming.paths(block))
+
+    def status_at(self, paths: BlockPaths) -> bytes | None:
+        """As `status`, of a block whose paths are known."""
+        path = paths.status
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"could not read {path}: {error}") from error
+        try:
+            return os.read(descriptor, _LONGEST_STATUS_BYTES)
+        finally:
+            os.close(descriptor)
+
+    def record(self, block: Roi) -> StatusRecord | None:
+        """The status record of a block; None where it is not available."""
+        content = self.status(block)
+        return None if content is None else parse_status(content)
+
+    def verify(self, block: Roi, job: str | None = None) -> str | None:
+        """None where the block file agrees with its status record, else the reason."""
+        record = self.record(block)
+        if record is None:
+            return "no status record"
+        if not record.has_facts:
+            return "the status record holds no facts to check by"
+        if job is not None and record.job != job:
+            return f"written by another job ({record.job or 'unnamed'})"
+        try:
+            size_bytes = Path(self.paths(block).file).stat().st_size
+            if size_bytes != record.size_bytes:
+                return f"file has {size_bytes} bytes, the record says {record.size_bytes}"
+            _, checksum = checksum_of_file(self.paths(block).file)
+        except FileNotFoundError:
+            return "the block file is missing"
+        return None if checksum == record.checksum else "checksum differs"
+
+    def check_whole(self, block: Roi, content: bytes | None) -> None:
+        """Refuse a block that a power cut has damaged; a file in one state is read for this once.
+
+        Parameters
+        ----------
+        content : bytes or None
+            Of the block's status file, as it was seen last; None, or one that leaves no doubt:
+            nothing is to be checked.
+
+        Raises
+        ------
+        CorruptBlock
+            If the block may have been torn, and does not agree with its record.
+        MissingBlock
+            If it was marked not available meanwhile.
+        """
+        while content is not None and may_be_torn(content):
+            reason = self._damage(block, parse_status(content))
+            if reason is None:
+                return
+            before, content = content, self.status(block)
+            if content == before:
+                raise CorruptBlock(
+                    f"{self.paths(block).file}: {reason}. It was written before this machine was last "
+                    "started, and had not reached the medium. Run the job that writes it again; "
+                    "'blockmill volume verify' finds all such blocks"
+                )
+            if content is None:
+                raise MissingBlock(self.why_not_available(block))
+
+    def _damage(self, block: Roi, record: StatusRecord) -> str | None:
+        file = self.paths(block).file
+        with told("check", file):
+            try:
+                facts = Path(file).stat()
+                if facts.st_size != record.size_bytes:
+                    return f"file has {facts.st_size} bytes, the record says {record.size_bytes}"
+                found = _checksum_in_state(file, facts.st_mtime_ns, facts.st_size, facts.st_ino)
+            except FileNotFoundError:
+                return None  # whoever reads it next says so
+        return None if found == record.checksum else "checksum differs"
+
+    def locked(self, block: Roi) -> bool:
+        """Whether a lock file lies beside the block file."""
+        return not FileLock(self.paths(block).file).available()
+
+    def read(self, block: Roi, paths: BlockPaths, part: Roi, target: NDArray | None = None) -> NDArray:
+        """Read a part (relative to the block) of a block file, in the file's dtype.
+
+        Our own writers rename whole files into place, so nothing is locked; a lock file of
+        any other writer, who may be changing the file itself, is waited for.
+
+        Parameters
+        ----------
+        paths : BlockPaths
+            Of the block, as `naming` tells them.
+        target : ndarray of shape ``part.shape``, optional
+            Writable; filled and returned if it has the dtype of the file, else it may hold anything.
+
+        Raises
+        ------
+        MissingBlock, CorruptBlock, LockTimeout, StorageError
+        """
+        try:
+            try:
+                return self._read(paths, block.shape, part, target)
+            except FileNotFoundError:
+                pass
+            try:
+                return self._read(self.naming.paths_of_numpy2(block), block.shape, part, target)
+            except FileNotFoundError:
+                raise MissingBlock(f"{paths.file} does not exist; write the block again") from None
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(f"could not read {paths.file}: {error}") from error
+
+    def _read(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
+        deadline = time.monotonic() + self.lock_timeout_s
+        nap_s = 0.001
+        while True:
+            reason = other_writer(paths)
+            if reason is None:
+                try:
+                    return self._read_now(paths, shape, part, target)
+                except BlockingIOError:
+                    reason = "another process has it open for writing"
+                except CorruptBlock as error:
+                    raise CorruptBlock(self.corrupt(paths, str(error))) from error
+                except MissingBlock:
+                    raise
+                except StorageError as error:
+                    raise StorageError(f"{paths.file}: {error}") from error
+            if time.monotonic() >= deadline:
+                raise LockTimeout(
+                    f"{paths.file}: {reason}; waited {self.lock_timeout_s:g} s. If no writer is left, "
+                    f"remove {paths.lock!r}"
+                )
+            time.sleep(nap_s)
+            nap_s = min(2 * nap_s, _LONGEST_NAP_S)
+
+    def _read_now(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
+        """Read without HDF5 where the file is of a make that is known, else with it, and learn."""
+        voxels = self.known.read(paths.file, paths.internal, shape, part, target)
+        if voxels is not None:
+            return voxels
+        learn = functools.partial(self.known.learn, paths.internal)
+        return read_part(paths.file, paths.internal, part, target, learn)
+
+    def corrupt(self, paths: BlockPaths, reason: str) -> str:
+        """The reason with all that helps to judge it, and what to do."""
+        size_bytes = Path(paths.file).stat().st_size if Path(paths.file).exists() else 0
+        record = parse_status(read_bytes(paths.status) or b"")
+        if record.size_bytes is not None and size_bytes != record.size_bytes:
+            reason += f"; the file has {size_bytes} bytes, its status record says {record.size_bytes}"
+        return f"{paths.file}: {reason}. Delete this file and run again, or run with --overwrite"
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _checksum_in_state(path: str, mtime_ns: int, size_bytes: int, inode: int) -> str:
+    """Checksum of a file, computed once for each state that the file is in."""
+    return checksum_of_file(path)[1]

@@ -1,0 +1,141 @@
+"""The blocks of a fileset as its view shows them, and where they lie on disk."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ...errors import OutOfBounds
+from ...geometry.grid import BlockGrid
+from ...geometry.roi import Roi, Shape, as_shape
+from .description import FilesetDescription
+
+
+class BlockPart(NamedTuple):
+    """What a roi of the view takes of one block.
+
+    Attributes
+    ----------
+    start : tuple of int
+        Where the block starts in the view.
+    on_disk : Roi
+        The block, in absolute voxels, clipped to the shape on disk.
+    part : Roi
+        What is taken of it, relative to its start.
+    place : tuple of slice
+        Where that lies in an array of the roi's shape.
+    all_seen : bool
+        Whether it is all of the block that the view shows.
+    """
+
+    start: Shape
+    on_disk: Roi
+    part: Roi
+    place: tuple[slice, ...]
+    all_seen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ViewBlocks:
+    """Turns voxels of the view into blocks on disk.
+
+    A view starts at the corner of a block, so the blocks of the view are those on disk; the last
+    ones may be clipped to the view. On disk they are clipped to the shape on disk, never to a view.
+
+    Attributes
+    ----------
+    grid : BlockGrid
+        The blocks of the view, in its coordinates, clipped to it.
+    origin : tuple of int
+        Where the view starts on disk.
+    disk_shape : tuple of int
+        Voxels on disk.
+    where : str
+        The fileset, for messages.
+    """
+
+    grid: BlockGrid
+    origin: Shape
+    disk_shape: Shape
+    where: str
+
+    @classmethod
+    def of(cls, description: FilesetDescription, where: str) -> ViewBlocks:
+        """The blocks of the view that a description names."""
+        grid = BlockGrid(Roi.from_shape(description.view.shape), description.block_shape)
+        return cls(grid, description.origin, description.shape, where)
+
+    @property
+    def view(self) -> Roi:
+        """All that the view shows, in its own coordinates."""
+        return self.grid.roi
+
+    def checked(self, roi: Roi) -> Roi:
+        """`roi`, if it is not empty and lies within the view.
+
+        Raises
+        ------
+        OutOfBounds
+        """
+        roi = Roi.of(roi)
+        roi.check_within(self.view.shape, f"view of {self.where}")
+        return roi
+
+    def at(self, start: Shape) -> Roi:
+        """The block on disk that starts at `start` in the view.
+
+        Raises
+        ------
+        OutOfBounds
+            If no block starts there.
+        """
+        at, block = as_shape(start), self.grid.block_shape
+        inside = len(at) == len(block) and all(0 <= a < n for a, n in zip(at, self.view.stop, strict=True))
+        if not inside or any(a % n for a, n in zip(at, block, strict=True)):
+            raise OutOfBounds(
+                f"no block of {self.where} starts at {list(at)}: blocks start at multiples of {list(block)} "
+                f"within the view of shape {list(self.view.shape)}"
+            )
+        return self.on_disk(at)
+
+    def on_disk(self, start: Shape) -> Roi:
+        """The absolute roi, clipped to the shape on disk, of the block at `start` in the view."""
+        begin = tuple(a + o for a, o in zip(start, self.origin, strict=True))
+        ends = zip(begin, self.grid.block_shape, self.disk_shape, strict=True)
+        return Roi(begin, tuple(min(a + b, n) for a, b, n in ends))
+
+    def parts(self, roi: Roi) -> Iterator[BlockPart]:
+        """What `roi`, which lies within the view, takes of each block that it touches, in C order.
+
+        Each axis is cut for itself, and the blocks are the products of these cuts.
+        """
+        axes = [self._cuts(axis, a, b) for axis, (a, b) in enumerate(zip(roi.start, roi.stop, strict=True))]
+        for cuts in itertools.product(*axes):
+            start, begin, end, first, last, place, seen = zip(*cuts, strict=True)
+            yield BlockPart(start, Roi.trusted(begin, end), Roi.trusted(first, last), place, all(seen))
+
+    def _cuts(self, axis: int, a: int, b: int) -> list[tuple[int, int, int, int, int, slice, bool]]:
+        """The fields of `BlockPart` along one axis, for the voxels from `a` to `b`."""
+        n, origin, end = self.grid.block_shape[axis], self.origin[axis], self.disk_shape[axis]
+        seen = self.view.stop[axis]
+        cuts: list[tuple[int, int, int, int, int, slice, bool]] = []
+        for start in range(a // n * n, b, n):
+            first, last = max(a, start), min(b, start + n)
+            cuts.append(
+                (
+                    start,
+                    start + origin,
+                    min(start + origin + n, end),
+                    first - start,
+                    last - start,
+                    slice(first - a, last - a),
+                    first == start and last == min(start + n, seen),
+                )
+            )
+        return cuts
+
+    def touching(self, roi: Roi) -> Iterator[Roi]:
+        """The blocks on disk that share a voxel with `roi`, in C order."""
+        return (self.on_disk(block.start) for block in self.grid.touching(self.checked(roi)))

@@ -1,0 +1,169 @@
+"""Addresses: where a volume lies, as a person writes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import JobError, StorageError
+from .base.api import Volume
+from .blockwise.description_fields import SCHEMA_NAME
+from .blockwise.fileset import BlockwiseFileset
+from .blockwise.layout import HDF5_EXTENSIONS
+from .hdf5.volume import Hdf5Volume, dataset_names
+from .npy import NpyVolume
+from .restful.description import FILESET_SCHEMA, VOLUME_SCHEMA, schema_name
+
+Kind = Literal["fileset", "hdf5", "npy"]
+
+_SUPPORTED = (
+    "supported are 'x.json' (a blockwise fileset, or a volume of a web server), "
+    "'f.h5/volume/data' (a dataset in an .h5, .hdf5 or .ilp file) and 'a.npy'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a volume lies.
+
+    Attributes
+    ----------
+    kind : {"fileset", "hdf5", "npy"}
+        The first for every description, also that of a volume of a web server.
+    file : str
+        Path of the file on disk.
+    internal : str
+        Path of the dataset inside an HDF5 file, without a leading slash; else empty.
+    """
+
+    kind: Kind
+    file: str
+    internal: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}/{self.internal}" if self.internal else self.file
+
+
+def split_address(text: str, base_dir: str | os.PathLike[str] | None = None) -> Address:
+    """Take an address apart.
+
+    Parameters
+    ----------
+    text : str
+        ``x.json``, ``f.h5/volume/data``, ``a.npy``. Only whole path components count, so a
+        directory may be called ``x.h5``.
+    base_dir : str or path, optional
+        What a relative address is relative to. Default: it stays relative.
+
+    Raises
+    ------
+    JobError
+        If the address is of no supported kind, or lacks the path of the dataset in its file.
+    """
+    if not isinstance(text, str) or not text or "\0" in text or "://" in text:
+        raise JobError(f"can't use {text!r} as an address; {_SUPPORTED}")
+    path = os.path.expanduser(text)  # noqa: PTH111
+    if base_dir is not None:
+        path = os.path.join(os.fspath(base_dir), path)
+    within = _split_hdf5(path)
+    if within is not None:
+        file, internal = within
+        if not internal:
+            raise JobError(_without_dataset(text, file))
+        return Address("hdf5", file, internal)
+    if path.endswith(".json"):
+        return Address("fileset", path)
+    if path.endswith(".npy"):
+        return Address("npy", path)
+    raise JobError(f"{text!r} is no address of a known kind; {_SUPPORTED}")
+
+
+_openers: dict[str, Callable[[str], Volume]] = {}
+
+
+def register_schema(name: str, opener: Callable[[str], Volume]) -> None:
+    """Have `open_volume` open the descriptions of one more schema.
+
+    The schema alone decides; the original tries its classes one after the other, in no order.
+
+    Parameters
+    ----------
+    name : str
+        The ``_schema_name`` in those descriptions.
+    opener : callable
+        Takes the path of a description, gives a volume that can be read. Registering it again is harmless.
+
+    Raises
+    ------
+    ValueError
+        If the schema is another's already.
+    """
+    if name in (SCHEMA_NAME, VOLUME_SCHEMA, FILESET_SCHEMA) or _openers.get(name, opener) is not opener:
+        raise ValueError(f"descriptions of schema {name!r} are opened by something else already")
+    _openers[name] = opener
+
+
+def _open_described(path: str) -> Volume:
+    """The volume of a description: its schema says of which kind."""
+    schema = schema_name(path)
+    if isinstance(schema, str) and schema in _openers:
+        return _openers[schema](path)
+    if schema not in (VOLUME_SCHEMA, FILESET_SCHEMA):
+        return BlockwiseFileset(path)
+    # What speaks HTTP is imported where it is needed.
+    from .restful.fileset import RESTfulBlockwiseFileset
+    from .restful.volume import RESTfulVolume
+
+    return RESTfulVolume(path) if schema == VOLUME_SCHEMA else RESTfulBlockwiseFileset(path)
+
+
+def _split_hdf5(path: str) -> tuple[str, str] | None:
+    """File and internal path, split after the first HDF5 file name that is no directory."""
+    parts = path.split("/")
+    for index, part in enumerate(parts):
+        file = "/".join(parts[: index + 1])
+        if part.lower().endswith(HDF5_EXTENSIONS) and not Path(file).is_dir():
+            return file, "/".join(name for name in parts[index + 1 :] if name)
+    return None
+
+
+def _without_dataset(text: str, file: str) -> str:
+    hint = "add the path of a dataset in it, as in 'f.h5/volume/data'"
+    try:
+        names = dataset_names(file)
+    except StorageError:
+        names = []  # it may not exist yet; the message is about the address
+    if names:
+        hint += f"; the file has {', '.join(names[:10])}" + (", ..." if len(names) > 10 else "")
+    return f"{text!r} names an HDF5 file alone; {hint}"
+
+
+def open_volume(text: str, base_dir: str | os.PathLike[str] | None = None) -> Volume:
+    """Open the volume at an address for reading.
+
+    Parameters
+    ----------
+    text, base_dir
+        See `split_address`.
+
+    Raises
+    ------
+    JobError
+        If there is no such file or dataset, or it is of no supported kind.
+    StorageError
+        If it is there but can't be read.
+    """
+    address = split_address(text, base_dir)
+    if not Path(address.file).is_file():
+        reason = "is no file" if Path(address.file).exists() else "does not exist"
+        raise JobError(f"{address.file} {reason}; the address {text!r} names it")
+    if address.kind == "fileset":
+        return _open_described(address.file)
+    if address.kind == "npy":
+        return NpyVolume(address.file)
+    volume = Hdf5Volume(address.file, address.internal)
+    _ = volume.shape  # opens the file now, so that a missing dataset is told here
+    return volume

@@ -1,0 +1,101 @@
+"""The chunks of compressed datasets, packed and unpacked outside HDF5."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ...geometry.roi import Roi, Shape
+from .codecs import Pipeline, packed, packs, pipeline_of, unpacked, unpacks
+from .rows import copy_rows, in_order
+
+# Of smaller chunks, what HDF5 does for each costs less than a round in Python.
+_SMALLEST_CHUNK_BYTES = 1 << 12
+
+
+class _Chunking(NamedTuple):
+    shape: Shape
+    size_bytes: int
+    pipeline: Pipeline
+
+    def cuts(self, part: Roi) -> Iterator[tuple[Shape, tuple[slice, ...], tuple[slice, ...]]]:
+        """What a part takes of each chunk: where the chunk starts, and where that lies in part and chunk."""
+        axes = [
+            [
+                (start, slice(max(a, start) - a, min(b, start + n) - a), slice(max(a - start, 0), b - start))
+                for start in range(a // n * n, b, n)
+            ]
+            for a, b, n in zip(part.start, part.stop, self.shape, strict=True)
+        ]
+        for cut in itertools.product(*axes):
+            starts, places, inside = zip(*cut, strict=True)
+            yield starts, places, inside
+
+
+def _chunking(dataset: h5py.h5d.DatasetID, dtype: np.dtype) -> _Chunking | None:
+    """How a dataset is cut and packed; None where that is HDF5's business alone."""
+    plist = dataset.get_create_plist()
+    if plist.get_layout() != h5py.h5d.CHUNKED or not plist.get_nfilters():
+        return None
+    shape = plist.get_chunk()
+    size_bytes = math.prod(shape) * dtype.itemsize
+    same_type = dataset.get_type().equal(h5py.h5t.py_create(dtype, logical=True))
+    if size_bytes < _SMALLEST_CHUNK_BYTES or not same_type:
+        return None
+    return _Chunking(shape, size_bytes, pipeline_of(plist))
+
+
+def read_chunks(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray) -> bool:
+    """Read a part of a compressed dataset.
+
+    Parameters
+    ----------
+    target : ndarray of shape ``part.shape``
+        Writable, and of the dtype of the dataset.
+
+    Returns
+    -------
+    bool
+        False where HDF5 is to do it: then `target` may hold anything.
+    """
+    chunking = _chunking(dataset, target.dtype)
+    if chunking is None or not unpacks(chunking.pipeline):
+        return False
+    for start, place, inside in chunking.cuts(part):
+        try:
+            mask, chunk = dataset.read_direct_chunk(start)
+        except (OSError, ValueError, RuntimeError):
+            return False  # for example, a chunk that was never written
+        voxels = unpacked(chunk, mask, chunking.pipeline, chunking.size_bytes)
+        if voxels is None:
+            return False
+        copy_rows(target[place], np.frombuffer(voxels, target.dtype).reshape(chunking.shape)[inside])
+    return True
+
+
+def write_chunks(dataset: h5py.h5d.DatasetID, data: NDArray) -> bool:
+    """Write all voxels of a dataset that is compressed with gzip, at the level that it asks for.
+
+    Returns
+    -------
+    bool
+        False where HDF5 is to do it, and nothing was written.
+    """
+    chunking = _chunking(dataset, data.dtype)
+    if chunking is None or not packs(chunking.pipeline):
+        return False
+    for start, place, _ in chunking.cuts(Roi.from_shape(data.shape)):
+        voxels = data[place]
+        if voxels.shape != chunking.shape:  # at the rim HDF5 keeps whole chunks
+            whole = np.zeros(chunking.shape, data.dtype)
+            whole[tuple(slice(0, n) for n in voxels.shape)] = voxels
+            voxels = whole
+        chunk, mask = packed(in_order(voxels), chunking.pipeline)
+        dataset.write_direct_chunk(start, chunk, mask)
+    return True

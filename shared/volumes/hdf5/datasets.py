@@ -1,0 +1,99 @@
+"""What data sets a file holds, and which of them a pattern means: HDF5 and npz.
+
+N5 containers, which the original lists too, are not looked into: nothing here reads them yet.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from ...errors import StorageError
+from ...geometry.roi import Shape
+from ...lazyflow.paths import HDF5_EXTENSIONS
+from .volume import look_into
+
+
+class Dataset(NamedTuple):
+    """A data set in a file: its path inside, with a leading slash in HDF5, its shape and dtype."""
+
+    name: str
+    shape: Shape
+    dtype: np.dtype
+
+
+def list_datasets(path: str | os.PathLike[str], min_axes: int = 2, max_axes: int = 5) -> list[Dataset]:
+    """The data sets of a file that have from `min_axes` to `max_axes` axes, both included, by name.
+
+    Only headers are read, and nothing is unpickled. The original's ``lsH5N5`` gives objects of
+    the open file in place of shape and dtype.
+
+    Raises
+    ------
+    StorageError
+        If the file can't be read, or is neither HDF5 nor npz by its extension.
+    """
+    where = os.fspath(path)
+    found = _in_npz(where) if where.endswith(".npz") else _in_hdf5(where)
+    return sorted(item for item in found if min_axes <= len(item.shape) <= max_axes)
+
+
+def glob_datasets(path: str | os.PathLike[str], pattern: str) -> list[str]:
+    """The names of all data sets in a file that match a pattern, sorted, of any number of axes.
+
+    Parameters
+    ----------
+    pattern : str
+        As in `glob_list`; a leading slash may be left out, before ``volume/*`` for instance.
+
+    Raises
+    ------
+    StorageError
+        As `list_datasets`. (The original's ``globH5N5`` gave None for what it could not read.)
+    """
+    names = [item.name for item in list_datasets(path, 0, 2**31)]
+    bare = glob_list([name.removeprefix("/") for name in names], pattern.removeprefix("/"))
+    return [name for name in names if name.removeprefix("/") in set(bare)]
+
+
+def glob_list(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that match a pattern of the shell, sorted; ``*`` goes across slashes, case counts."""
+    return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+def _in_hdf5(where: str) -> list[Dataset]:
+    if not where.endswith(HDF5_EXTENSIONS):
+        raise StorageError(
+            f"{where}: is none of {', '.join((*HDF5_EXTENSIONS, '.npz'))}; nothing to look into"
+        )
+    return [item for item in look_into(where, _facts) if item is not None]
+
+
+def _facts(name: str, item: h5py.Dataset) -> Dataset | None:
+    return None if item.shape is None else Dataset(f"/{name}", tuple(item.shape), item.dtype)
+
+
+def _in_npz(where: str) -> list[Dataset]:
+    try:
+        with zipfile.ZipFile(where) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            return [_header(archive, name) for name in names]
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise StorageError(f"could not look into {where}: {error}") from error
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> Dataset:
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(member)
+    return Dataset(name.removesuffix(".npy"), tuple(shape), dtype)

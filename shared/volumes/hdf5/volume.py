@@ -1,0 +1,355 @@
+"""Volumes that are one dataset of one HDF5 file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ...errors import JobError, OutputRefused, StorageError
+from ...files.atomic import removed_on_error
+from ...geometry.roi import Roi, Shape, as_shape
+from ..base.checks import check_data, check_out, checked_axes, checked_dtype, default_axes
+from ..blockwise.block_file import DatasetLayout, axes_of_tags, create_dataset
+
+# What h5py raises where the system refuses a write: by the call that it happens in.
+_FAILED = (OSError, RuntimeError)
+_Told = TypeVar("_Told")
+
+
+class _Open(NamedTuple):
+    file: h5py.File
+    dataset: h5py.Dataset
+
+
+class Hdf5Volume:
+    """One dataset of an HDF5 file; opened when it is first needed, then kept open until `close`.
+
+    Parameters
+    ----------
+    path : str or path
+    internal : str
+        Path of the dataset inside the file.
+    mode : {"r", "r+"}
+        Whether it may be written.
+    axes : str, optional
+        One letter per axis. Default: the attribute ``axistags`` (as vigra writes it) or ``axes`` of
+        the dataset, else the last letters of ``tczyx``.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        internal: str,
+        mode: Literal["r", "r+"] = "r",
+        axes: str | None = None,
+    ) -> None:
+        self._path = os.fspath(path)
+        self._internal = internal.strip("/")
+        self._mode = mode
+        self._asked_axes = axes
+        self._opened: _Open | None = None
+        self._closed = False
+        self._opening = threading.Lock()
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        internal: str,
+        shape: Shape,
+        dtype: DTypeLike,
+        *,
+        axes: str | None = None,
+        chunks: Shape | None = None,
+        compression: str | None = None,
+        compression_opts: int | None = None,
+        drange: tuple[float, float] | None = None,
+    ) -> Hdf5Volume:
+        """A new file with one dataset, which reads as 0, open for writing.
+
+        A contiguous dataset has its space on disk reserved.
+
+        Parameters
+        ----------
+        chunks, compression, compression_opts
+            As h5py takes them; chunks are clipped to `shape`.
+        drange : pair of numbers, optional
+            Lowest and highest value, noted as an attribute.
+
+        Raises
+        ------
+        OutputRefused
+            If the file exists.
+        StorageError
+            If it can't be created, or there is no room for it. No file is left then.
+        """
+        where, voxels = os.fspath(path), as_shape(shape)
+        kind = checked_dtype(np.dtype(dtype), where)
+        letters = checked_axes(axes, len(voxels), where)
+        layout = DatasetLayout(kind, letters, chunks, compression, compression_opts, drange)
+        try:
+            file = h5py.File(where, "x")
+        except FileExistsError as error:
+            raise OutputRefused(f"{where} exists; choose another name or remove it first") from error
+        except OSError as error:
+            raise StorageError(f"could not create {where}: {error}") from error
+        with removed_on_error(where):
+            _fill_new(file, layout, internal.strip("/"), voxels)
+        return cls(where, internal, "r+", letters)
+
+    # ------------------------------------------------------------------ facts
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels per axis."""
+        return self._open().dataset.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type."""
+        return self._open().dataset.dtype
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis."""
+        dataset = self._open().dataset
+        if self._asked_axes is not None:
+            return checked_axes(self._asked_axes, dataset.ndim, self.address)
+        return _noted_axes(dataset) or default_axes(dataset.ndim)
+
+    @property
+    def block_shape(self) -> Shape | None:
+        """The chunk shape; None where the dataset is contiguous."""
+        return self._open().dataset.chunks
+
+    @property
+    def address(self) -> str:
+        """Path of the file and path inside it."""
+        return f"{self._path}/{self._internal}"
+
+    # ------------------------------------------------------------------ voxels
+
+    def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
+        """Read the voxels of `roi`; see `Volume.read`."""
+        dataset, roi = self._open().dataset, Roi.of(roi)
+        roi.check_within(dataset.shape, self.address)
+        target = np.empty(roi.shape, dataset.dtype) if out is None else out
+        check_out(roi, target)
+        try:
+            if target.dtype == dataset.dtype and _plain(target):
+                dataset.read_direct(target, roi.to_slice())
+            else:
+                target[...] = dataset[roi.to_slice()].astype(target.dtype)
+        except OSError as error:
+            raise StorageError(f"could not read {roi} of {self.address}: {error}") from error
+        return target
+
+    def write(self, roi: Roi, data: NDArray) -> None:
+        """Write voxels; see `Volume.write`. They may be held back until `flush`.
+
+        A crash between this and `flush` or `close` may damage the whole file. After a failure the
+        volume is closed.
+        """
+        dataset, roi = self._open().dataset, Roi.of(roi)
+        if self._mode != "r+":
+            raise StorageError(f"{self._path} is open for reading only; open it with mode 'r+' to change it")
+        roi.check_within(dataset.shape, self.address)
+        check_data(roi, data, dataset.dtype, self.address)
+        with self._abandoned_on_failure(f"write {roi} of"):
+            dataset[roi.to_slice()] = data
+
+    def flush(self) -> None:
+        """Hand what was written to the system: a kill from here on to the next `write` harms nothing.
+
+        Raises
+        ------
+        StorageError
+            If the system refuses, as on a full disk; the volume is closed then.
+        """
+        if self._mode == "r+" and self._opened is not None:
+            with self._abandoned_on_failure("write the last changes of"):
+                self._opened.file.flush()
+
+    def close(self) -> None:
+        """Close the file, which brings it to a consistent state.
+
+        Raises
+        ------
+        StorageError
+            If the system refuses to take the rest of what was written. The volume is closed anyway.
+        """
+        try:
+            self.flush()  # its failure can be dealt with, one in closing can't
+            with self._abandoned_on_failure("close"):
+                if self._opened is not None:
+                    self._opened.file.close()
+        finally:
+            with self._opening:
+                self._opened, self._closed = None, True
+
+    @contextlib.contextmanager
+    def _abandoned_on_failure(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except _FAILED as error:
+            with self._opening:
+                opened, self._opened, self._closed = self._opened, None, True
+            if opened is not None:
+                _abandon(opened.file)
+            raise StorageError(f"could not {what} {self.address}: {_reason(error)}") from error
+
+    def _open(self) -> _Open:
+        with self._opening:
+            if self._closed:
+                raise StorageError(f"{self.address} was closed")
+            if self._opened is None:
+                self._opened = self._open_now()
+            return self._opened
+
+    def _open_now(self) -> _Open:
+        try:
+            file = h5py.File(self._path, self._mode)
+        except FileNotFoundError as error:
+            raise JobError(f"{self._path} does not exist") from error
+        except BlockingIOError as error:
+            raise StorageError(f"{self._path} is open in another process, for writing: {error}") from error
+        except OSError as error:
+            raise StorageError(f"{self._path} can't be opened as an HDF5 file: {error}") from error
+        try:
+            return _Open(file, _voxels_in(file, self._internal, self._path))
+        except BaseException:
+            file.close()
+            raise
+
+
+def _fill_new(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape) -> None:
+    """Put the dataset into a new file, reserve its space, and close the file."""
+    where = file.filename
+    try:
+        dataset = create_dataset(file, layout, internal, shape)
+        contiguous = dataset.chunks is None and dataset.size
+        if contiguous:
+            dataset[tuple(n - 1 for n in shape)] = 0  # the first write places all voxels in the file
+        file.flush()
+        file.close()
+        if contiguous:
+            _reserve(where)
+    except _FAILED as error:
+        _abandon(file)
+        raise StorageError(f"could not create {where}: {_reason(error)}") from error
+    except BaseException:
+        _abandon(file)
+        raise
+
+
+def _reserve(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _abandon(file: h5py.File) -> None:
+    """Close a file whose writing failed; what is not yet in it is lost.
+
+    HDF5 holds on to a file that it can't write, tries again whenever something of it is closed,
+    and crashes at the end of the process. So it writes the rest to the null device.
+    """
+    if not file:
+        return
+    with contextlib.suppress(*_FAILED):  # the failure that led here is the one to tell
+        _divert(file.id.get_vfd_handle())
+        file.close()
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, without the lines of bookkeeping that HDF5 puts around it."""
+    said = re.search(r"error message = '([^']*)'", str(error))
+    return said[1] if said else str(error)
+
+
+def _divert(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.dup2(null, descriptor, inheritable=False)
+    finally:
+        os.close(null)
+
+
+def _plain(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.flags.c_contiguous and array.flags.writeable
+
+
+def _voxels_in(file: h5py.File, internal: str, path: str) -> h5py.Dataset:
+    dataset = file.get(internal) if internal else None
+    if dataset is None or not isinstance(dataset, h5py.Dataset):
+        names = sorted(_told(file, lambda name, _: name))
+        raise JobError(f"{path} holds no dataset {internal!r}; {_listed(names)}")
+    if dataset.shape is None or not dataset.size or not dataset.ndim:
+        raise JobError(f"{path}/{internal} holds no voxels: its shape is {dataset.shape}")
+    checked_dtype(dataset.dtype, f"{path}/{internal}")
+    return dataset
+
+
+def _noted_axes(dataset: h5py.Dataset) -> str | None:
+    """The axes that a dataset tells itself, if they fit it."""
+    text = dataset.attrs.get("axistags")
+    letters = axes_of_tags(text) if isinstance(text, str | bytes) else None
+    if letters is None:
+        text = dataset.attrs.get("axes")
+        letters = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+    fits = isinstance(letters, str) and len(letters) == dataset.ndim == len(set(letters))
+    return letters if fits else None
+
+
+def _listed(names: list[str]) -> str:
+    if not names:
+        return "it has no datasets"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"it has {', '.join(names[:10])}{more}"
+
+
+def dataset_names(path: str | os.PathLike[str]) -> list[str]:
+    """The paths of all datasets in an HDF5 file, sorted, without leading slashes.
+
+    Raises
+    ------
+    StorageError
+        If it can't be read.
+    """
+    return sorted(look_into(path, lambda name, _: name))
+
+
+def look_into(path: str | os.PathLike[str], tell: Callable[[str, h5py.Dataset], _Told]) -> list[_Told]:
+    """What `tell` says of each dataset in an HDF5 file, given its path without a leading slash.
+
+    Raises
+    ------
+    StorageError
+        If the file can't be read.
+    """
+    try:
+        with h5py.File(os.fspath(path), "r") as file:
+            return _told(file, tell)
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
+
+
+def _told(file: h5py.File, tell: Callable[[str, h5py.Dataset], _Told]) -> list[_Told]:
+    told: list[_Told] = []
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):  # told now: to keep them all open takes much memory
+            told.append(tell(name, item))
+
+    file.visititems(visit)
+    return told

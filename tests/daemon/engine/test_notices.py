@@ -1,0 +1,88 @@
+"""Who is told what of a job's blocks, and of what workers print."""
+
+import itertools
+
+import pytest
+
+from blockmill.daemon.engine.handle import Notice
+from blockmill.daemon.engine.job import EngineJob, Order
+from blockmill.daemon.engine.notices import Notices
+from blockmill.daemon.executors.local.outbox import Post
+from blockmill.daemon.executors.local.worker_log import Printed
+from blockmill.daemon.scheduling.events import Notify, Reject
+from blockmill.shared.geometry.grid import BlockGrid
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.memory.arena import Arenas
+from blockmill.shared.messages import engine as wire
+
+SECOND = (10,)  # first corner of block 1
+
+
+@pytest.fixture
+def jobs():
+    arenas = Arenas(itertools.count())
+    order = Order(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
+    yield {name: EngineJob(name, order, lambda *command: None, arenas) for name in ("j1", "j2")}
+    arenas.close()
+
+
+@pytest.fixture
+def post(jobs):
+    return Post(jobs)
+
+
+@pytest.fixture
+def notices(jobs, post):
+    return Notices(jobs, post)
+
+
+def told(job):
+    return list(iter(lambda: job.handle.next(0), None))
+
+
+@pytest.mark.parametrize(
+    ("becomes", "kind", "said"),
+    [
+        ("retry", "retry", "is tried again"),
+        ("given_up", "failed", "is given up"),
+        ("quarantined", "failed", "is set aside"),
+    ],
+)
+def test_what_becomes_of_a_block_is_told_to_its_submitter_alone(jobs, notices, becomes, kind, said):
+    notices.notify(Notify("j1", becomes, worker=7, block=1, attempt=2, reason="broken"))
+    (notice,) = told(jobs["j1"])
+    assert (notice.kind, notice.worker, notice.block, notice.attempt) == (kind, 7, SECOND, 2)
+    assert notice.text.endswith(f"{said} after attempt 2: broken")
+    assert told(jobs["j2"]) == []
+
+
+def test_a_rejection_goes_to_the_one_who_asked(jobs, notices):
+    notices.reject(Reject("j2", "Extend", "the job is sealed"))
+    assert told(jobs["j1"]) == []
+    assert told(jobs["j2"]) == [Notice("the job is sealed")]
+
+
+def test_what_names_its_task_goes_to_the_job_of_that(jobs, notices):
+    notices.relay([Printed(7, "hello", lease=("j1", 1, 3))])
+    assert told(jobs["j1"]) == [Notice("hello", "printed", 7, SECOND, 3)]
+    assert told(jobs["j2"]) == []
+
+
+def test_what_names_no_task_goes_to_the_job_of_the_one_that_runs(jobs, post, notices):
+    post.add(7, jobs["j2"].task(1, 1))
+    assert [letter.worker for letter in post.letters()] == [7, 7]
+    notices.relay([Printed(7, "hello", running=1)])
+    assert told(jobs["j1"]) == []
+    assert told(jobs["j2"]) == [Notice("hello", "printed", 7, SECOND, 1)]
+
+
+def test_what_is_of_no_known_task_goes_to_all(jobs, notices):
+    notices.relay([Printed(7, "hello")])
+    assert told(jobs["j1"]) == told(jobs["j2"]) == [Notice("hello", "printed", 7)]
+
+
+def test_nobody_is_told_of_a_job_that_has_ended(jobs, notices):
+    notices.notify(Notify("gone", "retry", worker=7, block=1, attempt=1, reason="broken"))
+    notices.reject(Reject("gone", "Pause", "there is no such job"))
+    notices.relay([Printed(7, "hello", lease=("gone", 1, 1))])
+    assert told(jobs["j1"]) == told(jobs["j2"]) == []

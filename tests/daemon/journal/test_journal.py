@@ -1,0 +1,318 @@
+import contextlib
+import sqlite3
+import threading
+from pathlib import Path
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from blockmill.daemon.journal import group_sync as groupsync
+from blockmill.daemon.journal import schema as schema
+from blockmill.daemon.journal.database import open_database
+from blockmill.daemon.journal.journal import Journal
+from blockmill.daemon.journal.records import AttemptRow, BlockRow, JobRecord
+from blockmill.shared.errors import StorageError
+from blockmill.shared.messages.records import JobInfo
+
+JOB, BLOCK = st.integers(1, 3), st.integers(0, 5)
+
+
+def record(number=1, **fields):
+    info = JobInfo(id=number, name="a", owner=7, output="out", submitted_s=1.0, **fields)
+    return JobRecord(info=info, spec={"operation": {"copy": {}}}, token=f"t{number}")
+
+
+def row(job=1, block=0, done=True, **fields):
+    corners = {} if done else {"start": (0, 0), "stop": (2, 2)}
+    return BlockRow(job=job, block=block, done=done, **corners, **fields)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(groupsync, "_EVERY_S", 0.0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def journal(path):
+    made = Journal(path)
+    yield made
+    made.close()
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """The journal against dictionaries, through any number of reopenings."""
+
+    @initialize(folder=st.builds(lambda: None))
+    def open(self, folder):
+        import tempfile
+        from pathlib import Path
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "j.db"
+        self.journal = Journal(self.path, sync=lambda path: None)
+        self.jobs, self.blocks, self.attempts, self.paused, self.last_id = {}, {}, [], False, 0
+
+    @rule(job=JOB, state=st.sampled_from(["queued", "running", "done"]), priority=st.integers(-9, 9))
+    def save(self, job, state, priority):
+        self.jobs[job] = record(job, state=state, priority=priority)
+        self.last_id = job
+        self.journal.save(self.jobs[job]).result(10)
+
+    @rule(job=JOB, block=BLOCK, done=st.booleans(), skipped=st.booleans(), sync=st.booleans())
+    def note(self, job, block, done, skipped, sync):
+        self.journal.note(
+            row(job, block, done, skipped=skipped and done, reason="" if done else "bad"),
+            self.folder.name if sync and done else None,
+        )
+        if sync and done:
+            self.journal.flush().result(10)  # else an order between the two ways is not promised
+        times = self.blocks.get((job, block), (None, 0))[1] + (done and not skipped)
+        self.blocks[job, block] = (done, times)
+
+    @rule(job=JOB, block=BLOCK, memory=st.booleans())
+    def attempt(self, job, block, memory):
+        made = AttemptRow(job, block, len(self.attempts), 1, 2.0, "why", memory)
+        self.attempts.append(made)
+        self.journal.attempt(made)
+
+    @rule(job=JOB)
+    def begin_run(self, job):
+        self.journal.begin_run(job)
+        self.blocks = {key: value for key, value in self.blocks.items() if key[0] != job or value[0]}
+
+    @rule(job=JOB)
+    def remove(self, job):
+        self.journal.remove([job]).result(10)
+        self.jobs.pop(job, None)
+        self.blocks = {key: value for key, value in self.blocks.items() if key[0] != job}
+        self.attempts = [made for made in self.attempts if made.job != job]
+
+    @rule(paused=st.booleans())
+    def pause(self, paused):
+        self.journal.set_paused_all(paused).result(10)
+        self.paused = paused
+
+    @rule()
+    def reopen(self):
+        self.journal.close()
+        self.journal = Journal(self.path, sync=lambda path: None)
+        loaded = self.journal.loaded
+        assert {one.info.id: one for one in loaded.jobs} == self.jobs
+        assert (loaded.last_id, loaded.paused_all) == (self.last_id, self.paused)
+
+    @rule(job=JOB, limit=st.integers(0, 9))
+    def ask(self, job, limit):
+        given_up = sorted(block for (one, block), (done, _) in self.blocks.items() if one == job and not done)
+        self.journal.flush().result(10)
+        failures, count = self.journal.failures(job, limit).result(10)
+        assert [failure.block for failure in failures] == given_up[:limit]
+        assert count == len(given_up)
+        assert all((f.start, f.stop, f.reason) == ((0, 0), (2, 2), "bad") for f in failures)
+        times = [times for (one, _), (_, times) in self.blocks.items() if one == job]
+        assert self.journal.redone(job).result(10) == sum(max(n - 1, 0) for n in times)
+        attempts = sorted((a for a in self.attempts if a.job == job), key=lambda a: (a.block, a.attempt))
+        assert self.journal.attempts(job, 1000).result(10) == attempts
+
+    def teardown(self):
+        if hasattr(self, "journal"):
+            self.journal.close()
+            self.folder.cleanup()
+
+
+JournalMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestTheJournalAgainstDictionaries = JournalMachine.TestCase
+
+
+def test_the_file_is_the_users_own(journal, path):
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_rows_of_a_group_are_committed_after_the_sync(path):
+    may_sync, synced = threading.Event(), []
+
+    def sync(folder):
+        assert may_sync.wait(30)
+        synced.append(folder)
+
+    journal = Journal(path, sync=sync)
+    try:
+        journal.note(row(block=1), sync=str(path.parent))
+        journal.save(record()).result(30)  # a submission does not wait for the sync
+        with sqlite3.connect(path) as other:
+            assert other.execute("SELECT count(*) FROM blocks").fetchone() == (0,)
+        other.close()
+        flushed = journal.flush()
+        assert not synced
+        may_sync.set()
+        flushed.result(30)
+        assert synced == [str(path.parent)]
+        with sqlite3.connect(path) as other:
+            assert other.execute("SELECT count(*) FROM blocks").fetchone() == (1,)
+        other.close()
+    finally:
+        may_sync.set()
+        journal.close()
+
+
+def test_failed_blocks_are_told_while_a_sync_takes_its_time(path):
+    may_sync = threading.Event()
+    journal = Journal(path, sync=lambda folder: may_sync.wait(30))
+    try:
+        journal.note(row(block=1), sync=str(path.parent))
+        journal.note(row(block=2, done=False, reason="nan"))
+        failures, count = journal.failures(1, 10).result(30)
+        assert not may_sync.is_set()
+        assert ([one.block for one in failures], count) == ([2], 1)
+    finally:
+        may_sync.set()
+        journal.close()
+
+
+def test_the_next_sync_comes_at_once_where_somebody_waits_for_it(path, monkeypatch):
+    monkeypatch.setattr(groupsync, "_EVERY_S", 3600.0)
+    journal = Journal(path, sync=lambda folder: None)
+    for block in range(3):
+        journal.note(row(block=block), sync=str(path.parent))
+        journal.flush().result(30)
+    journal.close()
+
+
+def test_a_sync_that_fails_is_told_and_tried_again(path):
+    told, tries = [], []
+
+    def sync(folder):
+        tries.append(folder)
+        if len(tries) < 2:
+            raise StorageError("the medium is gone")
+
+    journal = Journal(path, sync=sync, on_trouble=told.append)
+    journal.note(row(), sync=str(path.parent))
+    journal.flush().result(30)
+    journal.close()
+    assert len(tries) == 2
+    assert "the medium is gone" in told[0]
+
+
+def test_a_full_disk_refuses_what_somebody_waits_for_and_keeps_the_rest(path):
+    told = []
+    journal = Journal(path, on_trouble=told.append)
+    journal.save(record()).result(10)
+    limit = journal._ask(lambda database: database.execute("PRAGMA max_page_count = 1").fetchone()).result(10)
+    huge = JobRecord(info=record(2).info, spec={"x": "y" * 1_000_000}, token="t2")
+    with pytest.raises(StorageError, match="database or disk is full"):
+        journal.save(huge).result(10)
+    for block in range(5000):
+        journal.note(row(block=block, done=False, reason="r" * 100))
+    with pytest.raises(StorageError):
+        journal.save(huge).result(10)
+    assert len(told) == 1
+    journal._ask(lambda database: database.execute("PRAGMA max_page_count = 1000000").fetchone()).result(10)
+    while journal.failures(1, 1).result(10)[1] < 5000:
+        pass  # the rows are tried again before long
+    assert "can be written again" in told[-1]
+    assert limit
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"not a database at all" * 100, "not a journal"), (b"SQLite format 3\0" + b"\xff" * 4000, "journal")],
+)
+def test_a_file_that_is_no_journal_is_left_alone(path, content, told):
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match=told):
+        Journal(path)
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_refused(path):
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE theirs (x)")
+    other.close()
+    with pytest.raises(StorageError, match="another program"):
+        Journal(path)
+
+
+def test_a_journal_of_a_newer_version_is_refused(path):
+    Journal(path).close()
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+    other.close()
+    with pytest.raises(StorageError, match="newer blockmill"):
+        Journal(path)
+
+
+def test_an_older_journal_is_brought_up_to_date_with_a_copy_kept(path):
+    journal = Journal(path)
+    journal.save(record()).result(10)
+    journal.close()
+    more = (*schema.MIGRATIONS, "ALTER TABLE jobs ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';")
+    database = open_database(path, more)
+    assert database.execute("SELECT id, colour FROM jobs").fetchall() == [(1, "grey")]
+    assert database.execute("PRAGMA user_version").fetchone() == (len(more),)
+    database.close()
+    copy = sqlite3.connect(f"{path}.v{len(schema.MIGRATIONS)}")
+    assert copy.execute("SELECT record FROM jobs").fetchall() == [(msgspec.json.encode(record()),)]
+    copy.close()
+
+
+def test_a_migration_that_fails_changes_nothing(path):
+    Journal(path).close()
+    before = path.read_bytes()
+    with pytest.raises(StorageError):
+        open_database(path, (*schema.MIGRATIONS, "ALTER TABLE jobs ADD COLUMN a; ALTER TABLE none ADD b;"))
+    assert path.read_bytes() == before
+    Journal(path).close()
+
+
+@pytest.mark.parametrize("old", sorted(Path(__file__).parent.glob("schema-*.db")), ids=lambda p: p.stem)
+def test_a_released_journal_is_brought_up_to_date(old, path):
+    """One more step than now, so that each file is migrated and has its copy."""
+    path.write_bytes(old.read_bytes())
+    more = (*schema.MIGRATIONS, "CREATE TABLE news (x);")
+    open_database(path, more).close()
+    with contextlib.closing(sqlite3.connect(f"{path}.v{old.stem.removeprefix('schema-')}")) as copy:
+        assert copy.execute("SELECT id, state FROM jobs").fetchall() == [(1, "done"), (2, "running")]
+    path.write_bytes(old.read_bytes())
+    journal = Journal(path)
+    assert [(one.info.id, one.info.state) for one in journal.loaded.jobs] == [(1, "done"), (2, "running")]
+    assert journal.loaded.last_id == 2
+    assert journal.redone(2).result(10) == 0
+    assert journal.failed_blocks(2).result(10) == (frozenset(), 2)
+    journal.close()
+
+
+def test_records_of_other_versions_are_read_as_far_as_they_are_known(journal, path):
+    """One with the least that there ever was, and one with what is not known yet."""
+    least = {"id": 1, "name": "a", "owner": 7, "output": "out", "submitted_s": 1.0}
+    records = [
+        {"info": least, "spec": {"operation": {"copy": {}}}, "token": "t1"},
+        {"info": {**least, "id": 2, "mood": "good"}, "spec": {}, "token": "t2", "colour": ["grey"]},
+    ]
+    journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        for one in records:
+            row = (one["info"]["id"], one["token"], "queued", None, msgspec.json.encode(one))
+            database.execute(schema.SAVE_JOB, row)
+    again = Journal(path)
+    assert again.loaded.jobs[0] == record()
+    assert (again.loaded.jobs[1].info.id, again.loaded.jobs[1].token) == (2, "t2")
+    again.close()
+
+
+def test_the_first_schema_is_the_one_that_was_released(path):
+    """A released schema never changes; what is new is a migration."""
+    import hashlib
+
+    assert hashlib.sha256(schema.MIGRATIONS[0].encode()).hexdigest().startswith(FIRST_SCHEMA)
+
+
+FIRST_SCHEMA = "a451d6de7397"

@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blockmill.daemon.planning.plan import Sizing, default_block_shape, make_plan
+from blockmill.shared.errors import JobError, OutOfBounds
+from blockmill.shared.jobs.job import Job
+from blockmill.shared.volumes.base.memory import MemoryVolume
+
+
+def job(**fields):
+    return Job.model_validate(
+        {"input": "in.npy", "output": "out.json", "operation": {"gaussian": {"sigma": 1.5}}, **fields}
+    )
+
+
+def volume(shape=(100, 90, 80), dtype=np.uint8):
+    return MemoryVolume(np.zeros(shape, dtype), axes="zyx"[-len(shape) :])
+
+
+def plan(source=None, workers=2, per_file_blocks=True, **fields):
+    return make_plan(job(**fields), source or volume(), workers, per_file_blocks=per_file_blocks)
+
+
+def output(**fields):
+    return {"address": "out.json", **fields}
+
+
+def test_a_plan_knows_what_comes_out():
+    made = plan(output=output(block_shape=[32, 32, 32]))
+    assert (made.shape, made.dtype, made.axes, made.halo) == ((100, 90, 80), np.uint8, "zyx", (6, 6, 6))
+    assert made.storage_block == (32, 32, 32)
+
+
+def test_the_output_of_a_roi_has_the_shape_of_the_roi():
+    made = plan(roi=[[10, 20, 30], [50, 60, 70]])
+    assert made.roi.start == (10, 20, 30)
+    assert made.grid.roi.start == (0, 0, 0)
+    assert made.shape == (40, 40, 40)
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 300)] * 3),
+    step=st.tuples(*[st.integers(1, 70)] * 3),
+    halo=st.integers(0, 20),
+    memory=st.integers(1 << 16, 1 << 30),
+)
+def test_a_chosen_block_is_whole_storage_blocks_and_fits(shape, step, halo, memory):
+    sizing = Sizing(shape, step, (halo,) * 3, 4.0, memory, 16)
+    block = sizing.chosen(step)
+    assert all(n % s == 0 for n, s in zip(block, step, strict=True))
+    if block != step:
+        assert sizing.task_bytes(block) <= memory
+        assert math.prod(-(-m // n) for m, n in zip(shape, block, strict=True)) >= 16
+
+
+def test_a_large_halo_makes_larger_tasks():
+    small = Sizing((1024,) * 3, (64,) * 3, (0,) * 3, 4.0, 1 << 30, 16).chosen((64,) * 3)
+    large = Sizing((1024,) * 3, (64,) * 3, (16,) * 3, 4.0, 1 << 30, 16).chosen((64,) * 3)
+    assert math.prod(large) > math.prod(small)
+
+
+def test_an_explicit_task_block_becomes_whole_storage_blocks_and_says_so():
+    made = plan(output=output(block_shape=[32, 32, 32]), block_shape=[50, 64, 10])
+    assert made.grid.block_shape == (64, 64, 32)
+    assert "[50, 64, 10] become [64, 64, 32]" in made.notes[0]
+
+
+def test_a_task_block_that_covers_the_volume_is_no_surprise():
+    made = plan(output=output(block_shape=[64, 64, 64]), block_shape=[100, 90, 80])
+    assert made.notes == ()
+    assert len(made.grid) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"roi": [[0, 0, 0], [101, 9, 9]]}, r"roi: .* leaves the input .* on axis 0"),
+        ({"roi": [[0, 0], [9, 9]]}, "2 axes, the input .* has 3"),
+    ],
+)
+def test_a_roi_outside_is_refused_by_name(fields, said):
+    with pytest.raises(OutOfBounds, match=said):
+        plan(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"output": output(block_shape=[32, 32])}, "output.block_shape: .* 2 axes, the volume has 3"),
+        ({"block_shape": [1, 1, 1, 1]}, "block_shape: .* 4 axes"),
+        ({"memory_per_worker": "1MiB", "block_shape": [96, 96, 96]}, "memory_per_worker"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_to_do(fields, said):
+    with pytest.raises(JobError, match=said):
+        plan(**fields)
+
+
+@given(st.tuples(*[st.integers(1, 5000)] * 5))
+def test_the_default_block_is_inside_the_volume_and_of_bounded_size(shape):
+    block = default_block_shape(shape, "tzyxc", voxels=10_000)
+    assert block[0] == 1
+    assert block[4] == shape[4]
+    assert all(1 <= n <= m for n, m in zip(block, shape, strict=True))
+    assert math.prod(block[:4]) <= 4 * max(10_000 // shape[4], 8)
+
+
+def test_the_default_block_gives_short_axes_away_to_long_ones():
+    assert default_block_shape((10, 1000, 1000), "zyx", voxels=10 * 100 * 100) == (10, 100, 100)

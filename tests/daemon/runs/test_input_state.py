@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from blockmill.daemon.runs.input_state import fingerprint
+from blockmill.daemon.service.access import _places_of
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise.description import FilesetDescription
+from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
+from blockmill.shared.volumes.restful.description import (
+    RESTfulFilesetDescription,
+    RESTfulVolumeDescription,
+    write_restful_description,
+)
+
+LOCAL = FilesetDescription(
+    axes="x", shape=(8,), dtype="u1", block_shape=(4,), block_file_name_format="{roiString}.h5/d"
+)
+REMOTE = RESTfulVolumeDescription(
+    axes="x", dtype="u1", bounds=(8,), url_format="http://h/{x_start}-{x_stop}", hdf5_dataset="d"
+)
+COMPOSITE = RESTfulFilesetDescription(remote_description=REMOTE, local_description=LOCAL)
+
+
+def test_the_blocks_that_a_fileset_of_a_server_keeps_are_a_place_of_its_address(tmp_path):
+    path = tmp_path / "v.json"
+    local = replace(LOCAL, dataset_root_dir="../elsewhere")
+    write_restful_description(
+        path, RESTfulFilesetDescription(remote_description=REMOTE, local_description=local)
+    )
+    assert _places_of(str(path)) == [str(path), str(tmp_path.parent / "elsewhere")]
+    write_restful_description(path, REMOTE)
+    assert _places_of(str(path)) == [str(path)]
+
+
+def test_a_block_that_is_written_anew_changes_the_state_of_a_fileset(tmp_path):
+    fileset = BlockwiseFileset.create(tmp_path / "v.json", LOCAL)
+    fileset.write(Roi((0,), (8,)), np.zeros(8, "u1"))
+    before = fingerprint(fileset.address)
+    assert fingerprint(fileset.address) == before
+    fileset.write(Roi((0,), (4,)), np.ones(4, "u1"))
+    assert fingerprint(fileset.address) != before
+
+
+@pytest.mark.parametrize("description", [REMOTE, COMPOSITE], ids=["volume", "fileset"])
+def test_of_a_volume_of_a_server_the_description_counts_and_no_block_that_is_kept(tmp_path, description):
+    path = tmp_path / "v.json"
+    write_restful_description(path, description)
+    before = fingerprint(str(path))
+    kept = BlockwiseFileset.create(tmp_path / "kept.json", LOCAL)  # in the same folder
+    kept.write(Roi((0,), (8,)), np.zeros(8, "u1"))
+    assert fingerprint(str(path)) == before
+    write_restful_description(path, description)
+    assert fingerprint(str(path)) != before

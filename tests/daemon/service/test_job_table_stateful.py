@@ -1,0 +1,229 @@
+"""The book of jobs under any order of requests and ends, and through restarts."""
+
+import contextlib
+
+import hypothesis.strategies as st
+import msgspec
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from blockmill.daemon.journal.records import JobRecord
+from blockmill.daemon.service.job_table import JobBook
+from blockmill.shared.errors import NoSuchJob, Refused
+
+PICK = st.integers(0, 99)
+MOST_ACTIVE = 3
+OUTCOMES = st.sampled_from(["done", "done", "done_with_failures", "failed"])
+ENDED = {"done", "done_with_failures", "failed", "cancelled"}
+
+
+class BookMachine(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.book = JobBook()
+        self.journal: dict[int, bytes] = {}
+        self.states: dict[int, str] = {}  # as of the last look
+        self.seen: dict[int, tuple[int, bytes]] = {}  # number of the news and the record, by job
+        self.now_s = 0.0
+        self.paused_all = False
+        self.last_id = 0
+        self.unaccepted: set[int] = set()
+
+    def info(self, number):
+        return self.book.get(number).info
+
+    def pick(self, pick, *states):
+        found = [n for n in self.journal if self.info(n).state in states]
+        return found[pick % len(found)] if found else None
+
+    def write_down(self):
+        for record in self.book.take_changes():
+            self.journal[record.info.id] = msgspec.json.encode(record)
+
+    @rule(after=st.lists(PICK, max_size=3), priority=st.integers(-1, 1), output=st.integers(0, 9))
+    def submit(self, after, priority, output):
+        self.now_s += 1
+        follows = tuple(
+            number for number in (self.pick(p, "queued", "running", "done") for p in after) if number
+        )
+        token = f"t{self.now_s}"
+        options = {"name": "n", "owner": 1, "output": f"o{output}", "now_s": self.now_s, "priority": priority}
+        writers = [
+            n for n in self.journal if self.states[n] not in ENDED and self.info(n).output == f"o{output}"
+        ]
+        try:
+            record = self.book.submit({"a": 1}, token=token, after=follows, **options)
+        except Refused as error:
+            assert writers, error
+            assert any(f"job {n}" in str(error) for n in writers)
+            return
+        assert record.info.id > self.last_id
+        assert self.book.submit({}, token=token, **options).info.id == record.info.id
+        self.last_id = record.info.id
+        self.unaccepted.add(record.info.id)
+        self.write_down()
+
+    @rule(pick=PICK)
+    def accept(self, pick):
+        if (number := self.pick(pick, "queued")) is not None:
+            self.book.accept(number)
+            self.unaccepted.discard(number)
+
+    @rule()
+    def start(self):
+        self.now_s += 1
+        record = self.book.next_to_start(self.now_s, MOST_ACTIVE)
+        self.write_down()
+        ready = [n for n in self.journal if self.states.get(n) == "queued" and self.may_start(n)]
+        if record is None:
+            assert self.paused_all or len(self.running()) >= MOST_ACTIVE or not ready
+            return
+        info = record.info
+        assert not self.paused_all
+        assert info.id in ready
+        assert info.priority == max(self.info(n).priority for n in ready)
+        assert (info.state, info.running, info.ended_s) == ("running", 0, None)
+
+    def may_start(self, number):
+        info = self.info(number)
+        if info.paused or number in self.unaccepted:
+            return False
+        return all(self.states[n] == "done" for n in info.after)
+
+    def running(self):
+        return [n for n in self.journal if self.states.get(n) in ("running", "cancelling")]
+
+    @precondition(lambda self: self.running())
+    @rule(pick=PICK, outcome=OUTCOMES, blocks=st.integers(1, 5))
+    def end(self, pick, outcome, blocks):
+        self.now_s += 1
+        number = self.running()[pick % len(self.running())]
+        if self.states[number] == "cancelling":
+            outcome = "cancelled"
+        failed = 1 if outcome == "done_with_failures" else 0
+        self.book.planned(number, blocks, 0)
+        assert not self.book.get(number).overwrite
+        ended = self.book.ended(number, outcome, "why", self.now_s, done=blocks - failed, failed=failed)
+        self.write_down()
+        followers = {n for n in self.journal if self.follows(n, number) and self.states[n] == "queued"}
+        assert set(ended) == ({number} if outcome == "done" else {number} | followers)
+        for one in set(ended) - {number}:
+            assert self.info(one).state == "cancelled"
+            assert "which it follows" in self.info(one).reason
+
+    def follows(self, number, before):
+        after = self.info(number).after
+        return before in after or any(self.states[n] == "queued" and self.follows(n, before) for n in after)
+
+    @rule(pick=PICK)
+    def put_back(self, pick):
+        if (number := self.pick(pick, "running")) is not None:
+            self.book.put_back(number, "the engine broke down")
+            assert self.info(number).state == "queued"
+
+    @rule(pick=PICK)
+    def cancel(self, pick):
+        self.now_s += 1
+        if (number := self.pick(pick, "queued", "running", "cancelling")) is not None:
+            was = self.info(number).state
+            ended = self.book.cancel(number, self.now_s)
+            assert (ended is None) == (was != "queued")
+            assert self.info(number).state == ("cancelled" if was == "queued" else "cancelling")
+
+    @rule(pick=PICK, failed_only=st.booleans())
+    def retry(self, pick, failed_only):
+        if (number := self.pick(pick, "done_with_failures", "failed", "cancelled")) is None:
+            return
+        before = self.info(number)
+        whole = before.blocks is not None and before.done + before.failed == before.blocks
+        with contextlib.suppress(Refused):
+            record = self.book.retry(number, failed_only, self.now_s)
+            assert whole or not failed_only
+            assert record.info.state == "queued"
+
+    @rule(pick=PICK, paused=st.booleans())
+    def pause(self, pick, paused):
+        if (number := self.pick(pick, "queued", "running")) is not None:
+            affected = self.book.pause((number,)) if paused else self.book.resume((number,))
+            assert affected == ([number] if self.info(number).state == "running" else [])
+            assert self.info(number).paused == paused
+
+    @rule(paused=st.booleans())
+    def pause_all(self, paused):
+        self.paused_all = paused
+        affected = self.book.pause(None) if paused else self.book.resume(None)
+        assert set(affected) == set(self.running())
+
+    @precondition(lambda self: self.journal)
+    @rule(pick=PICK)
+    def requests_that_make_no_sense(self, pick):
+        for verb in (self.book.get, lambda n: self.book.cancel(n, 0.0), lambda n: self.book.pause((n,))):
+            with contextlib.suppress(NoSuchJob):
+                verb(1000)
+                raise AssertionError("there is no such job")
+        if (number := self.pick(pick, "done")) is not None:
+            for verb in (lambda n: self.book.retry(n, False, 0.0), lambda n: self.book.cancel(n, 0.0)):
+                with contextlib.suppress(Refused):
+                    verb(number)
+                    raise AssertionError("a done job has nothing to do")
+
+    @rule()
+    def crash(self):
+        """The service dies; what is journaled is all that is left."""
+        self.write_down()
+        records = [msgspec.json.decode(text, type=JobRecord) for text in self.journal.values()]
+        self.book = JobBook(records, last_id=self.last_id, paused_all=self.paused_all)
+        self.unaccepted.clear()
+        assert not [n for n in self.journal if self.info(n).state == "running"]
+        for number, state in self.states.items():
+            expected = "queued" if state == "running" else state
+            assert self.info(number).state == expected
+
+    @rule(keep_s=st.integers(0, 30), most=st.integers(0, 5))
+    def prune(self, keep_s, most):
+        self.write_down()
+        ended = {n: self.info(n).ended_s for n in self.journal if self.states[n] in ENDED}
+        gone = self.book.prune(self.now_s, keep_s, most)
+        needed = {n for number in self.journal for n in self.info_after(number)}
+        for number in gone:
+            assert self.states.pop(number) in ENDED
+            assert number not in needed
+            del self.journal[number], self.seen[number]
+        kept = [n for n in ended if n in self.journal and n not in needed]
+        assert len(kept) <= most
+        assert all(ended[n] >= self.now_s - keep_s for n in kept)
+        young = [ended[n] for n in gone if ended[n] >= self.now_s - keep_s]
+        if young:  # they went because there were too many: the oldest ones, and no more than need be
+            assert len(kept) == most
+            assert max(young) <= min((ended[n] for n in kept), default=self.now_s)
+
+    def info_after(self, number):
+        return msgspec.json.decode(self.journal[number], type=JobRecord).info.after
+
+    @invariant()
+    def ended_jobs_stay_ended_and_the_counter_grows(self):
+        self.write_down()
+        for number in self.journal:
+            info = self.info(number)
+            self.states[number] = info.state
+            if info.state in ENDED:
+                self.unaccepted.discard(number)
+            assert (info.ended_s is not None) == (info.state in ENDED)
+            if info.state == "running":
+                assert all(self.states.get(n, "done") == "done" for n in info.after)
+        for number in self.journal:
+            text = self.journal[number]
+            assert (
+                self.info(number).seen > self.seen.get(number, (-1, b""))[0] or self.seen[number][1] == text
+            )
+            self.seen[number] = (self.info(number).seen, text)
+        assert self.book.active == set(self.running())
+        assert len(self.running()) <= MOST_ACTIVE
+        listed = [info.id for info in self.book.list(limit=1000)]
+        assert sorted(listed) == sorted(self.journal)
+        alive = [info.state in ENDED for info in self.book.list(limit=1000)]
+        assert alive == sorted(alive)
+
+
+BookMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestTheBookUnderAnyOrderOfRequests = BookMachine.TestCase

@@ -1,0 +1,83 @@
+"""What holds for the kernel of every operation."""
+
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.jobs.operations import Copy, Gaussian, Operation, PythonFunction, Threshold, peak_bytes
+from blockmill.workers.kernels import BlockContext, crop, kernel_for
+
+CONTEXT = BlockContext(Roi((2, 3), (7, 9)), Roi((3, 5), (6, 8)), (20, 20), "yx")
+ALL = [
+    Copy(),
+    Copy(dtype="float64"),
+    Copy(dtype="int8", clip=True),
+    Gaussian(sigma=1),
+    Gaussian(sigma=0),
+    Gaussian(sigma=(0, 1)),
+    Threshold(above=100),
+    Threshold(at_least=3, at_most=99),
+    PythonFunction(function="numpy:negative"),
+]
+
+
+def test_crop_gives_what_is_kept():
+    block = np.arange(30).reshape(5, 6)
+    np.testing.assert_array_equal(crop(block, CONTEXT), block[1:4, 2:5])
+
+
+@pytest.mark.parametrize("operation", ALL, ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", ">u2", "float32"])
+def test_a_kernel_gives_the_kept_voxels_in_the_promised_dtype(operation, dtype):
+    block = np.arange(30).reshape(5, 6).astype(dtype)
+    result = kernel_for(operation)(block, CONTEXT)
+    assert result.shape == CONTEXT.roi.shape
+    assert result.dtype == operation.output_dtype(block.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_smoothing_works_in_the_memory_of_the_block(dtype):
+    block = np.ones((5, 6), dtype)
+    assert np.shares_memory(kernel_for(Gaussian(sigma=1))(block, CONTEXT), block)
+
+
+@pytest.mark.parametrize("operation", ALL, ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_kernel_stays_within_the_memory_that_is_promised(operation, dtype):
+    shape, whole = (200, 100, 100), Roi.from_shape((200, 100, 100))
+    if isinstance(operation, Gaussian) and isinstance(operation.sigma, tuple):
+        operation = Gaussian(sigma=(0, 1, 2))
+    block, kernel = np.ones(shape, dtype), kernel_for(operation)
+    tracemalloc.start()
+    try:
+        kernel(block, BlockContext(whole, whole, shape, "zyx"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert block.nbytes + peak <= peak_bytes(operation, shape, block.dtype)
+
+
+def test_an_operation_of_somebody_else_has_no_kernel():
+    class Other(Operation):
+        name = "other"
+
+        def output_dtype(self, dtype):
+            return dtype
+
+    with pytest.raises(NotImplementedError, match="no kernel for Other"):
+        kernel_for(Other())
+
+
+@pytest.mark.parametrize(("operation", "needed"), [("Copy()", False), ("Gaussian(sigma=1)", True)])
+def test_scipy_is_loaded_by_who_needs_it(operation, needed):
+    code = (
+        "import sys; from blockmill.shared.jobs.operations import *; "
+        "from blockmill.workers.kernels import kernel_for; "
+        f"kernel_for({operation}); print('scipy' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == str(needed)

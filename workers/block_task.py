@@ -1,0 +1,143 @@
+"""One block task in a worker: read with halo, operate, write or hand over."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..shared.errors import BlockError, StorageError
+from ..shared.files.checksum import crc32_of
+from ..shared.geometry.roi import Roi
+from ..shared.jobs.operations import Copy, parse_operation
+from ..shared.memory.arena import Segment, attach_array
+from ..shared.messages import engine as wire
+from ..shared.system.impersonation import acting_as
+from ..shared.volumes.base.api import Volume
+from ..shared.volumes.base.memory import MemoryVolume
+from ..shared.volumes.blockwise.fileset import BlockwiseFileset
+from ..shared.volumes.formats import open_volume
+from .context import BlockContext, rois_of
+from .kernels import kernel_for
+from .user_code import UserCode
+
+
+class Outcome(NamedTuple):
+    """What a finished task tells, in the order of `wire.Done` after its seconds."""
+
+    nbytes_read: int = 0
+    nbytes_written: int = 0
+    skipped: bool = False
+    crc32: int = 0
+
+
+class PreparedJob:
+    """A job as a worker holds it: volumes and operation, opened at the first block."""
+
+    def __init__(self, recipe: wire.Recipe) -> None:
+        self.roi_of = rois_of(recipe)
+        self.prompt = recipe.prompt
+        self._recipe = recipe
+        self._source: Volume | None = None
+        self._output: BlockwiseFileset | None = None
+        folder = recipe.user_code
+        self._user_code = UserCode(folder, recipe.code_hash) if folder is not None else None
+
+    def _open(self) -> Volume:
+        """Open everything; done late so that what goes wrong is the answer to a block."""
+        recipe = self._recipe
+        self._spec = parse_operation(recipe.operation or "copy")
+        self._kernel = kernel_for(self._spec)
+        with acting_as(recipe.identity):
+            source = open_source(recipe.source)
+            if recipe.output is not None:
+                self._output = BlockwiseFileset(
+                    recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
+                )
+        self._whole = Roi.from_shape(source.shape)
+        self._halo = self._spec.halo(len(source.shape))
+        self._offset = recipe.offset or (0,) * len(source.shape)
+        self._source = source
+        return source
+
+    def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> Outcome:
+        """Do one block and say what came of it.
+
+        Raises
+        ------
+        BlockmillError
+            For whatever is wrong with job, input, operation or output.
+        """
+        if self._user_code is not None:
+            self._user_code.activate()
+        source = self._source or self._open()
+        if self._recipe.probe:
+            return Outcome()
+        if self._recipe.resume and self._output is not None and self._finished(self._output, roi):
+            return Outcome(skipped=True)
+        kept = roi.shifted(self._offset)
+        if task.slot is not None and segment is not None and self._plain_copy(source):
+            target = place(task.slot, segment, roi, source.dtype)
+            self._read(source, kept, target)
+            return self._handed_over(target, target.nbytes)
+        read_roi = kept.grown(self._halo, within=self._whole)
+        block = self._read(source, read_roi)
+        with acting_as(self._recipe.identity):
+            result = self._kernel(block, BlockContext(read_roi, kept, source.shape, source.axes))
+        if self._output is not None:
+            with acting_as(self._recipe.identity):
+                self._output.write(roi, result)
+            return Outcome(block.nbytes, result.nbytes)
+        if task.slot is None or segment is None:
+            raise BlockError("the task names no place for its result")
+        target = place(task.slot, segment, roi, result.dtype)
+        target[...] = result
+        return self._handed_over(target, block.nbytes)
+
+    def _read(self, source: Volume, roi: Roi, out: Any = None) -> NDArray[Any]:
+        with acting_as(self._recipe.identity):
+            return source.read(roi, out)
+
+    def _plain_copy(self, source: Volume) -> bool:
+        return isinstance(self._spec, Copy) and self._spec.output_dtype(source.dtype) == source.dtype
+
+    def _finished(self, output: BlockwiseFileset, roi: Roi) -> bool:
+        """Whether each block file of `roi` is this job's and agrees with its checksum."""
+        with acting_as(self._recipe.identity):
+            return all(
+                output.verify_block(block.start, job=self._recipe.job_hash) is None
+                for block in output.grid.touching(roi)
+            )
+
+    def _handed_over(self, result: NDArray[Any], nbytes_read: int) -> Outcome:
+        crc = crc32_of(result) if self._recipe.checksum else 0
+        return Outcome(nbytes_read, result.nbytes, crc32=crc)
+
+    def close(self) -> None:
+        """Close the volumes."""
+        for volume in (self._source, self._output):
+            if volume is not None:
+                volume.close()
+        if self._user_code is not None:
+            self._user_code.forget()
+
+
+def open_source(source: str | wire.SharedArray) -> Volume:
+    """The input volume: by address, or in shared memory."""
+    if isinstance(source, str):
+        return open_volume(source)
+    return MemoryVolume(attach_array(source), axes=source.axes)
+
+
+def place(slot: wire.Slot, segment: Segment, roi: Roi, dtype: np.dtype) -> NDArray[Any]:
+    """The array in a slot where the result of `roi` belongs.
+
+    Raises
+    ------
+    StorageError
+        If it would not fit.
+    """
+    if roi.volume * dtype.itemsize > slot.nbytes:
+        raise StorageError(f"the result of {roi} as {dtype} does not fit into {slot.nbytes} bytes")
+    return np.ndarray(roi.shape, dtype, buffer=segment.map, offset=slot.offset)

@@ -1,0 +1,43 @@
+"""The operations that a worker can apply to a block.
+
+A kernel takes a block with its halo, ``context.read_roi`` large, and gives the result for
+``context.roi`` alone, in the operation's output dtype. The block is its own: it may work in place.
+"""
+
+from __future__ import annotations
+
+from ...shared.jobs.operations import Copy, Gaussian, Operation, PythonFunction, Threshold
+from ..context import BlockContext, Kernel, crop
+
+__all__ = ["BlockContext", "Kernel", "crop", "kernel_for"]
+
+
+def kernel_for(operation: Operation) -> Kernel:
+    """What computes `operation`; what it alone needs (scipy, the user's module) is imported now.
+
+    Raises
+    ------
+    JobError
+        If the user's function can't be found.
+    NotImplementedError
+        For an operation that is not one of blockmill's.
+    """
+    match operation:
+        case Gaussian():
+            from .gaussian import gaussian_kernel
+
+            return gaussian_kernel(operation)
+        case Threshold():
+            from .threshold import threshold_kernel
+
+            return threshold_kernel(operation)
+        case Copy():
+            from .copy import copy_kernel
+
+            return copy_kernel(operation)
+        case PythonFunction():
+            from .python import python_kernel
+
+            return python_kernel(operation)
+        case _:
+            raise NotImplementedError(f"there is no kernel for {type(operation).__name__}")

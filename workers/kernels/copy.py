@@ -1,0 +1,118 @@
+"""Copies, plain or into another dtype, that never change a value unasked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...shared.errors import BlockError
+from ...shared.jobs.operations import Copy, value_range
+from ..context import BlockContext, Kernel, crop
+
+_PIECE_VOXELS = 1 << 14  # bounds what the checks take in memory, and stays in the cache
+
+
+def copy_kernel(spec: Copy) -> Kernel:
+    """The kernel of `spec`."""
+
+    def copy(block: NDArray, context: BlockContext) -> NDArray:
+        kept = crop(block, context)
+        target = spec.output_dtype(block.dtype)
+        if _always_exact(kept.dtype, target):
+            return kept.astype(target)
+        return _converted(kept, target, spec.clip, context)
+
+    return copy
+
+
+def _always_exact(source: np.dtype, target: np.dtype) -> bool:
+    if source.newbyteorder("=") == target:
+        return True
+    # numpy calls 64-bit integers to float64 safe, but a float64 has 53 bits for them.
+    loses_bits = source.kind in "iu" and source.itemsize == 8 and target.kind == "f"
+    return np.can_cast(source, target, "safe") and not loses_bits
+
+
+def _converted(kept: NDArray, target: np.dtype, clip: bool, context: BlockContext) -> NDArray:
+    out = np.empty(kept.shape, target)
+    voxels, flat = np.ascontiguousarray(kept).reshape(-1), out.reshape(-1)
+    for start in range(0, voxels.size, _PIECE_VOXELS):
+        piece = voxels[start : start + _PIECE_VOXELS]
+        nearest, bad = _nearest(piece.view(np.uint8) if piece.dtype == np.bool_ else piece, target)
+        # NaN is the only value that has no nearest one at all.
+        refused = bad & (piece != piece) if clip else bad
+        if refused.any():
+            first = int(refused.argmax())
+            position = np.unravel_index(start + first, kept.shape)
+            raise BlockError(_refusal(piece[first], position, target, context))
+        flat[start : start + _PIECE_VOXELS] = nearest
+    return out
+
+
+def _refusal(value: Any, position: Any, target: np.dtype, context: BlockContext) -> str:
+    where = [int(p) + a for p, a in zip(position, context.roi.start, strict=True)]
+    lowest, highest = value_range(target)
+    text = f"copy to {target.name}: voxel {where} is {value}, which {target.name} can't hold exactly"
+    if value != value:
+        return f"{text}, and no integer is near to it; replace NaN before this step"
+    return (
+        f"{text} (it goes from {lowest} to {highest}); "
+        "choose a wider dtype, or clip: true for the nearest value"
+    )
+
+
+def _nearest(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:
+    """The values of `target` nearest to `voxels`, and where they differ from them in earnest."""
+    if target.kind == "f":
+        return _to_float(voxels, target) if voxels.dtype.kind in "iu" else _to_narrower_float(voxels, target)
+    lowest, highest = (int(limit) for limit in value_range(target))
+    if voxels.dtype.kind in "iu":
+        return _whole_to_whole(voxels, target, lowest, highest)
+    return _float_to_whole(voxels, target, lowest, highest)
+
+
+def _whole_to_whole(
+    voxels: NDArray, target: np.dtype, lowest: int, highest: int
+) -> tuple[NDArray, NDArray[np.bool_]]:
+    own_lowest, own_highest = value_range(voxels.dtype)
+    number = voxels.dtype.newbyteorder("=").type
+    low, high = number(max(lowest, own_lowest)), number(min(highest, own_highest))
+    return np.clip(voxels, low, high).astype(target), (voxels < low) | (voxels > high)
+
+
+def _float_to_whole(
+    voxels: NDArray, target: np.dtype, lowest: int, highest: int
+) -> tuple[NDArray, NDArray[np.bool_]]:
+    whole = np.rint(voxels.astype(np.float64))
+    # 2**64 - 1 is no float64, 2**64 is: so the upper limit is compared as an open one.
+    too_low, fits = whole < lowest, (whole >= lowest) & (whole < float(highest + 1))
+    out = np.where(fits, whole, 0).astype(target)
+    out[too_low] = lowest
+    out[~fits & ~too_low] = highest
+    return out, ~fits | (whole != voxels)
+
+
+def _to_float(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:
+    # numpy goes to float16 by way of float32, rounding twice; float64 holds exactly whatever
+    # comes near to a float16.
+    source = voxels.astype(np.float64) if target == np.float16 else voxels
+    with np.errstate(over="ignore"):
+        out = source.astype(target)
+    limit = np.finfo(target).max
+    np.clip(out, -limit, limit, out=out)
+    back = out.astype(np.float64)
+    # Rounding may have carried the largest integers beyond their own dtype; those are inexact.
+    fits = back < float(int(value_range(voxels.dtype)[1]) + 1)
+    return out, ~fits | (np.where(fits, back, 0).astype(voxels.dtype) != voxels)
+
+
+def _to_narrower_float(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:
+    with np.errstate(over="ignore", under="ignore"):
+        out = voxels.astype(target)
+    overflowed = np.isinf(out) & np.isfinite(voxels)
+    if overflowed.any():
+        limit = np.finfo(target).max
+        out[overflowed] = np.copysign(limit, out[overflowed])
+    return out, overflowed

@@ -1,0 +1,87 @@
+"""The user's own function on a block."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...shared.errors import BlockError, JobError
+from ...shared.jobs.operations import PythonFunction
+from ..context import BlockContext, Kernel, crop
+
+
+def python_kernel(spec: PythonFunction) -> Kernel:
+    """The kernel of `spec`; what the function raises comes out of it as it is.
+
+    Raises
+    ------
+    JobError
+        If the function can't be found.
+    """
+    function = _find(spec.function)
+    wants_context = _has_context(function)
+
+    def run(block: NDArray, context: BlockContext) -> NDArray:
+        expected = spec.output_dtype(block.dtype)
+        shape = block.shape
+        # A copy for each call: what the function does to its arguments must not reach the next block.
+        args: dict[str, Any] = copy.deepcopy(spec.args)
+        if wants_context:
+            args["context"] = context
+        result = function(block, **args)
+        _check(result, spec.function, shape, expected)
+        return crop(result, context)
+
+    return run
+
+
+def _find(name: str) -> Callable[..., Any]:
+    module_name, _, attributes = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise JobError(
+            f"function {name}: no module {error.name} can be imported in the workers; "
+            "name the folder that it lies in as user_code, or install it"
+        ) from error
+    for attribute in attributes.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError as error:
+            where = getattr(found, "__file__", None) or module_name
+            raise JobError(f"function {name}: there is no {attribute} in {where}") from error
+    if not callable(found):
+        raise JobError(f"function {name}: it is of type {type(found).__name__}, no function")
+    return found
+
+
+def _has_context(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some functions written in C have none
+        return False
+    found = parameters.get("context")
+    return found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY)
+
+
+def _check(result: object, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if not isinstance(result, np.ndarray):
+        raise BlockError(
+            f"function {name} returned a {type(result).__name__}; an array of shape {shape} is expected"
+        )
+    if result.shape != shape:
+        raise BlockError(
+            f"function {name} returned an array of shape {result.shape}; {shape} is expected, "
+            "that of the block with its halo"
+        )
+    if result.dtype != dtype:
+        raise BlockError(
+            f"function {name} returned {result.dtype.name}; {dtype.name} is expected: "
+            f"convert the result, or write dtype: {result.dtype.name} in the job's operation"
+        )

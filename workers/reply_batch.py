@@ -1,0 +1,79 @@
+"""Answers on their way to the coordinator: those of very short blocks go several at a time.
+
+An answer waits for others only while there is more to do, and never long: where the next block
+turns out to be a long one, the thread that tells that the worker lives sends what waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from ..shared.messages import engine as wire
+
+Send = Callable[[bytes], object]
+
+_MOST = 16
+_SHORT_S = 0.0005
+_LONGEST_S = 0.002
+_LOOK_S = 0.02
+
+
+class Answers:
+    """The answers of one worker that have not been sent."""
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+        self._held: list[wire.Answer] = []
+        self._since_s = 0.0
+        self._lock = threading.Lock()
+        self._some = threading.Event()
+        self._ended = False
+
+    def add(self, answer: wire.Answer, send: Send, *, may_wait: bool) -> None:
+        """Send an answer, now or with others."""
+        short = may_wait and isinstance(answer, wire.Done) and answer.seconds < _SHORT_S
+        now_s = time.monotonic()
+        with self._lock:
+            held = self._held
+            if not held:
+                self._since_s = now_s
+            held.append(answer)
+            if short and len(held) < _MOST and now_s - self._since_s < _LONGEST_S:
+                if not self._some.is_set():
+                    self._some.set()
+                return
+            self._send(send)
+
+    def flush(self, send: Send) -> None:
+        """Send all that waits."""
+        with self._lock:
+            self._send(send)
+
+    def _send(self, send: Send) -> None:
+        if self._held:
+            send(wire.encode(wire.Answers(self._worker, self._held)))
+            self._held = []
+
+    def watch(self, send: Send, timeout_s: float) -> bool:
+        """Send what has waited too long, for about `timeout_s`; False when the worker ends.
+
+        For a thread of its own, with a socket of its own.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0 and not self._ended:
+            if self._some.wait(left_s) and not self._ended:
+                time.sleep(_LOOK_S)
+                self._some.clear()
+                with self._lock:
+                    if self._held and time.monotonic() - self._since_s > _LONGEST_S:
+                        self._send(send)
+                    elif self._held:
+                        self._some.set()
+        return not self._ended
+
+    def end(self) -> None:
+        """Let `watch` return."""
+        self._ended = True
+        self._some.set()

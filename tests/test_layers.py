@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "workers/kernels": "shared shared/geometry shared/jobs",
     "workers": "shared shared/files shared/geometry shared/jobs shared/memory shared/messages"
     " shared/system shared/volumes shared/volumes/base shared/volumes/blockwise workers/kernels",
-    "daemon/scheduling": "shared shared/geometry",
+    "daemon/scheduling": "",
     "daemon/planning": "shared shared/geometry shared/jobs shared/volumes/base",
     "daemon/executors": "",
     "daemon/executors/local": "shared shared/locking shared/memory shared/messages shared/system"
@@ -47,7 +47,7 @@ MAY_IMPORT = {
     " shared/volumes/restful daemon/engine daemon/executors/local daemon/planning daemon/scheduling",
     "daemon/service": "shared shared/config shared/geometry shared/jobs shared/locking shared/messages"
     " shared/system shared/volumes shared/volumes/blockwise shared/volumes/restful daemon/engine"
-    " daemon/executors daemon/executors/local daemon/journal daemon/planning daemon/runs daemon/scheduling",
+    " daemon/executors daemon/journal daemon/planning daemon/runs daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
     "client/library": "shared shared/geometry shared/jobs shared/lazyflow shared/memory shared/messages"
     " shared/volumes shared/volumes/base shared/volumes/blockwise daemon/engine daemon/planning"

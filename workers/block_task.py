@@ -18,8 +18,9 @@ from ..shared.volumes.base.api import Volume
 from ..shared.volumes.base.memory import MemoryVolume
 from ..shared.volumes.blockwise.fileset import BlockwiseFileset
 from ..shared.volumes.formats import open_volume
-from .context import BlockContext, rois_of
 from .kernels import kernel_for
+from .kernels.context import BlockContext
+from .task_rois import rois_of
 from .user_code import UserCode
 
 

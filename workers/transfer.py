@@ -14,7 +14,7 @@ from ..shared.volumes.base.api import Volume
 from ..shared.volumes.blockwise.fileset import BlockwiseFileset
 from ..shared.volumes.formats import open_volume
 from .block_task import Outcome
-from .context import rois_of
+from .task_rois import rois_of
 
 _MOST_OPEN = 8
 

@@ -16,10 +16,10 @@ from ...shared.config.layers import load_config
 from ...shared.config.model import Config
 from ...shared.errors import BlockmillError, ConfigError, Refused, ServiceUnreachable
 from ...shared.messages.service import ServiceInfo
-from ..cli.verbs.units import check_reachable, own_path
 from ..service.client import Client
 from ..service.endpoint import UnixEndpoint, endpoint_of
 from .finding import Finding, fail, ok, warn
+from .reachable import check_reachable, own_path
 
 _PATIENCE_S = 1.0
 _PROPERTIES = "LoadState,ActiveState,UnitFileState,FragmentPath"

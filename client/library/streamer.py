@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...daemon.engine.engine import Engine
-from ...daemon.planning.plan import BLOCKS_PER_WORKER, Sizing, default_block_shape, default_memory_bytes
+from ...daemon.planning.plan import BLOCKS_PER_WORKER, default_memory_bytes
+from ...daemon.planning.sizing import Sizing, default_block_shape
 from ...daemon.scheduling.events import OnError
 from ...shared.errors import JobError
 from ...shared.geometry.grid import BlockGrid

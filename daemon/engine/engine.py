@@ -15,8 +15,8 @@ from typing import Any
 
 from ...shared.errors import EngineError
 from ...shared.memory.arena import Lent
+from ..executors.api import WorkerLimits
 from ..executors.local.nursery import NurseryProcess
-from ..executors.local.worker import WorkerLimits
 from .handle import JobHandle
 from .job import EngineJob, Order
 from .loop import Dispatcher, Setup, View

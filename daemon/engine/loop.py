@@ -19,12 +19,12 @@ from ...shared.errors import WireError
 from ...shared.memory.arena import Arenas
 from ...shared.messages import engine as wire
 from ...shared.messages.records import WorkerInfo
+from ..executors.api import WorkerLimits
 from ..executors.local.health import Upkeep
 from ..executors.local.nursery import NurseryProcess
 from ..executors.local.outbox import Letter, Post
 from ..executors.local.run_dir import run_dir
 from ..executors.local.supervisor import GRACE_S, Death, Supervisor
-from ..executors.local.worker import WorkerLimits
 from ..scheduling import events as ev
 from ..scheduling.coordinator import Coordinator
 from .handle import Ended, Notice

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.volumes.base.api import Volume
-from ...shared.volumes.blockwise.block_file import DatasetLayout, create_dataset
 from ...shared.volumes.formats import Address, split_address
+from ...shared.volumes.hdf5.layout import DatasetLayout, create_dataset
 from ...shared.volumes.hdf5.volume import Hdf5Volume
 from ..planning.plan import Plan
 from .outputs import FilesetOutput, MergedOutput, Output

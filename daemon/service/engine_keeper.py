@@ -7,7 +7,7 @@ import os
 import time
 
 from ..engine.engine import Engine
-from ..executors.local.worker import WorkerLimits
+from ..executors.api import WorkerLimits
 from .settings import Settings
 
 _LONGEST_PAUSE_S = 60.0

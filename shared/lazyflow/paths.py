@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from ..errors import BlockmillError
+from ..volumes.base.suffixes import HDF5_EXTENSIONS
 
-HDF5_EXTENSIONS = (".ilp", ".h5", ".hdf5")
 INNER_EXTENSIONS = (*HDF5_EXTENSIONS, ".npz", ".n5")  # of files that hold several data sets
 
 Variants = tuple[str, str | None]

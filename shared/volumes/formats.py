@@ -10,9 +10,9 @@ from typing import Literal
 
 from ..errors import JobError, StorageError
 from .base.api import Volume
+from .base.suffixes import HDF5_EXTENSIONS
 from .blockwise.description_fields import SCHEMA_NAME
 from .blockwise.fileset import BlockwiseFileset
-from .blockwise.layout import HDF5_EXTENSIONS
 from .hdf5.volume import Hdf5Volume, dataset_names
 from .npy import NpyVolume
 from .restful.description import FILESET_SCHEMA, VOLUME_SCHEMA, schema_name

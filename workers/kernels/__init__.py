@@ -7,7 +7,7 @@ A kernel takes a block with its halo, ``context.read_roi`` large, and gives the 
 from __future__ import annotations
 
 from ...shared.jobs.operations import Copy, Gaussian, Operation, PythonFunction, Threshold
-from ..context import BlockContext, Kernel, crop
+from .context import BlockContext, Kernel, crop
 
 __all__ = ["BlockContext", "Kernel", "crop", "kernel_for"]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...shared.errors import BlockError
 from ...shared.jobs.operations import Copy, value_range
-from ..context import BlockContext, Kernel, crop
+from .context import BlockContext, Kernel, crop
 
 _PIECE_VOXELS = 1 << 14  # bounds what the checks take in memory, and stays in the cache
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from ...shared.jobs.operations import SMALLEST_SIGMA, Gaussian
-from ..context import BlockContext, Kernel, crop
+from .context import BlockContext, Kernel, crop
 
 
 def gaussian_kernel(spec: Gaussian) -> Kernel:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...shared.errors import BlockError, JobError
 from ...shared.jobs.operations import PythonFunction
-from ..context import BlockContext, Kernel, crop
+from .context import BlockContext, Kernel, crop
 
 
 def python_kernel(spec: PythonFunction) -> Kernel:

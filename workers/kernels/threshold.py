@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...shared.jobs.operations import Threshold, value_range
-from ..context import BlockContext, Kernel, crop
+from .context import BlockContext, Kernel, crop
 
 _Test = Callable[..., NDArray[np.bool_]]
 

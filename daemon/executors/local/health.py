@@ -13,9 +13,9 @@ from ....shared.messages.records import WorkerInfo
 from ...engine.job import EngineJob
 from ...scheduling import events as ev
 from ...scheduling.coordinator import Coordinator
+from ..api import WorkerLimits
 from .memory import MemoryGovernor, available_bytes, total_bytes
 from .supervisor import Supervisor
-from .worker import WorkerLimits
 
 _LOOK_S = 0.5
 

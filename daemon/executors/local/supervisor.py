@@ -18,10 +18,11 @@ from pathlib import Path
 from ....shared.errors import EngineError
 from ....shared.memory.task_counters import Marks
 from ....shared.messages import engine as wire
+from ..api import WorkerLimits
 from .memory import oom_kills
 from .nursery import NurseryProcess
 from .post_mortem import PostMortem
-from .worker import WorkerLimits, WorkerProcess
+from .worker import WorkerProcess
 from .worker_log import Printed, tail
 
 GRACE_S = 0.7

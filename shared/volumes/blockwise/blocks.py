@@ -13,7 +13,7 @@ import h5py
 from ...errors import JobError, StorageError
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape, as_shape
-from .block_file import DatasetLayout
+from ..hdf5.layout import DatasetLayout
 from .description import FilesetDescription, format_description, read_description
 from .description_copy import DebugCopy
 from .layout import Naming

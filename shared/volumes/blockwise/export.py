@@ -16,7 +16,7 @@ from ...errors import OutOfBounds, OutputRefused, StorageError
 from ...files.atomic import PARTIAL_MARK, partial_name, removed_on_error, write_atomically
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
-from .block_file import create_dataset, put_voxels
+from ..hdf5.layout import create_dataset, put_voxels
 from .description import FilesetDescription, format_description
 from .layout import STATUS_NAME, Naming
 from .pickled import pickled

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from ...errors import JobError
 from ...geometry.roi import Roi
+from ..base.suffixes import HDF5_EXTENSIONS
 
-HDF5_EXTENSIONS = (".h5", ".hdf5", ".ilp")
 STATUS_NAME = "STATUS.txt"
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ...errors import CorruptBlock
 from ...geometry.roi import Roi, Shape
-from .block_file import new_image, read_part
+from ..hdf5.layout import new_image
+from .block_file import read_part
 from .fast.image import KnownImage, ReadyImage
 from .layout import BlockPaths
 from .writer import BlockWriter

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ...errors import CorruptBlock, LockTimeout, MissingBlock, StorageError
 from ...geometry.roi import Roi, Shape
 from ...locking.filelock import FileLock
-from .block_file import DatasetLayout, read_bytes, read_part
+from ..hdf5.layout import DatasetLayout
+from .block_file import read_bytes, read_part
 from .description_copy import DebugCopy
 from .fast.catalogue import KnownFiles
 from .layout import BlockPaths, Naming

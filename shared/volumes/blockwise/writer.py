@@ -34,7 +34,8 @@ from ...files.atomic import (
 )
 from ...geometry.roi import Roi
 from ...locking.filelock import FileLock
-from .block_file import new_image, read_bytes, updated_image
+from ..hdf5.layout import new_image
+from .block_file import read_bytes, updated_image
 from .fast.contiguous import known_of_new
 from .fast.image import KnownImage, ReadyImage, packed_image
 from .fast.packed import image_and_make

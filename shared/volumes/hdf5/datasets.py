@@ -17,7 +17,7 @@ import numpy as np
 
 from ...errors import StorageError
 from ...geometry.roi import Shape
-from ...lazyflow.paths import HDF5_EXTENSIONS
+from ..base.suffixes import HDF5_EXTENSIONS
 from .volume import look_into
 
 

@@ -17,7 +17,7 @@ from ...errors import JobError, OutputRefused, StorageError
 from ...files.atomic import removed_on_error
 from ...geometry.roi import Roi, Shape, as_shape
 from ..base.checks import check_data, check_out, checked_axes, checked_dtype, default_axes
-from ..blockwise.block_file import DatasetLayout, axes_of_tags, create_dataset
+from .layout import DatasetLayout, axes_of_tags, create_dataset
 
 # What h5py raises where the system refuses a write: by the call that it happens in.
 _FAILED = (OSError, RuntimeError)

@@ -19,8 +19,8 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from ...geometry.roi import Roi, Shape
-from ..blockwise.block_file import DatasetLayout, new_image
 from ..blockwise.fast.contiguous import known_of_new
+from ..hdf5.layout import DatasetLayout, new_image
 
 Kind = Literal["hdf5", "npy", "raw"]
 CONTENT_TYPES: dict[Kind, str] = {

@@ -17,7 +17,7 @@ from ...errors import DownloadFailed, JobError, StorageError
 from ...files.atomic import partial_name, removed_on_error
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_out
-from ..blockwise.layout import HDF5_EXTENSIONS
+from ..base.suffixes import HDF5_EXTENSIONS
 from .cutout import CONTENT_TYPES, Kind, Wanted, WrongCutout, check, read
 from .description import RESTfulVolumeDescription, read_volume_description
 from .fetch import Fetcher, Transfer, shown

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockmill.daemon.planning.plan import Sizing, default_block_shape, make_plan
+from blockmill.daemon.planning.plan import make_plan
+from blockmill.daemon.planning.sizing import Sizing, default_block_shape
 from blockmill.shared.errors import JobError, OutOfBounds
 from blockmill.shared.jobs.job import Job
 from blockmill.shared.volumes.base.memory import MemoryVolume

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ....files.checksum import crc32_of
 from ....geometry.roi import Roi, Shape
-from ..block_file import DatasetLayout, image_and_more
+from ...hdf5.layout import DatasetLayout, image_and_more
 from .raw import read_planes
 
 _MOST_OTHER_BYTES = 1 << 20

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from ....geometry.roi import Roi, Shape
 from ...hdf5.codecs import Pipeline, packs, pipeline_of, unpacked, unpacks
+from ...hdf5.layout import DatasetLayout, image_and_more
 from ...hdf5.rows import copy_rows, scratch
-from ..block_file import DatasetLayout, image_and_more
 
 _MOST_HEAD_BYTES = 1 << 20
 _LARGEST_CHUNK_BYTES = 1 << 26

@@ -7,15 +7,9 @@ import pytest
 
 from blockmill.shared.errors import CorruptBlock
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.blockwise.block_file import (
-    DatasetLayout,
-    axes_of_tags,
-    axistags,
-    new_image,
-    read_part,
-    updated_image,
-)
+from blockmill.shared.volumes.blockwise.block_file import read_part, updated_image
 from blockmill.shared.volumes.conformance import sample
+from blockmill.shared.volumes.hdf5.layout import DatasetLayout, axes_of_tags, axistags, new_image
 
 WHOLE = Roi((0, 0), (6, 8))
 

@@ -18,10 +18,10 @@ from blockmill.shared.errors import (
 )
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.locking.filelock import FileLock
-from blockmill.shared.volumes.blockwise.block_file import axistags
 from blockmill.shared.volumes.blockwise.description import FilesetDescription, write_description
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.conformance import VolumeTests, sample
+from blockmill.shared.volumes.hdf5.layout import axistags
 
 LAZYFLOW_LOCK = "Owning process args:\nilastik.py\n"
 

@@ -6,11 +6,11 @@ import pytest
 
 from blockmill.shared.errors import CorruptBlock, JobError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.blockwise.block_file import axistags
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.blockwise.pickled import PICKLE_DTYPE
 from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.hdf5.layout import axistags
 
 SHAPE = (1, 10, 6, 5, 1)
 

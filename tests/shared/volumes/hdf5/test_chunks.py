@@ -12,10 +12,11 @@ import pytest
 
 from blockmill.shared.errors import CorruptBlock
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.blockwise.block_file import DatasetLayout, new_image, read_part
+from blockmill.shared.volumes.blockwise.block_file import read_part
 from blockmill.shared.volumes.conformance import sample
 from blockmill.shared.volumes.hdf5 import chunks
 from blockmill.shared.volumes.hdf5.chunks import read_chunks, write_chunks
+from blockmill.shared.volumes.hdf5.layout import DatasetLayout, new_image
 
 SHAPE = (20, 24, 28)
 WHOLE = Roi.from_shape(SHAPE)

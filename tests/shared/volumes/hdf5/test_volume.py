@@ -7,8 +7,8 @@ import pytest
 
 from blockmill.shared.errors import JobError, OutputRefused, StorageError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.blockwise.block_file import axistags
 from blockmill.shared.volumes.conformance import VolumeTests, sample
+from blockmill.shared.volumes.hdf5.layout import axistags
 from blockmill.shared.volumes.hdf5.volume import Hdf5Volume, dataset_names
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from blockmill.shared.errors import CorruptBlock, StorageError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.blockwise.block_file import DatasetLayout, axistags, new_image
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fast import catalogue as knownfiles
 from blockmill.shared.volumes.blockwise.fast import contiguous as knownbytes
@@ -22,6 +21,7 @@ from blockmill.shared.volumes.blockwise.fast.catalogue import KnownFiles
 from blockmill.shared.volumes.blockwise.fast.contiguous import known_of_new
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.conformance import sample
+from blockmill.shared.volumes.hdf5.layout import DatasetLayout, axistags, new_image
 
 SHAPE, BLOCK = (12, 8, 10), (4, 8, 10)
 WHOLE = Roi((0, 0, 0), SHAPE)

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.blockwise.block_file import DatasetLayout, axistags, new_image
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fast.image import packed_image
 from blockmill.shared.volumes.blockwise.fast.packed import image_and_make, make_of
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
+from blockmill.shared.volumes.hdf5.layout import DatasetLayout, axistags, new_image
 
 SHAPE, BLOCK = (48, 16, 20), (16, 16, 20)
 WHOLE, STARTS = Roi((0, 0, 0), SHAPE), ((0, 0, 0), (16, 0, 0), (32, 0, 0))

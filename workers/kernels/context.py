@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-from ..shared.geometry.grid import BlockGrid
-from ..shared.geometry.roi import Roi, Shape
-from ..shared.messages import engine as wire
+from ...shared.geometry.roi import Roi, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +30,6 @@ class BlockContext:
     roi: Roi
     volume_shape: Shape
     axes: str
-
-
-def rois_of(recipe: wire.Recipe) -> Callable[[wire.Task], Roi]:
-    """What gives the voxels of a task of this recipe, in block coordinates."""
-    if (known := recipe.grid) is None:
-        return lambda task: Roi(task.start, task.stop)
-    grid = BlockGrid(Roi(known.start, known.stop), known.block_shape, known.anchor)
-    return lambda task: grid.roi_of(task.block)
 
 
 Kernel = Callable[[NDArray, BlockContext], NDArray]

@@ -1,0 +1,106 @@
+"""How large a task block is: cheap halo, little memory, work for every worker."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...shared.errors import JobError
+from ...shared.geometry.roi import Shape
+
+DEFAULT_BLOCK_VOXELS = 128**3
+_HALO_COST_ALLOWED = 1.15
+_WORTHWHILE_BYTES = 1 << 20
+
+
+def default_block_shape(shape: Shape, axes: str, voxels: int = DEFAULT_BLOCK_VOXELS) -> Shape:
+    """A nearly cubic block of about `voxels`: one time point, all channels, the rest isotropic."""
+    block = [1 if axis == "t" else n for axis, n in zip(axes, shape, strict=True)]
+    free = [i for i, axis in enumerate(axes) if axis not in "tc"]
+    left = max(voxels // math.prod(n for i, n in enumerate(block) if i not in free), 1)
+    # Short axes first: what they can't use goes to the longer ones.
+    for remaining, i in zip(range(len(free), 0, -1), sorted(free, key=lambda i: shape[i]), strict=True):
+        block[i] = max(min(shape[i], int(left ** (1 / remaining) + 0.5)), 1)
+        left = max(left // block[i], 1)
+    return tuple(block)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Everything that the choice of a task block depends on.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        What is cut into blocks.
+    step : tuple of int
+        A block should be a whole multiple of this.
+    halo : tuple of int
+        Voxels read around a block, per axis.
+    voxel_bytes : float
+        Memory that a task takes for each voxel that it reads.
+    memory_bytes : int
+        What one task may take.
+    least_blocks : int
+        Growing a block stops before there are fewer.
+    """
+
+    shape: Shape
+    step: Shape
+    halo: Shape
+    voxel_bytes: float
+    memory_bytes: int
+    least_blocks: int
+
+    def aligned(self, block: Shape) -> tuple[Shape, tuple[str, ...]]:
+        """`block` rounded up to whole storage blocks, and a note where that changed it."""
+        rounded = tuple(-(-n // s) * s for n, s in zip(block, self.step, strict=True))
+        covers = all(n >= m for n, m in zip(block, self.shape, strict=True))
+        if rounded == tuple(block) or covers:
+            return rounded, ()
+        text = "task blocks {} become {}, whole storage blocks of the output, so that each has one writer"
+        return rounded, (text.format(list(block), list(rounded)),)
+
+    def chosen(self, block: Shape) -> Shape:
+        """`block` grown while that saves reading, fits the memory, and leaves blocks enough."""
+        while self._reread(block) > _HALO_COST_ALLOWED or self._bytes(block) < _WORTHWHILE_BYTES:
+            grown = [self._doubled(block, i) for i, n in enumerate(block) if n < self.shape[i]]
+            grown = [b for b in grown if self._allowed(b)]
+            if not grown:
+                break
+            block = min(grown, key=lambda b: (self._reread(b), max(b)))
+        return block
+
+    def _doubled(self, block: Shape, axis: int) -> Shape:
+        return tuple(n * 2 if i == axis else n for i, n in enumerate(block))
+
+    def _allowed(self, block: Shape) -> bool:
+        count = math.prod(-(-m // n) for m, n in zip(self.shape, block, strict=True))
+        return count >= self.least_blocks and self.task_bytes(block) <= self.memory_bytes
+
+    def _clipped(self, block: Shape) -> Shape:
+        return tuple(map(min, block, self.shape))
+
+    def _bytes(self, block: Shape) -> float:
+        return math.prod(self._clipped(block)) * self.voxel_bytes
+
+    def _with_halo(self, block: Shape) -> int:
+        clipped = self._clipped(block)
+        return math.prod(min(n + 2 * h, m) for n, h, m in zip(clipped, self.halo, self.shape, strict=True))
+
+    def _reread(self, block: Shape) -> float:
+        """Voxels read per voxel kept."""
+        return self._with_halo(block) / math.prod(self._clipped(block))
+
+    def task_bytes(self, block: Shape) -> int:
+        """Estimated memory of one task."""
+        return int(self._with_halo(block) * self.voxel_bytes)
+
+    def check_memory(self, block: Shape) -> None:
+        """Refuse a block that no worker could hold."""
+        if (needed := self.task_bytes(block)) > self.memory_bytes:
+            raise JobError(
+                f"one block of {list(block)} voxels with halo {list(self.halo)} needs about "
+                f"{needed >> 20} MiB, a worker may take {self.memory_bytes >> 20} MiB: "
+                "choose a smaller block_shape, fewer workers, or more memory_per_worker"
+            )

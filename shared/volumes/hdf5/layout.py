@@ -1,0 +1,146 @@
+"""How a dataset of voxels is laid out and noted: dtype, axes, chunks, compression, attributes."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import StorageError
+from ...geometry.roi import Roi, Shape
+from .chunks import write_chunks
+
+T = TypeVar("T")
+_TYPE_FLAGS = {"t": 8, "x": 2, "y": 2, "z": 2, "c": 1}
+_UNKNOWN_AXIS = 32
+_image_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetLayout:
+    """How the dataset of voxels in each block file is laid out.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+    axes : str
+        One letter per axis.
+    chunks : tuple of int or None
+        Clipped to each block. None: contiguous, or h5py's choice where compressed.
+    compression, compression_opts : str or None, int or None
+        As h5py takes them.
+    drange : pair of numbers or None
+        Kept as an attribute.
+    """
+
+    dtype: np.dtype
+    axes: str
+    chunks: Shape | None = None
+    compression: str | None = None
+    compression_opts: int | None = None
+    drange: tuple[float, float] | None = None
+
+
+@functools.lru_cache(maxsize=64)
+def axistags(axes: str) -> str:
+    """The JSON text by which vigra tells axes, letter for letter."""
+    tags = [
+        {"key": key, "typeFlags": _TYPE_FLAGS.get(key, _UNKNOWN_AXIS), "resolution": 0, "description": ""}
+        for key in axes
+    ]
+    return json.dumps({"axes": tags}, indent=2)
+
+
+def axes_of_tags(text: object) -> str | None:
+    """The axes letters in an ``axistags`` attribute; None where it holds none."""
+    try:
+        keys = [tag["key"] for tag in json.loads(text)["axes"]]  # pyright: ignore[reportArgumentType]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return "".join(keys) if all(isinstance(key, str) and len(key) == 1 for key in keys) else None
+
+
+def new_image(layout: DatasetLayout, internal: str, shape: Shape, part: Roi, data: NDArray) -> bytes:
+    """The bytes of a new block file.
+
+    Parameters
+    ----------
+    internal : str
+        Path of the dataset.
+    shape : tuple of int
+        Of the whole block, in voxels.
+    part : Roi
+        Where `data` goes, relative to the block; the rest reads as 0.
+
+    Raises
+    ------
+    StorageError
+        If h5py can't lay the dataset out this way (an unknown compression, for example).
+    """
+    return image_and_more(layout, internal, shape, part, data, lambda _: None)[0]
+
+
+def image_and_more(
+    layout: DatasetLayout,
+    internal: str,
+    shape: Shape,
+    part: Roi,
+    data: NDArray,
+    look: Callable[[h5py.h5d.DatasetID], T],
+) -> tuple[bytes, T]:
+    """As `new_image`, and what `look` sees in the dataset when all is written."""
+    # Two files in memory must not share a name, even for a moment.
+    name = f"block-in-memory-{next(_image_numbers)}"
+    room = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
+    with h5py.File(name, "w", driver="core", backing_store=False, block_size=room) as file:
+        dataset = create_dataset(file, layout, internal, shape)
+        put_voxels(dataset, part, data)
+        file.flush()
+        return file.id.get_file_image(), look(dataset.id)
+
+
+def create_dataset(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape) -> h5py.Dataset:
+    """Add a dataset that is laid out and noted as the original does it.
+
+    Raises
+    ------
+    StorageError
+        If h5py can't lay it out this way.
+    """
+    chunks = layout.chunks and tuple(map(min, layout.chunks, shape))
+    try:
+        dataset = file.create_dataset(
+            internal,
+            shape=shape,
+            dtype=layout.dtype,
+            chunks=chunks,
+            compression=layout.compression,
+            compression_opts=layout.compression_opts,
+        )
+    except (ValueError, TypeError, OSError) as error:
+        raise StorageError(
+            f"h5py can't create a dataset of shape {list(shape)}, dtype {layout.dtype}, chunks {chunks}, "
+            f"compression {layout.compression!r}, compression_opts {layout.compression_opts!r}: {error}"
+        ) from error
+    dataset.attrs["axistags"] = axistags(layout.axes)
+    if layout.drange is not None:
+        dataset.attrs["drange"] = layout.drange
+    return dataset
+
+
+def put_voxels(dataset: h5py.Dataset, part: Roi, data: NDArray) -> None:
+    """Write a part of a dataset, in the form in which the dataset keeps its elements."""
+    if part.shape == dataset.shape:
+        if not write_chunks(dataset.id, data):
+            dataset.write_direct(np.ascontiguousarray(data))
+    elif data.dtype.hasobject:  # indexing would take the strings of one length for an axis more
+        dataset.write_direct(data, dest_sel=part.to_slice())
+    else:
+        dataset[part.to_slice()] = data

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     " shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
     " shared/volumes/restful daemon/engine daemon/executors/local daemon/planning daemon/scheduling",
     "daemon/service": "shared shared/config shared/geometry shared/jobs shared/locking shared/messages"
-    " shared/system shared/volumes shared/volumes/blockwise shared/volumes/restful daemon/engine"
+    " shared/system shared/volumes shared/volumes/blockwise daemon/engine"
     " daemon/executors daemon/journal daemon/planning daemon/runs daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
     "client/library": "shared shared/geometry shared/jobs shared/lazyflow shared/memory shared/messages"

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ...shared.errors import JobError, OutputRefused
+from ...shared.errors import JobError, OutputRefused, StorageError
+from ...shared.files.atomic import remove_if_there
+from ...shared.files.places import Place
+from ...shared.files.refusals import storage_errors
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.description import FilesetDescription, read_description
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
+from ...shared.volumes.blockwise.layout import STATUS_NAME
+from ...shared.volumes.blockwise.status import parse_status
+from ...shared.volumes.claims import blocks_folder, reads_of
 from ...shared.volumes.formats import Address
+from ...shared.volumes.hdf5.contents import contents_beside, is_hdf5
 from ...shared.volumes.hdf5.volume import Hdf5Volume, dataset_names
 from ...shared.volumes.npy import NpyVolume
 from ..engine.handle import Result
 from ..engine.job import Order
 from ..planning.plan import Plan
+from .output_files import OutputFiles
 from .single_file import SingleFile
 
 _OPEN_PER_WORKER = 4
@@ -29,13 +38,17 @@ class Output(Protocol):
     """What a run does with its output."""
 
     path: Path
+    files: OutputFiles
     worker_address: str | None
 
     def begun(self) -> bool: ...
-    def leftovers(self) -> Path | None: ...
+    def in_the_way(self) -> Path | None: ...
+    def check_replaceable(self) -> None: ...
     def discard(self) -> None: ...
+    def written_by(self, job: str) -> bool: ...
+    def inside(self) -> str | None: ...
     def start(self) -> None: ...
-    def go_on(self, check: Callable[[], None]) -> bytes: ...
+    def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes: ...
     def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order: ...
     def merge(self, result: Result) -> None: ...
     def sweep(self, rois: list[Roi]) -> None: ...
@@ -61,7 +74,9 @@ class FilesetOutput:
 
     def __init__(self, target: Address, job: Job, plan: Plan) -> None:
         self.path = Path(target.file)
+        self.files = OutputFiles(self.path)
         self.worker_address: str | None = str(self.path)
+        self._target = target
         self._plan = plan
         self._job = job
         self._description = self._described(job, plan)
@@ -77,7 +92,7 @@ class FilesetOutput:
             chunks=job.output.chunks,
             compression=job.output.compression,
             compression_opts=job.output.compression_opts,
-            dataset_root_dir=f"{self.path.stem}_blocks",
+            dataset_root_dir=blocks_folder(self.path).name,
             block_file_name_format="block-{roiString}.h5/volume/data",
             schema_version=1.0,
         )
@@ -86,30 +101,68 @@ class FilesetOutput:
         """Whether the description of an earlier run is there."""
         return self.path.exists()
 
-    def leftovers(self) -> Path | None:
-        """What is in the way of a new output."""
-        root = self.path.parent / self._description.dataset_root_dir
-        return next((path for path in (self.path, root) if path.exists()), None)
+    def in_the_way(self) -> Path | None:
+        """What lies at the names of a new output."""
+        return next((path for path in (self.path, blocks_folder(self.path)) if os.path.lexists(path)), None)
+
+    def check_replaceable(self) -> None:
+        """See that what is there may be replaced.
+
+        Raises
+        ------
+        OutputRefused
+            If a description or a folder of blocks is something else.
+        """
+        _refuse_odd_file(self.path)
+        root = blocks_folder(self.path)
+        if os.path.lexists(root) and not root.is_dir():
+            raise OutputRefused(
+                f"{root} is no folder, and the blocks belong there; move it, or name another output"
+            )
 
     def discard(self) -> None:
-        """Remove the fileset that is there, block by block, and nothing else."""
-        if not self.path.exists():
+        """Remove the fileset that is there: its description and its blocks, and nothing else.
+
+        Blocks that the description keeps elsewhere than such an output does stay: they are others'.
+        """
+        if not os.path.lexists(self.path):
             return
+        if self.path.exists():
+            self._remove_blocks()
+        with storage_errors("remove", self.path):
+            self.path.unlink()
+
+    def _remove_blocks(self) -> None:
         try:
             with BlockwiseFileset(self.path, "a") as old:
-                old.remove_blocks()
+                if self._keeps_blocks_here():
+                    old.remove_blocks()
         except JobError as error:
             raise JobError(
                 f"{error}; so the blocks of the old output can't be found: "
                 f"remove {self.path} and the folder of its blocks by hand, then run this again"
             ) from error
-        self.path.unlink()
+
+    def _keeps_blocks_here(self) -> bool:
+        """Whether the description that is there has its blocks where such an output has them."""
+        here = Place.of(blocks_folder(self.path))
+        return any(tree.place.is_same(here) for tree in reads_of(self._target).trees)
+
+    def written_by(self, job: str) -> bool:
+        """Whether a block says that this job wrote it: a fileset that was moved without its record."""
+        with storage_errors("look into", blocks_folder(self.path)):
+            status = next(blocks_folder(self.path).rglob(STATUS_NAME), None)
+            return status is not None and parse_status(status.read_bytes()).job == job
+
+    def inside(self) -> str | None:
+        """Nothing lies beside the voxels."""
+        return None
 
     def start(self) -> None:
         """Write the description; the blocks come from the workers."""
         BlockwiseFileset.create(self.path, self._description).close()
 
-    def go_on(self, check: Callable[[], None]) -> bytes:
+    def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
         """Nothing is known from the start: workers check each block before doing it.
 
         Raises
@@ -161,11 +214,12 @@ class MergedOutput:
         if job.output.block_shape is not None:
             raise JobError(f"output.block_shape goes with a fileset (.json), not with {target.file}")
         self.path = Path(target.file)
+        self.files = OutputFiles(self.path)
         self.worker_address: str | None = None
         self._target = target
         self._job = job
         self._plan = plan
-        self._file = SingleFile(self.path, plan.grid, self._create, self._open)
+        self._file = SingleFile(self.files, plan.grid, self._create, self._open, self._holds_more)
 
     def _create(self, path: Path) -> Volume:
         plan, wanted = self._plan, self._job.output
@@ -187,33 +241,65 @@ class MergedOutput:
             return NpyVolume(path, mode=mode)
         return Hdf5Volume(path, self._target.internal, mode=mode)
 
+    def _holds_more(self, path: Path) -> list[str]:
+        return contents_beside(path, self._target.internal) if self._target.kind == "hdf5" else []
+
     def begun(self) -> bool:
         """Whether an earlier run left its file, finished or partial."""
-        return self._file.partial.exists() or self.path.exists()
+        return self.files.partial.exists() or self.path.exists()
 
-    def leftovers(self) -> Path | None:
-        """What is in the way of a new output."""
-        return next((path for path in (self.path, self._file.partial) if path.exists()), None)
+    def in_the_way(self) -> Path | None:
+        """What lies at the name of a new output."""
+        return self.path if os.path.lexists(self.path) else None
 
-    def discard(self) -> None:
-        """Remove the file that is there.
+    def check_replaceable(self) -> None:
+        """See that replacing the file that is there destroys nothing but this output.
 
         Raises
         ------
-        JobError
-            If it holds more than this output: that would be lost.
+        OutputRefused
+            If it holds more, is no file, or can't be looked into.
         """
-        if self._target.kind == "hdf5" and self.path.exists():
-            _refuse_other_content(self.path, self._target.internal)
-        self._file.discard()
+        _refuse_odd_file(self.path)
+        if self._target.kind != "hdf5" or self.path.is_symlink() or not self.path.exists():
+            return  # of a link only the link goes
+        try:
+            more = self._holds_more(self.path) if is_hdf5(self.path) else []
+        except StorageError as error:
+            raise OutputRefused(
+                f"{error}; so what replacing it would destroy can't be told, and nothing was changed: "
+                "close it elsewhere, or move it away, then run this again"
+            ) from error
+        if more:
+            raise OutputRefused(
+                f"{self.path} also holds {', '.join(more[:5])}, which replacing the file would destroy; "
+                "name an output file of its own"
+            )
+
+    def discard(self) -> None:
+        """Remove the file that is there; `check_replaceable` comes before."""
+        with storage_errors("remove", self.path):
+            remove_if_there(str(self.path))
+
+    def written_by(self, job: str) -> bool:
+        """Nothing in the file says who wrote it."""
+        return False
+
+    def inside(self) -> str | None:
+        """The dataset that an earlier run has begun; None where that does not apply or can't be told."""
+        if self._target.kind != "hdf5":
+            return None
+        partial = self.files.partial
+        names = dataset_names(partial if partial.exists() else self.path)
+        return self._target.internal if self._target.internal in names else ", ".join(names[:5])
 
     def start(self) -> None:
         """Begin an empty file."""
         self._file.start()
 
-    def go_on(self, check: Callable[[], None]) -> bytes:
+    def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
         """Check what an earlier run has merged; `check` is called between blocks, and may raise."""
-        return self._file.go_on(check)
+        return self._file.go_on(check, tell)
 
     def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
         """What to ask of the engine: results come back, a bounded number at a time."""
@@ -248,10 +334,8 @@ def _order(recipe: wire.Recipe, plan: Plan, job: Job, done: bytes) -> Order:
     )
 
 
-def _refuse_other_content(path: Path, internal: str) -> None:
-    others = [name for name in dataset_names(path) if name.strip("/") != internal.strip("/")]
-    if others:
-        raise JobError(
-            f"{path} also holds {', '.join(others[:5])}, which replacing the file would destroy; "
-            "name an output file of its own"
-        )
+def _refuse_odd_file(path: Path) -> None:
+    """Only a file, or a link, may be replaced: a folder or a device of that name is not an output."""
+    if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise OutputRefused(f"{path} is {what}, which is never replaced; move it, or name another output")

@@ -1,24 +1,28 @@
-"""The record beside an output: whose it is, so that only the same job goes on with it."""
+"""The record of an output: whose it is, so that only the same job goes on with it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from ...shared.errors import OutputRefused
-from ...shared.files.atomic import write_atomically
 from ...shared.geometry.roi import Shape
-from ...shared.locking.filelock import FileLock
 
 _FORMAT = 1
+_IN_WORDS = {
+    "input_is.state": "the input's files have changed since (their sizes, times or number)",
+    "user_code_is": "the Python files in user_code have changed since",
+}
+
+
+class OtherVersion(ValueError):
+    """A record of a form that this version does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is written beside an output.
+    """What a job remembers of its output.
 
     Attributes
     ----------
@@ -35,49 +39,54 @@ class Record:
     finished: bool = False
 
 
-def record_path(output: Path) -> Path:
-    """Where the record of an output file lies."""
-    return output.with_name(output.name + ".job")
+def format_record(record: Record) -> bytes:
+    """The content of a record's file."""
+    return json.dumps({"format": _FORMAT, **asdict(record)}, indent=1).encode()
 
 
-def read_record(output: Path) -> Record | None:
-    """The record beside `output`; None where there is none.
+def parse_record(content: bytes) -> Record:
+    """The record in the content of a file.
 
     Raises
     ------
-    OutputRefused
-        If there is one that can't be understood.
+    OtherVersion
+        If another version has written it.
+    ValueError
+        If it is no record at all; the message says why.
     """
-    path = record_path(output)
     try:
-        plain = json.loads(path.read_text())
-        if plain.pop("format") != _FORMAT:
-            raise ValueError("written by another version")
-        return Record(plain["identity"], tuple(plain["task_block"]), bool(plain["finished"]))
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutputRefused(
-            f"{path}: not a job record of this version ({error}); "
-            f"run with --overwrite to replace the output {output}"
-        ) from error
-
-
-def write_record(output: Path, record: Record) -> None:
-    """Write the record, whole or not at all."""
-    text = json.dumps({"format": _FORMAT, **asdict(record)}, indent=1)
-    write_atomically(str(record_path(output)), text.encode(), sync=True)
+        plain = json.loads(content)
+        version = plain.pop("format")
+        if version == _FORMAT:
+            return Record(plain["identity"], tuple(plain["task_block"]), bool(plain["finished"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    raise OtherVersion("written by another version")
 
 
 def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """What differs between two identities, one line a key, for people."""
+    """What differs between two identities, one line a key, for people.
+
+    Parameters
+    ----------
+    theirs, ours : dict
+        The identity in a record, and that of the job at hand.
+
+    Returns
+    -------
+    list of str
+        Empty where both are the same.
+    """
     there, here = dict(_flat(theirs)), dict(_flat(ours))
     keys = dict.fromkeys((*there, *here))
-    return [
-        f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
-        for key in keys
-        if there.get(key) != here.get(key)
-    ]
+    return [_in_words(key, there, here) for key in keys if there.get(key) != here.get(key)]
+
+
+def _in_words(key: str, there: dict[str, str], here: dict[str, str]) -> str:
+    """A changed hash says nothing to a person, so what it stands for is named instead."""
+    if key in _IN_WORDS and key in there and key in here:
+        return f"{key}: {_IN_WORDS[key]}"
+    return f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -91,23 +100,3 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def plain(value: Any) -> Any:
     """`value` as JSON would give it back (tuples become lists)."""
     return json.loads(json.dumps(value))
-
-
-class OutputLock:
-    """One run per output: held by a lock file beside it for as long as the run lasts."""
-
-    def __init__(self, output: Path) -> None:
-        self._output = output
-        self._lock = FileLock(str(record_path(output)))
-
-    def __enter__(self) -> OutputLock:
-        if not self._lock.acquire(blocking=False):
-            holder = self._lock.holder()
-            who = holder.describe() if holder is not None else "it has just ended"
-            raise OutputRefused(
-                f"another run is writing {self._output} ({who}); wait for it or end it, then run this again"
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...shared.errors import OutputRefused
 from ...shared.geometry.grid import BlockGrid
-from ...shared.locking.filelock import FileLock
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from .record import differences, read_record, record_path
+from .ledger import Ledger
 from .run import JobRun
-from .single_file import Ledger
 
 _MOST_COUNTED = 100_000
 
@@ -25,28 +22,15 @@ def finished_blocks(run: JobRun) -> int | None:
     OutputRefused
         If the output is there and is not this job's, or another run holds it.
     """
-    path = run.output.path
-    if not FileLock(str(record_path(path))).available():
-        raise OutputRefused(f"another run is writing {path}; wait for it or end it, then run this again")
-    record = read_record(path)
+    run.output.files.check_free()
+    record = run.own_record()
     if record is None:
-        if (other := run.output.leftovers()) is not None:
-            raise OutputRefused(
-                f"{other} exists, and no record beside it says that this job wrote it; "
-                "run with --overwrite to replace it, or name another output"
-            )
         return 0
-    if differing := differences(record.identity, run._identity):
-        raise OutputRefused(
-            f"{path} exists and belongs to another job; what differs:\n  "
-            + "\n  ".join(differing)
-            + "\nrun with --overwrite to replace it, or name another output"
-        )
-    if not run.output.begun():
-        return 0
-    run._keep_grid(record)
+    run.keep_grid(record)
     grid = run.plan.grid
-    return _marked(path, grid) if run.output.worker_address is not None else _merged(path, grid)
+    if run.output.worker_address is not None:
+        return _marked(run.output.path, grid)
+    return _merged(run.output.files.ledger, grid)
 
 
 def _marked(path: Path, grid: BlockGrid) -> int | None:
@@ -59,8 +43,7 @@ def _marked(path: Path, grid: BlockGrid) -> int | None:
         )
 
 
-def _merged(path: Path, grid: BlockGrid) -> int | None:
-    where = path.with_name(f"{path.name}.blocks")
+def _merged(where: Path, grid: BlockGrid) -> int | None:
     if len(grid) > _MOST_COUNTED or not where.exists() or not where.stat().st_size:
         return None
     ledger = Ledger(where, len(grid))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ from ...shared.geometry.grid import BlockGrid
 from ...shared.jobs.job import Job, job_hash
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
+from ...shared.volumes.claims import claims_of, reads_of
 from ...shared.volumes.formats import Address, open_volume, split_address
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
@@ -27,7 +29,7 @@ from ..engine.job import Order, RoiList, Standing
 from ..planning.plan import Plan, make_plan
 from .input_state import code_fingerprint, fingerprint
 from .outputs import output_for
-from .record import OutputLock, Record, differences, plain, read_record, write_record
+from .record import Record, differences, plain
 
 _LOOK_S = 0.1
 _CANCEL_S = 3.0
@@ -125,11 +127,11 @@ class JobRun:
         if job.user_code is not None and not Path(job.user_code).is_dir():
             raise JobError(f"user_code: there is no folder {job.user_code}")
         target = split_address(job.output.address)
-        _refuse_same_file(split_address(job.input.address), target)
+        _refuse_own_input(split_address(job.input.address), target)
         source = open_volume(job.input.address)
         try:
             self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
-            self._identity = _identity(job, self.plan, source)
+            self._identity = _identity(job, self.plan, source, target)
         finally:
             source.close()
         self._target = target
@@ -151,8 +153,7 @@ class JobRun:
         """
         started_s = time.monotonic()
         self._probe(engine)
-        self.output.path.parent.mkdir(parents=True, exist_ok=True)
-        with OutputLock(self.output.path):
+        with self.output.files.held():
             done, resumed = self._take_output()
             for note in self.plan.notes:
                 self._watcher.notice(Notice(note))
@@ -164,7 +165,7 @@ class JobRun:
             if ended.outcome == "done":
                 self.output.finish()
                 self._sync()
-                write_record(self.output.path, self._record(finished=True))
+                self.output.files.write_record(self._record(finished=True))
         return self._summary(ended, handle, done, time.monotonic() - started_s)
 
     # -- the output -----------------------------------------------------------------
@@ -174,25 +175,61 @@ class JobRun:
 
     def _take_output(self) -> tuple[bytes, bool]:
         """Make the output or take it up again; which blocks of it are known as finished."""
-        record = read_record(self.output.path) if not self._overwrite else None
-        if self._only is not None and (record is None or not self.output.begun()):
+        record = None if self._overwrite else self.own_record()
+        begun = record is not None and self.output.begun()
+        if self._only is not None and not begun:
             raise OutputRefused(f"{self.output.path} is gone; retry the job without --failed to begin anew")
-        if record is None:
+        if record is None or not begun:
             self._start_output()
             return b"", False
-        if differing := differences(record.identity, self._identity):
+        self.keep_grid(record)
+        self.output.files.take_up_old()
+        if record.identity != self._identity or not self.output.files.record.exists():
+            self.output.files.write_record(self._record(record.finished))
+        return self.output.go_on(self._check_interrupt, self._tell), True
+
+    def own_record(self) -> Record | None:
+        """The record of this job's output; None where there is nothing of it.
+
+        Raises
+        ------
+        OutputRefused
+            If the output is another job's, or nobody knows whose.
+        """
+        record = self.output.files.read_record() or self._adopted()
+        if record is None or not self.output.begun():
+            self._refuse_what_is_there()
+            return None
+        if differing := differences(self._translated(record.identity), self._identity):
             raise OutputRefused(
                 f"{self.output.path} exists and belongs to another job; what differs:\n  "
                 + "\n  ".join(differing)
                 + "\nrun with --overwrite to replace it, or name another output"
             )
-        if not self.output.begun():
-            self._start_output()
-            return b"", False
-        self._keep_grid(record)
-        return self.output.go_on(self._check_interrupt), True
+        return record
 
-    def _keep_grid(self, record: Record) -> None:
+    def _adopted(self) -> Record | None:
+        """A record for an output that came here without one, if it says itself that this job wrote it."""
+        if self.output.begun() and self.output.written_by(job_hash(self._identity)):
+            return self._record(finished=False)
+        return None
+
+    def _translated(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """An identity in a record of the form before paths inside of files belonged to it."""
+        noted, here = identity.get("output_is"), self._identity["output_is"]
+        assert isinstance(here, dict)
+        if not isinstance(noted, dict) or "inside" in noted or "inside" not in here:
+            return identity
+        return identity | {"output_is": noted | {"inside": self.output.inside()}}
+
+    def _refuse_what_is_there(self) -> None:
+        if (found := self.output.in_the_way()) is not None:
+            raise OutputRefused(
+                f"{found} exists, and no record beside it says that this job wrote it; "
+                "run with --overwrite to replace it, or name another output"
+            )
+
+    def keep_grid(self, record: Record) -> None:
         """Cut the job into the same blocks as the run before, which may have had other workers."""
         if record.task_block != self.plan.grid.block_shape:
             grid = BlockGrid(self.plan.grid.roi, record.task_block)
@@ -200,14 +237,16 @@ class JobRun:
             self.output = output_for(self._target, self._job, self.plan)
 
     def _start_output(self) -> None:
-        if not self._overwrite and (found := self.output.leftovers()):
-            raise OutputRefused(
-                f"{found} exists, and no record beside it says that this job wrote it; "
-                "run with --overwrite to replace it, or name another output"
-            )
+        """Begin the output; what is replaced by it goes first, and its record last."""
+        self.output.check_replaceable()
+        self.output.files.check_ours()
         self.output.discard()
-        write_record(self.output.path, self._record(finished=False))
+        self.output.files.forget()
+        self.output.files.write_record(self._record(finished=False))
         self.output.start()
+
+    def _tell(self, text: str) -> None:
+        self._watcher.notice(Notice(text))
 
     # -- the work -------------------------------------------------------------------
 
@@ -349,12 +388,18 @@ class JobRun:
         )
 
 
-def _refuse_same_file(source: Address, target: Address) -> None:
+def _refuse_own_input(source: Address, target: Address) -> None:
+    """Refuse an output that would replace what the input is made of, however both are spelled."""
     if os.path.realpath(source.file) == os.path.realpath(target.file):
         raise JobError(f"output {target.file} is the input itself; name another output file")
+    if (met := claims_of(target).meeting(reads_of(source))) is not None:
+        raise JobError(
+            f"output {target.file} would replace {met}, which the input {source} is made of; "
+            "name another output"
+        )
 
 
-def _identity(job: Job, plan: Plan, source: Volume) -> dict[str, object]:
+def _identity(job: Job, plan: Plan, source: Volume, target: Address) -> dict[str, object]:
     """The job's identity with what its files turned out to be."""
     return plain(
         {
@@ -370,6 +415,7 @@ def _identity(job: Job, plan: Plan, source: Volume) -> dict[str, object]:
                 "dtype": plan.dtype.str,
                 "axes": plan.axes,
                 "storage_block": plan.storage_block,
+                **({"inside": target.internal} if target.kind == "hdf5" else {}),
             },
         }
     )

@@ -1,15 +1,14 @@
 """Merging results into one file: serially, and so that a killed run can go on.
 
-The file grows under the name ``<output>.partial``. Beside it, the ledger holds the checksum
-of each block that was merged, written after its voxels are out of this process. A block
-counts as finished only if its voxels in the file agree with the ledger; so whatever a crash
-left behind is either right or done again.
+The file grows as ``partial`` in the output's hidden folder. Beside it, the ledger holds the
+checksum of each block that was merged, written after its voxels are out of this process. A
+block counts as finished only if its voxels in the file agree with the ledger; so whatever a
+crash left behind is either right or done again. What can't be *read* is never taken for
+damaged: the run ends, says why, and leaves all as it is.
 """
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -17,13 +16,21 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from numpy.typing import NDArray
 
 from ...shared.errors import BlockmillError, OutputRefused, StorageError
-from ...shared.files.atomic import sync_file
+from ...shared.files.atomic import remove_if_there, rename_without_replacing, sync_file
 from ...shared.files.checksum import crc32_of
+from ...shared.files.refusals import refused_by_system, storage_errors
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
 from ...shared.volumes.base.api import Volume
+from .ledger import Ledger
+from .output_files import OutputFiles
 
-_ENTRY = struct.Struct("<BI")  # merged or not, CRC-32 of the block's bytes in C order
+_UNREADABLE = (OSError, BlockmillError, RuntimeError, KeyError, ValueError)
+"""What volumes raise over damaged content, and over a system that refuses."""
+
+
+class _Damaged(Exception):
+    """The file can be read, and is not what it should be."""
 
 
 @runtime_checkable
@@ -37,133 +44,161 @@ def _nothing() -> None:
     """All that was written is where it belongs."""
 
 
-class Ledger:
-    """Checksums of merged blocks, one fixed entry a block, in a small file.
-
-    Raises
-    ------
-    StorageError
-        If the file is there but has the size of another grid, or there is no room for it.
-    """
-
-    def __init__(self, path: Path, blocks: int) -> None:
-        self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        size = os.fstat(self._fd).st_size
-        if size not in (0, blocks * _ENTRY.size):
-            os.close(self._fd)
-            raise StorageError(f"{path}: {size} bytes are no ledger of {blocks} blocks; run with --overwrite")
-        if size == 0:
-            self._reserve(blocks * _ENTRY.size)
-
-    def _reserve(self, size_bytes: int) -> None:
-        try:
-            os.posix_fallocate(self._fd, 0, size_bytes)
-        except OSError as error:
-            os.close(self._fd)
-            raise StorageError(f"could not reserve the space of {self.path}: {error}") from error
-
-    def note(self, block: int, crc32: int) -> None:
-        """Say that a block lies in the file."""
-        os.pwrite(self._fd, _ENTRY.pack(1, crc32), block * _ENTRY.size)
-
-    def crc_of(self, block: int) -> int | None:
-        """Checksum of a merged block; None if it was not merged."""
-        merged, crc32 = _ENTRY.unpack(os.pread(self._fd, _ENTRY.size, block * _ENTRY.size))
-        return crc32 if merged else None
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
-
-
 class SingleFile:
     """One output file, filled block by block by the merging thread.
 
     Parameters
     ----------
-    output : Path
-        Where the file appears when it is whole.
+    files : OutputFiles
+        Where the file grows, where its ledger lies, and where it appears when it is whole.
     grid : BlockGrid
         The blocks that it is made of.
     create : callable
         Makes the volume at a path.
     open_at : callable
         Opens the volume at a path, with mode "r" or "r+".
+    holds_more : callable
+        What the file at a path holds beside the volume, in words; empty where nothing.
     """
 
     def __init__(
         self,
-        output: Path,
+        files: OutputFiles,
         grid: BlockGrid,
         create: Callable[[Path], Volume],
         open_at: Callable[[Path, Literal["r", "r+"]], Volume],
+        holds_more: Callable[[Path], list[str]] = lambda path: [],
     ) -> None:
-        self.output = output
-        self.partial = output.with_name(output.name + ".partial")
+        self.output = files.output
+        self._files = files
         self._grid = grid
         self._create = create
         self._open = open_at
+        self._holds_more = holds_more
         self._volume: Volume | None = None
         self._flush: Callable[[], None] = _nothing
         self._ledger: Ledger | None = None
         self._resumed = False
 
     @property
-    def ledger_path(self) -> Path:
-        """Where the checksums lie; kept beside the finished file, to check it later."""
-        return self.output.with_name(self.output.name + ".blocks")
+    def partial(self) -> Path:
+        """Where the file grows."""
+        return self._files.partial
 
     def start(self) -> None:
-        """Begin an empty file."""
-        self.discard()
+        """Begin an empty file; what an earlier run has merged is removed."""
+        self._files.make_folder()
+        with storage_errors("remove", self.partial):
+            remove_if_there(str(self.partial))
+            remove_if_there(str(self._files.ledger))
         self._hold(self._create(self.partial))
-        self._ledger = Ledger(self.ledger_path, len(self._grid))
+        self._ledger = self._opened_ledger()
 
-    def go_on(self, check: Callable[[], None] = lambda: None) -> bytes:
+    def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
         """Take up what an earlier run left.
 
         Parameters
         ----------
         check : callable
             Called before each block is read; it may raise to end this.
+        tell : callable
+            Told, in a sentence, what is done again although it was there.
 
         Returns
         -------
         bytes
             One byte a block: 1 where its voxels are in the file and agree with the ledger.
+
+        Raises
+        ------
+        OutputRefused
+            If the file can't be read just now, or is no longer what a job of ours wrote.
         """
+        if self.partial.exists() and _are_one(self.partial, self.output):
+            remove_if_there(str(self.partial))  # killed between the two names of a whole file
         existing = self.partial if self.partial.exists() else self.output
         try:
             done = self._checked(existing, check)
-        except OutputRefused:
-            raise
-        except (OSError, BlockmillError):
-            self.start()  # killed while HDF5 was writing its own bookkeeping: nothing can be trusted
+        except _Damaged as error:
+            if existing == self.output:
+                raise OutputRefused(
+                    f"{self.output} was finished, and is no longer what this job wrote: {error}; nothing was "
+                    "changed. Remove it, then run this again, or name another output"
+                ) from error
+            tell(f"{existing} was cut off in the middle of a write ({error}): begun anew")
+            self.start()
             return bytes(len(self._grid))
         if existing == self.partial or not all(done):
-            existing.replace(self.partial)
-            self._ledger = Ledger(self.ledger_path, len(self._grid))
-            self._hold(self._open(self.partial, "r+"))
-            self._resumed = True
+            self._take_up(existing)
         return done
+
+    def _take_up(self, existing: Path) -> None:
+        """Open the file to write the blocks that it lacks."""
+        if existing == self.output:
+            self._refuse_more(existing)
+        volume = self._open(existing, "r+")
+        try:
+            _ = volume.shape  # opens it now: a file that can't be written keeps its name
+            if existing == self.output:
+                with storage_errors("rename", existing):
+                    existing.replace(self.partial)
+            self._ledger = self._opened_ledger()
+        except BaseException:
+            volume.close()
+            raise
+        self._hold(volume)
+        self._resumed = True
+
+    def _refuse_more(self, path: Path) -> None:
+        if more := self._holds_more(path):
+            raise OutputRefused(
+                f"{path} was finished, and some blocks don't agree with their checksums any more; it also "
+                f"holds {', '.join(more[:5])}, which may suffer if they are done again; "
+                "move the file away, or name another output"
+            )
 
     def _checked(self, path: Path, check: Callable[[], None]) -> bytes:
         """One byte a block: whether its voxels in the file at `path` agree with the ledger."""
-        volume = self._open(path, "r")
+        if not self._files.ledger.is_file():
+            if path == self.output:
+                raise _Damaged(f"its checksums, {self._files.ledger}, are gone")
+            return bytes(len(self._grid))
+        volume = self._opened(path)
         try:
-            if volume.shape != self._grid.roi.shape:
-                raise OutputRefused(
-                    f"{path} has shape {list(volume.shape)}, this job writes {list(self._grid.roi.shape)}: "
-                    "somebody has replaced it; run with --overwrite, or name another output"
-                )
-            ledger = Ledger(self.ledger_path, len(self._grid))
+            ledger = self._opened_ledger()
             try:
                 return bytes(self._agrees(volume, ledger, block, check) for block in range(len(self._grid)))
             finally:
                 ledger.close()
         finally:
             volume.close()
+
+    def _opened(self, path: Path) -> Volume:
+        try:
+            volume = self._open(path, "r")
+            shape = volume.shape
+        except _UNREADABLE as error:
+            raise self._judged(path, error) from error
+        if shape != self._grid.roi.shape:
+            volume.close()
+            raise OutputRefused(
+                f"{path} has shape {list(shape)}, this job writes {list(self._grid.roi.shape)}: "
+                "somebody has replaced it; run with --overwrite, or name another output"
+            )
+        return volume
+
+    def _judged(self, path: Path, error: BaseException) -> Exception:
+        """`error` as damage, or as a refusal of the system that says nothing about the file."""
+        if refused_by_system(error) is None:
+            return _Damaged(str(error).partition("\n")[0])
+        return OutputRefused(
+            f"{path} is there and can't be read: {error}; nothing was changed. "
+            "Mend that (is it open in another program?), then run this again"
+        )
+
+    def _opened_ledger(self) -> Ledger:
+        with storage_errors("open", self._files.ledger):
+            return Ledger(self._files.ledger, len(self._grid))
 
     def _agrees(self, volume: Volume, ledger: Ledger, block: int, check: Callable[[], None]) -> bool:
         check()
@@ -172,11 +207,24 @@ class SingleFile:
             return False
         try:
             return crc32_of(volume.read(self._grid.roi_of(block))) == crc32
-        except (OSError, BlockmillError):
+        except _UNREADABLE as error:
+            if refused_by_system(error) is not None:
+                raise self._judged(self.output, error) from error
             return False  # a damaged chunk; the block is done again
 
     def merge(self, block: int, roi: Roi, array: NDArray[Any], crc32: int) -> None:
-        """Write the voxels of a block, then note it."""
+        """Write the voxels of a block, then note it.
+
+        Parameters
+        ----------
+        block : int
+            Its number in the grid.
+        roi : Roi
+            Its voxels in the output.
+        array : ndarray of shape ``roi.shape``
+        crc32 : int
+            Checksum of `array`, C order.
+        """
         assert self._volume is not None and self._ledger is not None, "started or taken up before"
         self._volume.write(roi, array)
         self._flush()  # what the ledger notes survives a kill
@@ -191,6 +239,8 @@ class SingleFile:
 
         Raises
         ------
+        OutputRefused
+            If something has come to lie at the output's name meanwhile.
         StorageError
             If the file was taken up again and does not agree with the ledger: a kill in the
             middle of HDF5's bookkeeping may let it reuse space that it had given away.
@@ -198,13 +248,26 @@ class SingleFile:
         self.close()  # HDF5 writes the last of its bookkeeping here
         if not self.partial.exists():
             return
-        if self._resumed and not all(self._checked(self.partial, lambda: None)):
+        if self._resumed and not self._is_whole():
             raise StorageError(
                 f"{self.partial}: some blocks don't agree with their checksums, as after a crash in the "
                 "middle of writing; run this again to redo them"
             )
-        sync_file(str(self.partial))
-        self.partial.replace(self.output)
+        with storage_errors("give its name to", self.output):
+            sync_file(str(self.partial))
+            try:
+                rename_without_replacing(str(self.partial), str(self.output))
+            except FileExistsError:
+                raise OutputRefused(
+                    f"{self.output} has come to be while this job ran, and is not replaced; the whole result "
+                    f"lies in {self.partial}. Move the other file away, then run this again"
+                ) from None
+
+    def _is_whole(self) -> bool:
+        try:
+            return all(self._checked(self.partial, lambda: None))
+        except _Damaged:
+            return False
 
     def close(self) -> None:
         """Close the files; what has been merged stays for a later run."""
@@ -217,7 +280,6 @@ class SingleFile:
             if ledger is not None:
                 ledger.close()
 
-    def discard(self) -> None:
-        """Remove what an earlier run left, finished or not."""
-        for path in (self.partial, self.output, self.ledger_path):
-            path.unlink(missing_ok=True)
+
+def _are_one(a: Path, b: Path) -> bool:
+    return b.exists() and a.samefile(b)

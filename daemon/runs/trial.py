@@ -19,8 +19,9 @@ from ..engine.handle import Ended, Result, block_error, failure_text
 from ..engine.job import RoiList, Standing
 from ..planning.cost import Trial
 from ..scheduling.events import Attempted, Persist
+from .output_files import OutputFiles
 from .outputs import Output
-from .record import Record, write_record
+from .record import Record
 from .run import JobRun
 from .throwaway import stored_bytes, throwaway_output
 
@@ -53,7 +54,7 @@ def try_blocks(
     """
     started_s = time.monotonic()
     run._probe(engine)
-    _, bookkeeping_s = _timed(lambda: write_record(folder / "record", Record({}, (), finished=False)))
+    _, bookkeeping_s = _timed(lambda: _write_a_record(folder))
     startup_s = time.monotonic() - started_s + bookkeeping_s  # the record is written twice
     rounds = _Rounds(run, job, engine, folder, source_shape, look)
     _sync(folder)
@@ -75,6 +76,12 @@ def try_blocks(
         stored_ratio=latest.stored_ratio if job.output.compression else 1.0,
         failure=first.failure or latest.failure,
     )
+
+
+def _write_a_record(folder: Path) -> None:
+    files = OutputFiles(folder / "record")
+    files.make_folder()
+    files.write_record(Record({}, (), finished=False))
 
 
 def _timed(action: Callable[[], Any]) -> tuple[Any, float]:

@@ -12,13 +12,12 @@ from importlib import metadata
 from pathlib import Path
 
 from ...shared.config.model import Access
-from ...shared.errors import BlockmillError, Refused
+from ...shared.errors import Refused
 from ...shared.jobs.job import Job
 from ...shared.jobs.operations import PythonFunction
 from ...shared.system.impersonation import Identity, acting_as, identity_of, may_act, user_name, user_number
-from ...shared.volumes.formats import split_address
-from ...shared.volumes.restful.description import read_local_description
 from ..journal.records import JobRecord
+from .clashes import JobPlaces
 
 ENTRY_POINTS = "blockmill.operations"
 _ROOT = 0
@@ -94,40 +93,41 @@ class Rights:
         if uid not in self._admins:
             raise Refused(f"only an admin of the service may {what}; you are {user_name(uid)}")
 
-    def check_paths(self, job: Job, owner: int) -> None:
+    def check_paths(self, job: Job, owner: int, *, follow_links: bool = True) -> JobPlaces:
         """Let a job name only files below the configured folders, wherever links lead.
+
+        Parameters
+        ----------
+        job : Job
+        owner : int
+            The user as whom they are looked up.
+        follow_links : bool
+            Whether links inside of HDF5 files count as well; to see them, the input is opened.
+
+        Returns
+        -------
+        JobPlaces
+            Where the job reads and writes.
 
         Raises
         ------
         Refused
+            If a place lies elsewhere, or the job calls a function that it may not.
         """
         with acting_as(self.identity(owner)):
-            for key, address in (("input", job.input.address), ("output", job.output.address)):
-                for path in _places_of(address):
-                    _check_below(path, self._roots, key, "access.data_roots")
+            places = JobPlaces.of(job, follow_links=follow_links)
+            for key, claims in places.by_key():
+                for place in claims.places():
+                    _check_below(place.path, self._roots, key, "access.data_roots")
             if job.user_code is not None:
                 _check_below(job.user_code, self._code, "user_code", "access.user_code")
             if self._code is not None and isinstance(job.operation, PythonFunction):
                 _check_function(job.operation.function, job.user_code)
+        return places
 
 
 def _resolved(folders: Iterable[str]) -> tuple[str, ...]:
     return tuple(os.path.realpath(Path(folder).expanduser()) for folder in folders)
-
-
-def _places_of(address: str) -> list[str]:
-    """The file of an address; of a fileset also the folder of its blocks, which may lie elsewhere."""
-    target = split_address(address)
-    if target.kind != "fileset":
-        return [target.file]
-    try:
-        local = read_local_description(target.file)
-    except (BlockmillError, OSError):
-        return [target.file]  # not there yet, or not readable: whoever opens it will tell
-    if local is None:
-        return [target.file]
-    root = Path(local.dataset_root_dir).expanduser()
-    return [target.file, os.path.normpath(Path(target.file).parent / root)]
 
 
 def _check_function(function: str, user_code: str | None) -> None:

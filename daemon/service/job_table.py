@@ -25,6 +25,7 @@ import msgspec
 from ...shared.errors import Refused
 from ...shared.messages.records import ENDED, JobInfo, State
 from ..journal.records import JobRecord, age_to_show, order_to_show
+from .clashes import JobPlaces
 from .dependencies import ancestors, in_words, no_such_job, predecessor, unfinished, why_waiting
 
 MOST_KEPT = 100_000
@@ -78,6 +79,7 @@ class JobBook:
         self._seen = max((record.info.seen for record in self._jobs.values()), default=0) + _SEEN_STEP
         self._changed: set[int] = set()
         self._unaccepted: set[int] = set()
+        self._places: dict[int, JobPlaces] = {}
         for number, record in list(self._jobs.items()):
             self._take_up(number, record)
 
@@ -175,19 +177,22 @@ class JobBook:
         label: str = "",
         after: tuple[int | str, ...] = (),
         overwrite: bool = False,
+        places: JobPlaces | None = None,
     ) -> JobRecord:
         """Add a job, which waits for `accept`; a token that is known gives the job that is there.
 
         Raises
         ------
         Refused
-            If it follows a job that is unknown or has failed, or another job writes its output.
+            If it follows a job that is unknown or has failed, or clashes on disk with one that has not
+            ended and that it does not follow.
         """
         if token in self._tokens:
             return self._jobs[self._tokens[token]]
         follows = tuple(dict.fromkeys(predecessor(self._jobs, item, owner) for item in after))
-        self._check_output(output, follows)
+        self._check_clashes(output, places, follows)
         self.last_id += 1
+        self.place(self.last_id, places)
         info = JobInfo(
             id=self.last_id,
             name=name,
@@ -208,13 +213,27 @@ class JobBook:
         """Let a job start: it is in the journal."""
         self._unaccepted.discard(number)
 
-    def _check_output(self, output: str, follows: tuple[int, ...]) -> None:
+    def place(self, number: int, places: JobPlaces | None) -> None:
+        """Note where a job reads and writes, as far as that is known."""
+        if places is not None:
+            self._places[number] = places
+
+    def _check_clashes(self, output: str, places: JobPlaces | None, follows: tuple[int, ...]) -> None:
+        before = ancestors(self._jobs, follows)
         for number, record in self._open.items():
-            if record.info.output == output and number not in ancestors(self._jobs, follows):
+            if number in before:
+                continue
+            clash = f"writes {output}" if record.info.output == output else self._clash(places, number)
+            if clash is not None:
                 raise Refused(
-                    f"job {number} ({record.info.name}), which has not ended, writes {output}; "
+                    f"job {number} ({record.info.name}), which has not ended, {clash}; "
                     f"name another output, or submit with --after {number}"
                 )
+
+    def _clash(self, places: JobPlaces | None, earlier: int) -> str | None:
+        if places is None or earlier not in self._places:
+            return None
+        return places.clash(self._places[earlier])
 
     # -- jobs run -------------------------------------------------------------------
 
@@ -320,7 +339,7 @@ class JobBook:
             raise Refused(f"job {number} is done; submit it again with --overwrite to do it anew")
         if failed_only and not info.failed:
             raise Refused(f"job {number} has no failed blocks; retry it without --failed")
-        self._check_output(info.output, info.after)
+        self._check_clashes(info.output, self._places.get(number), info.after)
         # Where only failed blocks are left, the run is one like any other and can end as done.
         some = failed_only and info.done + info.failed < (info.blocks or 0)
         record = msgspec.structs.replace(self._jobs[number], failed_only=some)
@@ -383,6 +402,7 @@ class JobBook:
         ]
         for number in old:
             del self._tokens[self._jobs.pop(number).token]
+            self._places.pop(number, None)
         return old
 
     def _change(self, number: int, *, journal: bool = True, **fields: Any) -> JobRecord:

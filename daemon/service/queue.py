@@ -17,12 +17,14 @@ from ...shared.errors import BlockmillError, Refused, StorageError
 from ...shared.jobs.job import Job
 from ...shared.messages.records import LogLine
 from ...shared.messages.service import SubmitJob
+from ...shared.system.impersonation import acting_as
 from ..engine.handle import Notice
 from ..engine.mailbox import Mailbox
 from ..journal.job_log import JobLog
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
+from .clashes import JobPlaces
 from .engine_keeper import Mill
 from .job_table import JobBook
 from .logging_setup import about
@@ -70,10 +72,20 @@ class Foreman:
 
     def _welcome_back(self, record: JobRecord) -> None:
         """Tell a job that was running when the service ended what has become of it."""
+        if not record.info.ended:
+            self._place(record)
         if record.info.state == "running":
             self.say(record.info.id, "the service was ended, and is back; the blocks that are left follow")
         elif record.info.state == "cancelling":
             self._sweep(self.book.get(record.info.id))
+
+    def _place(self, record: JobRecord) -> None:
+        """Note where a journaled job reads and writes, so that others keep clear of it."""
+        try:
+            with acting_as(self.rights.identity(record.info.owner)):
+                self.book.place(record.info.id, JobPlaces.of(Job.of(record.spec), follow_links=False))
+        except (BlockmillError, OSError) as error:
+            _log.warning("job %d: can't look up its files (%s)", record.info.id, error)
 
     def reconfigure(self, settings: Settings) -> list[str]:
         """Take up what may change while the service runs; the names of what has to wait for a restart.
@@ -170,9 +182,9 @@ class Foreman:
         Refused
             If it can't be accepted.
         """
-        job = Job.of(request.job)
+        job, places = Job.of(request.job), None
         if not self.book.knows(request.token, owner):
-            self.rights.check_paths(job, owner)
+            places = self.rights.check_paths(job, owner, follow_links=False)
             self._check_room(owner)
         return self.book.submit(
             job.model_dump(mode="json"),
@@ -185,6 +197,7 @@ class Foreman:
             label=(job.label or "") if request.label is None else request.label,
             after=(*job.after, *request.after),
             overwrite=request.overwrite,
+            places=places,
         )
 
     def _check_room(self, owner: int) -> None:
@@ -198,6 +211,24 @@ class Foreman:
                 f"{theirs} jobs of yours have not ended, the most allowed (limits.jobs_per_user); "
                 "wait for some of them"
             )
+
+    def retry(self, number: int, *, failed_only: bool) -> JobRecord:
+        """Queue an ended job again, for what is not finished.
+
+        Parameters
+        ----------
+        number : int
+        failed_only : bool
+            Only for the blocks that failed.
+
+        Raises
+        ------
+        NoSuchJob, Refused
+            If there is none, it can't be retried, or it clashes on disk with another job by now.
+        """
+        if (record := self.book.get(number)).info.ended:
+            self._place(record)  # what it reads and writes may lead elsewhere now
+        return self.book.retry(number, failed_only, time.time())
 
     def accept(self, number: int) -> None:
         """Let a job start, which the journal has by now."""

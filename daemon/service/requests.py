@@ -177,7 +177,7 @@ class Answers:
 
     def _RetryJob(self, request: p.RetryJob, uid: int) -> Later:  # noqa: N802
         self._owned(request.id, uid, "retry")
-        record: JobRecord = self._book.retry(request.id, request.failed_only, time.time())
+        record = self._foreman.retry(request.id, failed_only=request.failed_only)
         self._foreman.say(record.info.id, "is queued again")
         return self._journaled(record.info.id)
 

@@ -102,6 +102,33 @@ def write_atomically(path: str, data: bytes, *, overwrite: bool = True, sync: bo
         remove_if_there(partial)
 
 
+def rename_without_replacing(path: str, target: str) -> None:
+    """Give a file another name, unless something has that name already.
+
+    Parameters
+    ----------
+    path, target : str
+        On one file system. Killed in between, the file has both names.
+
+    Raises
+    ------
+    FileExistsError
+        If something is at `target`, a dangling link included; nothing has changed then.
+    OSError
+        If the system refuses.
+    """
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: then the look and the rename are two steps
+        if os.path.lexists(target):
+            raise FileExistsError(target) from None
+        os.rename(path, target)  # noqa: PTH104
+    else:
+        os.unlink(path)  # noqa: PTH108
+
+
 def sync_directory(path: str) -> None:
     """Bring the names in a directory to the medium."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

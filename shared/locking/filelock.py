@@ -88,6 +88,8 @@ class FileLock:
         How long `acquire` waits, unless it is told otherwise. None waits for ever.
     contents : str, optional
         A note that is added to the text of the lock file.
+    lock_path : path, optional
+        The lock file, where it is not to be ``<protected_path>.lock``.
 
     Attributes
     ----------
@@ -104,9 +106,11 @@ class FileLock:
         protected_path: str | os.PathLike[str],
         timeout_s: float | None = None,
         contents: str | None = None,
+        *,
+        lock_path: str | os.PathLike[str] | None = None,
     ) -> None:
         self.protected_path = os.path.abspath(os.fspath(protected_path))  # noqa: PTH100 - links stay
-        self.lock_path = self.protected_path + ".lock"
+        self.lock_path = os.path.abspath(lock_path or self.protected_path + ".lock")  # noqa: PTH100
         self.timeout_s = timeout_s
         self.contents = contents
         self.took_over: LockHolder | None = None

@@ -237,7 +237,8 @@ class Bench:
 
     def leavings(self):
         """Whatever a run should have removed: partial files, locks, sockets, logs."""
-        left = [p for p in self.folder.rglob("*") if ".partial-" in p.name or p.name.endswith(".lock")]
+        found = self.folder.rglob("*")
+        left = [p for p in found if ".partial-" in p.name or p.name.endswith(".lock") or p.name == "lock"]
         return left + list(self.runtime.iterdir())
 
     # -- the service ----------------------------------------------------------------

@@ -174,7 +174,7 @@ def test_only_the_block_that_kills_its_worker_is_blamed(bench):
     summary = json.loads(bench.run("run", "--json", job, code=1)[0])
     assert [place for place, _ in summary["failures"]] == ["block [40, 0, 0]-[41, 6, 6]"]
     assert (summary["finished"], summary["blocks"]) == (63, 64)
-    done = np.load(bench.folder / "out.npy.partial")
+    done = np.load(bench.folder / ".out.npy.blockmill" / "partial")
     keep = np.arange(64) != 40
     np.testing.assert_array_equal(done[keep], voxels[keep])
 

@@ -1,10 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from blockmill.daemon.runs.input_state import fingerprint
-from blockmill.daemon.service.access import _places_of
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
@@ -21,17 +18,6 @@ REMOTE = RESTfulVolumeDescription(
     axes="x", dtype="u1", bounds=(8,), url_format="http://h/{x_start}-{x_stop}", hdf5_dataset="d"
 )
 COMPOSITE = RESTfulFilesetDescription(remote_description=REMOTE, local_description=LOCAL)
-
-
-def test_the_blocks_that_a_fileset_of_a_server_keeps_are_a_place_of_its_address(tmp_path):
-    path = tmp_path / "v.json"
-    local = replace(LOCAL, dataset_root_dir="../elsewhere")
-    write_restful_description(
-        path, RESTfulFilesetDescription(remote_description=REMOTE, local_description=local)
-    )
-    assert _places_of(str(path)) == [str(path), str(tmp_path.parent / "elsewhere")]
-    write_restful_description(path, REMOTE)
-    assert _places_of(str(path)) == [str(path)]
 
 
 def test_a_block_that_is_written_anew_changes_the_state_of_a_fileset(tmp_path):

@@ -2,37 +2,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockmill.daemon.runs.record import (
-    OutputLock,
-    Record,
-    differences,
-    read_record,
-    record_path,
-    write_record,
-)
-from blockmill.shared.errors import OutputRefused
+from blockmill.daemon.runs.record import OtherVersion, Record, differences, format_record, parse_record
 
 IDENTITY = {"input": "a.npy", "operation": {"gaussian": {"sigma": 1.5, "mode": "reflect"}}, "roi": None}
 
 
-def test_a_record_comes_back_as_it_was(tmp_path):
+def test_a_record_comes_back_as_it_was():
     record = Record(IDENTITY, (64, 64), finished=True)
-    write_record(tmp_path / "out.json", record)
-    assert read_record(tmp_path / "out.json") == record
-    assert [path.name for path in tmp_path.iterdir()] == ["out.json.job"]
+    assert parse_record(format_record(record)) == record
 
 
-def test_no_record_is_no_error(tmp_path):
-    assert read_record(tmp_path / "out.json") is None
+NO_RECORDS = [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 1, "identity": {}}', b"\xff"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "identity": {}}']
-)
-def test_a_record_that_makes_no_sense_is_refused_with_what_to_do(tmp_path, text):
-    record_path(tmp_path / "out.json").write_text(text)
-    with pytest.raises(OutputRefused, match="--overwrite"):
-        read_record(tmp_path / "out.json")
+@pytest.mark.parametrize("content", NO_RECORDS)
+def test_what_is_no_record_is_an_error(content):
+    with pytest.raises(ValueError) as error:
+        parse_record(content)
+    assert not isinstance(error.value, OtherVersion)
+
+
+def test_a_record_of_another_version_is_known_as_one():
+    with pytest.raises(OtherVersion):
+        parse_record(b'{"format": 99}')
+
+
+def test_a_changed_hash_is_told_in_words():
+    told = differences({"input_is": {"state": "a"}}, {"input_is": {"state": "b"}})
+    assert told == ["input_is.state: the input's files have changed since (their sizes, times or number)"]
 
 
 def test_differences_name_the_keys():
@@ -53,12 +50,3 @@ plain_values = st.recursive(
 @given(st.dictionaries(st.sampled_from("abc"), plain_values, max_size=3))
 def test_an_identity_does_not_differ_from_itself(identity):
     assert differences(identity, identity) == []
-
-
-def test_one_run_holds_an_output_at_a_time(tmp_path):
-    output = tmp_path / "out.json"
-    with OutputLock(output), pytest.raises(OutputRefused, match="another run"), OutputLock(output):
-        pass
-    with OutputLock(output):
-        pass
-    assert list(tmp_path.iterdir()) == []

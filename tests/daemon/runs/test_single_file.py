@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
+from blockmill.daemon.runs.output_files import OutputFiles
 from blockmill.daemon.runs.single_file import SingleFile
 from blockmill.shared.errors import StorageError
 from blockmill.shared.files.checksum import crc32_of
@@ -33,7 +34,11 @@ def new_file(request, tmp_path):
         return NpyVolume(path, mode=mode) if request.param == "npy" else Hdf5Volume(path, "/v/d", mode=mode)
 
     name = "out.npy" if request.param == "npy" else "out.h5"
-    return lambda: SingleFile(tmp_path / name, GRID, create, open_at)
+    return lambda: SingleFile(OutputFiles(tmp_path / name), GRID, create, open_at)
+
+
+def resume(file, tell=lambda text: None):
+    return file.go_on(lambda: None, tell)
 
 
 def merge(file, *blocks):
@@ -67,7 +72,7 @@ def test_a_later_run_goes_on_with_the_blocks_that_are_there(new_file):
     merge(first, 0, 3)
     first.close()
     second = new_file()
-    done = second.go_on()
+    done = resume(second)
     assert [block for block, there in enumerate(done) if there] == [0, 3]
     merge(second, *(block for block, there in enumerate(done) if not there))
     second.finish()
@@ -81,7 +86,7 @@ def test_a_finished_file_is_checked_and_left_alone(new_file):
     first.finish()
     before = first.output.stat().st_mtime_ns
     second = new_file()
-    assert all(second.go_on())
+    assert all(resume(second))
     second.finish()
     assert second.output.stat().st_mtime_ns == before
 
@@ -95,7 +100,7 @@ def test_a_block_that_was_damaged_since_is_done_again(new_file):
     spoiler.write(Roi((4, 4), (5, 5)), np.array([[9999]], np.uint16))
     spoiler.close()
     second = new_file()
-    done = second.go_on()
+    done = resume(second)
     assert [block for block, there in enumerate(done) if not there] == [3]
     merge(second, 3)
     second.finish()
@@ -107,17 +112,18 @@ def test_a_claim_without_voxels_is_not_believed(new_file):
     file.start()
     file._ledger.note(1, zlib.crc32(b"what was never written"))
     file.close()
-    assert not any(new_file().go_on())
+    assert not any(resume(new_file()))
 
 
-def test_a_file_that_cannot_be_opened_is_begun_anew(new_file):
+def test_a_partial_file_that_a_kill_has_torn_is_begun_anew_and_told(new_file):
     first = new_file()
     first.start()
     merge(first, 0)
     first.close()
     first.partial.write_bytes(b"cut")
-    second = new_file()
-    assert not any(second.go_on())
+    second, told = new_file(), []
+    assert not any(resume(second, told.append))
+    assert "begun anew" in told[0]
     merge(second, *range(len(GRID)))
     second.finish()
     np.testing.assert_array_equal(content(second), VOXELS)
@@ -127,6 +133,7 @@ MERGES_AND_IS_KILLED = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
+from blockmill.daemon.runs.output_files import OutputFiles
 from blockmill.daemon.runs.single_file import SingleFile
 from blockmill.shared.files.checksum import crc32_of
 from blockmill.shared.geometry.grid import BlockGrid
@@ -138,7 +145,7 @@ layout = {"chunks": (3, 3), "compression": "gzip"} if compressed else {}
 voxels = np.arange(70, dtype=np.uint16).reshape(10, 7)
 grid = BlockGrid(Roi.from_shape((10, 7)), (4, 4))
 file = SingleFile(
-    output,
+    OutputFiles(output),
     grid,
     lambda path: Hdf5Volume.create(path, "/v/d", (10, 7), "u2", axes="yx", **layout),
     lambda path, mode: Hdf5Volume(path, "/v/d", mode=mode),
@@ -160,12 +167,12 @@ def test_blocks_of_an_hdf5_file_that_were_merged_outlive_a_kill(tmp_path, layout
     assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
     unwanted = []
     file = SingleFile(
-        output,
+        OutputFiles(output),
         GRID,
         lambda path: unwanted.append(path) or Hdf5Volume.create(path, "/v/d", VOXELS.shape, VOXELS.dtype),
         lambda path, mode: Hdf5Volume(path, "/v/d", mode=mode),
     )
-    done = file.go_on()
+    done = resume(file)
     assert [block for block, there in enumerate(done) if there] == sorted(blocks)
     assert not unwanted, "the partial file could be opened"
     merge(file, *(block for block, there in enumerate(done) if not there))
@@ -180,7 +187,7 @@ def test_closing_lets_go_of_the_ledger_even_if_the_volume_cannot_be_closed(tmp_p
             raise StorageError("no space left")
 
     file = SingleFile(
-        tmp_path / "out.npy",
+        OutputFiles(tmp_path / "out.npy"),
         GRID,
         lambda path: Full(NpyVolume.create(path, VOXELS.shape, VOXELS.dtype).address, "r+"),
         lambda path, mode: NpyVolume(path, mode),
@@ -200,14 +207,14 @@ def test_a_resumed_file_that_went_wrong_meanwhile_is_not_given_its_name(new_file
     merge(first, 0, 3)
     first.close()
     second = new_file()
-    second.go_on()
+    resume(second)
     merge(second, 1, 2, *range(4, len(GRID)))
     second._volume.write(Roi((4, 4), (5, 5)), np.array([[9999]], np.uint16))
     with pytest.raises(StorageError, match="run this again"):
         second.finish()
     assert not second.output.exists()
     third = new_file()
-    assert [block for block, there in enumerate(third.go_on()) if not there] == [3]
+    assert [block for block, there in enumerate(resume(third)) if not there] == [3]
     merge(third, 3)
     third.finish()
     np.testing.assert_array_equal(content(third), VOXELS)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from .....daemon.runs.record import read_record
-from .....daemon.runs.single_file import Ledger
+from .....daemon.runs.ledger import Ledger
+from .....daemon.runs.output_files import OutputFiles
 from .....shared.errors import BlockmillError, JobError, StorageError
 from .....shared.files.checksum import crc32_of
 from .....shared.geometry.grid import BlockGrid
@@ -179,7 +179,7 @@ def _check_by_ledger(address: Address) -> LedgerCheck:
 def _finished_or_partial(address: Address) -> Volume:
     """The output, or what there is of it where its run was cut off."""
     output = Path(address.file)
-    partial = output.with_name(f"{output.name}.partial")
+    partial = OutputFiles(output).partial
     if output.exists() or not partial.exists():
         return _opened(address)
     return NpyVolume(partial) if address.kind == "npy" else Hdf5Volume(partial, address.internal)
@@ -189,22 +189,19 @@ def _opened(address: Address) -> Volume:
     try:
         return open_volume(str(address))
     except JobError as error:
-        if address.kind == "npy" and _ledger_path(Path(address.file)).exists():
+        if address.kind == "npy" and OutputFiles(Path(address.file)).ledger.exists():
             raise StorageError(str(error)) from error  # it once was one, for a job of ours wrote it
         raise
 
 
-def _ledger_path(output: Path) -> Path:
-    return output.with_name(f"{output.name}.blocks")
-
-
 def _merged_blocks(output: Path, volume: Volume) -> BlockGrid:
     """The blocks from which the job merged its file."""
-    record = read_record(output)
-    if record is None or not _ledger_path(output).exists():
+    files = OutputFiles(output)
+    record = files.read_record()
+    if record is None or not files.ledger.exists():
         raise NothingToCheckAgainst(
             f"{output} can be opened, but there is nothing to check it against: no job of this program has "
-            f"left its checksums in {_ledger_path(output).name} and {output.name}.job beside it"
+            f"left its checksums in the hidden folder {files.folder.name} beside it"
         )
     noted = record.identity.get("output_is", {}).get("shape")
     if noted != list(volume.shape):
@@ -213,7 +210,7 @@ def _merged_blocks(output: Path, volume: Volume) -> BlockGrid:
 
 
 def _ledger(output: Path, blocks: int) -> Ledger:
-    path = _ledger_path(output)
+    path = OutputFiles(output).ledger
     if not path.stat().st_size:
         raise StorageError(f"{path} is empty; run the job again with --overwrite")
     try:

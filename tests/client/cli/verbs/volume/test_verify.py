@@ -15,7 +15,8 @@ from blockmill.client.cli.verbs.volume.check_processes import tallies
 from blockmill.client.cli.verbs.volume.checks import FilesetCheck, check_of, tally_of
 from blockmill.client.cli.verbs.volume.verify import verify_volume
 from blockmill.client.formatting.exit_codes import BAD_FILE, FAILED, INTERRUPTED
-from blockmill.daemon.runs.record import Record, write_record
+from blockmill.daemon.runs.output_files import OutputFiles
+from blockmill.daemon.runs.record import Record
 from blockmill.daemon.runs.single_file import SingleFile
 from blockmill.shared.errors import StorageError
 from blockmill.shared.files.checksum import crc32_of
@@ -30,6 +31,7 @@ from blockmill.shared.volumes.restful.description import RESTfulVolumeDescriptio
 SHAPE, BLOCK = (7, 9), (2, 4)
 VOXELS = np.arange(63, dtype="u2").reshape(SHAPE)
 GRID = BlockGrid(Roi.from_shape(SHAPE), BLOCK)
+RECORDS = Path(".v.npy.blockmill")
 STARTS = [block.start for block in GRID]
 
 
@@ -67,8 +69,10 @@ def made_merged(address, leave_out=()):
         return made.create(path, *(["d"] if made is Hdf5Volume else []), SHAPE, "u2")
 
     identity = {"output_is": {"shape": list(SHAPE)}}
-    write_record(output, Record(identity, BLOCK, finished=not leave_out))
-    file = SingleFile(output, GRID, create, opened)
+    files = OutputFiles(output)
+    files.make_folder()
+    files.write_record(Record(identity, BLOCK, finished=not leave_out))
+    file = SingleFile(files, GRID, create, opened)
     file.start()
     for number, block in enumerate(GRID):
         if number not in leave_out:
@@ -211,17 +215,17 @@ def test_what_there_is_of_a_partial_file_is_compared(capsys, address):
     assert verified(capsys, address, FAILED) == ({"ok": 10, "missing": 2}, {})
 
 
-@pytest.mark.parametrize("beside", [".blocks", ".job"])
+@pytest.mark.parametrize("beside", ["ledger", "record"])
 def test_without_a_ledger_there_is_nothing_to_check_against(capsys, beside):
     made_merged("v.npy")
-    Path(f"v.npy{beside}").unlink()
+    (RECORDS / beside).unlink()
+    if beside == "record":
+        (RECORDS / "ledger").unlink()  # alone it would be somebody else's
     assert verify_volume("v.npy", 1, False) == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert "nothing to check it against" in err
-    assert {path.name for path in Path().iterdir()} == {"v.npy", "v.npy.blocks", "v.npy.job"} - {
-        f"v.npy{beside}"
-    }
+    assert {path.name for path in Path().iterdir()} == {"v.npy", RECORDS.name}
 
 
 @pytest.mark.parametrize(
@@ -229,8 +233,8 @@ def test_without_a_ledger_there_is_nothing_to_check_against(capsys, beside):
     [
         (lambda: np.save("v.npy", VOXELS[1:]), "shape"),
         (lambda: Path("v.npy").write_bytes(Path("v.npy").read_bytes()[:-9]), r"v\.npy"),
-        (lambda: Path("v.npy.blocks").write_bytes(struct.pack("<BI", 1, 2)), "no ledger of 12"),
-        (lambda: Path("v.npy.blocks").write_bytes(b""), "is empty"),
+        (lambda: (RECORDS / "ledger").write_bytes(struct.pack("<BI", 1, 2)), "no ledger of 12"),
+        (lambda: (RECORDS / "ledger").write_bytes(b""), "is empty"),
     ],
     ids=["replaced", "cut off", "other ledger", "empty ledger"],
 )

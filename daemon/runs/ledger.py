@@ -1,0 +1,56 @@
+"""The ledger of a merged file: which blocks lie in it, each with the checksum of its voxels."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+from ...shared.errors import StorageError
+
+_ENTRY = struct.Struct("<BI")  # merged or not, CRC-32 of the block's bytes in C order
+
+
+def ledger_bytes(blocks: int) -> int:
+    """Size of the ledger of a grid."""
+    return blocks * _ENTRY.size
+
+
+class Ledger:
+    """Checksums of merged blocks, one fixed entry a block, in a small file.
+
+    Raises
+    ------
+    StorageError
+        If the file is there but has the size of another grid, or there is no room for it.
+    """
+
+    def __init__(self, path: Path, blocks: int) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        size = os.fstat(self._fd).st_size
+        if size not in (0, blocks * _ENTRY.size):
+            os.close(self._fd)
+            raise StorageError(f"{path}: {size} bytes are no ledger of {blocks} blocks; run with --overwrite")
+        if size == 0:
+            self._reserve(blocks * _ENTRY.size)
+
+    def _reserve(self, size_bytes: int) -> None:
+        try:
+            os.posix_fallocate(self._fd, 0, size_bytes)
+        except OSError as error:
+            os.close(self._fd)
+            raise StorageError(f"could not reserve the space of {self.path}: {error}") from error
+
+    def note(self, block: int, crc32: int) -> None:
+        """Say that a block lies in the file."""
+        os.pwrite(self._fd, _ENTRY.pack(1, crc32), block * _ENTRY.size)
+
+    def crc_of(self, block: int) -> int | None:
+        """Checksum of a merged block; None if it was not merged."""
+        merged, crc32 = _ENTRY.unpack(os.pread(self._fd, _ENTRY.size, block * _ENTRY.size))
+        return crc32 if merged else None
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)

@@ -1,0 +1,277 @@
+"""The hidden folder beside an output: what is ours there, whose run it is, what may be removed.
+
+In ``.NAME.blockmill/`` lie ``record`` (whose output it is), ``ledger`` (checksums of merged
+blocks), and while a run lasts ``lock`` and ``partial`` (the file before it is whole). Nothing
+else beside the output is ours. Version 0.1 kept the same as ``NAME.job``, ``NAME.blocks`` and
+``NAME.partial``; those are taken up, and ``NAME.job.lock`` is held as well, so that a run of
+that version and one of ours exclude each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ...shared.errors import OutputRefused, StorageError
+from ...shared.files.atomic import remove_if_there, write_atomically
+from ...shared.files.refusals import storage_errors
+from ...shared.locking.filelock import FileLock
+from ...shared.volumes.claims import records_folder
+from .ledger import ledger_bytes
+from .record import OtherVersion, Record, format_record, parse_record
+
+_STICKY = stat.S_ISVTX
+_MOST_TRIES = 20
+
+
+class _Names(NamedTuple):
+    """Where one version keeps what belongs together."""
+
+    record: Path
+    ledger: Path
+    partial: Path
+
+
+class OutputFiles:
+    """What a job keeps beside its output.
+
+    Parameters
+    ----------
+    output : Path
+        The output's file; of a fileset its description. It need not exist.
+
+    Attributes
+    ----------
+    output, folder : Path
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = records_folder(output)
+        self._names = _Names(self.folder / "record", self.folder / "ledger", self.folder / "partial")
+        self._old = _Names(*(output.with_name(output.name + end) for end in (".job", ".blocks", ".partial")))
+        self._locks = (
+            FileLock(output, lock_path=self.folder / "lock"),
+            FileLock(self._old.record),
+        )
+
+    @property
+    def record(self) -> Path:
+        """The file of the record."""
+        return self._names.record
+
+    @property
+    def ledger(self) -> Path:
+        """The file with the checksums of merged blocks; where version 0.1 kept it, if that is there."""
+        return self._old.ledger if self._has_old_ledger() else self._names.ledger
+
+    @property
+    def partial(self) -> Path:
+        """The output before it is whole; where version 0.1 kept it, if that is there."""
+        old = self._old.partial
+        return old if self._old_record() is not None and old.exists() else self._names.partial
+
+    # -- one run at a time ----------------------------------------------------------
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the only run of this output, in a folder that is there; one that stays empty goes again.
+
+        Raises
+        ------
+        OutputRefused
+            If another run holds the output, or something else has the folder's name.
+        StorageError
+            If the system refuses.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._remove_empty_folder)
+            self._acquire(self._locks[0])
+            stack.callback(self._locks[0].release)
+            self._acquire(self._locks[1])
+            stack.callback(self._locks[1].release)
+            yield
+
+    def check_free(self) -> None:
+        """Refuse an output that another run holds, without changing anything.
+
+        Raises
+        ------
+        OutputRefused
+        """
+        for lock in self._locks:
+            if not lock.available():
+                raise OutputRefused(
+                    f"another run is writing {self.output}; wait for it or end it, then run this again"
+                )
+
+    def _acquire(self, lock: FileLock) -> None:
+        for tries_left in reversed(range(_MOST_TRIES)):
+            try:
+                self.make_folder()
+                if lock.acquire(blocking=False):
+                    return
+            except StorageError:
+                # A run that ends removes an empty folder, perhaps right under our lock.
+                if os.path.isdir(self.folder) or not tries_left:  # noqa: PTH112 - Path raises over long names
+                    raise
+                continue
+            holder = lock.holder()
+            who = holder.describe() if holder is not None else "it has just ended"
+            raise OutputRefused(
+                f"another run is writing {self.output} ({who}); wait for it or end it, then run this again"
+            )
+
+    def make_folder(self) -> None:
+        """Make the folder, and those above it, where they are not there.
+
+        Raises
+        ------
+        OutputRefused
+            If something else has the folder's name.
+        StorageError
+            If the system refuses.
+        """
+        with storage_errors("make", self.folder):
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir()
+            except FileExistsError:
+                if self.folder.is_symlink() or not self.folder.is_dir():
+                    raise self._in_the_way(self.folder) from None
+            else:
+                self._as_folder_asks(self.folder)
+
+    def _as_folder_asks(self, path: Path) -> None:
+        """Give a new file or folder of ours the mode of the output's folder: shared there, shared here."""
+        mode = self.output.parent.stat().st_mode
+        if not mode & _STICKY:  # in a folder such as /tmp each one's files are his own
+            path.chmod(mode & 0o2777 | 0o700 if path.is_dir() else mode & 0o666 | 0o600)
+
+    def _remove_empty_folder(self) -> None:
+        with contextlib.suppress(OSError):  # in use, or gone: then there is nothing to remove
+            self.folder.rmdir()
+
+    # -- the record -----------------------------------------------------------------
+
+    def read_record(self) -> Record | None:
+        """The record of this output; None where there is none.
+
+        Raises
+        ------
+        OutputRefused
+            If something else has its name, or that of another file that we need.
+        StorageError
+            If it can't be read.
+        """
+        if (old := self._old_record()) is not None:
+            return old  # ours is always moved away, so an older version has written this one since
+        content = _content_of(self._names.record)
+        if content is None:
+            self._refuse_others()
+            return None
+        try:
+            return parse_record(content)
+        except ValueError as error:
+            raise OutputRefused(
+                f"{self.record}: not a job record of this version ({error}); "
+                f"run with --overwrite to replace the output {self.output}"
+            ) from error
+
+    def _refuse_others(self) -> None:
+        """Without a record, nobody of ours has made the other two."""
+        for path in (self._names.ledger, self._names.partial):
+            if os.path.lexists(path):
+                raise self._in_the_way(path)
+
+    def _in_the_way(self, path: Path) -> OutputRefused:
+        return OutputRefused(
+            f"{path} is in the way: it is not blockmill's, which needs this name for {self.output}; "
+            "move it, or name another output"
+        )
+
+    def _old_record(self) -> Record | None:
+        """The record of version 0.1; None where there is none, or the file is somebody else's."""
+        content = _content_of(self._old.record)
+        try:
+            return None if content is None else parse_record(content)
+        except ValueError:
+            return None
+
+    def _has_old_ledger(self) -> bool:
+        record = self._old_record()
+        if record is None:
+            return False
+        try:
+            facts = self._old.ledger.lstat()
+        except OSError:
+            return False
+        return stat.S_ISREG(facts.st_mode) and facts.st_size in (0, _bytes_of_ledger(record))
+
+    def write_record(self, record: Record) -> None:
+        """Write the record, whole or not at all; it is on the medium when this returns."""
+        with storage_errors("write", self.record):
+            write_atomically(str(self.record), format_record(record), sync=True)
+            self._as_folder_asks(self.record)
+
+    def take_up_old(self) -> None:
+        """Move what version 0.1 has left to where it belongs now; a kill in between harms nothing."""
+        record = self._old_record()
+        if record is None:
+            return
+        with storage_errors("take up", self._old.record):
+            for theirs, ours in ((self.ledger, self._names.ledger), (self.partial, self._names.partial)):
+                if theirs != ours and theirs.exists():
+                    theirs.replace(ours)
+            self.write_record(record)
+            self._old.record.unlink()
+
+    def check_ours(self) -> None:
+        """See that what lies in the folder is ours, so that it may be removed.
+
+        Raises
+        ------
+        OutputRefused
+            If it is not.
+        """
+        if self._old_record() is None:
+            self._refuse_what_is_not_ours()
+
+    def forget(self) -> None:
+        """Remove ledger, partial file and record, the last of all; `check_ours` comes before."""
+        self.take_up_old()
+        with storage_errors("remove", self.folder):
+            for path in (self._names.ledger, self._names.partial, self._names.record):
+                remove_if_there(str(path))
+
+    def _refuse_what_is_not_ours(self) -> None:
+        content = _content_of(self._names.record)
+        if content is None:
+            return self._refuse_others()
+        try:
+            parse_record(content)
+        except OtherVersion:  # ours all the same
+            return None
+        except ValueError:
+            raise self._in_the_way(self._names.record) from None
+
+
+def _content_of(path: Path) -> bytes | None:
+    """The content of a file; None where there is none, or no regular file."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"could not read {path}: {error.strerror}") from error
+
+
+def _bytes_of_ledger(record: Record) -> int:
+    shape = record.identity.get("output_is", {}).get("shape", [])
+    counts = (-(-n // b) for n, b in zip(shape, record.task_block, strict=False))
+    return ledger_bytes(math.prod(counts))

@@ -1,0 +1,52 @@
+"""Jobs that would meet on disk: one writes what another reads or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ...shared.jobs.job import Job
+from ...shared.volumes.claims import Claims, claims_of, reads_of
+from ...shared.volumes.formats import split_address
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlaces:
+    """Where a job reads, and what its output owns."""
+
+    reads: Claims
+    claims: Claims
+
+    @classmethod
+    def of(cls, job: Job, *, follow_links: bool) -> JobPlaces:
+        """Look a job's places up, as the user whose rights the thread has.
+
+        Parameters
+        ----------
+        job : Job
+        follow_links : bool
+            Whether HDF5 inputs are opened to see what other files they lead to, which may take long.
+        """
+        source, target = split_address(job.input.address), split_address(job.output.address)
+        return cls(reads_of(source, follow_links=follow_links), claims_of(target))
+
+    def by_key(self) -> Iterator[tuple[str, Claims]]:
+        """Both, each with its key in a job file."""
+        yield "input", self.reads
+        yield "output", self.claims
+
+    def clash(self, earlier: JobPlaces) -> str | None:
+        """What an earlier job, which has not ended, does to a place that this one needs; None: nothing.
+
+        Returns
+        -------
+        str or None
+            Such as "reads /data/a.npy, which this job would replace".
+        """
+        if (met := self.claims.meeting(earlier.claims)) is not None:
+            return f"writes {met}, as this job would"
+        if (met := self.claims.meeting(earlier.reads)) is not None:
+            return f"reads {met}, which this job would replace"
+        if (met := earlier.claims.meeting(self.reads)) is not None:
+            return f"writes {met}, which this job reads"
+        return None

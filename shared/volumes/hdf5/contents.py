@@ -1,0 +1,70 @@
+"""What an HDF5 file holds beside one dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from ...errors import StorageError
+
+_UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether a file has the signature of HDF5, whatever its name.
+
+    Raises
+    ------
+    StorageError
+        If it can't be read, so that nothing is known of it.
+    """
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise StorageError(f"could not open {os.fspath(path)}: {error.strerror}") from error
+    return bool(h5py.is_hdf5(os.fspath(path)))
+
+
+def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:
+    """What replacing the file would destroy beside one dataset, in words; empty where nothing.
+
+    Parameters
+    ----------
+    path : str or path
+    internal : str
+        Path of the dataset. It, with its attributes, and the groups on the way to it don't count.
+
+    Returns
+    -------
+    list of str
+        Other datasets, groups, links and named types by their path, attributes of groups, a user block.
+
+    Raises
+    ------
+    StorageError
+        If the file can't be looked into.
+    """
+    try:
+        with h5py.File(os.fspath(path), "r") as file:
+            block = [f"a user block of {file.userblock_size} bytes"] if file.userblock_size else []
+            return [*block, *_beside(file, "", internal.strip("/"))]
+    except _UNREADABLE as error:
+        raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
+
+
+def _beside(group: h5py.Group, way: str, wanted: str) -> Iterator[str]:
+    yield from (f"attribute {name!r} of /{way.rstrip('/')}" for name in group.attrs)
+    for name in group:
+        where = f"{way}{name}"
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            yield f"link {where}"
+        elif where != wanted:
+            item = group[name]
+            if isinstance(item, h5py.Group) and wanted.startswith(f"{where}/"):
+                yield from _beside(item, f"{where}/", wanted)
+            else:
+                yield where

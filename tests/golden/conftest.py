@@ -109,7 +109,6 @@ class Commands:
         self.base = base
         self.home = base / "home"
         self.runtime = base / "runtime"
-        self.socket = base / "s"
         self.home.mkdir()
         self.runtime.mkdir(mode=0o700)
         kept = {key: os.environ[key] for key in ("PATH", "TMPDIR", "LD_LIBRARY_PATH") if key in os.environ}
@@ -123,7 +122,6 @@ class Commands:
             "XDG_CONFIG_HOME": str(base / "config"),
             "XDG_RUNTIME_DIR": str(self.runtime),
             "XDG_STATE_HOME": str(base / "state"),
-            "BLOCKMILL_SOCKET": str(self.socket),
         }
         for name in ("in", "out", "err"):
             (base / name).touch()
@@ -162,6 +160,10 @@ class Commands:
             text=True,
             env=self.environ,
         )
+
+    def default_socket(self):
+        """Where a service is looked for that is not there."""
+        return re.search(r"no service answers at (.+?) \(", self.run("ls", folder=self.base).err)[1]
 
     def close(self):
         self._server.communicate(timeout=LIMIT_S)
@@ -209,7 +211,7 @@ def plain(commands):
     """A text without what differs from one machine or day to the next."""
 
     def make(text, folder):
-        for path, name in ((folder, "HERE"), (commands.socket, "SOCKET"), (commands.base, "BASE")):
+        for path, name in ((folder, "HERE"), (commands.base, "BASE")):
             text = text.replace(str(path), name)
         text = re.sub(r"\bon host [^\s,]+", "on host HOST", text)
         text = re.sub(r'"[0-9a-f]{16}"', '"HASH"', text)
@@ -219,24 +221,51 @@ def plain(commands):
     return make
 
 
+class Service:
+    """The service with all its places by default, and a folder in which its jobs lie."""
+
+    def __init__(self, commands, folder):
+        self.folder = folder
+        self.commands = commands
+        self.socket = commands.default_socket()
+        self.process = commands.start("serve", "--workers", "2", folder=commands.base)
+        wait_for(self._has_workers, "the service")
+
+    def _has_workers(self):
+        assert self.process.poll() is None, self.process.communicate()
+        ended = self.commands.run("workers", "--json", folder=self.folder)
+        return ended.code == 0 and len(ended.documents[0]["workers"]) == 2
+
+    def client(self):
+        return blockmill.Client(self.socket, timeout_s=LIMIT_S)
+
+    def end(self):
+        self.process.terminate()
+        _, err = self.process.communicate(timeout=LIMIT_S)
+        assert self.process.returncode == 0, err
+
+
 @pytest.fixture(scope="session")
 def service(commands, fresh):
-    """The one service of these tests; its state folder, and the folder in which its jobs lie."""
-    state = commands.base / "journal"
-    process = commands.start("serve", "--workers", "2", "--state-dir", str(state), folder=commands.base)
-    with blockmill.Client(commands.socket, timeout_s=LIMIT_S) as client:
+    """The one service of these tests."""
+    made = Service(commands, fresh("jobs"))
+    yield made
+    made.end()
 
-        def answers():
-            assert process.poll() is None, process.communicate()
-            try:
-                return len(client.workers()) == 2
-            except Exception as error:
-                if type(error).__name__ != "ServiceUnreachable":
-                    raise
-                return False
 
-        wait_for(answers, "the service")
-    yield state, fresh("jobs")
-    process.terminate()
-    _, err = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, err
+ROWS = {"input": "in.npy", "block_shape": [10, 30, 20], "user_code": ".", "workers": 2}
+
+
+@pytest.fixture(scope="session")
+def job_file():
+    """Writes a job of four blocks; its name."""
+
+    def write(folder, operation="copy", output="out.json", name="job.yaml", **fields):
+        if output.endswith(".json"):
+            output = {"address": output, "block_shape": [10, 30, 20]}
+        if operation in ("prints", "gated", "raises"):
+            operation = {"python": {"function": f"steps:{operation}", "args": fields.pop("args", {})}}
+        (folder / name).write_text(json.dumps({**ROWS, "output": output, "operation": operation, **fields}))
+        return name
+
+    return write

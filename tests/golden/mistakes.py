@@ -210,6 +210,7 @@ CONFIGURATION = [
 
 NO_SERVICE = {"BLOCKMILL_SOCKET": "/nowhere/s"}
 UNREACHABLE = [
+    Mistake("no service at the usual place", ("ls",), environ={"XDG_RUNTIME_DIR": "/nowhere"}),
     Mistake("no service", ("ls",), environ=NO_SERVICE),
     Mistake("no service at a socket that is named", ("status", "1", "--socket", "/nowhere/other")),
     Mistake("submit", ("submit", "--no-check", "job.yaml"), {"job.yaml": GOOD}, environ=NO_SERVICE),
@@ -289,5 +290,5 @@ OF_A_SERVICE = [
     Mistake("after no such job", ("submit", "--after", "nobody", "job.yaml"), {"job.yaml": GOOD}),
     Mistake("too many workers", ("workers", "set", "5000")),
     Mistake("a second service at its socket", ("serve", "--state-dir", "elsewhere")),
-    Mistake("a second service in its state folder", ("serve", "--state-dir", "../journal", "--socket", "s")),
+    Mistake("a second service in its state folder", ("serve", "--socket", "s")),
 ]

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -241,7 +242,12 @@ class Service:
 
     def end(self):
         self.process.terminate()
-        _, err = self.process.communicate(timeout=LIMIT_S)
+        try:
+            _, err = self.process.communicate(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:  # a test that failed has left blocks at their gate
+            self.process.kill()
+            self.process.communicate()
+            raise
         assert self.process.returncode == 0, err
 
 
@@ -269,3 +275,48 @@ def job_file():
         return name
 
     return write
+
+
+def names_in(folder):
+    """Files and folders below this one, folders with a slash."""
+    return {f"{path.relative_to(folder)}{'/' * path.is_dir()}" for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="session")
+def names():
+    return names_in
+
+
+@dataclass
+class HalfDone:
+    """A run that was ended by Ctrl-C: names of files while it ran and after it, and how it ended."""
+
+    during: set
+    places: set
+    after: set
+    code: int
+    err: str
+
+
+@pytest.fixture(scope="session")
+def half_done(commands, fresh, job_file):
+    """Runs a job into an output, and ends it when two blocks are done and two at work."""
+    made = {}
+
+    def make(address):
+        folder, gate = fresh(), commands.base / f"gate-{len(made)}"
+        job = job_file(folder, "gated", address, args={"gate": str(gate), "free": 20})
+        there, places = names_in(folder), names_in(commands.runtime)
+        process = commands.start("run", job, folder=folder)
+        wait_for(lambda: len(list(gate.parent.glob(f"{gate.name}.begun-*"))) == 2, "two blocks at the gate")
+        during, places = names_in(folder) - there, names_in(commands.runtime) - places
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=LIMIT_S)
+        return HalfDone(during, places, names_in(folder) - there, process.returncode, err)
+
+    def cached(address):
+        if address not in made:
+            made[address] = make(address)
+        return made[address]
+
+    return cached

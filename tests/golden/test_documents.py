@@ -2,7 +2,6 @@
 
 import re
 
-
 KINDS = {str: "text", bool: "true or false", int: "whole number", float: "number", type(None): "null"}
 
 DEPENDS = (".warnings",)  # on the machine, whether there are any
@@ -25,13 +24,27 @@ def shape_of(value, at="", found=None):
     return found
 
 
+THINGS = {
+    ".jobs[]": "job",
+    ".job": "job",
+    ".service": "service",
+    ".workers[]": "worker",
+    ".failures[]": "failed block",
+    ".failures.N[]": "failed block",
+    ".lines[]": "line of a log",
+    ".line": "line of a log",
+}
+"""What several documents hold is written once; each of them says what it leaves out of it."""
+
+
 class Recorder:
     """Runs commands and notes the shape of what they print."""
 
     def __init__(self, commands, folder):
         self._commands = commands
         self._folder = folder
-        self.lines = []
+        self._told = []
+        self._things = {}
 
     def run(self, *args):
         """Run one that prints no document; what it prints."""
@@ -39,21 +52,52 @@ class Recorder:
         assert ended.code == 0, ended
         return ended.out.strip()
 
-    def tell(self, *args, codes=(0,), **options):
+    def tell(self, *args, codes=(0,)):
         """Run one; its documents."""
-        ended = self._commands.run(*args, folder=self._folder, **options)
+        ended = self._commands.run(*args, folder=self._folder)
         assert ended.code in codes, ended
         shape = {}
         for document in ended.documents:
             shape_of(document, found=shape)
         words = " ".join("N" if re.fullmatch(r"\d+", word) else word for word in args)
-        self.lines.append(f"$ blockmill {words}")
-        self.lines += [f"    {path[1:]}: {' | '.join(sorted(kinds))}" for path, kinds in sorted(shape.items()) if path]
+        words = words.replace(str(self._folder), "HERE")
+        self._told.append((words, shape))
+        for path, thing in THINGS.items():
+            for inner, kinds in parts_of(shape, path).items():
+                self._things.setdefault(thing, {}).setdefault(inner, set()).update(kinds)
         return ended.documents
 
     @property
     def text(self):
-        return "\n".join(self.lines) + "\n"
+        """All documents, then the things in them."""
+        lines = []
+        for words, shape in self._told:
+            lines += [f"$ blockmill {words}", *self._lines(shape)]
+        for thing, shape in sorted(self._things.items()):
+            lines += [f"=== {thing}", *lines_of(shape)]
+        return "\n".join(lines) + "\n"
+
+    def _lines(self, shape):
+        inside = {f"{path}{inner}" for path in THINGS for inner in parts_of(shape, path)}
+        rest = {path: kinds for path, kinds in shape.items() if path not in inside}
+        for path, thing in THINGS.items():
+            if parts := parts_of(shape, path):
+                left_out = sorted(keys_of(self._things[thing]) - keys_of(parts))
+                rest[path] = {f"a {thing}" + (f" without {', '.join(left_out)}" if left_out else "")}
+        return lines_of(rest)
+
+
+def parts_of(shape, path):
+    """What lies in the mapping at `path`, by paths from there."""
+    return {at.removeprefix(path): kinds for at, kinds in shape.items() if at.startswith(f"{path}.")}
+
+
+def keys_of(parts):
+    return {path[1:] for path in parts if re.fullmatch(r"\.\w+", path)}
+
+
+def lines_of(shape):
+    return [f"    {path[1:]}: {' | '.join(sorted(kinds))}" for path, kinds in sorted(shape.items()) if path]
 
 
 def test_documents_of_verbs_that_need_no_service(golden, commands, fresh, job_file):
@@ -61,9 +105,7 @@ def test_documents_of_verbs_that_need_no_service(golden, commands, fresh, job_fi
     recorder = Recorder(commands, folder)
     tell = recorder.tell
     good = job_file(folder)
-    bad = job_file(
-        folder, "raises", "bad.json", "bad.yaml", args={"at": 10}, retries=0, on_error="finish"
-    )
+    bad = job_file(folder, "raises", "bad.json", "bad.yaml", args={"at": 10}, retries=0, on_error="finish")
     tell("run", "--dry-run", "--json", good)
     tell("submit", "--dry-run", "--json", good)
     tell("run", "--json", good)
@@ -94,9 +136,7 @@ def ended_jobs(recorder, job_file, folder):
     """Documents of jobs that wait, and that have ended."""
     tell = recorder.tell
     good = job_file(folder, "prints", "good.json", "good.yaml", label="x")
-    bad = job_file(
-        folder, "raises", "bad.json", "bad.yaml", args={"at": 10}, retries=0, on_error="finish"
-    )
+    bad = job_file(folder, "raises", "bad.json", "bad.yaml", args={"at": 10}, retries=0, on_error="finish")
     tell("pause", "--all", "--json")
     numbers = ids(tell("submit", "--json", good, bad))
     for form in ("--json", "--jsonl"):

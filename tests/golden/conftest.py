@@ -137,7 +137,7 @@ class Commands:
 
     def run(self, *args, folder, stdin="", environ=None):
         """Run one to its end."""
-        (self.base / "in").write_text(stdin)
+        (self.base / "in").write_text(stdin, encoding="utf-8")
         for name in ("out", "err"):
             os.truncate(self.base / name, 0)
         request = {
@@ -148,7 +148,7 @@ class Commands:
         }
         print(json.dumps(request), file=self._server.stdin, flush=True)
         code = int(self._server.stdout.readline())
-        return Ended(code, *((self.base / name).read_text() for name in ("out", "err")))
+        return Ended(code, *((self.base / name).read_text(encoding="utf-8") for name in ("out", "err")))
 
     def start(self, *args, folder):
         """Start one in a process that nothing was imported in before."""
@@ -213,7 +213,8 @@ def plain(commands):
 
     def make(text, folder):
         for path, name in ((folder, "HERE"), (commands.base, "BASE")):
-            text = text.replace(str(path), name)
+            for spelling in (str(path), json.dumps(str(path))[1:-1]):
+                text = text.replace(spelling, name)
         text = re.sub(r"\bon host [^\s,]+", "on host HOST", text)
         text = re.sub(r'"[0-9a-f]{16}"', '"HASH"', text)
         text = re.sub(r"\b(pid|process) \d+", r"\1 N", text)

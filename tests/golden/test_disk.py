@@ -155,6 +155,8 @@ def test_files_of_the_service(golden, commands, service, job_of_the_service, nam
 
 
 def test_schema_of_the_journal(golden, commands, service, job_of_the_service):
+    for verb in ("pause", "resume"):  # a fact that is written when it first changes
+        assert commands.run(verb, "--all", folder=service.folder).code == 0
     (path,) = (commands.base / "state").rglob("journal.db")
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:

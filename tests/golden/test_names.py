@@ -32,7 +32,7 @@ def default_of(parameter):
 def members_of(kind):
     """Own public attributes of a class: name, and what it takes where it can be called."""
     for name in sorted(dir(kind)):
-        if name.startswith("_"):
+        if name.startswith(("_", "model_")):  # those of pydantic are its own
             continue
         home = next((k for k in kind.__mro__ if name in vars(k)), None)
         if home is None or not home.__module__.startswith("blockmill"):

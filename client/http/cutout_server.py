@@ -25,7 +25,7 @@ from ...shared.errors import BlockmillError, MissingBlock, OutOfBounds
 from ...shared.geometry.roi import Roi
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.restful.cutout import CONTENT_TYPES, Kind, encode
-from ...shared.volumes.restful.description import RESTfulVolumeDescription, plain_volume_description
+from ...shared.volumes.restful.description import RESTfulVolumeDescription
 
 DATASET = "/cutout"
 _EXTENSIONS: dict[str, Kind] = {".h5": "hdf5", ".hdf5": "hdf5", ".npy": "npy", ".raw": "raw"}
@@ -154,7 +154,7 @@ class CutoutServer(ThreadingHTTPServer):
         path = path.partition("?")[0]
         if path in ("/", "/description.json"):
             base = f"http://{host}/" if _HOST.fullmatch(host) else self.url
-            plain = plain_volume_description(self.description(base, negotiable=True))
+            plain = self.description(base, negotiable=True).plain()
             body = json.dumps(plain, indent=4).encode() + b"\n"
             return _tagged(Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, body))
         roi, kind = self._asked(path, accept)

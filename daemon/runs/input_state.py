@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...shared.jobs.job import Job
 from ...shared.jobs.operations import PythonFunction
-from ...shared.volumes.blockwise.description_fields import SCHEMA_NAME
+from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.blockwise.layout import STATUS_NAME
 from ...shared.volumes.formats import split_address

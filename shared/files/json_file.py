@@ -12,6 +12,14 @@ import numpy as np
 from ..errors import JobError
 from .atomic import write_atomically
 
+Problem = tuple[str, str]  # field, what is wrong with it
+
+
+class ParsingError(JobError):
+    """A configuration file has mistakes, each told with file and field."""
+
+    problems: tuple[Problem, ...] = ()
+
 
 class JsonObject(list[tuple[str, Any]]):
     """A JSON object as pairs, so that keys which stand twice are seen."""
@@ -22,13 +30,13 @@ def parse_json(text: str) -> Any:
 
     Raises
     ------
-    JobError
+    ParsingError
         If it is no JSON; `read_json` says of which file.
     """
     try:
         return json.loads(text, object_pairs_hook=JsonObject)
     except (ValueError, RecursionError) as error:
-        raise JobError(f"is no valid JSON: {error}") from error
+        raise ParsingError(f"is no valid JSON: {error}") from error
 
 
 def read_json(path: str | os.PathLike[str]) -> JsonObject:
@@ -36,20 +44,20 @@ def read_json(path: str | os.PathLike[str]) -> JsonObject:
 
     Raises
     ------
-    JobError
+    ParsingError
         Naming the file, if it is missing, no UTF-8, no JSON, or no object.
     """
     where = os.fspath(path)
     try:
         document = parse_json(Path(where).read_text("utf-8-sig"))
     except OSError as error:
-        raise JobError(f"{where}: can't be read: {error.strerror or error}") from error
+        raise ParsingError(f"{where}: can't be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise JobError(f"{where}: is no valid JSON: {error}") from error
-    except JobError as error:
-        raise JobError(f"{where}: {error}") from error
+        raise ParsingError(f"{where}: is no valid JSON: {error}") from error
+    except ParsingError as error:
+        raise ParsingError(f"{where}: {error}") from error
     if not isinstance(document, JsonObject):
-        raise JobError(f"{where}: expected a JSON object with named fields")
+        raise ParsingError(f"{where}: expected a JSON object with named fields")
     return document
 
 

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..files.json_file import read_json
+from ..files.field_kinds import as_switch
+from ..files.json_file import JsonObject, read_json
+from ..files.schema import ParsingError, Schema, report, version_kind
 from ..jobs.fields import nearest
-from .jsonconfig import JsonConfigParser
-from .jsonfields import AutoEval, FormattedField, ParsingError
+from .jsonfields import AutoEval, FormattedField
 
-SCHEMA_NAME, SCHEMA_VERSION = "cluster-execution-configuration", 1.0
-_REQUIRED = ("command_format", "output_log_directory")
 _RETIRED = "was retired by the original and does nothing; remove it"
 _WITHOUT_EFFECT = {
     "workflow_type": "does nothing here: what is computed stands in the job file",
@@ -46,24 +45,33 @@ def _above_zero(value: Any) -> int:
     return int(value)
 
 
+def _off(value: Any) -> bool:
+    if as_switch(value):
+        raise ParsingError(
+            "true was never carried out by the original and is not here: "
+            "nodes write into the output itself; remove it"
+        )
+    return False
+
+
 def _template(required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Callable[[Any], str]:
     check = FormattedField(required, optional)
     return lambda value: check(_text(value))
 
 
 _COMPRESSION = _template(("compressed_file", "uncompressed_file"))
-_PARSER = JsonConfigParser(
+_SCHEMA = Schema(
+    "cluster-execution-configuration",
+    version_kind((1.0).__eq__, ", but only 1.0 to 1.0 are understood"),
     {
-        "_schema_name": SCHEMA_NAME,
-        "_schema_version": SCHEMA_VERSION,
         "workflow_type": str,
         "output_slot_id": str,
         "sys_tmp_dir": _text,
         "task_threadpool_size": AutoEval(_above_zero),
         "task_total_ram_mb": AutoEval(_above_zero),
         "task_timeout_secs": AutoEval(_above_zero),
-        "use_node_local_scratch": bool,
-        "use_master_local_scratch": bool,
+        "use_node_local_scratch": _off,
+        "use_master_local_scratch": as_switch,
         "node_output_compression_cmd": _COMPRESSION,
         "node_output_decompression_cmd": _COMPRESSION,
         "task_progress_update_command": _template(("progress",)),
@@ -71,8 +79,9 @@ _PARSER = JsonConfigParser(
         "output_log_directory": _text,
         "server_working_directory": _text,
         "command_format": _template(("task_args",), ("task_name", "task_output_file")),
-        "debug_option_use_previous_node_files": bool,
-    }
+        "debug_option_use_previous_node_files": as_switch,
+    },
+    {"command_format": "is missing", "output_log_directory": "is missing"},
 )
 
 
@@ -143,31 +152,26 @@ def read_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
         If it can't be read or fields are wrong or missing, each with file and field.
     """
     where = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111
-    values = {key: value for key, value in _PARSER.parse_config_file(where) if value is not None}
-    problems = [f"{where}: {key}: is missing" for key in _REQUIRED if key not in values]
-    if values.pop("use_node_local_scratch", False):
-        problems.append(
-            f"{where}: use_node_local_scratch: true was never carried out by the original and is not here: "
-            "nodes write into the output itself; remove it"
-        )
-    if problems:
-        raise ParsingError("\n".join(problems))
-    folder = os.path.dirname(where)
+    document = read_json(where)
+    try:
+        values = _SCHEMA.read(document)
+    except ParsingError as error:
+        raise report(error.problems, where) from error
     logs = os.path.expanduser(values["output_log_directory"])  # noqa: PTH111
-    values["output_log_directory"] = os.path.normpath(os.path.join(folder, logs))
-    known = {key: value for key, value in values.items() if key in ClusterConfig.__dataclass_fields__}
-    return ClusterConfig(path=where, notes=tuple(_notes(where)), **known)
+    values["output_log_directory"] = os.path.normpath(os.path.join(os.path.dirname(where), logs))
+    obeyed = {key: values[key] for key in ClusterConfig.__dataclass_fields__ if values.get(key) is not None}
+    return ClusterConfig(path=where, notes=tuple(_notes(document, where)), **obeyed)
 
 
-def _notes(where: str) -> list[str]:
+def _notes(document: JsonObject, where: str) -> list[str]:
     """What is told about keys in the file that nobody obeys."""
     notes = []
-    for key, value in dict(read_json(where)).items():
+    for key, value in dict(document).items():
         name = key.replace(" ", "_")
         if name in _WITHOUT_EFFECT:
             if value is not None and value is not False:
                 notes.append(f"{where}: {name}: {_WITHOUT_EFFECT[name]}")
-        elif name not in _PARSER.fields and not name.startswith(("_schema_", "#")):
-            guess = nearest(name, tuple(_PARSER.fields))
+        elif name not in _SCHEMA.kinds and not name.startswith(("_schema_", "#")):
+            guess = nearest(name, _SCHEMA.kinds)
             notes.append(f"{where}: {name}: is not known{f'; did you mean {guess}?' if guess else ''}")
     return notes

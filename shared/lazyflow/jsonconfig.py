@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..errors import JobError
 from ..files.atomic import write_atomically
-from ..files.json_file import JsonObject, dtype_text, parse_json, read_json, without_pairs
-from .jsonfields import ParsingError, SchemaError
-
-_SCHEMA_KEYS = ("_schema_name", "_schema_version")
+from ..files.field_kinds import as_switch
+from ..files.json_file import JsonObject, dtype_text, parse_json, read_json
+from ..files.schema import SCHEMA_KEYS, Kind, ParsingError, Schema, report, version_kind
 
 
 class Namespace:
@@ -72,15 +70,21 @@ class JsonConfigParser:
         are understood.
     """
 
+    reads_pairs = True
+
     def __init__(self, fields: Mapping[str, Any]) -> None:
-        missing = [key for key in _SCHEMA_KEYS if key not in fields]
+        missing = [key for key in SCHEMA_KEYS if key not in fields]
         if missing:
             raise ValueError(f"the schema lacks {' and '.join(missing)}")
         self.schema_name = str(fields["_schema_name"])
         self.schema_version = float(fields["_schema_version"])
-        self.fields: dict[str, Callable[[Any], Any]] = {
-            key: kind for key, kind in fields.items() if key not in _SCHEMA_KEYS
-        }
+        self.fields: dict[str, Kind] = {key: kind for key, kind in fields.items() if key not in SCHEMA_KEYS}
+        least, last = math.floor(self.schema_version), self.schema_version
+        version = version_kind(
+            lambda found: least <= found <= last, f", but only {least}.0 to {last} are understood"
+        )
+        kinds = {key: as_switch if kind is bool else kind for key, kind in self.fields.items()}
+        self._schema = Schema(self.schema_name, version, kinds)
 
     def parse_config_file(self, path: str | os.PathLike[str]) -> Namespace:
         """The fields of a file, in its order; those that it leaves out follow in that of the schema.
@@ -94,15 +98,11 @@ class JsonConfigParser:
             named, with the file. (The original let through what a conversion raised.)
         """
         where = os.fspath(path)
-        try:
-            document = read_json(where)
-        except JobError as error:
-            raise ParsingError(str(error)) from error
+        document = read_json(where)
         try:
             return self(document)
         except ParsingError as error:
-            lines = "\n".join(f"{where}: {line}" for line in str(error).split("\n"))
-            raise type(error)(lines) from error
+            raise report(error.problems, where) from error
 
     def write_config_file(self, path: str | os.PathLike[str], namespace: Namespace) -> None:
         """Write a namespace in one step, in its order, after a trial reading of what is written.
@@ -127,57 +127,8 @@ class JsonConfigParser:
             value = JsonObject(value.items())
         if not isinstance(value, JsonObject):
             raise ParsingError("expected a JSON object with the fields of a configuration")
-        known, problems = self._known(value)
-        self._check_schema(known)
-        values = {key: self._converted(key, item, problems) for key, item in known.items()}
-        if problems:
-            raise ParsingError("\n".join(problems))
+        values = self._schema.read(value)
         return Namespace({**values, **{key: None for key in self.fields if key not in values}})
-
-    def _known(self, document: JsonObject) -> tuple[dict[str, Any], list[str]]:
-        known: dict[str, Any] = {}
-        problems: list[str] = []
-        for key, value in document:
-            name = key.replace(" ", "_")
-            if name not in self.fields and name not in _SCHEMA_KEYS:
-                continue
-            if name in known:
-                problems.append(f"{name}: stands twice; keep one of them")
-            known[name] = value
-        return known, problems
-
-    def _check_schema(self, known: dict[str, Any]) -> None:
-        if known.get("_schema_name") != self.schema_name:
-            raise SchemaError(
-                f"_schema_name: is {known.get('_schema_name')!r}, expected {self.schema_name!r}"
-            )
-        said = known.get("_schema_version")
-        try:
-            version = math.nan if said is None or isinstance(said, bool) else float(said)
-        except (TypeError, ValueError, OverflowError):
-            version = math.nan
-        if not math.floor(self.schema_version) <= version <= self.schema_version:
-            raise SchemaError(
-                f"_schema_version: is {said!r}, but only {math.floor(self.schema_version)}.0 to "
-                f"{self.schema_version} are understood"
-            )
-        known["_schema_version"] = version
-
-    def _converted(self, key: str, value: Any, problems: list[str]) -> Any:
-        kind = self.fields.get(key)
-        if value is None or kind is None:
-            return value
-        try:
-            return _as_kind(kind, value)
-        except (JobError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            problems.extend(f"{key}: {line}" for line in str(error).split("\n"))
-            return None
-
-
-def _as_kind(kind: Callable[[Any], Any], value: Any) -> Any:
-    if kind is bool and not isinstance(value, bool):
-        raise ParsingError(f"expected true or false, got {value!r}")
-    return kind(value if isinstance(kind, JsonConfigParser) else without_pairs(value))
 
 
 def _plain(value: Any) -> Any:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import JobError
 from ..expressions import evaluate
+from ..files.field_kinds import replacement_fields
+from ..files.schema import ParsingError, SchemaError
 
-
-class ParsingError(JobError):
-    """A configuration file has mistakes, each told with file and field."""
-
-
-class SchemaError(ParsingError):
-    """A configuration file is of another schema, or of a version that is not understood."""
+__all__ = ["AutoEval", "FormattedField", "ParsingError", "RoiTuple", "SchemaError"]
 
 
 class AutoEval:
@@ -53,9 +48,9 @@ class FormattedField:
     def __call__(self, value: Any) -> str:
         text = str(value)
         try:
-            names = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
-        except ValueError as error:
-            raise ParsingError(f"{text!r} is no valid format: {error}") from error
+            names = {name for name, _, _ in replacement_fields(text)}
+        except JobError as error:
+            raise ParsingError(f"{text!r} {error}") from error
         missing = [name for name in self.required if name not in names]
         if missing:
             raise ParsingError(f"{text!r} lacks {', '.join(f'{{{name}}}' for name in missing)}")

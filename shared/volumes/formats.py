@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import JobError, StorageError
 from .base.api import Volume
 from .base.suffixes import HDF5_EXTENSIONS
-from .blockwise.description_fields import SCHEMA_NAME
+from .blockwise.description import SCHEMA_NAME
 from .blockwise.fileset import BlockwiseFileset
 from .hdf5.volume import Hdf5Volume, dataset_names
 from .npy import NpyVolume

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
-
-import numpy as np
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ...errors import JobError
-from ...files.json_file import JsonObject, dtype_text, json_bytes, read_json, write_json
+from ...files.description import Description
+from ...files.field_kinds import Dtype, Extents, Option, Range, Text, replacement_fields
+from ...files.json_file import json_bytes
+from ...files.schema import Problem, shown
 from ...geometry.roi import Roi, Shape
-from .description_fields import CONVERTERS, SCHEMA_NAME, Problem, as_version, convert, cross_check, report
+from .layout import Naming
 
-_SCHEMA_KEYS = ("_schema_name", "_schema_version")
+SCHEMA_NAME = "blockwise-fileset-description"
+MAX_NAME_WIDTH = 200  # of a format's {roiString:>50}; a file name holds 255 bytes
+_PER_AXIS = ("shape", "chunks", "block_shape", "view_origin", "view_shape", "sub_block_shape")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilesetDescription:
+class FilesetDescription(Description):
     """What a fileset is: its shape and dtype, how it is cut into blocks, and how they are named.
 
     Everything is checked when it is made, so a description that exists is sound.
@@ -34,20 +38,20 @@ class FilesetDescription:
         Voxels on disk, per axis (not of the view).
     dtype : numpy.dtype
         Anything that names one is accepted, ``"numpy.uint8"`` for instance.
-    block_shape : tuple of int
-        Voxels per block; may exceed `shape`.
-    block_file_name_format : str
-        File name with ``{roiString}`` and the path inside the file: ``"b-{roiString}.h5/volume/data"``.
-    dataset_root_dir : str
-        The directory of the blocks, absolute or relative to the description file.
     drange : pair of numbers, optional
         Lowest and highest value; noted in each block file.
     chunks : tuple of int, optional
         HDF5 chunk shape, clipped to each block. None: contiguous, or chosen by h5py if compressed.
     compression, compression_opts : str, int, optional
         As h5py takes them.
+    block_shape : tuple of int
+        Voxels per block; may exceed `shape`.
     view_origin, view_shape : tuple of int, optional
         The part of `shape` that is seen, in voxels. None: from the start, to the end.
+    block_file_name_format : str
+        File name with ``{roiString}`` and the path inside the file: ``"b-{roiString}.h5/volume/data"``.
+    dataset_root_dir : str
+        The directory of the blocks, absolute or relative to the description file.
     hash_id : str, optional
         Free for those who use the fileset.
     sub_block_shape : tuple of int, optional
@@ -63,32 +67,32 @@ class FilesetDescription:
         Naming every field that is wrong, and why.
     """
 
-    name: str | None = None
-    format: str = "hdf5"
-    axes: str
-    shape: Shape
-    dtype: np.dtype
-    block_shape: Shape
-    block_file_name_format: str
-    dataset_root_dir: str = "."
-    drange: tuple[float, float] | None = None
-    chunks: Shape | None = None
-    compression: str | None = None
-    compression_opts: int | None = None
-    view_origin: Shape | None = None
-    view_shape: Shape | None = None
-    hash_id: str | None = None
-    sub_block_shape: Shape | None = None
-    schema_version: float = 1.1
-    key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    schema_name: ClassVar[str] = SCHEMA_NAME
+    versions: ClassVar[tuple[float, ...]] = (1.0, 1.1)
+    label: ClassVar[str] = "fileset description"
+    absent: ClassVar[Mapping[str, str]] = {
+        "format": "is missing",
+        "dtype": 'is missing; say for example "uint8" (old files without it were written as "float32")',
+    }
 
-    def __post_init__(self) -> None:
-        raw = {item.name: getattr(self, item.name) for item in fields(self)}
-        values, problems = _checked(raw)
-        if problems:
-            raise report("fileset description", problems)
-        for key, value in values.items():
-            object.__setattr__(self, key, value)
+    # In the order in which the original writes fields that a file leaves out.
+    name: Text | None = None
+    format: Text = "hdf5"
+    axes: Text
+    shape: Extents
+    dtype: Dtype
+    drange: Range | None = None
+    chunks: Extents | None = None
+    compression: Text | None = None
+    compression_opts: Option | None = None
+    block_shape: Extents
+    view_origin: Extents | None = None
+    view_shape: Extents | None = None
+    block_file_name_format: Text
+    dataset_root_dir: Text = "."
+    hash_id: Text | None = None
+    sub_block_shape: Extents | None = None
+    schema_version: float = 1.1
 
     @property
     def origin(self) -> Shape:
@@ -105,14 +109,75 @@ class FilesetDescription:
         """The same description with `view_origin` and `view_shape` said outright."""
         return replace(self, view_origin=self.origin, view_shape=self.view.shape)
 
+    def _misfits(self) -> Iterable[Problem]:
+        extents = [(field, given) for field in _PER_AXIS if (given := getattr(self, field)) is not None]
+        yield from self._wrong_texts()
+        yield from self._wrong_lengths(extents) or self._wrong_extents(extents) or self._wrong_view()
 
-def _checked(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    values, problems = convert(raw)
-    try:
-        values["schema_version"] = as_version(raw.get("schema_version"))
-    except JobError as error:
-        problems.append(("_schema_version", str(error)))
-    return values, problems or cross_check(values)
+    def _wrong_texts(self) -> Iterable[Problem]:
+        if self.format != "hdf5":
+            yield "format", f'is {shown(self.format)}, but only "hdf5" is known'
+        if not self.axes.isalnum() or len(set(self.axes)) != len(self.axes):
+            yield "axes", f"is {shown(self.axes)}; expected one letter per axis, each once"
+        if self.compression_opts is not None and self.compression is None:
+            yield "compression_opts", "is given, but compression is not"
+        if self.drange is not None and not self.drange[0] <= self.drange[1]:
+            low, high = self.drange
+            yield "drange", f"has its lowest value {low} above its highest {high}"
+        try:
+            _check_file_name(self.block_file_name_format)
+            Naming("/", self.axes, self.block_file_name_format).split((0,), (1,))
+        except (JobError, ValueError) as error:
+            yield "block_file_name_format", str(error)
+
+    def _wrong_lengths(self, extents: Iterable[tuple[str, Shape]]) -> list[Problem]:
+        axes = self.axes
+        return [
+            (field, f"has {len(given)} numbers, but axes {shown(axes)} has {len(axes)} letters")
+            for field, given in extents
+            if len(given) != len(axes)
+        ]
+
+    def _wrong_extents(self, extents: Iterable[tuple[str, Shape]]) -> list[Problem]:
+        return [
+            (field, f"is {list(given)}; each number must be at least {least}")
+            for field, given in extents
+            for least in [0 if field == "view_origin" else 1]
+            if any(n < least for n in given)
+        ]
+
+    def _wrong_view(self) -> Iterable[Problem]:
+        shape, block, origin = self.shape, self.block_shape, self.origin
+        view = self.view_shape or tuple(n - o for n, o in zip(shape, origin, strict=True))
+        if any(o % b for o, b in zip(origin, block, strict=True)):
+            yield (
+                "view_origin",
+                f"is {list(origin)}; each number must be a multiple of block_shape {list(block)}",
+            )
+        if any(o >= n for o, n in zip(origin, shape, strict=True)):
+            yield "view_origin", f"is {list(origin)}, which lies outside the shape {list(shape)}"
+            return
+        if any(o + v > n for o, v, n in zip(origin, view, shape, strict=True)):
+            yield (
+                "view_shape",
+                f"is {list(view)}, which with view_origin {list(origin)} leaves the shape {list(shape)}",
+            )
+        sub = self.sub_block_shape or block
+        if any(b % s and b < v for s, b, v in zip(sub, block, view, strict=True)):
+            where = "where a block is less than the view"
+            yield "sub_block_shape", f"is {list(sub)}; it must divide block_shape {list(block)} {where}"
+
+
+def _check_file_name(text: str) -> None:
+    fields = replacement_fields(text)
+    if "roiString" not in [name for name, _, _ in fields]:
+        raise JobError("lacks {roiString}, which tells the block files apart")
+    for name, spec, conversion in fields:
+        if name != "roiString" or conversion is not None or "{" in spec:
+            raise JobError(f"holds {{{name}}}; only {{roiString}} is known")
+        digits = "".join(c if c.isdigit() else " " for c in spec).split()
+        if any(len(n) > 4 or int(n) > MAX_NAME_WIDTH for n in digits):
+            raise JobError(f"pads {{roiString}} to more than {MAX_NAME_WIDTH} characters")
 
 
 def read_description(path: str | os.PathLike[str]) -> FilesetDescription:
@@ -126,63 +191,16 @@ def read_description(path: str | os.PathLike[str]) -> FilesetDescription:
     JobError
         Naming the file and each field that is wrong; also if the file is missing or no JSON.
     """
-    where = os.fspath(path)
-    return parse_description(read_json(where), where)
-
-
-def parse_description(document: JsonObject, where: str) -> FilesetDescription:
-    """The description in a JSON object; see `read_description`."""
-    raw, problems = _known_fields(document)
-    if not problems:
-        values, problems = _checked(raw)
-        if not problems:
-            return FilesetDescription(**values, key_order=raw["key_order"])
-    raise report(where, problems)
-
-
-def _known_fields(document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
-    known: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for key, value in document:
-        name = key.replace(" ", "_")
-        if name not in CONVERTERS and name not in _SCHEMA_KEYS:
-            continue
-        if name in known:
-            problems.append((name, "stands twice; keep one of them"))
-        known[name] = value
-    if known.get("_schema_name") != SCHEMA_NAME:
-        problems.append(("_schema_name", f"is {known.get('_schema_name')!r}, expected {SCHEMA_NAME!r}"))
-    return {**known, "schema_version": known.get("_schema_version"), "key_order": tuple(known)}, problems
+    return FilesetDescription.read(path)
 
 
 def format_description(description: FilesetDescription) -> bytes:
     """The JSON text of a description, in the order of the file it came from, null for what is unset."""
-    return json_bytes(plain_description(description))
-
-
-def plain_description(description: FilesetDescription) -> dict[str, Any]:
-    """A description as plain values for JSON, as `format_description` orders them."""
-    values: dict[str, Any] = {key: getattr(description, key) for key in CONVERTERS}
-    values["dtype"] = dtype_text(description.dtype)
-    values["_schema_name"] = SCHEMA_NAME
-    values["_schema_version"] = description.schema_version
-    order = dict.fromkeys((*description.key_order, *_SCHEMA_KEYS, *CONVERTERS))
-    return {key: values[key] for key in order if key in values}
+    return json_bytes(description.plain())
 
 
 def write_description(
     path: str | os.PathLike[str], description: FilesetDescription, *, overwrite: bool = True
 ) -> None:
-    """Write a description file in one step.
-
-    Parameters
-    ----------
-    overwrite : bool
-        Whether an existing file is replaced.
-
-    Raises
-    ------
-    FileExistsError
-        If `overwrite` is off and the file exists.
-    """
-    write_json(path, plain_description(description), overwrite=overwrite)
+    """Write a description file in one step; see `Description.write`."""
+    description.write(path, overwrite=overwrite)

@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import os
 import re
-import string
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 from ...errors import JobError
-from ...expressions import dtype_from
-from ...files.json_file import JsonObject, dtype_text, read_json, write_json
-from ...geometry.roi import Roi, Shape
-from ..blockwise.description import FilesetDescription, parse_description, plain_description, read_description
-from ..blockwise.description_fields import Problem, as_extents, as_text, report
+from ...files.description import Description
+from ...files.field_kinds import Dtype, Extents, Text, as_text, replacement_fields
+from ...files.json_file import JsonObject, read_json
+from ...files.schema import Problem
+from ...geometry.roi import Roi
+from ..blockwise.description import FilesetDescription, read_description
 from ..blockwise.layout import Naming
 
 VOLUME_SCHEMA = "RESTful-volume-description"
 FILESET_SCHEMA = "RESTful-blockwise-fileset-description"
 FORMATS = ("hdf5", "npy", "raw")
-_SCHEMA_KEYS = ("_schema_name", "_schema_version")
 _MAY_LACK = "tc"  # these axes may be missing in the address: then the server gives them whole
 
-# In the order in which the original writes what a file leaves out.
-_CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "name": as_text,
-    "format": as_text,
-    "axes": as_text,
-    "dtype": dtype_from,
-    "bounds": as_extents,
-    "shape": as_extents,
-    "origin_offset": as_extents,
-    "url_format": as_text,
-    "hdf5_dataset": as_text,
-}
+
+def _as_dataset_path(value: object) -> str:
+    text = as_text(value)
+    return f"/{text.strip('/')}" if text else text
+
+
+class _Part:
+    """Reads a description that stands inside another."""
+
+    reads_pairs = True
+
+    def __init__(self, description: type[Description]) -> None:
+        self._description = description
+
+    def __call__(self, value: object) -> Description:
+        if isinstance(value, self._description):
+            return value
+        if not isinstance(value, JsonObject):
+            raise JobError("is missing")
+        return self._description.parse(value)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RESTfulVolumeDescription:
+class RESTfulVolumeDescription(Description):
     """Where a volume is to be had over HTTP, and what it is.
 
     Parameters
@@ -63,6 +68,8 @@ class RESTfulVolumeDescription:
         holds all of them. The original asks for x, y and z even of a volume that lacks one.
     hdf5_dataset : str
         Path of the dataset in the HDF5 files; a leading slash is added.
+    shape : tuple of int
+        Voxels per axis: always bounds less origin_offset, whatever a file says.
 
     Raises
     ------
@@ -70,27 +77,25 @@ class RESTfulVolumeDescription:
         Naming every field that is wrong, and why.
     """
 
-    name: str | None = None
-    format: str = "hdf5"
-    axes: str
-    dtype: np.dtype
-    bounds: Shape
-    origin_offset: Shape = ()
-    url_format: str
-    hdf5_dataset: str | None = None
-    key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    schema_name: ClassVar[str] = VOLUME_SCHEMA
+    label: ClassVar[str] = "RESTful volume description"
 
-    def __post_init__(self) -> None:
-        raw = {key: getattr(self, key) for key in _CONVERTERS if key != "shape"}
-        raw["origin_offset"] = raw["origin_offset"] or None
-        values = _checked(raw, "RESTful volume description")
-        for key, value in values.items():
-            object.__setattr__(self, key, value)
+    # In the order in which the original writes fields that a file leaves out.
+    name: Text | None = None
+    format: Text = "hdf5"
+    axes: Text
+    dtype: Dtype
+    bounds: Extents
+    shape: Extents = ()
+    origin_offset: Extents = ()
+    url_format: Text
+    hdf5_dataset: Annotated[str, _as_dataset_path] | None = None
 
-    @property
-    def shape(self) -> Shape:
-        """Voxels per axis: always bounds less origin_offset, whatever a file says beside."""
-        return tuple(b - o for b, o in zip(self.bounds, self.origin_offset, strict=True))
+    def _complete(self) -> None:
+        offset = self.origin_offset or (0,) * len(self.axes)
+        object.__setattr__(self, "origin_offset", offset)
+        shape = tuple(b - o for b, o in zip(self.bounds, offset, strict=False))  # not yet compared
+        object.__setattr__(self, "shape", shape)
 
     def remote(self, roi: Roi) -> Roi:
         """What has to be asked for to get `roi`, in the server's coordinates.
@@ -110,72 +115,44 @@ class RESTfulVolumeDescription:
         stops = {f"{letter}_stop": n for letter, n in zip(self.axes, remote.stop, strict=True)}
         return self.url_format.format(**starts, **stops)
 
-
-def _checked(raw: dict[str, Any], where: str) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for key, converter in _CONVERTERS.items():
-        if raw.get(key) is None:
-            if key in ("axes", "dtype", "bounds", "url_format"):
-                problems.append((key, "is missing"))
-            continue
+    def _misfits(self) -> Iterator[Problem]:
+        axes, bounds, offset = self.axes, self.bounds, self.origin_offset
+        if self.format not in FORMATS:
+            yield "format", f"is {self.format!r}; known are {', '.join(FORMATS)}"
+        if self.format == "hdf5" and not (self.hdf5_dataset or "").strip("/"):
+            yield "hdf5_dataset", "is missing; it names the dataset in the files that the server sends"
+        if not axes.isalnum() or len(set(axes)) != len(axes):
+            yield "axes", f"is {axes!r}; expected one letter per axis, each once"
+        if self.dtype.hasobject:
+            yield "dtype", "is object, whose voxels would be pickles, which can run code"
+        if not len(axes) == len(bounds) == len(offset):
+            counts = f"{len(bounds)} numbers, origin_offset {len(offset)}, axes {len(axes)} letters"
+            yield "bounds", f"has {counts}"
+        elif any(a < 0 or b <= a for a, b in zip(offset, bounds, strict=True)):
+            yield "bounds", f"is {list(bounds)}, which must lie above origin_offset {list(offset)}, from 0 on"
         try:
-            values[key] = converter(raw[key])
-        except (JobError, TypeError, ValueError) as error:
-            problems.append((key, str(error)))
-    if not problems:
-        values.pop("shape", None)
-        values.setdefault("format", "hdf5")
-        values.setdefault("origin_offset", (0,) * len(values["axes"]))
-        if values.get("hdf5_dataset"):
-            values["hdf5_dataset"] = "/" + values["hdf5_dataset"].strip("/")
-        problems = [*_problems(values)]
-    if problems:
-        raise report(where, problems)
-    return values
+            _check_url(self.url_format, axes)
+        except JobError as error:
+            yield "url_format", str(error)
 
 
-def _problems(values: dict[str, Any]) -> Iterator[Problem]:
-    axes, bounds, offset = values["axes"], values["bounds"], values["origin_offset"]
-    if values["format"] not in FORMATS:
-        yield "format", f"is {values['format']!r}; known are {', '.join(FORMATS)}"
-    if values["format"] == "hdf5" and not values.get("hdf5_dataset", "").strip("/"):
-        yield "hdf5_dataset", "is missing; it names the dataset in the files that the server sends"
-    if not axes.isalnum() or len(set(axes)) != len(axes):
-        yield "axes", f"is {axes!r}; expected one letter per axis, each once"
-    if values["dtype"].hasobject:
-        yield "dtype", "is object, whose voxels would be pickles, which can run code"
-    if not len(axes) == len(bounds) == len(offset):
-        yield "bounds", f"has {len(bounds)} numbers, origin_offset {len(offset)}, axes {len(axes)} letters"
-    elif any(a < 0 or b <= a for a, b in zip(offset, bounds, strict=True)):
-        yield "bounds", f"is {list(bounds)}, which must lie above origin_offset {list(offset)}, from 0 on"
-    yield from (("url_format", problem) for problem in _url_problems(values["url_format"], axes))
-
-
-def _url_problems(text: str, axes: str) -> Iterable[str]:
+def _check_url(text: str, axes: str) -> None:
     if not re.match(r"https?://[^/{}\s]+(/|$)", text):
-        return [f"is {text!r}; it must begin with http:// or https:// and the name of a server"]
-    try:
-        items = [*string.Formatter().parse(text)]
-    except ValueError as error:
-        return [f"is no valid format: {error}"]
-    fields = [(name, spec or "", how) for _, name, spec, how in items if name is not None]
+        raise JobError(f"is {text!r}; it must begin with http:// or https:// and the name of a server")
+    fields = replacement_fields(text)
     found = {name for name, _, _ in fields}
     if any(re.fullmatch(r"0?\d{0,2}d?", spec) is None or how for _, spec, how in fields):
-        return ["may give a number a width of up to two digits ({x_start:05}) and nothing else"]
+        raise JobError("may give a number a width of up to two digits ({x_start:05}) and nothing else")
     known = {f"{letter}_{end}" for letter in axes for end in ("start", "stop")}
     if unknown := sorted(found - known):
-        return [f"holds {{{unknown[0]}}}, which is no start or stop of the axes {axes!r}"]
-    lacking = [
-        name
-        for name in sorted(known - found)
-        if name[0] not in _MAY_LACK or any(other[0] == name[0] for other in found)
-    ]
-    return [f"lacks {{{lacking[0]}}}"] if lacking else []
+        raise JobError(f"holds {{{unknown[0]}}}, which is no start or stop of the axes {axes!r}")
+    for name in sorted(known - found):
+        if name[0] not in _MAY_LACK or any(other[0] == name[0] for other in found):
+            raise JobError(f"lacks {{{name}}}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RESTfulFilesetDescription:
+class RESTfulFilesetDescription(Description):
     """A fileset on disk that holds blocks of a volume of a server.
 
     Parameters
@@ -191,16 +168,17 @@ class RESTfulFilesetDescription:
         so that the original can take the server's files as its own.
     """
 
-    remote_description: RESTfulVolumeDescription
-    local_description: FilesetDescription
+    schema_name: ClassVar[str] = FILESET_SCHEMA
 
-    def __post_init__(self) -> None:
-        problems = [*_misfits(self.remote_description, self.local_description)]
-        if problems:
-            raise report("remote_description and local_description", problems)
+    remote_description: Annotated[RESTfulVolumeDescription, _Part(RESTfulVolumeDescription)]
+    local_description: Annotated[FilesetDescription, _Part(FilesetDescription)]
+
+    def _misfits(self) -> Iterator[Problem]:
+        for field, problem in _differences(self.remote_description, self.local_description):
+            yield f"remote_description and local_description: {field}", problem
 
 
-def _misfits(remote: RESTfulVolumeDescription, local: FilesetDescription) -> Iterator[Problem]:
+def _differences(remote: RESTfulVolumeDescription, local: FilesetDescription) -> Iterator[Problem]:
     if remote.axes != local.axes:
         yield "axes", f"differ: {remote.axes!r} and {local.axes!r}"
         return
@@ -242,70 +220,8 @@ def read_local_description(path: str | os.PathLike[str]) -> FilesetDescription |
     )
 
 
-def read_volume_description(path: str | os.PathLike[str]) -> RESTfulVolumeDescription:
-    """Read and check the description of a volume; unknown keys are skipped, a given shape too.
-
-    Raises
-    ------
-    JobError
-        Naming the file and each field that is wrong.
-    """
-    where = os.fspath(path)
-    return _volume_of(read_json(where), where)
-
-
-def _volume_of(document: JsonObject, where: str) -> RESTfulVolumeDescription:
-    raw = _fields(document, VOLUME_SCHEMA, _CONVERTERS, where)
-    values = _checked(raw, where)
-    return RESTfulVolumeDescription(**values, key_order=tuple(raw))
-
-
-def _fields(document: JsonObject, schema: str, known: Iterable[str], where: str) -> dict[str, Any]:
-    """The known fields of an object, its schema checked."""
-    raw: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for key, value in document:
-        name = key.replace(" ", "_")
-        if name in raw:
-            problems.append((name, "stands twice; keep one of them"))
-        if name in known or name in _SCHEMA_KEYS:
-            raw[name] = value
-    if raw.get("_schema_name") != schema:
-        problems.append(("_schema_name", f"is {raw.get('_schema_name')!r}, expected {schema!r}"))
-    if raw.get("_schema_version") not in (1, "1.0", "1"):
-        problems.append(("_schema_version", f"is {raw.get('_schema_version')!r}; only 1.0 is understood"))
-    if problems:
-        raise report(where, problems)
-    return raw
-
-
-def read_fileset_description(path: str | os.PathLike[str]) -> RESTfulFilesetDescription:
-    """Read and check a composite description.
-
-    Raises
-    ------
-    JobError
-        Naming the file and each field that is wrong.
-    """
-    where = os.fspath(path)
-    parts = ("remote_description", "local_description")
-    raw = _fields(read_json(where), FILESET_SCHEMA, parts, where)
-    if missing := [(part, "is missing") for part in parts if not isinstance(raw.get(part), JsonObject)]:
-        raise report(where, missing)
-    remote = _volume_of(raw["remote_description"], f"{where}: remote_description")
-    local = parse_description(raw["local_description"], f"{where}: local_description")
-    try:
-        return RESTfulFilesetDescription(remote_description=remote, local_description=local)
-    except JobError as error:
-        raise JobError(f"{where}: {error}") from error
-
-
-def plain_volume_description(description: RESTfulVolumeDescription) -> dict[str, Any]:
-    """A description as plain values for JSON, in the order of the file it came from."""
-    values: dict[str, Any] = {key: getattr(description, key) for key in _CONVERTERS}
-    values |= {"dtype": dtype_text(description.dtype), "_schema_name": VOLUME_SCHEMA, "_schema_version": 1.0}
-    order = dict.fromkeys((*description.key_order, *_SCHEMA_KEYS, *_CONVERTERS))
-    return {key: values[key] for key in order}
+read_volume_description = RESTfulVolumeDescription.read
+read_fileset_description = RESTfulFilesetDescription.read
 
 
 def write_restful_description(
@@ -314,20 +230,5 @@ def write_restful_description(
     *,
     overwrite: bool = True,
 ) -> None:
-    """Write a description file of either kind in one step.
-
-    Raises
-    ------
-    FileExistsError
-        If `overwrite` is off and the file exists.
-    """
-    if isinstance(description, RESTfulVolumeDescription):
-        plain = plain_volume_description(description)
-    else:
-        plain = {
-            "_schema_name": FILESET_SCHEMA,
-            "_schema_version": 1.0,
-            "remote_description": plain_volume_description(description.remote_description),
-            "local_description": plain_description(description.local_description),
-        }
-    write_json(path, plain, overwrite=overwrite)
+    """Write a description file of either kind in one step; see `Description.write`."""
+    description.write(path, overwrite=overwrite)

@@ -17,7 +17,6 @@ from blockmill.shared.volumes.conformance import VolumeTests, sample
 from blockmill.shared.volumes.formats import open_volume
 from blockmill.shared.volumes.restful.description import (
     RESTfulVolumeDescription,
-    plain_volume_description,
     read_volume_description,
     write_restful_description,
 )
@@ -426,7 +425,7 @@ def test_a_description_of_the_original_is_read_and_its_shape_worked_out(tmp_path
     assert found.url(roi) == "http://server/hdf5/0/52,62/1,11/2917,2927/"
     write_restful_description(tmp_path / "w.json", found)
     assert read_volume_description(tmp_path / "w.json") == found
-    assert plain_volume_description(found)["dtype"] == "uint8"
+    assert found.plain()["dtype"] == "uint8"
 
 
 @pytest.mark.parametrize(

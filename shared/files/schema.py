@@ -1,0 +1,134 @@
+"""Schemas of JSON files: which fields files of one kind may have, and all that is wrong with those of one.
+
+Descriptions of filesets and of volumes of a web server, cluster configurations and lazyflow's
+`JsonConfigParser` are read by this one engine. It is not pydantic, which reads job and daemon files:
+importing pydantic takes 40 to 80 ms, which every program would pay that only opens a volume, and a
+`JsonConfigParser` needs an engine that takes any callable as the type of a field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import JobError
+from .json_file import JsonObject, ParsingError, Problem, without_pairs
+
+SCHEMA_KEYS = ("_schema_name", "_schema_version")
+
+Kind = Callable[[Any], Any]  # converts the value of a field, or raises what is wrong with it
+
+
+class SchemaError(ParsingError):
+    """A configuration file is of another schema, or of a version that is not understood."""
+
+
+class Schema:
+    """The fields of files of one kind.
+
+    Parameters
+    ----------
+    name : str
+        What stands at ``_schema_name``.
+    version : callable
+        Converts what stands at ``_schema_version``; see `version_kind`.
+    kinds : mapping
+        Field to what converts its value, in the order in which mistakes are told.
+    absent : mapping
+        Field that must be there to what is said where it is absent or null.
+    """
+
+    def __init__(
+        self, name: str, version: Kind, kinds: Mapping[str, Kind], absent: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.kinds = dict(kinds)
+        self.absent = absent or {}
+
+    def known(self, document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
+        """The known fields in the order of the file, and which of them stand twice.
+
+        Blanks in keys become underscores. Unknown keys are skipped, also repeated ones: people use
+        them as comments.
+
+        Raises
+        ------
+        SchemaError
+            If the file is of another schema; nothing else is told then.
+        """
+        raw: dict[str, Any] = {}
+        problems: list[Problem] = []
+        for key, value in document:
+            field = key.replace(" ", "_")
+            if field in raw:
+                problems.append((field, "stands twice; keep one of them"))
+            if field in self.kinds or field in SCHEMA_KEYS:
+                raw[field] = value
+        if (found := raw.get("_schema_name")) != self.name:
+            raise report([*problems, ("_schema_name", f"is {found!r}, expected {self.name!r}")])
+        return raw, problems
+
+    def convert(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        """The values of all fields that are neither absent nor null, and what is wrong with them."""
+        values: dict[str, Any] = {}
+        problems: list[Problem] = []
+        for field, kind in (*self.kinds.items(), ("_schema_version", self.version)):
+            value = raw.get(field)
+            if value is None and kind is not self.version:
+                if field in self.absent:
+                    problems.append((field, self.absent[field]))
+                continue
+            try:
+                # Only what reads an object of JSON inside another looks for keys that stand twice.
+                values[field] = kind(value if hasattr(kind, "reads_pairs") else without_pairs(value))
+            except (JobError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+                problems.extend((field, line) for line in str(error).split("\n"))
+        return values, problems
+
+    def read(self, document: JsonObject) -> dict[str, Any]:
+        """The values of the known fields that a document has, in its order; None for those that are null.
+
+        Raises
+        ------
+        ParsingError
+            With all mistakes in the order of the file; a `SchemaError` if name or version are among them.
+        """
+        raw, problems = self.known(document)
+        values, wrong = self.convert(raw)
+        if problems or wrong:
+            places = {field: place for place, field in enumerate(dict.fromkeys((*raw, *self.kinds)))}
+            raise report([*problems, *sorted(wrong, key=lambda problem: places.get(problem[0], -1))])
+        values["_schema_name"] = self.name
+        return {field: values.get(field) for field in raw}
+
+
+def version_kind(understood: Callable[[float], bool], said: str) -> Kind:
+    """What converts a schema's version, given which ones are understood and how that is said."""
+
+    def convert(value: object) -> float:
+        try:
+            version = math.nan if value is None or isinstance(value, bool) else float(value)  # pyright: ignore[reportArgumentType]
+        except (TypeError, ValueError, OverflowError):
+            version = math.nan
+        if not understood(version):
+            raise JobError(f"is {shown(value)}{said}")
+        return version
+
+    return convert
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message, not too long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def report(problems: Iterable[Problem], where: str = "") -> ParsingError:
+    """One error that tells every problem with its place: file (if named) and field."""
+    told = tuple(problems)
+    kind = SchemaError if any(field in SCHEMA_KEYS for field, _ in told) else ParsingError
+    error = kind("\n".join(f"{where and f'{where}: '}{field}: {problem}" for field, problem in told))
+    error.problems = told
+    return error

@@ -1,0 +1,62 @@
+"""The public names: one list of homes, the stub that types them, and ``__all__`` say the same."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import blockmill
+
+STUB = Path(blockmill.__file__).with_suffix(".pyi")
+
+
+def homes_in_the_stub():
+    tree = ast.parse(STUB.read_text())
+    homes = {
+        alias.name: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+        for alias in node.names
+        if alias.asname == alias.name  # without the `as`, a stub keeps a name to itself
+    }
+    variables = {node.target.id: None for node in tree.body if isinstance(node, ast.AnnAssign)}
+    return homes | variables
+
+
+def test_the_stub_types_each_public_name_from_its_home():
+    assert homes_in_the_stub() == {**blockmill._HOMES, "__version__": None}
+
+
+def test_all_lists_each_name_once():
+    assert blockmill.__all__ == sorted({*blockmill._HOMES, "__version__"})
+    assert len(blockmill._HOMES) == sum(len(names.split()) for names in blockmill._NAMES.values())
+
+
+def test_each_name_is_found_and_is_shown_by_dir():
+    for name in blockmill.__all__:
+        assert getattr(blockmill, name) is not None
+    assert set(blockmill.__all__) <= set(dir(blockmill))
+
+
+def test_a_name_that_is_not_public_is_refused():
+    try:
+        blockmill.no_such_name  # noqa: B018
+    except AttributeError as error:
+        assert str(error) == "module 'blockmill' has no attribute 'no_such_name'"
+    else:
+        raise AssertionError("no error")
+
+
+def test_the_import_and_dir_of_the_package_load_no_other_module():
+    code = (
+        "import blockmill, sys; dir(blockmill); blockmill.__all__\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('numpy', 'h5py', 'blockmill'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['blockmill']"
+
+
+def test_the_stub_is_shipped_with_the_package():
+    project = tomllib.loads((STUB.parent / "pyproject.toml").read_text())
+    assert {STUB.name, "py.typed"} <= set(project["tool"]["setuptools"]["package-data"]["blockmill"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import h5py
 
 from ...errors import OutOfBounds, OutputRefused, StorageError
-from ...files.atomic import PARTIAL_MARK, partial_name, removed_on_error, write_atomically
+from ...files.atomic import PARTIAL_MARK, replacing, write_atomically
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
 from ..hdf5.layout import create_dataset, put_voxels
@@ -56,8 +56,7 @@ def export_roi(fileset: BlockwiseFileset, roi: Roi, directory: str | os.PathLike
     absolute = roi.shifted(fileset.description.origin)
     name, internal = fileset._store.naming.split(absolute.start, absolute.stop)
     path = os.path.join(where, name)
-    partial = partial_name(path)
-    with told("export to", path), removed_on_error(partial):
+    with told("export to", path), replacing(path) as partial:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(partial, "w") as file:
             dataset = create_dataset(file, fileset._store.layout, internal, roi.shape)
@@ -67,7 +66,6 @@ def export_roi(fileset: BlockwiseFileset, roi: Roi, directory: str | os.PathLike
                 if voxels.dtype.hasobject:
                     voxels = pickled(voxels)
                 put_voxels(dataset, piece.relative_to(roi.start), voxels)
-        os.replace(partial, path)  # noqa: PTH105
     return path
 
 
@@ -188,10 +186,8 @@ def _copy_files(source: str, target: str, instead: dict[str, bytes]) -> None:
         if name in instead:
             write_atomically(goal, instead[name])
             continue
-        partial = partial_name(goal)
-        with removed_on_error(partial):
+        with replacing(goal) as partial:
             shutil.copyfile(path, partial)
-            os.replace(partial, goal)  # noqa: PTH105
 
 
 def _belongings(directory: str) -> Iterator[str]:

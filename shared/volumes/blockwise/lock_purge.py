@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from ...files.atomic import remove_if_there
 from ...geometry.roi import Shape
 from ...locking import lockfile as lockholder
 from ...locking.filelock import FileLock
@@ -49,7 +50,7 @@ def purge_lock(start: Shape, paths: BlockPaths, *, foreign: bool) -> PurgedLock 
         if not holder.is_here:
             # The very file that was looked at, not one that somebody has put there since.
             gone = foreign and sight.fd >= 0 and lockholder.lies_at(paths.lock, os.fstat(sight.fd))
-            removed = gone and lockholder.remove(paths.lock)
+            removed = gone and remove_if_there(paths.lock)
             return PurgedLock(start, paths.lock, "foreign", holder.describe(), removed)
     finally:
         sight.close()

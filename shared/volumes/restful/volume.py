@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DownloadFailed, JobError, StorageError
-from ...files.atomic import partial_name, removed_on_error
+from ...files.atomic import replacing
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_out
 from ..base.suffixes import cut_at_file
@@ -145,12 +145,9 @@ class RESTfulVolume:
         """
         roi = self._checked(roi)
         target = self._target(os.fspath(path))
-        partial = partial_name(target)
         try:
-            with removed_on_error(partial):
-                with open(partial, "x+b") as file:  # noqa: PTH123 - text is what we have
-                    self._download(roi, file, None, check)
-                os.replace(partial, target)  # noqa: PTH105
+            with replacing(target) as partial, open(partial, "x+b") as file:  # noqa: PTH123 - text is what we have
+                self._download(roi, file, None, check)
         except StorageError:
             raise
         except OSError as error:

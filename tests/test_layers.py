@@ -197,7 +197,7 @@ def test_the_pure_parts_touch_nothing(path):
 
 
 def test_a_folder_holds_few_modules_except_equals():
-    equals = ("verbs", "operations", "kernels", "formats", "volumes/blockwise")
+    equals = ("verbs", "operations", "kernels", "formats")
     full = {}
     for path in sources():
         if path.name != "__init__.py" and not named(path.parent).endswith(equals):

@@ -6,7 +6,7 @@ is room. An answer without a lease is late or doubled, and changes nothing.
 
 from math import inf
 
-from .events import Action, Done, Failed, Lost, Ready, Retire, Tick
+from .events import Action, Assign, Done, Failed, Lost, Ready, Retire, Tick
 from .job import JobState
 from .scheduler import Scheduler
 
@@ -80,30 +80,36 @@ class CrewEvents:
 
     def done(self, event: Done, actions: list[Action]) -> None:
         """A block is done: close its lease, and count its time."""
-        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        lease = self._closed(event)
         if lease is None:
             return
-        scheduler = self._scheduler
-        scheduler.close(lease)
         job = self._jobs[event.job]
         if 0.0 <= event.seconds < inf:
             self._shares.charge(job.owner, event.seconds - job.mean_s)
         job.lease_done(lease, event.seconds, actions)
-        scheduler.settle(job, actions)
+        self._scheduler.settle(job, actions)
         if job.trial:
             self._crew.keep(self._crew.workers[event.worker])
-        if scheduler.stopping:
-            scheduler.kill_if_stopping(self._crew.workers[event.worker], actions)
+        self._look_at_next(event.worker, actions)
 
     def failed(self, event: Failed, actions: list[Action]) -> None:
         """A block could not be done: close its lease."""
-        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        lease = self._closed(event)
         if lease is None:
             return
-        scheduler = self._scheduler
-        scheduler.close(lease)
         job = self._jobs[event.job]
         job.lease_failed(lease, event.error, actions, retry=event.retry, memory=event.memory)
-        scheduler.settle(job, actions)
-        if scheduler.stopping:
-            scheduler.kill_if_stopping(self._crew.workers[event.worker], actions)
+        self._scheduler.settle(job, actions)
+        self._look_at_next(event.worker, actions)
+
+    def _closed(self, event: Done | Failed) -> Assign | None:
+        """The lease that an answer closes; None for a late or doubled answer."""
+        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        if lease is not None:
+            self._scheduler.close(lease)
+        return lease
+
+    def _look_at_next(self, worker: int, actions: list[Action]) -> None:
+        """Kill a worker if the lease that it comes to now is of a job that is to end."""
+        if self._scheduler.stopping:
+            self._scheduler.kill_if_stopping(self._crew.workers[worker], actions)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...daemon.engine.engine import Engine
 from ...shared.errors import BlockError, JobError, OutOfBounds
+from ...shared.geometry.block_shapes import halved
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.operations import Operation, peak_bytes
 from ...shared.lazyflow.clusterconfig import ClusterConfig
@@ -135,6 +136,5 @@ def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi:
                 f"{config.path}: task_total_ram_mb: {config.task_total_ram_mb} is too little for "
                 f"{config.workers} workers: a single voxel with its halo takes {needed(part)} bytes"
             )
-        longest = part.index(max(part))
-        part = tuple(-(-n // 2) if axis == longest else n for axis, n in enumerate(part))
+        part = halved(part)
     return part

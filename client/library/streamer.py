@@ -8,9 +8,10 @@ from typing import Any
 
 from ...daemon.engine.engine import Engine
 from ...daemon.planning.plan import BLOCKS_PER_WORKER, default_memory_bytes
-from ...daemon.planning.sizing import Sizing, default_block_shape
+from ...daemon.planning.sizing import Sizing
 from ...daemon.scheduling.events import OnError
 from ...shared.errors import JobError
+from ...shared.geometry.block_shapes import block_count, default_block_shape, halved
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape, as_shape
 from ...shared.jobs.operations import Operation, peak_bytes
@@ -97,7 +98,7 @@ def _automatic(volume: Volume, roi: Roi, spec: Operation, workers: int) -> Shape
     )
     block = sizing.chosen(step)
     while _too_large(block, sizing, workers):
-        block = _halved(tuple(map(min, block, roi.shape)))
+        block = halved(tuple(map(min, block, roi.shape)))
     return block
 
 
@@ -106,11 +107,4 @@ def _too_large(block: Shape, sizing: Sizing, workers: int) -> bool:
     voxels = math.prod(map(min, block, sizing.shape))
     if sizing.task_bytes(block) > sizing.memory_bytes and voxels > 1:
         return True
-    count = math.prod(-(-m // n) for m, n in zip(sizing.shape, block, strict=True))
-    return count < 2 * workers and voxels > _WORTH_SPLITTING_VOXELS
-
-
-def _halved(block: Shape) -> Shape:
-    """The block cut across its longest axis."""
-    longest = block.index(max(block))
-    return tuple(-(-n // 2) if axis == longest else n for axis, n in enumerate(block))
+    return block_count(sizing.shape, block) < 2 * workers and voxels > _WORTH_SPLITTING_VOXELS

@@ -214,7 +214,8 @@ class Dispatcher:
 
     def _take_answers(self, worker: int, answers: list[wire.Answer]) -> None:
         holds = self._core.holds
-        # Others are late or doubled: the coordinator has already given the block elsewhere.
+        # Others are late or doubled. To the coordinator they would mean nothing, but what is noted of the job
+        # and of the worker's tasks is another lease's by now.
         open_ones = [a for a in answers if holds(worker, a.job, a.block, a.attempt)]
         self._upkeep.answered(worker, len(open_ones))
         self._act(self._core.handle_all([self._event_of(worker, answer) for answer in open_ones]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ...shared.geometry.block_shapes import block_count
 from ...shared.geometry.roi import Shape
 from ...shared.jobs.job import Job
 from .plan import Plan
@@ -56,7 +57,7 @@ def files_made(plan: Plan, *, per_file_blocks: bool) -> int:
 
 def _storage_blocks(plan: Plan) -> int:
     assert plan.storage_block is not None, "the planner gives a fileset its block shape"
-    return math.prod(-(-n // b) for n, b in zip(plan.shape, plan.storage_block, strict=True))
+    return block_count(plan.shape, plan.storage_block)
 
 
 def disk_bytes(plan: Plan, job: Job, *, per_file_blocks: bool, stored_ratio: float = 1.0) -> int:

@@ -13,12 +13,13 @@ import numpy as np
 import psutil
 
 from ...shared.errors import JobError, OutOfBounds
+from ...shared.geometry.block_shapes import default_block_shape
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.jobs.operations import peak_bytes
 from ...shared.volumes.base.api import Volume
-from .sizing import Sizing, default_block_shape
+from .sizing import Sizing
 
 BLOCKS_PER_WORKER = 8
 _LARGEST_DEFAULT_MEMORY_BYTES = 2 << 30

@@ -6,23 +6,11 @@ import math
 from dataclasses import dataclass
 
 from ...shared.errors import JobError
+from ...shared.geometry.block_shapes import block_count
 from ...shared.geometry.roi import Shape
 
-DEFAULT_BLOCK_VOXELS = 128**3
 _HALO_COST_ALLOWED = 1.15
 _WORTHWHILE_BYTES = 1 << 20
-
-
-def default_block_shape(shape: Shape, axes: str, voxels: int = DEFAULT_BLOCK_VOXELS) -> Shape:
-    """A nearly cubic block of about `voxels`: one time point, all channels, the rest isotropic."""
-    block = [1 if axis == "t" else n for axis, n in zip(axes, shape, strict=True)]
-    free = [i for i, axis in enumerate(axes) if axis not in "tc"]
-    left = max(voxels // math.prod(n for i, n in enumerate(block) if i not in free), 1)
-    # Short axes first: what they can't use goes to the longer ones.
-    for remaining, i in zip(range(len(free), 0, -1), sorted(free, key=lambda i: shape[i]), strict=True):
-        block[i] = max(min(shape[i], int(left ** (1 / remaining) + 0.5)), 1)
-        left = max(left // block[i], 1)
-    return tuple(block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +63,8 @@ class Sizing:
         return tuple(n * 2 if i == axis else n for i, n in enumerate(block))
 
     def _allowed(self, block: Shape) -> bool:
-        count = math.prod(-(-m // n) for m, n in zip(self.shape, block, strict=True))
-        return count >= self.least_blocks and self.task_bytes(block) <= self.memory_bytes
+        enough = block_count(self.shape, block) >= self.least_blocks
+        return enough and self.task_bytes(block) <= self.memory_bytes
 
     def _clipped(self, block: Shape) -> Shape:
         return tuple(map(min, block, self.shape))

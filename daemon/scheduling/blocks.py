@@ -118,10 +118,6 @@ class BlockTable:
         self._attempts[block] = attempt
         return attempt
 
-    def attempt(self, block: int) -> int:
-        """Number of leases that this open block has had."""
-        return self._attempts.get(block, 1)
-
     def hold(self, block: int) -> None:
         """Let a leased block wait for its merge."""
         self.states[block] = MERGING

@@ -20,8 +20,8 @@ and that of a job::
 What holds after every event:
 
 - A lease is (worker, job, block, attempt), where an attempt is one lease of the block, whatever
-  becomes of it; failures are counted apart. An answer without a lease is counted in
-  ``stats.stale`` and changes nothing: late answers are normal, not errors.
+  becomes of it; failures are counted apart. An answer without a lease changes nothing: late
+  answers are normal, not errors.
 - One place assigns, `Scheduler.assign`, at the end of each event. `shares` says whose turn it is.
 - A block that ran out of memory runs alone: the machine runs dry, it is leased, and until its lease is
   closed nothing else is.
@@ -53,21 +53,15 @@ class Coordinator:
         Leases that a worker may always hold, whatever its blocks take. With 2 the next block
         is there when one ends; with 1 no long block waits behind another while a worker is
         idle. Of short blocks a worker may hold more in any case.
-
-    Attributes
-    ----------
-    stats : Stats
-        Counts of what went by: stale answers, lost and killed workers, rejected requests.
     """
 
     def __init__(self, least_credit: int = 2) -> None:
-        self.stats = ev.Stats()
         self._jobs: dict[str, JobState] = {}
-        self._scheduler = Scheduler(least_credit, self.stats)
+        self._scheduler = Scheduler(least_credit)
         self._crew = self._scheduler.crew
         self._least_credit = least_credit
         self._submitted = 0
-        workers = CrewEvents(self._jobs, self._scheduler, self.stats)
+        workers = CrewEvents(self._jobs, self._scheduler)
         self._deciders: dict[type, Callable[[Any, list[ev.Action]], None]] = {
             ev.Submit: self._submit,
             ev.Extend: self._extend,
@@ -112,17 +106,12 @@ class Coordinator:
         for event in events:
             decide = self._deciders.get(type(event))
             if decide is None:
-                raise TypeError(f"{event!r} is not an event of the coordinator; see daemon/events.py")
+                raise TypeError(f"{event!r} is not an event of the coordinator; see scheduling/events.py")
             decide(event, actions)
         self._scheduler.assign(actions)
         return actions
 
     # ------------------------------------------------------------------------------- reading
-
-    @property
-    def idle(self) -> bool:
-        """Whether no lease is open."""
-        return not self._crew.busy
 
     @property
     def busy(self) -> int:
@@ -232,19 +221,14 @@ class Coordinator:
         return None
 
     def _reject(self, name: str, event: ev.Event, reason: str, actions: list[ev.Action]) -> None:
-        self.stats.rejected += 1
         actions.append(ev.Reject(name, type(event).__name__, reason))
 
     def _merged(self, event: ev.Merged, actions: list[ev.Action]) -> None:
         job = self._jobs.get(event.job)
         if job is not None and job.merged(event.block, actions):
             self._scheduler.settle(job, actions)
-        else:
-            self.stats.stale += 1
 
     def _merge_failed(self, event: ev.MergeFailed, actions: list[ev.Action]) -> None:
         job = self._jobs.get(event.job)
         if job is not None and job.merge_failed(event.block, event.error, actions):
             self._scheduler.settle(job, actions)
-        else:
-            self.stats.stale += 1

@@ -35,15 +35,6 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     retries: int
 
 
-class Stats(msgspec.Struct):
-    """What went by in the life of a coordinator; ``stale`` are answers that came too late."""
-
-    stale: int = 0
-    lost: int = 0
-    killed: int = 0
-    rejected: int = 0
-
-
 # ------------------------------------------------------------------------------------ events
 
 

@@ -7,7 +7,7 @@ once it has said all.
 
 from math import inf
 
-from .blocks import MERGING, BlockTable
+from .blocks import BlockTable
 from .events import Action, Assign, Attempted, Drop, Finish, Merge, Notify, Outcome, Persist, Progress, Submit
 from .merge_queue import ArrivalOrder, BlockOrder
 
@@ -113,13 +113,6 @@ class JobState:
     def mean_s(self) -> float:
         """About how long a block takes; 0 while nobody knows."""
         return max(self._mean_s, 0.0)
-
-    def awaits_merge(self, block: int, attempt: int) -> bool:
-        """Whether the result that this attempt brought is waiting for its merge, or in it."""
-        blocks = self.blocks
-        if not 0 <= block < len(blocks.states):
-            return False
-        return blocks.states[block] == MERGING and blocks.attempt(block) == attempt
 
     def progress(self) -> Progress:
         """The counts, in constant time."""

@@ -5,7 +5,7 @@ and those that are stopping; `settle` sorts a job in anew, after each change of 
 leases, `assign`.
 """
 
-from .events import Action, Assign, Kill, Stats
+from .events import Action, Assign, Kill
 from .fair_share import Shares
 from .job import JobState
 from .workers import Crew, Worker
@@ -18,18 +18,15 @@ class Scheduler:
     ----------
     least_credit : int
         See `Coordinator`.
-    stats : Stats
-        Counts the killed workers.
     """
 
-    def __init__(self, least_credit: int, stats: Stats) -> None:
+    def __init__(self, least_credit: int) -> None:
         self.crew = Crew(least_credit)
         self.shares = Shares()
         self.stopping: dict[str, JobState] = {}  # jobs that end once their leases are closed
         self.draining = False
         self._wanting_alone: dict[str, JobState] = {}
         self._alone: Assign | None = None  # the lease beside which there is no other
-        self._stats = stats
 
     def assign(self, actions: list[Action]) -> None:
         """Lease blocks while there is one to give and room for it."""
@@ -94,7 +91,6 @@ class Scheduler:
         """Have a worker ended for the lease that it runs; that one is to blame once it is lost."""
         self.crew.bench(worker)
         worker.target, worker.kill_reason = worker.leases[0], reason
-        self._stats.killed += 1
         actions.append(Kill(worker.number, reason))
 
     def kill_if_stopping(self, worker: Worker, actions: list[Action]) -> None:

@@ -1,13 +1,12 @@
 """What comes from the workers: they are up or gone, they did a block, could not, or take too long.
 
 A lease ends here, whichever way: its job is told what has become of it, the scheduler that there
-is room. An answer without a lease is counted as stale, and a result that it may have brought is
-freed.
+is room. An answer without a lease is late or doubled, and changes nothing.
 """
 
 from math import inf
 
-from .events import Action, Done, Drop, Failed, Lost, Ready, Retire, Stats, Tick
+from .events import Action, Assign, Done, Failed, Lost, Ready, Retire, Tick
 from .job import JobState
 from .scheduler import Scheduler
 
@@ -21,42 +20,32 @@ class CrewEvents:
         All jobs that are not forgotten, by name; the coordinator's own, shared.
     scheduler : Scheduler
         Whose crew these workers are.
-    stats : Stats
-        Counts the lost workers and the stale answers.
     """
 
-    def __init__(self, jobs: dict[str, JobState], scheduler: Scheduler, stats: Stats) -> None:
+    def __init__(self, jobs: dict[str, JobState], scheduler: Scheduler) -> None:
         self._jobs = jobs
         self._scheduler = scheduler
         self._crew = scheduler.crew
         self._shares = scheduler.shares
-        self._stats = stats
         self._now_s: float | None = None
 
     # ------------------------------------------------------------------------- come and gone
 
     def ready(self, event: Ready, actions: list[Action]) -> None:
         """A worker is up: it may have leases."""
-        if event.worker in self._crew.workers:
-            self._stats.stale += 1  # a doubled hello; taking it up would undo a Retire or a Kill
-        else:
+        if event.worker not in self._crew.workers:  # to take up a doubled hello would undo a Retire or a Kill
             self._crew.join(event.worker)
 
     def retire(self, event: Retire, actions: list[Action]) -> None:
         """A worker is to have nothing new."""
-        worker = self._crew.workers.get(event.worker)
-        if worker is None:
-            self._stats.stale += 1
-        else:
+        if (worker := self._crew.workers.get(event.worker)) is not None:
             self._crew.bench(worker)
 
     def lost(self, event: Lost, actions: list[Action]) -> None:
         """A worker is gone: the block that it was doing has failed, the others go back."""
         worker = self._crew.leave(event.worker)
         if worker is None:
-            self._stats.stale += 1
             return
-        self._stats.lost += 1
         for place, lease in enumerate(worker.leases):
             self._scheduler.close(lease)
             job = self._jobs[lease.job]
@@ -91,39 +80,36 @@ class CrewEvents:
 
     def done(self, event: Done, actions: list[Action]) -> None:
         """A block is done: close its lease, and count its time."""
-        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        lease = self._closed(event)
         if lease is None:
-            self._stale_result(event, actions)
             return
-        scheduler = self._scheduler
-        scheduler.close(lease)
         job = self._jobs[event.job]
         if 0.0 <= event.seconds < inf:
             self._shares.charge(job.owner, event.seconds - job.mean_s)
         job.lease_done(lease, event.seconds, actions)
-        scheduler.settle(job, actions)
+        self._scheduler.settle(job, actions)
         if job.trial:
             self._crew.keep(self._crew.workers[event.worker])
-        if scheduler.stopping:
-            scheduler.kill_if_stopping(self._crew.workers[event.worker], actions)
-
-    def _stale_result(self, event: Done, actions: list[Action]) -> None:
-        """Count an answer without a lease, and let its result be freed."""
-        self._stats.stale += 1
-        job = self._jobs.get(event.job)
-        if job is None or not job.awaits_merge(event.block, event.attempt):
-            actions.append(Drop(event.worker, event.job, event.block, event.attempt))
+        self._look_at_next(event.worker, actions)
 
     def failed(self, event: Failed, actions: list[Action]) -> None:
         """A block could not be done: close its lease."""
-        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        lease = self._closed(event)
         if lease is None:
-            self._stats.stale += 1
             return
-        scheduler = self._scheduler
-        scheduler.close(lease)
         job = self._jobs[event.job]
         job.lease_failed(lease, event.error, actions, retry=event.retry, memory=event.memory)
-        scheduler.settle(job, actions)
-        if scheduler.stopping:
-            scheduler.kill_if_stopping(self._crew.workers[event.worker], actions)
+        self._scheduler.settle(job, actions)
+        self._look_at_next(event.worker, actions)
+
+    def _closed(self, event: Done | Failed) -> Assign | None:
+        """The lease that an answer closes; None for a late or doubled answer."""
+        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        if lease is not None:
+            self._scheduler.close(lease)
+        return lease
+
+    def _look_at_next(self, worker: int, actions: list[Action]) -> None:
+        """Kill a worker if the lease that it comes to now is of a job that is to end."""
+        if self._scheduler.stopping:
+            self._scheduler.kill_if_stopping(self._crew.workers[worker], actions)

@@ -14,6 +14,7 @@ import zmq
 import zmq.auth
 
 from ..errors import BlockmillError
+from ..files.atomic import write_atomically
 from .locations import config_dirs
 
 SERVICE, CLIENT = "service", "client"
@@ -114,9 +115,7 @@ def write_public(folder: Path, entry: PublicKey) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{checked_name(entry.name)}.key"
     meta = f'metadata\n    account = "{entry.account}"\n' if entry.account else "metadata\n"
-    partial = folder / f".{entry.name}.partial-{os.getpid()}"
-    partial.write_text(f'{meta}curve\n    public-key = "{entry.key}"\n')
-    partial.replace(path)
+    write_atomically(str(path), f'{meta}curve\n    public-key = "{entry.key}"\n'.encode())
     return path
 
 

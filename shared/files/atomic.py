@@ -76,6 +76,18 @@ def remove_if_there(path: str) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Yield the name of a file to write, which takes the place of `path` in one step at the end.
+
+    If the block of code ends with an exception, `path` is as it was, and the new file is removed.
+    """
+    partial = partial_name(path)
+    with removed_on_error(partial):
+        yield partial
+        os.replace(partial, path)  # noqa: PTH105 - text is what we have
+
+
 def write_atomically(path: str, data: bytes, *, overwrite: bool = True, sync: bool = False) -> None:
     """Put a file of `data` at `path` in one step; readers see the old file or the new one.
 
@@ -91,14 +103,15 @@ def write_atomically(path: str, data: bytes, *, overwrite: bool = True, sync: bo
     FileExistsError
         If `overwrite` is off and `path` exists.
     """
+    if overwrite:
+        with replacing(path) as partial:
+            write_new(partial, data, sync=sync)
+        return
     partial = partial_name(path)
-    with removed_on_error(partial):
+    try:
         write_new(partial, data, sync=sync)
-        if overwrite:
-            os.replace(partial, path)  # noqa: PTH105
-        else:
-            os.link(partial, path)
-    if not overwrite:
+        os.link(partial, path)
+    finally:
         remove_if_there(partial)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ..errors import OutOfBounds
+from ..geometry.block_shapes import most_cubic
 from ..geometry.roi import Shape, as_shape
 
 LEAST_VOXELS = 4096  # of a request: below, asking costs more than the voxels
@@ -38,13 +39,7 @@ def determine_block_shape(max_shape: Iterable[object], target_voxels: float) -> 
     _at_least("max_shape", largest, 1)
     if target < 1:
         raise OutOfBounds(f"target_voxels is {target_voxels}; a block has at least one voxel")
-    block, voxels = list(largest), 1
-    order = sorted(range(len(largest)), key=lambda axis: largest[axis])
-    for settled, axis in enumerate(order):
-        side = int((target // voxels) ** (1 / (len(order) - settled)) + 0.5)
-        block[axis] = max(1, min(side, largest[axis], target // voxels))
-        voxels *= block[axis]
-    return tuple(block)
+    return most_cubic(largest, target)
 
 
 def determine_optimal_request_block_shape(
@@ -88,13 +83,13 @@ def determine_optimal_request_block_shape(
     target = int(max(LEAST_VOXELS, available_ram_bytes // num_threads // ram_bytes_per_voxel))
     step = tuple(min(i or m, m) for i, m in zip(ideal, largest, strict=True))
     if math.prod(step) >= target:
-        return determine_block_shape(step, target)
+        return most_cubic(step, target)
     return _grown(step, largest, target)
 
 
 def _grown(step: Shape, largest: Shape, target: int) -> Shape:
     """Whole steps, added where they make the block most compact, while it stays below `target`."""
-    even = determine_block_shape(largest, target)
+    even = most_cubic(largest, target)
     block = tuple(max(e // s, 1) * s for e, s in zip(even, step, strict=True))
     if math.prod(block) > target:
         block = step

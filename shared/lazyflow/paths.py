@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import BlockmillError
-from ..volumes.base.suffixes import HDF5_EXTENSIONS
+from ..volumes.base.suffixes import HDF5_EXTENSIONS, cuts
 
 INNER_EXTENSIONS = (*HDF5_EXTENSIONS, ".npz", ".n5")  # of files that hold several data sets
 
@@ -94,17 +94,6 @@ def compress_path_for_display(path: str, max_length: int) -> str:
     return path[: keep - tail] + "..." + path[len(path) - tail :]
 
 
-def _split(path: str) -> tuple[str, str | None]:
-    """The file, which ends at the last component of a known extension, and what is inside it."""
-    best = -1
-    for extension in INNER_EXTENSIONS:
-        at = path.rfind(extension + "/")
-        best = max(best, at + len(extension) if at >= 0 else -1)
-    if path.endswith(INNER_EXTENSIONS):
-        return path, None
-    return (path, None) if best < 0 else (path[:best], path[best:])
-
-
 class PathComponents:
     """A path to a data set, as the path of its file and the path inside that file.
 
@@ -144,7 +133,8 @@ class PathComponents:
         path = os.fspath(total_path).replace("\\", "/")
         if cwd is not None:
             path = get_path_variants(path, cwd)[0].replace("\\", "/")
-        self._external, self._internal = _split(path)
+        self._external, inside = (cuts(path, INNER_EXTENSIONS) or [(path, "")])[-1]
+        self._internal = inside or None
 
     def total_path(self) -> str:
         """File and path inside it, in one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from ..errors import OutOfBounds
 from ..geometry.roi import Roi, Shape, as_shape
 
-Index = int | slice | EllipsisType
 RoiLike = Roi | Sequence[Iterable[object]]
 
 

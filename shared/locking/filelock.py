@@ -28,6 +28,7 @@ from typing import NamedTuple
 import portalocker
 
 from ..errors import BlockmillError, LockLost, StorageError
+from ..files.atomic import remove_if_there
 from . import lockfile as lockholder
 from .lockfile import LockHolder, Sight
 
@@ -207,7 +208,7 @@ class FileLock:
         finally:
             if held is None:
                 lockholder.close_lock_file(fd)  # whatever happened: without a flock, nobody waits for it
-            lockholder.remove(candidate)
+            remove_if_there(candidate)
         return held is not None
 
     def _adopt(self, fd: int, dead: LockHolder) -> None:
@@ -215,7 +216,7 @@ class FileLock:
         token = os.urandom(8).hex()
         facts = os.fstat(fd)
         if facts.st_nlink > 1 and dead.token is not None:
-            lockholder.remove(f"{self.lock_path}-{dead.token}")  # it died before it could do so
+            remove_if_there(f"{self.lock_path}-{dead.token}")  # it died before it could do so
         # One write, never shorter than what is there: killed in between, it is one of both.
         os.pwrite(fd, lockholder.compose(token, self.contents).ljust(facts.st_size, b"\n"), 0)
         self._held = _Held(fd, facts, os.getpid(), token)
@@ -249,7 +250,7 @@ class FileLock:
         if held is None:
             return False
         try:
-            return lockholder.lies_at(self.lock_path, held.facts) and lockholder.remove(self.lock_path)
+            return lockholder.lies_at(self.lock_path, held.facts) and remove_if_there(self.lock_path)
         except OSError as error:
             raise lockholder.refusal(self.lock_path, error) from error
         finally:
@@ -321,7 +322,7 @@ class FileLock:
         Only for an owner that is surely dead: a living one loses its lock, and is told so at its release.
         """
         try:
-            return lockholder.remove(self.lock_path)
+            return remove_if_there(self.lock_path)
         except OSError as error:
             raise lockholder.refusal(self.lock_path, error) from error
 

@@ -241,15 +241,6 @@ def read_holder(fd: int) -> LockHolder:
     return parse(os.pread(fd, _TEXT_BYTES, 0), facts.st_mtime)
 
 
-def remove(path: str) -> bool:
-    """Unlink `path`, and tell whether it was there."""
-    try:
-        os.unlink(path)  # noqa: PTH108 - a Path costs more than the system call
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def link(candidate: str, lock_path: str) -> None:
     """Give `candidate` its second name; FileExistsError if somebody has it."""
     try:

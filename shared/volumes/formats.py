@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..errors import JobError, StorageError
 from .base.api import Volume
-from .base.suffixes import HDF5_EXTENSIONS
+from .base.suffixes import cut_at_file, inner_path
 from .blockwise.description import SCHEMA_NAME
 from .blockwise.fileset import BlockwiseFileset
 from .hdf5.volume import Hdf5Volume, dataset_names
@@ -68,9 +68,8 @@ def split_address(text: str, base_dir: str | os.PathLike[str] | None = None) -> 
     path = os.path.expanduser(text)  # noqa: PTH111
     if base_dir is not None:
         path = os.path.join(os.fspath(base_dir), path)
-    within = _split_hdf5(path)
-    if within is not None:
-        file, internal = within
+    if (cut := cut_at_file(path)) is not None:
+        file, internal = cut[0], inner_path(cut[1])
         if not internal:
             raise JobError(_without_dataset(text, file))
         return Address("hdf5", file, internal)
@@ -118,16 +117,6 @@ def _open_described(path: str) -> Volume:
     from .restful.volume import RESTfulVolume
 
     return RESTfulVolume(path) if schema == VOLUME_SCHEMA else RESTfulBlockwiseFileset(path)
-
-
-def _split_hdf5(path: str) -> tuple[str, str] | None:
-    """File and internal path, split after the first HDF5 file name that is no directory."""
-    parts = path.split("/")
-    for index, part in enumerate(parts):
-        file = "/".join(parts[: index + 1])
-        if part.lower().endswith(HDF5_EXTENSIONS) and not Path(file).is_dir():
-            return file, "/".join(name for name in parts[index + 1 :] if name)
-    return None
 
 
 def _without_dataset(text: str, file: str) -> str:

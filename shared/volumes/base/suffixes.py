@@ -1,3 +1,49 @@
-"""The endings by which files that hold datasets are known."""
+"""The endings by which files that hold datasets are known, and paths that go on inside such a file."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
 
 HDF5_EXTENSIONS = (".h5", ".hdf5", ".ilp")
+
+
+def cuts(
+    path: str, extensions: tuple[str, ...] = HDF5_EXTENSIONS, *, any_case: bool = False
+) -> list[tuple[str, str]]:
+    """The places where ``f.h5/volume/data`` can be cut: behind each component with such an ending, in order.
+
+    Parameters
+    ----------
+    path : str
+        Components are separated by slashes. Only whole ones count.
+    extensions : tuple of str
+        The endings, with their dots.
+    any_case : bool
+        Whether ``F.H5`` has the ending ``.h5``.
+
+    Returns
+    -------
+    list of (file, rest)
+        Together they are `path`: what is inside is empty, or begins with a slash.
+    """
+    parts = path.split("/")
+    ends = itertools.accumulate(len(part) + 1 for part in parts)
+    return [
+        (path[: end - 1], path[end - 1 :])
+        for part, end in zip(parts, ends, strict=True)
+        if (part.lower() if any_case else part).endswith(extensions)
+    ]
+
+
+def cut_at_file(path: str) -> tuple[str, str] | None:
+    """File and rest of a path on disk, cut where its first HDF5 file is; None where it names none.
+
+    A directory may be called ``x.h5``. A file need not exist yet: then the first name with an ending is it.
+    """
+    return next((cut for cut in cuts(path, any_case=True) if not Path(cut[0]).is_dir()), None)
+
+
+def inner_path(rest: str) -> str:
+    """The path of a dataset as HDF5 knows it: without a leading slash, trailing and doubled ones."""
+    return "/".join(filter(None, rest.split("/")))

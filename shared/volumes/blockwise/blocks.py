@@ -1,4 +1,4 @@
-"""The blocks of a fileset, each by its start: status, places, and tidying up."""
+"""The blocks of a fileset, each by its start in the view: status, places, and tidying up."""
 
 from __future__ import annotations
 
@@ -6,99 +6,68 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
+from numpy.typing import NDArray
 
-from ...errors import JobError, StorageError
+from ...errors import JobError, MissingBlock, StorageError
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape, as_shape
 from ..hdf5.layout import DatasetLayout
-from .description import FilesetDescription, format_description, read_description
+from .description import FilesetDescription, format_description
 from .description_copy import DebugCopy
-from .layout import Naming
-from .lock_purge import PurgedLock, purge_lock
+from .layout import BlockPaths, Naming
 from .open_file import block_file_to_change, block_file_to_read
-from .pickled import PICKLE_DTYPE, PickledBlocks
-from .status import StatusRecord
-from .surroundings import remove_empty_until
-from .view import ViewBlocks
-from .writer import BlockWriter
+from .pickled import PICKLE_DTYPE, PickleCodec
+from .status import StatusRecord, may_be_torn
+from .store import BlockStore
+from .surroundings import PurgedLock, purge_lock, remove_empty_until
+from .view import BlockPart, ViewBlocks
+from .writer import mark_block, remove_block, sweep_block
 
 Mode = Literal["r", "a"]
 Durability = Literal["none", "block"]
 
 
 class FilesetBlocks:
-    """A fileset as a set of blocks, told by where they start in its view.
+    """The part of a fileset that knows its blocks by where they start in the view.
 
-    For the parameters see `BlockwiseFileset`, which adds the voxels.
+    Parameters
+    ----------
+    path : str
+        Absolute path of the description file.
+    description : FilesetDescription
+    store : BlockStore
+        Where the blocks lie.
+    mode : {"r", "a"}
+
+    Attributes
+    ----------
+    path, description, store, mode
+        As given; the mode changes with `reopen`.
+    view : ViewBlocks
+        Which blocks the view shows.
     """
 
-    def __init__(
-        self,
-        description_path: str | os.PathLike[str],
-        mode: Mode = "r",
-        *,
-        job: str = "",
-        durability: Durability = "none",
-        copy_description: bool = True,
-        lock_timeout_s: float = 10.0,
-        allow_pickle: bool = False,
-    ) -> None:
-        _check_mode(mode)
-        if durability not in ("none", "block"):
-            raise JobError(f'durability is {durability!r}, expected "none" or "block"')
-        # Absolute from here on: a later change of the working directory changes nothing.
-        path = os.path.abspath(os.path.expanduser(os.fspath(description_path)))  # noqa: PTH100, PTH111
-        description = self._read_description(path)
-        if description.dtype.hasobject and not allow_pickle:
-            raise JobError(
-                f"{path}: dtype object is not supported: its blocks are pickles, which can run code. If you "
-                "trust who wrote them, open it from Python with BlockwiseFileset(..., allow_pickle=True)"
-            )
-        self._path = path
-        self._mode: Mode = mode
-        self._description = description
-        self._blocks = ViewBlocks.of(description, path)
-        kind = PickledBlocks if description.dtype.hasobject else BlockWriter
-        self._store = kind(
-            naming=Naming(_root(path, description), description.axes, description.block_file_name_format),
-            layout=_layout(description),
-            job=job,
-            sync=durability == "block",
-            lock_timeout_s=lock_timeout_s,
-            note=DebugCopy(os.path.basename(path), format_description(description.with_view_filled_in())),
-            puts_note=copy_description,
-        )
-
-    def _read_description(self, path: str) -> FilesetDescription:
-        """The description in the file; for filesets whose file holds more than that."""
-        return read_description(path)
-
-    @property
-    def description(self) -> FilesetDescription:
-        """The description as it was read."""
-        return self._description
-
-    @property
-    def mode(self) -> Mode:
-        """``"r"`` or ``"a"``."""
-        return self._mode
+    def __init__(self, path: str, description: FilesetDescription, store: BlockStore, mode: Mode) -> None:
+        self.path, self.description, self.store = path, description, store
+        self.view = ViewBlocks.of(description, path)
+        self.reopen(mode)
 
     @property
     def grid(self) -> BlockGrid:
         """The blocks of the view, in its coordinates, clipped to it."""
-        return self._blocks.grid
+        return self.view.grid
 
     def block_rois(self) -> Iterator[Roi]:
         """All blocks of the view, in C order, clipped to it."""
-        return iter(self._blocks.grid)
+        return iter(self.view.grid)
 
     def block_roi(self, start: Shape) -> Roi:
         """The voxels of the block that starts at `start` in the view, clipped to the view."""
-        self._blocks.at(start)
-        stops = zip(as_shape(start), self._blocks.grid.block_shape, self._blocks.view.stop, strict=True)
+        self.view.at(start)
+        stops = zip(as_shape(start), self.view.grid.block_shape, self.view.view.stop, strict=True)
         return Roi(as_shape(start), tuple(min(a + n, end) for a, n, end in stops))
 
     def reopen(self, mode: Mode) -> None:
@@ -109,31 +78,32 @@ class FilesetBlocks:
         JobError
             If `mode` is none.
         """
-        _check_mode(mode)
-        self._mode = mode
+        check_mode(mode)
+        self.mode: Mode = mode
 
-    def _check_writable(self) -> None:
-        if self._mode != "a":
-            raise StorageError(f"{self._path} is open for reading only; open it with mode 'a' to change it")
+    def check_writable(self) -> None:
+        """Refuse to change what is open for reading."""
+        if self.mode != "a":
+            raise StorageError(f"{self.path} is open for reading only; open it with mode 'a' to change it")
 
     def block_status(self, start: Shape) -> bool:
         """Whether the block that starts at `start` (in the view) is marked available."""
-        return self._store.available(self._blocks.at(start))
+        return self.store.available(self.view.at(start))
 
     def set_block_status(self, start: Shape, available: bool) -> None:
-        """Mark one block available, or not; see `BlockWriter.mark` for the errors."""
-        self._check_writable()
-        self._store.mark(self._blocks.at(start), available)
+        """Mark one block available, or not; see `mark_block` for the errors."""
+        self.check_writable()
+        mark_block(self.store, self.view.at(start), available)
 
     def set_block_statuses(self, roi: Roi, available: bool) -> None:
         """Mark every block that shares a voxel with `roi`."""
-        self._check_writable()
-        for block in self._blocks.touching(roi):
-            self._store.mark(block, available)
+        self.check_writable()
+        for block in self.view.touching(roi):
+            mark_block(self.store, block, available)
 
     def block_record(self, start: Shape) -> StatusRecord | None:
         """The status record of a block, without facts if lazyflow wrote it; None: not available."""
-        return self._store.record(self._blocks.at(start))
+        return self.store.record(self.view.at(start))
 
     def verify_block(self, start: Shape, job: str | None = None) -> str | None:
         """None if a block is available and its file agrees with its record, else the reason.
@@ -143,11 +113,11 @@ class FilesetBlocks:
         job : str, optional
             Also ask that this job wrote it.
         """
-        return self._store.verify(self._blocks.at(start), job)
+        return self.store.verify(self.view.at(start), job)
 
     def is_block_locked(self, start: Shape) -> bool:
         """Whether a lock file lies beside the file of a block."""
-        return self._store.locked(self._blocks.at(start))
+        return self.store.locked(self.view.at(start))
 
     def purge_locks(self, roi: Roi | None = None, *, foreign: bool = True) -> list[PurgedLock]:
         """Remove locks of the blocks that `roi` touches (default: all) which nobody will release.
@@ -166,11 +136,10 @@ class FilesetBlocks:
         list of PurgedLock
             Every lock that was found: which block, whose, and whether it was removed.
         """
-        self._check_writable()
+        self.check_writable()
         found: list[PurgedLock] = []
-        for block in self._blocks.touching(roi or self._blocks.view):
-            start = tuple(a - o for a, o in zip(block.start, self._blocks.origin, strict=True))
-            lock = purge_lock(start, self._store.paths(block), foreign=foreign)
+        for block in self.view.touching(roi or self.view.view):
+            lock = purge_lock(self.view.start_of(block), self.store.paths(block), foreign=foreign)
             if lock is not None:
                 found.append(lock)
         return found
@@ -189,11 +158,11 @@ class FilesetBlocks:
         StorageError
             If it can't be opened or changed, or the fileset is open for reading only.
         """
-        block, start = self._blocks.at(start), as_shape(start)
+        block, start = self.view.at(start), as_shape(start)
         if not writable:
-            return block_file_to_read(self._store, block, start)
-        self._check_writable()
-        return block_file_to_change(self._store, block, start)
+            return block_file_to_read(self.store, block, start)
+        self.check_writable()
+        return block_file_to_change(self.store, block, start)
 
     def sweep(self, roi: Roi | None = None) -> int:
         """Remove what dead writers of this host left of the blocks that `roi` touches (default: all).
@@ -203,8 +172,8 @@ class FilesetBlocks:
         int
             Number of partial files and stale locks that were removed.
         """
-        self._check_writable()
-        return sum(self._store.sweep(block) for block in self._blocks.touching(roi or self._blocks.view))
+        self.check_writable()
+        return sum(sweep_block(self.store, block) for block in self.view.touching(roi or self.view.view))
 
     def remove_blocks(self, roi: Roi | None = None) -> None:
         """Remove the blocks that `roi` touches (default: all), and nothing that is not theirs.
@@ -216,34 +185,85 @@ class FilesetBlocks:
         LockTimeout
             If another holds the lock of a block; earlier blocks are gone.
         """
-        self._check_writable()
-        for block in self._blocks.touching(roi or self._blocks.view):
-            self._store.remove(block)
-        root = Path(self._store.naming.root)
-        remove_empty_until(root, root.parent if root != Path(self._path).parent else root)
+        self.check_writable()
+        for block in self.view.touching(roi or self.view.view):
+            remove_block(self.store, block)
+        root = Path(self.store.naming.root)
+        remove_empty_until(root, root.parent if root != Path(self.path).parent else root)
+
+    def doubtful_status(self, part: BlockPart, paths: BlockPaths) -> bytes | None:
+        """What casts doubt on a block's file; None if nothing does.
+
+        Raises
+        ------
+        MissingBlock
+            If it is not available.
+        """
+        status = self.store.status_at(paths)
+        if status is None:
+            reason = self.store.why_not_available(part.on_disk)
+            raise MissingBlock(f"block {list(part.start)} of {self.path} {reason}", part.start)
+        return status if may_be_torn(status) else None
+
+    def read_part(
+        self, part: BlockPart, paths: BlockPaths, doubtful_status: bytes | None, target: NDArray | None
+    ) -> NDArray[Any]:
+        """What a roi takes of a block; see `BlockStore.read`."""
+        try:
+            self.store.check_whole(part.on_disk, doubtful_status)
+            return self.store.read(part.on_disk, paths, part.part, target)
+        except MissingBlock as error:
+            message = f"block {list(part.start)} of {self.path} can't be read: {error}"
+            raise MissingBlock(message, part.start) from error
 
     def dataset_directory(self, start: Shape) -> str:
         """The directory of a block."""
-        return self._store.naming.directory(self._blocks.at(start).start)
+        return self.store.naming.directory(self.view.at(start).start)
 
     def block_file(self, start: Shape) -> str:
         """The file of a block, beside which its lock lies."""
-        return self._store.paths(self._blocks.at(start)).file
+        return self.store.paths(self.view.at(start)).file
 
     def dataset_path(self, start: Shape) -> str:
         """File of a block and path of the dataset in it: ``.../b-([0], [5]).h5/volume/data``."""
-        paths = self._store.paths(self._blocks.at(start))
+        paths = self.store.paths(self.view.at(start))
         return f"{paths.file}/{paths.internal}"
 
 
-def _check_mode(mode: str) -> None:
+def check_mode(mode: str) -> None:
+    """Refuse a mode that is none."""
     if mode not in ("r", "a"):
         raise JobError(f'mode is {mode!r}, expected "r" to read or "a" to read and write')
 
 
-def _root(path: str, description: FilesetDescription) -> str:
+def check_durability(durability: str) -> None:
+    """Refuse a durability that is none."""
+    if durability not in ("none", "block"):
+        raise JobError(f'durability is {durability!r}, expected "none" or "block"')
+
+
+def open_store(
+    path: str,
+    description: FilesetDescription,
+    *,
+    job: str,
+    durability: Durability,
+    copy_description: bool,
+    lock_timeout_s: float,
+) -> BlockStore:
+    """The store of the blocks that the description in the file at `path` names; see `BlockwiseFileset`."""
     inside = os.path.expanduser(description.dataset_root_dir)  # noqa: PTH111
-    return os.path.normpath(os.path.join(os.path.dirname(path), inside))
+    root = os.path.normpath(os.path.join(os.path.dirname(path), inside))
+    return BlockStore(
+        naming=Naming(root, description.axes, description.block_file_name_format),
+        layout=_layout(description),
+        job=job,
+        sync=durability == "block",
+        lock_timeout_s=lock_timeout_s,
+        note=DebugCopy(os.path.basename(path), format_description(description.with_view_filled_in())),
+        puts_note=copy_description,
+        codec=PickleCodec() if description.dtype.hasobject else None,
+    )
 
 
 def _layout(description: FilesetDescription) -> DatasetLayout:

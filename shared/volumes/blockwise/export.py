@@ -5,26 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
+from numpy.typing import NDArray
 
 from ...errors import OutOfBounds, OutputRefused, StorageError
-from ...files.atomic import PARTIAL_MARK, partial_name, removed_on_error, write_atomically
+from ...files.atomic import PARTIAL_MARK, replacing, write_atomically
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
 from ..hdf5.layout import create_dataset, put_voxels
+from .blocks import FilesetBlocks
 from .description import FilesetDescription, format_description
 from .layout import STATUS_NAME, Naming
-from .pickled import pickled
 from .status import boot_id, format_status, parse_status
 from .surroundings import told
-
-if TYPE_CHECKING:
-    from .fileset import BlockwiseFileset
 
 _ATTEMPTS = 20
 
@@ -49,46 +46,85 @@ class Subset:
     missing: tuple[Shape, ...]
 
 
-def export_roi(fileset: BlockwiseFileset, roi: Roi, directory: str | os.PathLike[str]) -> str:
-    """Write a roi of the view into one HDF5 file; see `BlockwiseFileset.export_roi`."""
-    roi = fileset._blocks.checked(roi)
+def export_roi(
+    blocks: FilesetBlocks,
+    read: Callable[[Roi], NDArray],
+    roi: Roi,
+    directory: str | os.PathLike[str],
+    *,
+    absolute: bool,
+) -> str:
+    """Write the voxels that `read` gives for a roi of the view into one HDF5 file.
+
+    See `BlockwiseFileset.export_roi`.
+    """
+    roi, store = _seen(blocks, roi, absolute), blocks.store
     where = _existing(directory)
-    absolute = roi.shifted(fileset.description.origin)
-    name, internal = fileset._store.naming.split(absolute.start, absolute.stop)
+    on_disk = roi.shifted(blocks.description.origin)
+    name, internal = store.naming.split(on_disk.start, on_disk.stop)
     path = os.path.join(where, name)
-    partial = partial_name(path)
-    with told("export to", path), removed_on_error(partial):
+    with told("export to", path), replacing(path) as partial:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(partial, "w") as file:
-            dataset = create_dataset(file, fileset._store.layout, internal, roi.shape)
+            dataset = create_dataset(file, store.layout, internal, roi.shape)
             # One block in memory at a time, whatever the size of the roi.
-            for piece in BlockGrid(roi, fileset.block_shape):
-                voxels = fileset.read(piece)
-                if voxels.dtype.hasobject:
-                    voxels = pickled(voxels)
+            for piece in BlockGrid(roi, blocks.grid.block_shape):
+                voxels = read(piece)
+                if store.codec is not None:
+                    voxels = store.codec.encode(voxels)
                 put_voxels(dataset, piece.relative_to(roi.start), voxels)
-        os.replace(partial, path)  # noqa: PTH105
     return path
 
 
-def export_subset(fileset: BlockwiseFileset, roi: Roi, directory: str | os.PathLike[str]) -> Subset:
-    """Copy whole blocks and describe them; see `BlockwiseFileset.export_subset`."""
-    roi = _whole_blocks(fileset, fileset._blocks.checked(roi))
+def export_subset(
+    blocks: FilesetBlocks, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False
+) -> Subset:
+    """Copy the available blocks of `roi`, and describe them as a fileset that shows just `roi`.
+
+    The new view starts where `roi` starts; the original's starts where the old view did, so that all
+    before `roi` is missing. The blocks always lie below `directory`, and the new description says so,
+    also where the old one has an absolute root (the original's goes on naming the old place).
+    Locks and unfinished files are not copied. An export that was cut off is completed by another.
+
+    Parameters
+    ----------
+    roi : Roi
+        Whole blocks: its ends are multiples of the block shape, or the end of the view.
+    directory : path
+        It must exist.
+    absolute : bool
+        Whether `roi` is in voxels on disk instead of the view.
+
+    Returns
+    -------
+    Subset
+        The new description's path, and which blocks are missing.
+
+    Raises
+    ------
+    OutOfBounds
+        If `roi` leaves the view or cuts through blocks.
+    OutputRefused
+        If the description in `directory` is another one, or the blocks lie there already.
+    StorageError
+        If something can't be copied; what was copied is whole.
+    """
+    roi = _whole_blocks(blocks, _seen(blocks, roi, absolute))
     where = _existing(directory)
-    path = os.path.join(where, os.path.basename(fileset.address))
-    description = _description_of(fileset.description, roi)
+    path = os.path.join(where, os.path.basename(blocks.path))
+    description = _description_of(blocks.description, roi)
     naming = Naming(
         os.path.normpath(os.path.join(where, description.dataset_root_dir)),
         description.axes,
         description.block_file_name_format,
     )
-    if os.path.realpath(naming.root) == os.path.realpath(fileset._store.naming.root):
-        raise OutputRefused(f"{where} is where the blocks of {fileset.address} lie; choose another directory")
+    if os.path.realpath(naming.root) == os.path.realpath(blocks.store.naming.root):
+        raise OutputRefused(f"{where} is where the blocks of {blocks.path} lie; choose another directory")
     content = format_description(description)
     _check_agrees(path, content)
     copied, kept, missing = 0, 0, []
-    for block in fileset.grid.touching(roi):
-        outcome = _copy_block(fileset, block.start, naming, content)
+    for block in blocks.grid.touching(roi):
+        outcome = _copy_block(blocks, block.start, naming, content)
         copied += outcome == "copied"
         kept += outcome == "kept"
         if outcome == "missing":
@@ -99,6 +135,12 @@ def export_subset(fileset: BlockwiseFileset, roi: Roi, directory: str | os.PathL
     return Subset(path, copied, kept, tuple(missing))
 
 
+def _seen(blocks: FilesetBlocks, roi: Roi, absolute: bool) -> Roi:
+    """A roi in voxels of the view, within it."""
+    roi = Roi.of(roi)
+    return blocks.view.checked(roi.relative_to(blocks.view.origin) if absolute else roi)
+
+
 def _existing(directory: str | os.PathLike[str]) -> str:
     where = os.path.abspath(os.path.expanduser(os.fspath(directory)))  # noqa: PTH100, PTH111
     if not Path(where).is_dir():
@@ -106,12 +148,12 @@ def _existing(directory: str | os.PathLike[str]) -> str:
     return where
 
 
-def _whole_blocks(fileset: BlockwiseFileset, roi: Roi) -> Roi:
-    ends = zip(roi.start, roi.stop, fileset.block_shape, fileset.shape, strict=True)
+def _whole_blocks(blocks: FilesetBlocks, roi: Roi) -> Roi:
+    ends = zip(roi.start, roi.stop, blocks.grid.block_shape, blocks.view.view.shape, strict=True)
     if any(a % n or (b % n and b != end) for a, b, n, end in ends):
         raise OutOfBounds(
             f"roi {roi} cuts through blocks; a subset starts and ends at multiples of "
-            f"{list(fileset.block_shape)} or at the end of the view {list(fileset.shape)}"
+            f"{list(blocks.grid.block_shape)} or at the end of the view {list(blocks.view.view.shape)}"
         )
     return roi
 
@@ -142,9 +184,9 @@ def _check_agrees(path: str, content: bytes) -> None:
         )
 
 
-def _copy_block(fileset: BlockwiseFileset, start: Shape, naming: Naming, note: bytes) -> str:
+def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, note: bytes) -> str:
     """Copy the directory of a block, its status last: "copied", "kept" or "missing"."""
-    store, block = fileset._store, fileset._blocks.at(start)
+    store, block = blocks.store, blocks.view.at(start)
     target = naming.paths(block)
     for _ in range(_ATTEMPTS):
         status, before = store.status(block), _state(store.paths(block).file)
@@ -159,9 +201,7 @@ def _copy_block(fileset: BlockwiseFileset, start: Shape, naming: Naming, note: b
             if (store.status(block), _state(store.paths(block).file)) == (status, before):
                 write_atomically(target.status, _status_of_copy(status))
                 return "copied"
-    raise StorageError(
-        f"block {list(start)} of {fileset.address} is written again and again; export it later"
-    )
+    raise StorageError(f"block {list(start)} of {blocks.path} is written again and again; export it later")
 
 
 def _state(file: str) -> tuple[int, int, int] | None:
@@ -188,10 +228,8 @@ def _copy_files(source: str, target: str, instead: dict[str, bytes]) -> None:
         if name in instead:
             write_atomically(goal, instead[name])
             continue
-        partial = partial_name(goal)
-        with removed_on_error(partial):
+        with replacing(goal) as partial:
             shutil.copyfile(path, partial)
-            os.replace(partial, goal)  # noqa: PTH105
 
 
 def _belongings(directory: str) -> Iterator[str]:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import MissingBlock, OutputRefused, StorageError
+from ...errors import JobError, OutputRefused, StorageError
+from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_data, check_out
-from .blocks import FilesetBlocks
-from .description import FilesetDescription, write_description
-from .export import Subset, export_roi, export_subset
-from .layout import BlockPaths
-from .status import may_be_torn
-from .view import BlockPart
+from .blocks import Durability, FilesetBlocks, Mode, check_durability, check_mode, open_store
+from .description import FilesetDescription, read_description, write_description
+from .export import export_roi, export_subset
+from .writer import write_block
 
 WriteStatus = Literal["whole", "all", "none"]
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-class BlockwiseFileset(FilesetBlocks):
+def _of_blocks(method: Callable[Concatenate[FilesetBlocks, _P], _R]) -> Callable[Concatenate[Any, _P], _R]:
+    """A method of the part as a method of the fileset, with its signature and documentation."""
+
+    @functools.wraps(method)
+    def passed_on(fileset: BlockwiseFileset, *args: _P.args, **options: _P.kwargs) -> _R:
+        return method(fileset.blocks, *args, **options)
+
+    return passed_on
+
+
+class BlockwiseFileset:
     """A volume of block files, in the coordinates of its view.
 
     Any number of threads and processes may read and write at once: a block is written by
@@ -52,7 +65,49 @@ class BlockwiseFileset(FilesetBlocks):
     ------
     JobError
         If the description is missing or wrong, or asks for what is not supported.
+
+    Attributes
+    ----------
+    blocks : FilesetBlocks
+        The part that knows single blocks, whose methods a fileset has as well.
+    store : BlockStore
+        The part that knows the files, without a view.
     """
+
+    def __init__(
+        self,
+        description_path: str | os.PathLike[str],
+        mode: Mode = "r",
+        *,
+        job: str = "",
+        durability: Durability = "none",
+        copy_description: bool = True,
+        lock_timeout_s: float = 10.0,
+        allow_pickle: bool = False,
+    ) -> None:
+        check_mode(mode)
+        check_durability(durability)
+        # Absolute from here on: a later change of the working directory changes nothing.
+        path = os.path.abspath(os.path.expanduser(os.fspath(description_path)))  # noqa: PTH100, PTH111
+        description = self._read_description(path)
+        if description.dtype.hasobject and not allow_pickle:
+            raise JobError(
+                f"{path}: dtype object is not supported: its blocks are pickles, which can run code. If you "
+                "trust who wrote them, open it from Python with BlockwiseFileset(..., allow_pickle=True)"
+            )
+        self.store = open_store(
+            path,
+            description,
+            job=job,
+            durability=durability,
+            copy_description=copy_description,
+            lock_timeout_s=lock_timeout_s,
+        )
+        self.blocks = FilesetBlocks(path, description, self.store, mode)
+
+    def _read_description(self, path: str) -> FilesetDescription:
+        """The description in the file; for filesets whose file holds more than that."""
+        return read_description(path)
 
     @classmethod
     def create(
@@ -81,29 +136,44 @@ class BlockwiseFileset(FilesetBlocks):
         return cls(where, "a", **options)
 
     @property
+    def description(self) -> FilesetDescription:
+        """The description as it was read."""
+        return self.blocks.description
+
+    @property
+    def mode(self) -> Mode:
+        """``"r"`` or ``"a"``."""
+        return self.blocks.mode
+
+    @property
+    def grid(self) -> BlockGrid:
+        """The blocks of the view, in its coordinates, clipped to it."""
+        return self.blocks.view.grid
+
+    @property
     def shape(self) -> Shape:
         """Voxels of the view, per axis."""
-        return self._blocks.view.shape
+        return self.blocks.view.view.shape
 
     @property
     def dtype(self) -> np.dtype:
         """Element type."""
-        return self._description.dtype
+        return self.description.dtype
 
     @property
     def axes(self) -> str:
         """One letter per axis."""
-        return self._description.axes
+        return self.description.axes
 
     @property
     def block_shape(self) -> Shape:
         """Voxels per block file; may exceed the shape."""
-        return self._description.block_shape
+        return self.description.block_shape
 
     @property
     def address(self) -> str:
         """Absolute path of the description file."""
-        return self._path
+        return self.blocks.path
 
     def read(self, roi: Roi, out: Any = None) -> Any:
         """Read the voxels of `roi`.
@@ -125,36 +195,19 @@ class BlockwiseFileset(FilesetBlocks):
             If a block file can't be read, or a power cut has damaged it; what was read before
             stays in `out`.
         """
-        roi = self._blocks.checked(roi)
+        blocks = self.blocks
+        roi = blocks.view.checked(roi)
         if out is not None:
             check_out(roi, out)
-        wanted = [(part, self._store.naming.paths(part.on_disk)) for part in self._blocks.parts(roi)]
-        statuses = [self._status(part, paths) for part, paths in wanted]
+        wanted = [(part, self.store.naming.paths(part.on_disk)) for part in blocks.view.parts(roi)]
+        statuses = [blocks.doubtful_status(part, paths) for part, paths in wanted]
         result = np.empty(roi.shape, self.dtype) if out is None else out
         for (part, paths), status in zip(wanted, statuses, strict=True):
             target = result[part.place] if type(result) is np.ndarray and result.flags.writeable else None
-            voxels = self._read_part(part, paths, status, target)
+            voxels = blocks.read_part(part, paths, status, target)
             if voxels is not target:
                 result[part.place] = voxels.astype(result.dtype, copy=False)
         return result
-
-    def _status(self, part: BlockPart, paths: BlockPaths) -> bytes | None:
-        """What casts doubt on a block's file; None if nothing does."""
-        status = self._store.status_at(paths)
-        if status is None:
-            reason = self._store.why_not_available(part.on_disk)
-            raise MissingBlock(f"block {list(part.start)} of {self._path} {reason}", part.start)
-        return status if may_be_torn(status) else None
-
-    def _read_part(
-        self, part: BlockPart, paths: BlockPaths, doubtful_status: bytes | None, target: NDArray | None
-    ) -> NDArray[Any]:
-        try:
-            self._store.check_whole(part.on_disk, doubtful_status)
-            return self._store.read(part.on_disk, paths, part.part, target)
-        except MissingBlock as error:
-            message = f"block {list(part.start)} of {self._path} can't be read: {error}"
-            raise MissingBlock(message, part.start) from error
 
     def write(self, roi: Roi, data: NDArray, *, status: WriteStatus = "whole") -> None:
         """Write voxels; each block that `roi` touches appears in one step, in C order.
@@ -179,16 +232,16 @@ class BlockwiseFileset(FilesetBlocks):
         OutOfBounds
             If `roi` is empty or leaves the view.
         LockTimeout, LockLost, CorruptBlock, StorageError
-            See `BlockWriter.write`; earlier blocks are written, the failed one is as it was.
+            See `write_block`; earlier blocks are written, the failed one is as it was.
         """
-        self._check_writable()
-        roi = self._blocks.checked(roi)
-        check_data(roi, data, self.dtype, self._path)
+        self.blocks.check_writable()
+        roi = self.blocks.view.checked(roi)
+        check_data(roi, data, self.dtype, self.address)
         if status not in ("whole", "all", "none"):
             raise ValueError(f'status is {status!r}, expected "whole", "all" or "none"')
-        for part in self._blocks.parts(roi):
+        for part in self.blocks.view.parts(roi):
             available = status == "all" or (status == "whole" and part.all_seen)
-            self._store.write(part.on_disk, part.part, data[part.place], available=available)
+            write_block(self.store, part.on_disk, part.part, data[part.place], available=available)
 
     def export_roi(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
         """Write the voxels of `roi` into one HDF5 file, laid out and noted as the block files are.
@@ -211,44 +264,26 @@ class BlockwiseFileset(FilesetBlocks):
         OutOfBounds, MissingBlock, CorruptBlock, LockTimeout, StorageError
             As for `read`; nothing is left in the directory.
         """
-        return export_roi(self, self._in_view(roi, absolute), directory)
+        return export_roi(self.blocks, self.read, roi, directory, absolute=absolute)
 
-    def export_subset(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> Subset:
-        """Copy the available blocks of `roi`, and describe them as a fileset that shows just `roi`.
-
-        The new view starts where `roi` starts; the original's starts where the old view did, so that all
-        before `roi` is missing. The blocks always lie below `directory`, and the new description says so,
-        also where the old one has an absolute root (the original's goes on naming the old place).
-        Locks and unfinished files are not copied. An export that was cut off is completed by another.
-
-        Parameters
-        ----------
-        roi : Roi
-            Whole blocks: its ends are multiples of the block shape, or the end of the view.
-        directory : path
-            It must exist.
-        absolute : bool
-            Whether `roi` is in voxels on disk instead of the view.
-
-        Returns
-        -------
-        Subset
-            The new description's path, and which blocks are missing.
-
-        Raises
-        ------
-        OutOfBounds
-            If `roi` leaves the view or cuts through blocks.
-        OutputRefused
-            If the description in `directory` is another one, or the blocks lie there already.
-        StorageError
-            If something can't be copied; what was copied is whole.
-        """
-        return export_subset(self, self._in_view(roi, absolute), directory)
-
-    def _in_view(self, roi: Roi, absolute: bool) -> Roi:
-        roi = Roi.of(roi)
-        return roi.relative_to(self._description.origin) if absolute else roi
+    # What a fileset says of and does to its blocks is documented there.
+    block_rois = _of_blocks(FilesetBlocks.block_rois)
+    block_roi = _of_blocks(FilesetBlocks.block_roi)
+    reopen = _of_blocks(FilesetBlocks.reopen)
+    block_status = _of_blocks(FilesetBlocks.block_status)
+    set_block_status = _of_blocks(FilesetBlocks.set_block_status)
+    set_block_statuses = _of_blocks(FilesetBlocks.set_block_statuses)
+    block_record = _of_blocks(FilesetBlocks.block_record)
+    verify_block = _of_blocks(FilesetBlocks.verify_block)
+    is_block_locked = _of_blocks(FilesetBlocks.is_block_locked)
+    purge_locks = _of_blocks(FilesetBlocks.purge_locks)
+    open_block_file = _of_blocks(FilesetBlocks.open_block_file)
+    export_subset = _of_blocks(export_subset)
+    sweep = _of_blocks(FilesetBlocks.sweep)
+    remove_blocks = _of_blocks(FilesetBlocks.remove_blocks)
+    dataset_directory = _of_blocks(FilesetBlocks.dataset_directory)
+    block_file = _of_blocks(FilesetBlocks.block_file)
+    dataset_path = _of_blocks(FilesetBlocks.dataset_path)
 
     def close(self) -> None:
         """Nothing is held open; closing is harmless at any time."""
@@ -260,4 +295,4 @@ class BlockwiseFileset(FilesetBlocks):
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._path!r}, {self._mode!r})"
+        return f"{type(self).__name__}({self.address!r}, {self.mode!r})"

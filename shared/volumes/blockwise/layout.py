@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ...errors import JobError
 from ...geometry.roi import Roi
-from ..base.suffixes import HDF5_EXTENSIONS
+from ..base.suffixes import HDF5_EXTENSIONS, cuts, inner_path
 
 STATUS_NAME = "STATUS.txt"
 
@@ -119,12 +119,10 @@ def _pattern(name_format: str) -> tuple[str, str] | None:
 
 
 def _split(full: str, name_format: str) -> tuple[str, str]:
-    parts = full.split("/")
     # The last component with the extension that has something behind it is the file.
-    for index in range(len(parts) - 1, -1, -1):
-        internal = "/".join(part for part in parts[index + 1 :] if part)
-        if internal and parts[index].endswith(HDF5_EXTENSIONS):
-            name = posixpath.normpath("/".join(parts[: index + 1]))
+    for file, rest in reversed(cuts(full)):
+        if internal := inner_path(rest):
+            name = posixpath.normpath(file)
             if name.startswith(("/", "../")):
                 raise JobError(f"{name_format!r} leads out of the directory of the block")
             return name, internal

@@ -14,12 +14,13 @@ from ...errors import MissingBlock
 from ...files.atomic import partial_name, removed_on_error, sync_directory, sync_file
 from ...geometry.roi import Roi, Shape
 from .status import checksum_of_file
-from .surroundings import told
-from .writer import BlockWriter, _swap_in
+from .store import BlockStore
+from .surroundings import swap_in, told
+from .writer import locked_to_write, put_status
 
 
 @contextlib.contextmanager
-def block_file_to_read(store: BlockWriter, block: Roi, start: Shape) -> Iterator[h5py.File]:
+def block_file_to_read(store: BlockStore, block: Roi, start: Shape) -> Iterator[h5py.File]:
     """The file of a block, open for reading; whoever writes the block meanwhile does not disturb."""
     paths = store.paths(block)
     _check_there(paths.file, start)
@@ -28,14 +29,14 @@ def block_file_to_read(store: BlockWriter, block: Roi, start: Shape) -> Iterator
 
 
 @contextlib.contextmanager
-def block_file_to_change(store: BlockWriter, block: Roi, start: Shape) -> Iterator[h5py.File]:
+def block_file_to_change(store: BlockStore, block: Roi, start: Shape) -> Iterator[h5py.File]:
     """A copy of the file of a block, under the block's lock, that takes its place in one step at the end.
 
     If the caller raises, nothing has changed. A block that was available is so again, with the facts of the
     new file.
     """
     _check_there(store.paths(block).file, start)
-    with told("change", store.paths(block).file), store._locked_to_write(block) as (paths, lock):
+    with told("change", store.paths(block).file), locked_to_write(store, block) as (paths, lock):
         _check_there(paths.file, start)
         status = store.status(block)
         store.check_whole(block, status)
@@ -47,11 +48,11 @@ def block_file_to_change(store: BlockWriter, block: Roi, start: Shape) -> Iterat
             if store.sync:
                 sync_file(partial)
             size_bytes, checksum = checksum_of_file(partial)
-            _swap_in(partial, paths, lock)
+            swap_in(partial, paths, lock)
         if store.sync:
             sync_directory(os.path.dirname(paths.file))
         if status is not None:
-            store._put_status(paths, size_bytes, checksum, lock)
+            put_status(store, paths, size_bytes, checksum, lock)
 
 
 def _check_there(file: str, start: Shape) -> None:

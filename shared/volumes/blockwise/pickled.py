@@ -14,37 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CorruptBlock
-from ...geometry.roi import Roi, Shape
-from ..hdf5.layout import new_image
-from .block_file import read_part
-from .fast.image import KnownImage, ReadyImage
-from .layout import BlockPaths
-from .writer import BlockWriter
 
 PICKLE_DTYPE = h5py.vlen_dtype(np.uint8)
 # What every Python can read, the original's Python 2 included.
 _PROTOCOL = 0
-
-
-class PickledBlocks(BlockWriter):
-    """The blocks of a fileset of dtype object; its layout has `PICKLE_DTYPE`."""
-
-    def write(self, block: Roi, part: Roi, data: NDArray, *, available: bool) -> None:
-        """Pickle every element and write them; see `BlockWriter.write`.
-
-        Raises
-        ------
-        ValueError
-            If an element can't be pickled; nothing was changed.
-        """
-        super().write(block, part, pickled(data), available=available)
-
-    def _whole_image(self, internal: str, data: NDArray) -> ReadyImage | KnownImage:
-        # Where the strings lie in the file is HDF5's business.
-        return ReadyImage(new_image(self.layout, internal, data.shape, Roi.from_shape(data.shape), data))
-
-    def _read_now(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
-        return unpickled(read_part(paths.file, paths.internal, part))
 
 
 def pickled(data: NDArray) -> NDArray:
@@ -83,3 +56,10 @@ def unpickled(texts: NDArray) -> NDArray:
         except Exception as error:  # a pickle may raise anything
             raise CorruptBlock(f"its element {list(index)} can't be unpickled ({error!r})") from error
     return objects
+
+
+class PickleCodec:
+    """What a store of Python objects keeps in its files, a layout of `PICKLE_DTYPE`, and back."""
+
+    encode = staticmethod(pickled)
+    decode = staticmethod(unpickled)

@@ -1,4 +1,4 @@
-"""The surroundings of a block file: its directories, what dead writers left, other writers' locks."""
+"""The surroundings of a block file: directories, status, what dead writers left, locks of other writers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from ...errors import StorageError
-from ...files.atomic import PARTIAL_MARK, remove_if_there
+from ...errors import LockLost, StorageError
+from ...files.atomic import PARTIAL_MARK, partial_name, remove_if_there
+from ...geometry.roi import Shape
 from ...locking.filelock import FileLock, stale
+from ...locking.lockfile import lies_at, look
 from .layout import BlockPaths
 
 _OLD_CANDIDATE_S = 600
@@ -101,3 +105,82 @@ def other_writer(paths: BlockPaths) -> str | None:
         return None
     holder = FileLock(paths.file).holder()
     return None if holder is None or holder.is_here else f"its lock is held by {holder.describe()}"
+
+
+def _check_ours(lock: FileLock, paths: BlockPaths) -> None:
+    if not lock.still_ours():
+        raise LockLost(f"the lock {paths.lock} is no longer ours; {paths.file} was left as it was")
+
+
+def swap_in(partial: str, paths: BlockPaths, lock: FileLock) -> None:
+    """Drop the status and rename the partial file over the block; undone wherever that fails."""
+    hidden = partial_name(paths.status)
+    had_status = True
+    try:
+        _check_ours(lock, paths)
+        try:
+            os.rename(paths.status, hidden)  # noqa: PTH104 - a Path costs more than the system call
+        except FileNotFoundError:
+            had_status = False
+        _check_ours(lock, paths)
+        os.replace(partial, paths.file)  # noqa: PTH105
+    except BaseException:
+        # The disk tells whether the rename came first. A status is not put back under
+        # another writer's hands: what it is now is theirs to say.
+        if Path(partial).exists() and (lock.still_ours() or lock.available()):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                os.link(hidden, paths.status)
+        raise
+    finally:
+        if had_status:
+            remove_if_there(hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class PurgedLock:
+    """A lock file that was removed, or was left.
+
+    Attributes
+    ----------
+    block_start : tuple of int
+        The block, in the view.
+    path : str
+        The lock file.
+    state : {"dead", "foreign", "alive"}
+        Of a dead process of ours on this host; of lazyflow, of another host or container, or of nobody
+        knows whom; or of a living process of ours, which is never removed.
+    holder : str
+        Who held it, in words.
+    removed : bool
+    """
+
+    block_start: Shape
+    path: str
+    state: Literal["dead", "foreign", "alive"]
+    holder: str
+    removed: bool
+
+
+def purge_lock(start: Shape, paths: BlockPaths, *, foreign: bool) -> PurgedLock | None:
+    """Remove the lock of a block if its owner is dead, or, where that is asked, not ours; None: no lock."""
+    if not os.path.lexists(paths.lock):
+        return None
+    sight = look(paths.lock)
+    if sight is None:
+        return None
+    holder = sight.holder
+    try:
+        if not holder.is_here:
+            # The very file that was looked at, not one that somebody has put there since.
+            gone = foreign and sight.fd >= 0 and lies_at(paths.lock, os.fstat(sight.fd))
+            removed = gone and remove_if_there(paths.lock)
+            return PurgedLock(start, paths.lock, "foreign", holder.describe(), removed)
+    finally:
+        sight.close()
+    # The flock tells the dead from the living, and whoever has it may remove the file.
+    lock = FileLock(paths.file)
+    if not lock.acquire(blocking=False):
+        return PurgedLock(start, paths.lock, "alive", holder.describe(), False)
+    took_over = lock.took_over is not None
+    lock.release()
+    return PurgedLock(start, paths.lock, "dead", holder.describe(), True) if took_over else None

@@ -136,6 +136,10 @@ class ViewBlocks:
             )
         return cuts
 
+    def start_of(self, block: Roi) -> Shape:
+        """Where a block on disk starts in the view."""
+        return tuple(a - o for a, o in zip(block.start, self.origin, strict=True))
+
     def touching(self, roi: Roi) -> Iterator[Roi]:
         """The blocks on disk that share a voxel with `roi`, in C order."""
         return (self.on_disk(block.start) for block in self.grid.touching(self.checked(roi)))

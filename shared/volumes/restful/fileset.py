@@ -13,6 +13,7 @@ from ...errors import BlockmillError, CorruptBlock, DownloadFailed, JobError, Mi
 from ...geometry.roi import Roi, Shape
 from ..blockwise.description import FilesetDescription
 from ..blockwise.fileset import BlockwiseFileset
+from ..blockwise.writer import fill_block
 from .description import RESTfulFilesetDescription, read_fileset_description
 from .fetch import Transfer
 from .volume import RESTfulVolume
@@ -123,7 +124,7 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
             The first failure; what runs beside it is ended.
         """
         stop = threading.Event()
-        missing = [block for block in self._blocks.touching(roi) if not self._store.sound(block)]
+        missing = [block for block in self.blocks.view.touching(roi) if not self.store.sound(block)]
         _in_threads(missing, lambda block: self._fill(block, stop), self._max_parallel, stop)
 
     def download_all(self, max_parallel: int = 4) -> Downloads:
@@ -144,27 +145,26 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
         def get(block: Roi) -> None:
             error, downloaded = None, False
             try:
-                downloaded = not self._store.sound(block) and self._fill(block, stop)
+                downloaded = not self.store.sound(block) and self._fill(block, stop)
             except BlockmillError as failure:
                 error = failure
             with lock:
                 report.downloaded += downloaded
                 report.present += not downloaded and error is None
                 if error is not None:
-                    report.failed[self._start_of(block)] = error
+                    report.failed[self.blocks.view.start_of(block)] = error
 
-        _in_threads(self._blocks.touching(self._blocks.view), get, max_parallel, stop)
+        _in_threads(self.blocks.view.touching(self.blocks.view.view), get, max_parallel, stop)
         return report
-
-    def _start_of(self, block: Roi) -> Shape:
-        return tuple(a - o for a, o in zip(block.start, self._blocks.origin, strict=True))
 
     def _fill(self, block: Roi, stop: threading.Event) -> bool:
         """Download a block, given in absolute voxels; False if another was quicker."""
         try:
-            return self._store.fill(block, lambda: self._remote.read(block, stop=stop))
+            return fill_block(self.store, block, lambda: self._remote.read(block, stop=stop))
         except DownloadFailed as error:
-            raise DownloadFailed(f"block {list(self._start_of(block))} of {self._path}: {error}") from error
+            raise DownloadFailed(
+                f"block {list(self.blocks.view.start_of(block))} of {self.address}: {error}"
+            ) from error
 
     def close(self) -> None:
         """Let go of connections; closing twice is harmless."""

@@ -7,17 +7,16 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DownloadFailed, JobError, StorageError
-from ...files.atomic import partial_name, removed_on_error
+from ...files.atomic import replacing
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_out
-from ..base.suffixes import HDF5_EXTENSIONS
+from ..base.suffixes import cut_at_file
 from .cutout import CONTENT_TYPES, Kind, Wanted, WrongCutout, check, read
 from .description import RESTfulVolumeDescription, read_volume_description
 from .fetch import Fetcher, Transfer, shown
@@ -146,27 +145,20 @@ class RESTfulVolume:
         """
         roi = self._checked(roi)
         target = self._target(os.fspath(path))
-        partial = partial_name(target)
         try:
-            with removed_on_error(partial):
-                with open(partial, "x+b") as file:  # noqa: PTH123 - text is what we have
-                    self._download(roi, file, None, check)
-                os.replace(partial, target)  # noqa: PTH105
+            with replacing(target) as partial, open(partial, "x+b") as file:  # noqa: PTH123 - text is what we have
+                self._download(roi, file, None, check)
         except StorageError:
             raise
         except OSError as error:
             raise StorageError(f"could not write {target}: {error}") from error
 
     def _target(self, path: str) -> str:
-        parts = path.split("/")
-        for index, part in enumerate(parts):
-            file, internal = "/".join(parts[: index + 1]), "/".join(parts[index + 1 :]).strip("/")
-            if part.lower().endswith(HDF5_EXTENSIONS) and not Path(file).is_dir():
-                expected = self._description.hdf5_dataset or ""
-                if internal and f"/{internal}" != expected:
-                    raise JobError(f"{path}: the server's files have {expected!r}, not '/{internal}'")
-                return file
-        return path
+        file, rest = cut_at_file(path) or (path, "")
+        internal, expected = rest.strip("/"), self._description.hdf5_dataset or ""
+        if internal and f"/{internal}" != expected:
+            raise JobError(f"{path}: the server's files have {expected!r}, not '/{internal}'")
+        return file
 
     def _checked(self, roi: Roi) -> Roi:
         if self._closed:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockmill.daemon.planning.plan import make_plan
-from blockmill.daemon.planning.sizing import Sizing, default_block_shape
+from blockmill.daemon.planning.sizing import Sizing
 from blockmill.shared.errors import JobError, OutOfBounds
 from blockmill.shared.jobs.job import Job
 from blockmill.shared.volumes.base.memory import MemoryVolume
@@ -99,16 +99,3 @@ def test_a_roi_outside_is_refused_by_name(fields, said):
 def test_what_does_not_fit_is_refused_with_what_to_do(fields, said):
     with pytest.raises(JobError, match=said):
         plan(**fields)
-
-
-@given(st.tuples(*[st.integers(1, 5000)] * 5))
-def test_the_default_block_is_inside_the_volume_and_of_bounded_size(shape):
-    block = default_block_shape(shape, "tzyxc", voxels=10_000)
-    assert block[0] == 1
-    assert block[4] == shape[4]
-    assert all(1 <= n <= m for n, m in zip(block, shape, strict=True))
-    assert math.prod(block[:4]) <= 4 * max(10_000 // shape[4], 8)
-
-
-def test_the_default_block_gives_short_axes_away_to_long_ones():
-    assert default_block_shape((10, 1000, 1000), "zyx", voxels=10 * 100 * 100) == (10, 100, 100)

@@ -53,3 +53,17 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
     with pytest.raises(BlockmillError, match="can't be the name of a key"):
         keys.write_public(tmp_path, keys.PublicKey(name, "k"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_public_key_is_replaced_whole_and_nothing_else_is_left(tmp_path):
+    for account in ("ann", "ben"):
+        keys.write_public(tmp_path, keys.PublicKey("laptop", "k" * 40, account))
+    assert [path.name for path in tmp_path.iterdir()] == ["laptop.key"]
+    assert [entry.account for entry in keys.read_public(tmp_path)] == ["ben"]
+
+
+def test_a_public_key_that_can_not_be_put_in_its_place_leaves_nothing(tmp_path):
+    (tmp_path / "laptop.key").mkdir()
+    with pytest.raises(IsADirectoryError):
+        keys.write_public(tmp_path, keys.PublicKey("laptop", "k" * 40))
+    assert [path.name for path in tmp_path.iterdir()] == ["laptop.key"]

@@ -90,7 +90,7 @@ def test_a_file_that_differs_in_a_byte_is_what_hdf5_says_it_is(fileset, change, 
         plain(fileset.block_file(start), sample(BLOCK, "u2"))
     reader, path = BlockwiseFileset(fileset.address), Path(fileset.block_file(STARTS[1]))
     reader.read(WHOLE)
-    assert reader._store.known.makes("v/d", BLOCK)[0].tail, "there is something behind the voxels"
+    assert reader.store.known.makes("v/d", BLOCK)[0].tail, "there is something behind the voxels"
     path.write_bytes(change(path.read_bytes()))
     check_as_hdf5_says(reader, Roi(STARTS[1], (8, 8, 10)))
 

@@ -1,6 +1,6 @@
-"""Single blocks of a fileset on disk, as a reader sees them.
+"""The block files of a fileset: where each lies, what its status says, what it holds.
 
-Blocks are told here by their absolute roi, clipped to the shape on disk.
+Blocks are named here by their absolute roi, clipped to the shape on disk. `writer` has what changes them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .block_file import read_bytes, read_part
 from .description_copy import DebugCopy
 from .fast.catalogue import KnownFiles
 from .layout import BlockPaths, Naming
+from .pickled import PickleCodec
 from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
 from .surroundings import other_writer, told
 
@@ -29,8 +30,8 @@ _LONGEST_STATUS_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class BlockReader:
-    """The blocks of one fileset: where they lie, what their status says, what they hold.
+class BlockStore:
+    """The block files of one fileset, without a view.
 
     Attributes
     ----------
@@ -50,6 +51,8 @@ class BlockReader:
         Whether a write that creates a block directory puts the note into it.
     known : KnownFiles
         The makes of block files that were met.
+    codec : PickleCodec or None
+        Where the elements are Python objects.
     """
 
     naming: Naming
@@ -60,6 +63,7 @@ class BlockReader:
     note: DebugCopy = field(default_factory=DebugCopy, repr=False, compare=False)
     puts_note: bool = True
     known: KnownFiles = field(default_factory=KnownFiles, repr=False, compare=False)
+    codec: PickleCodec | None = None
 
     def paths(self, block: Roi) -> BlockPaths:
         """The paths of a block as it lies on disk, or would be written."""
@@ -240,6 +244,8 @@ class BlockReader:
 
     def _read_now(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
         """Read without HDF5 where the file is of a make that is known, else with it, and learn."""
+        if self.codec is not None:
+            return self.codec.decode(read_part(paths.file, paths.internal, part))
         voxels = self.known.read(paths.file, paths.internal, shape, part, target)
         if voxels is not None:
             return voxels

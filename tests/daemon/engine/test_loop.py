@@ -1,0 +1,78 @@
+"""What the engine's thread takes of the answers of workers: those that are asked for."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from blockmill.daemon.engine.job import EngineJob, Order
+from blockmill.daemon.engine.loop import Dispatcher, Setup
+from blockmill.daemon.engine.mailbox import Mailbox
+from blockmill.daemon.scheduling import events as ev
+from blockmill.shared.geometry.grid import BlockGrid
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.messages import engine as wire
+
+
+class Loop:
+    """A dispatcher with a job of four blocks, whose workers are made up."""
+
+    def __init__(self) -> None:
+        self.mailbox = Mailbox()
+        self.dispatcher = Dispatcher(Setup(workers=2), self.mailbox)
+        self.counted: list[tuple[int, int]] = []
+        self.dispatcher._supervisor = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
+            heard=lambda *args: None, said=list, workers={}
+        )
+        self.dispatcher._upkeep = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
+            answered=lambda worker, count: self.counted.append((worker, count))
+        )
+        order = Order(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
+        self.job = EngineJob("j1", order, lambda *command: None, self.dispatcher.arenas)
+        self.dispatcher._command_submit(self.job)
+
+    def feed(self, event: ev.Event) -> None:
+        self.dispatcher._feed(event)
+        list(self.dispatcher._post.letters())  # they are sent
+
+    def hear(self, worker: int, *answers: wire.Answer) -> None:
+        self.dispatcher._hear(wire.Answers(worker, list(answers)))
+
+
+@pytest.fixture
+def loop():
+    loop = Loop()
+    yield loop
+    loop.mailbox.shut()
+    loop.dispatcher.arenas.close()
+
+
+def done(block: int, attempt: int = 1) -> wire.Done:
+    return wire.Done("j1", block, attempt, voxels=10, seconds=1.0)
+
+
+def test_a_late_answer_is_not_noted_once_the_block_is_with_another_worker(loop):
+    loop.feed(ev.Ready(0))
+    loop.feed(ev.Lost(0, "gone"))
+    loop.feed(ev.Ready(1))
+    assert loop.dispatcher._core.holds(1, "j1", 0, 2)
+    loop.hear(0, done(0), done(0, attempt=2))
+    assert loop.counted == [(0, 0)]
+    assert loop.job.out == {0}
+    assert loop.job.handle.progress.blocks == 0
+    loop.hear(1, done(0, attempt=2))
+    assert loop.job.handle.progress.blocks == 1
+
+
+def test_a_doubled_answer_counts_once_in_one_message_and_in_two(loop):
+    loop.feed(ev.Ready(0))
+    loop.hear(0, done(0), done(0))
+    loop.hear(0, done(0))
+    assert loop.job.handle.progress.blocks == 1
+    assert loop.job.handle.progress.voxels == 10
+
+
+def test_an_answer_of_a_job_that_nobody_knows_changes_nothing(loop):
+    loop.feed(ev.Ready(0))
+    loop.hear(0, wire.Done("j9", 0, 1, seconds=1.0))
+    assert loop.counted == [(0, 0)]
+    assert loop.job.out == {0}

@@ -6,16 +6,14 @@ import sys
 import time
 from typing import Protocol, TextIO
 
-from ...daemon.engine.handle import Progress
-
 _MB = 1e6
 
 
 class Display(Protocol):
-    """Shows the progress of a run."""
+    """Shows the progress of a run, given in blocks and bytes since it began."""
 
     def start(self, blocks: int, done: int) -> None: ...
-    def update(self, progress: Progress) -> None: ...
+    def update(self, blocks: int, nbytes: int) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
@@ -33,7 +31,7 @@ class Silent:
     def start(self, blocks: int, done: int) -> None:
         """Nothing to show."""
 
-    def update(self, progress: Progress) -> None:
+    def update(self, blocks: int, nbytes: int) -> None:
         """Nothing to show."""
 
     def note(self, text: str) -> None:
@@ -59,15 +57,15 @@ class Lines(Silent):
         self._blocks, self._before, self._started_s = blocks, done, time.monotonic()
         self._tenth = 10 * done // blocks
 
-    def update(self, progress: Progress) -> None:
+    def update(self, blocks: int, nbytes: int) -> None:
         """Print where another tenth is complete."""
-        done = self._before + progress.blocks
+        done = self._before + blocks
         tenth = 10 * done // self._blocks
         if tenth > self._tenth:
             self._tenth = tenth
             seconds = time.monotonic() - self._started_s
-            rate = progress.bytes_written / _MB / max(seconds, 1e-9)
-            left_s = seconds / max(progress.blocks, 1) * (self._blocks - done)
+            rate = nbytes / _MB / max(seconds, 1e-9)
+            left_s = seconds / max(blocks, 1) * (self._blocks - done)
             print(
                 f"{10 * tenth:3d} %  {done}/{self._blocks} blocks  {rate:.1f} MB/s  {left_s:.0f} s left",
                 file=self._stream,
@@ -95,11 +93,11 @@ class Bar(Silent):
         self._task = self._bar.add_task("", total=blocks, completed=done, rate=0.0)
         self._bar.start()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, blocks: int, nbytes: int) -> None:
         """Move the bar."""
         seconds = max(time.monotonic() - self._started_s, 1e-9)
-        rate = progress.bytes_written / _MB / seconds
-        self._bar.update(self._task, completed=self._before + progress.blocks, rate=rate)
+        rate = nbytes / _MB / seconds
+        self._bar.update(self._task, completed=self._before + blocks, rate=rate)
 
     def note(self, text: str) -> None:
         """Print above the bar."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from ....daemon.engine.engine import Engine
-from ....daemon.runs.estimate import Estimate, estimate
-from ....daemon.runs.throwaway import throwaway_folder
-from ....shared.errors import BlockmillError
-from ....shared.geometry.roi import Shape
-from ....shared.jobs.job import Job, load_job, told_with_place
-from ...formatting import exit_codes as exitcodes
-from ...formatting.document import document
-from ...formatting.interrupt import Interrupt
-from ...formatting.wording import counted
-from .run import standard_input
+from ...daemon.engine.engine import Engine
+from ...daemon.runs.estimate import Estimate, estimate
+from ...daemon.runs.throwaway import throwaway_folder
+from ...shared.errors import BlockmillError
+from ...shared.geometry.roi import Shape
+from ...shared.jobs.job import Job
+from ..formatting.exit_codes import INTERRUPTED
+from ..formatting.interrupt import Interrupt
+from ..formatting.output import complain, say, say_json
+from ..formatting.wording import counted
+from .job_files import complain_of, read_job
 
 
 def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = False) -> int:
@@ -32,15 +31,13 @@ def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = 
                 raise KeyboardInterrupt
 
         try:
-            job = load_job(path, standard_input() if path == "-" else None)
-            found = _estimate(job, workers, overwrite, look)
+            found = _estimate(read_job(path), workers, overwrite, look)
         except KeyboardInterrupt:
-            print("interrupted; nothing was changed", file=sys.stderr)
-            return exitcodes.INTERRUPTED
+            complain("interrupted; nothing was changed")
+            return INTERRUPTED
         except BlockmillError as error:
-            print(f"blockmill: {told_with_place(path, str(error))}", file=sys.stderr)
-            return exitcodes.exit_code_of(error)
-    _print(found, as_json)
+            return complain_of(path, error)
+    _say(found, as_json)
     return 0
 
 
@@ -51,14 +48,14 @@ def _estimate(job: Job, workers: int | None, overwrite: bool, look: Callable[[],
         return estimate(job, engine, folder, overwrite=overwrite, look=look)
 
 
-def _print(found: Estimate, as_json: bool) -> None:
+def _say(found: Estimate, as_json: bool) -> None:
     if as_json:
-        print(document(**asdict(found)))
+        say_json(**asdict(found))
         return
     for name, text in _rows(found):
-        print(f"{name:12} {text}")
+        say(f"{name:12} {text}")
     for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        complain(f"warning: {warning}")
 
 
 def _rows(found: Estimate) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from ...daemon.runs.throwaway import throwaway_folder
 from ...shared.errors import BlockmillError
 from ...shared.geometry.roi import Shape
 from ...shared.jobs.job import Job
+from ...shared.units import format_duration, format_size
 from ..formatting.exit_codes import INTERRUPTED
 from ..formatting.interrupt import Interrupt
 from ..formatting.output import complain, say, say_json
@@ -65,31 +66,17 @@ def _rows(found: Estimate) -> Iterator[tuple[str, str]]:
     if found.storage_block is not None:
         yield "stored in", f"blocks of {_shape(found.storage_block)} voxels"
     yield "halo", ", ".join(map(str, found.halo)) + " voxels"
-    each = f"{_size(found.memory_per_worker_bytes)} a worker (at most {_size(found.memory_limit_bytes)})"
-    together = f"{_size(found.memory_bytes)} in all, {_size(found.memory_available_bytes)} free"
+    most = format_size(found.memory_limit_bytes)
+    each = f"{format_size(found.memory_per_worker_bytes)} a worker (at most {most})"
+    together = f"{format_size(found.memory_bytes)} in all, {format_size(found.memory_available_bytes)} free"
     yield "memory", f"{each}, {together}"
-    yield "reads", _size(found.bytes_read)
-    yield "writes", f"{_size(found.bytes_written)} in {found.files} files"
-    yield "disk", f"{_size(found.disk_needed_bytes)} at most, {_size(found.disk_free_bytes)} free"
+    yield "reads", format_size(found.bytes_read)
+    yield "writes", f"{format_size(found.bytes_written)} in {found.files} files"
+    yield "disk", f"{format_size(found.disk_needed_bytes)} at most, {format_size(found.disk_free_bytes)} free"
     if found.seconds is not None:
         tried = f"{counted(found.blocks_tried, 'block')} tried, {counted(found.workers, 'worker')}"
-        yield "time", f"about {_time(found.seconds)} ({tried})"
+        yield "time", f"about {format_duration(found.seconds)} ({tried})"
 
 
 def _shape(shape: Shape) -> str:
     return "x".join(map(str, shape))
-
-
-def _size(nbytes: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if nbytes < 1000:
-            return f"{nbytes:.0f} {unit}" if unit == "bytes" else f"{nbytes:.1f} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.1f} TB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"

@@ -7,7 +7,7 @@ from click.shell_completion import CompletionItem
 
 from ...shared.errors import BlockmillError
 from ...shared.messages.records import ENDED, JobInfo
-from ..formatting.output import duration
+from ...shared.units import format_duration
 from ..service.client import Client
 from .options import Fitting
 
@@ -42,4 +42,4 @@ def _fits(info: JobInfo, fitting: Fitting) -> bool:
 
 
 def _left(info: JobInfo) -> str:
-    return "" if info.eta_s is None or info.ended else f", {duration(info.eta_s)} left"
+    return "" if info.eta_s is None or info.ended else f", {format_duration(info.eta_s)} left"

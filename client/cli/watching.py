@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ...shared.units import format_duration
 from ..formatting.exit_codes import INTERRUPTED
-from ..formatting.output import complain, duration, say
+from ..formatting.output import complain, say
 from ..formatting.progress import Display, display_for
 from ..formatting.tables import blocks_of, complain_of_end, result_code
 
@@ -51,7 +52,7 @@ def watch_job(service: Client, number: int, *, with_log: bool = False, quiet: bo
         return last
     display.stop()
     if last.state == "done" and not quiet:
-        say(f"done: {blocks_of(last)} blocks in {duration(last.seconds)} -> {last.output}")
+        say(f"done: {blocks_of(last)} blocks in {format_duration(last.seconds)} -> {last.output}")
     if last.ended:
         complain_of_end(last)
     return last

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Protocol, TextIO
 
-_MB = 1e6
+from ...shared.units import format_duration, format_rate
 
 
 class Display(Protocol):
@@ -64,10 +64,10 @@ class Lines(Silent):
         if tenth > self._tenth:
             self._tenth = tenth
             seconds = time.monotonic() - self._started_s
-            rate = nbytes / _MB / max(seconds, 1e-9)
             left_s = seconds / max(blocks, 1) * (self._blocks - done)
             print(
-                f"{10 * tenth:3d} %  {done}/{self._blocks} blocks  {rate:.1f} MB/s  {left_s:.0f} s left",
+                f"{10 * tenth:3d} %  {done}/{self._blocks} blocks  "
+                f"{format_rate(nbytes, seconds)}  {format_duration(left_s)} left",
                 file=self._stream,
                 flush=True,
             )
@@ -87,16 +87,15 @@ class Bar(Silent):
             TextColumn("{task.percentage:3.0f} %"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("blocks  {task.fields[rate]:.1f} MB/s"),
+            TextColumn("blocks  {task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        self._task = self._bar.add_task("", total=blocks, completed=done, rate=0.0)
+        self._task = self._bar.add_task("", total=blocks, completed=done, rate="")
         self._bar.start()
 
     def update(self, blocks: int, nbytes: int) -> None:
         """Move the bar."""
-        seconds = max(time.monotonic() - self._started_s, 1e-9)
-        rate = nbytes / _MB / seconds
+        rate = format_rate(nbytes, time.monotonic() - self._started_s)
         self._bar.update(self._task, completed=self._before + blocks, rate=rate)
 
     def note(self, text: str) -> None:

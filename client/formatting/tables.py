@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ...shared.units import format_duration, format_size
 from .exit_codes import FAILED
-from .output import complain, duration, print_table, say_json, size
+from .output import complain, print_table, say_json
 
 if TYPE_CHECKING:
     from ...shared.messages.records import JobInfo, WorkerInfo
@@ -31,7 +32,7 @@ def _job_row(info: JobInfo) -> tuple[str, ...]:
     note = info.reason.partition("\n")[0] if info.state not in ("done", "running") else ""
     if info.label:
         note = f"[{info.label}] {note}"
-    left = "" if info.eta_s is None or info.ended else duration(info.eta_s)
+    left = "" if info.eta_s is None or info.ended else format_duration(info.eta_s)
     return str(info.id), state_of(info), blocks_of(info), left, info.name, ago(since_s), note
 
 
@@ -51,7 +52,7 @@ def blocks_of(info: JobInfo) -> str:
 
 def ago(time_s: float) -> str:
     """How long ago that was, in one unit."""
-    return f"{duration(max(time.time() - time_s, 0.0))} ago"
+    return f"{format_duration(max(time.time() - time_s, 0.0))} ago"
 
 
 def say_ends(infos: Sequence[JobInfo], as_json: bool, as_jsonl: bool = False) -> int:
@@ -87,13 +88,13 @@ def say_workers(found: Sequence[WorkerInfo]) -> None:
 
 
 def _worker_row(info: WorkerInfo) -> tuple[str, ...]:
-    at = "" if info.block is None else f"{','.join(map(str, info.block))} for {duration(info.busy_s)}"
+    at = "" if info.block is None else f"{','.join(map(str, info.block))} for {format_duration(info.busy_s)}"
     return (
         str(info.worker),
         str(info.pid),
-        size(info.rss_bytes),
+        format_size(info.rss_bytes),
         str(info.tasks),
-        duration(info.age_s),
+        format_duration(info.age_s),
         "-" if info.job is None else str(info.job),
         at,
         "ends soon" if info.retiring else "",
@@ -102,7 +103,7 @@ def _worker_row(info: WorkerInfo) -> tuple[str, ...]:
 
 def service_text(info: ServiceInfo) -> str:
     """The service in a line."""
-    parts = [f"blockmill {info.version}, pid {info.pid}, up {duration(time.time() - info.started_s)}"]
+    parts = [f"blockmill {info.version}, pid {info.pid}, up {format_duration(time.time() - info.started_s)}"]
     busy = f", {info.allowed} may be busy (memory is short)" if info.allowed < info.workers else ""
     parts.append(f"{info.workers} workers{busy}")
     if info.draining:

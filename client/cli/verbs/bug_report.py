@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ...formatting.output import complain, say, size
+from ....shared.units import format_size
+from ...formatting.output import complain, say
 from .. import options
 from ..groups import MACHINE, verb
 
@@ -29,7 +30,7 @@ def command(output: str | None, socket: str | None) -> int:
     write(files, path)
     say(str(path))
     for name, content in files.items():
-        say(f"  {name}  {size(len(content))}")
+        say(f"  {name}  {format_size(len(content))}")
     complain(
         "keys, tokens and passwords are taken out as far as they can be told; look into it before you send it"
     )

@@ -11,6 +11,7 @@ import click
 
 from ....shared.errors import BlockmillError
 from ....shared.system.compute_threads import have_one_compute_thread
+from ....shared.units import format_duration, format_rate
 from ...formatting.exit_codes import FAILED, INTERRUPTED
 from ...formatting.interrupt import Interrupt
 from ...formatting.output import complain, say, say_json
@@ -93,13 +94,12 @@ def _run(job: Job, workers: int | None, overwrite: bool, display: Display, inter
 
 
 def _say_summary(summary: Summary) -> None:
-    rate = summary.bytes_written / 1e6 / max(summary.seconds, 1e-9)
     found = f" ({summary.skipped} found finished)" if summary.skipped else ""
     of = "" if summary.outcome == "done" else f"{summary.finished} of "
     say(
         f"{summary.outcome.replace('_', ' ')}: {of}{counted(summary.blocks, 'block')}{found}, "
-        f"{summary.voxels} voxels, {summary.seconds:.1f} s, {rate:.1f} MB/s "
-        f"-> {os.path.relpath(summary.output)}"
+        f"{summary.voxels} voxels, {format_duration(summary.seconds)}, "
+        f"{format_rate(summary.bytes_written, summary.seconds)} -> {os.path.relpath(summary.output)}"
     )
 
 

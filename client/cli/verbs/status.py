@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ....shared.errors import NoSuchJob, Refused
-from ...formatting.output import complain, duration, say, say_json, size
+from ....shared.units import format_duration, format_rate, format_size
+from ...formatting.output import complain, say, say_json
 from ...formatting.tables import ago, blocks_of, say_jobs, service_text, state_of
 from .. import options
 from ..groups import JOBS, verb
@@ -86,15 +87,16 @@ def _say_job(info: JobInfo, failures: list[BlockFailure]) -> None:
 
 
 def _facts(info: JobInfo) -> list[tuple[str, str]]:
-    rate = f", {size(info.bytes_written / info.seconds)}/s" if info.seconds else ""
+    written = f"{format_size(info.bytes_written)} in {format_duration(info.seconds)}"
+    rate = f", {format_rate(info.bytes_written, info.seconds)}" if info.seconds else ""
     runs = f"{info.runs}" + (f", {info.redone} blocks done again" if info.redone else "")
     found = f", {info.skipped} of them found finished" if info.skipped else ""
     return [
         ("state", state_of(info) + (f": {info.reason}" if info.reason else "")),
         ("blocks", f"{blocks_of(info)}{found}" + (f", {info.running} at work" if info.running else "")),
-        ("left", duration(info.eta_s) if info.eta_s is not None and not info.ended else ""),
+        ("left", format_duration(info.eta_s) if info.eta_s is not None and not info.ended else ""),
         ("output", info.output),
-        ("written", f"{size(info.bytes_written)} in {duration(info.seconds)}{rate}" if info.runs else ""),
+        ("written", f"{written}{rate}" if info.runs else ""),
         ("retries", str(info.retries or "")),
         ("runs", runs),
         ("priority", str(info.priority or "")),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .....shared.units import format_duration, format_size
 from ....formatting.exit_codes import FAILED, INTERRUPTED
 from ....formatting.interrupt import Interrupt
 from ....formatting.output import complain, say, say_json
@@ -105,7 +106,8 @@ class _Verification:
         told += [f"{total.unchecked} have none but can be opened"] * bool(total.unchecked)
         told += [f"{total.missing} missing"] * bool(total.missing)
         told += [f"{total.damaged} damaged"] * bool(total.damaged)
-        say(f"{self._address}: {', '.join(told)}; {total.bytes_checked / 1e6:.1f} MB, {seconds:.1f} s")
+        sums = f"{format_size(total.bytes_checked)}, {format_duration(seconds)}"
+        say(f"{self._address}: {', '.join(told)}; {sums}")
         if total.missing or total.damaged:
             say("to have missing and damaged blocks done again, run the job of this volume again")
 

@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "client/http": "shared shared/geometry shared/volumes/base shared/volumes/restful",
     "client/manpages": "the-root shared/config shared/jobs",
     "client/doctor": "the-root shared shared/config shared/locking shared/messages shared/system"
-    " daemon/executors/local daemon/service client/formatting client/service",
+    " daemon/executors/local daemon/service client/service",
     "client/cluster": "shared shared/geometry shared/jobs shared/lazyflow shared/locking shared/volumes"
     " shared/volumes/base shared/volumes/blockwise daemon/engine client/library",
     "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base"

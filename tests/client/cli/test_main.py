@@ -77,6 +77,7 @@ def test_errors_of_a_verb_become_a_message_and_an_exit_code(monkeypatch, error, 
     def fail(**options):
         raise error
 
+    monkeypatch.setattr("os.open", lambda *arguments: 0)
     monkeypatch.setattr("os.dup2", lambda *fds: None)
     monkeypatch.setattr(cli.commands["ls"], "callback", fail)
     done = CliRunner().invoke(cli, ["ls"])

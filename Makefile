@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types check simulate bench man clean
+.PHONY: help demo test lint unasync types check simulate bench man clean
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -23,9 +23,13 @@ demo: .venv/.core  ## write a sample volume, smooth it block by block
 test: .venv/.dev  ## all tests
 	$(BIN)/python -m pytest -q
 
-lint: .venv/.dev  ## ruff: rules and format
+lint: .venv/.dev  ## ruff: rules and format; files that are made from others
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/unasync.py --check
+
+unasync:  ## make the client for threads from the one for asyncio
+	$(PYTHON) tools/unasync.py
 
 types: .venv/.dev  ## basedpyright
 	$(BIN)/basedpyright --pythonpath $(BIN)/python

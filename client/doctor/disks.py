@@ -16,7 +16,7 @@ import psutil
 
 from ...shared.errors import BlockmillError
 from ...shared.locking.filelock import FileLock
-from ..formatting.output import size
+from ...shared.units import format_size
 from .finding import Finding, fail, ok, warn
 
 _OVER_NETWORK = frozenset(
@@ -97,7 +97,7 @@ def _check_space(folder: Path) -> Iterator[Finding]:
         return
     advice = "make room, or choose another disk; --dry-run tells what a job takes"
     say = fail if free < _LEAST_BYTES else warn
-    text = f"{folder}: {size(free)} free"
+    text = f"{folder}: {format_size(free)} free"
     yield ok("disk", text) if free >= _LOW_BYTES else say("disk", text, advice)
     facts = os.statvfs(folder)
     if facts.f_files and facts.f_favail < _LOW_INODES:

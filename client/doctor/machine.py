@@ -12,7 +12,7 @@ import psutil
 from ...daemon.executors.local.memory import available_bytes, oom_kills, total_bytes
 from ...shared.config.model import Config
 from ...shared.system.compute_threads import COMPUTE_THREADS
-from ..formatting.output import size
+from ...shared.units import format_size
 from .finding import Finding, fail, ok, warn
 
 _FILES_BESIDE_CLIENTS = 256
@@ -50,20 +50,23 @@ def _check_limits(config: Config) -> Iterator[Finding]:
         (resource.RLIMIT_FSIZE, "file size", "f"),
     ):
         if (soft := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY:
-            yield warn("limits", f"{name} is limited to {size(soft)}", f"lift it: ulimit -{flag} unlimited")
+            yield warn(
+                "limits", f"{name} is limited to {format_size(soft)}", f"lift it: ulimit -{flag} unlimited"
+            )
 
 
 def _limit(value: int, *, bytes_: bool = False) -> str:
     if value == resource.RLIM_INFINITY:
         return "unlimited"
-    return size(value) if bytes_ else str(value)
+    return format_size(value) if bytes_ else str(value)
 
 
 def _check_memory(config: Config) -> Iterator[Finding]:
     workers = config.workers.count or len(os.sched_getaffinity(0))
     total, free, swap = total_bytes(), available_bytes(), psutil.swap_memory()
     group = " (limit of the control group)" if total < psutil.virtual_memory().total else ""
-    text = f"{size(free)} of {size(total)}{group} available, {workers} workers, swap {size(swap.total)}"
+    memory = f"{format_size(free)} of {format_size(total)}{group} available"
+    text = f"{memory}, {workers} workers, swap {format_size(swap.total)}"
     if kills := oom_kills():
         text += f", {kills} processes killed for want of memory since the start"
     if total / workers < _LEAST_PER_WORKER or free < _LEAST_PER_WORKER:

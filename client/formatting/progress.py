@@ -6,16 +6,14 @@ import sys
 import time
 from typing import Protocol, TextIO
 
-from ...daemon.engine.handle import Progress
-
-_MB = 1e6
+from ...shared.units import format_duration, format_rate
 
 
 class Display(Protocol):
-    """Shows the progress of a run."""
+    """Shows the progress of a run, given in blocks and bytes since it began."""
 
     def start(self, blocks: int, done: int) -> None: ...
-    def update(self, progress: Progress) -> None: ...
+    def update(self, blocks: int, nbytes: int) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
@@ -33,7 +31,7 @@ class Silent:
     def start(self, blocks: int, done: int) -> None:
         """Nothing to show."""
 
-    def update(self, progress: Progress) -> None:
+    def update(self, blocks: int, nbytes: int) -> None:
         """Nothing to show."""
 
     def note(self, text: str) -> None:
@@ -59,17 +57,17 @@ class Lines(Silent):
         self._blocks, self._before, self._started_s = blocks, done, time.monotonic()
         self._tenth = 10 * done // blocks
 
-    def update(self, progress: Progress) -> None:
+    def update(self, blocks: int, nbytes: int) -> None:
         """Print where another tenth is complete."""
-        done = self._before + progress.blocks
+        done = self._before + blocks
         tenth = 10 * done // self._blocks
         if tenth > self._tenth:
             self._tenth = tenth
             seconds = time.monotonic() - self._started_s
-            rate = progress.bytes_written / _MB / max(seconds, 1e-9)
-            left_s = seconds / max(progress.blocks, 1) * (self._blocks - done)
+            left_s = seconds / max(blocks, 1) * (self._blocks - done)
             print(
-                f"{10 * tenth:3d} %  {done}/{self._blocks} blocks  {rate:.1f} MB/s  {left_s:.0f} s left",
+                f"{10 * tenth:3d} %  {done}/{self._blocks} blocks  "
+                f"{format_rate(nbytes, seconds)}  {format_duration(left_s)} left",
                 file=self._stream,
                 flush=True,
             )
@@ -89,17 +87,16 @@ class Bar(Silent):
             TextColumn("{task.percentage:3.0f} %"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("blocks  {task.fields[rate]:.1f} MB/s"),
+            TextColumn("blocks  {task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        self._task = self._bar.add_task("", total=blocks, completed=done, rate=0.0)
+        self._task = self._bar.add_task("", total=blocks, completed=done, rate="")
         self._bar.start()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, blocks: int, nbytes: int) -> None:
         """Move the bar."""
-        seconds = max(time.monotonic() - self._started_s, 1e-9)
-        rate = progress.bytes_written / _MB / seconds
-        self._bar.update(self._task, completed=self._before + progress.blocks, rate=rate)
+        rate = format_rate(nbytes, time.monotonic() - self._started_s)
+        self._bar.update(self._task, completed=self._before + blocks, rate=rate)
 
     def note(self, text: str) -> None:
         """Print above the bar."""

@@ -98,20 +98,25 @@ def _below(context: click.Context, group: click.Group) -> Iterator[Page]:
 
 def _page(context: click.Context) -> Page:
     command = context.command
-    about = command.get_short_help_str(limit=1000).rstrip(".")
-    page = Page(context.command_path.replace(" ", "-"), 1, about, __version__)
+    page = Page(context.command_path.replace(" ", "-"), 1, _about(command).rstrip("."), __version__)
     _synopsis(page, context)
     page.heading("DESCRIPTION")
-    page.text(command.help or about)
+    page.text(command.help or "")
     if isinstance(command, click.Group):
         page.heading("VERBS")
         for name, verb in sorted(command.commands.items()):
-            page.item(name, verb.get_short_help_str(limit=1000))
+            page.item(name, _about(verb))
     _options(page, context)
     if command.epilog:
         page.heading("EXAMPLES")
         page.text(command.epilog)
     return page
+
+
+def _about(command: click.Command) -> str:
+    """The first sentence of its help, where the command's own help may have a shorter one."""
+    paragraph = " ".join((command.help or "").partition("\n\n")[0].split())
+    return f"{paragraph.partition('. ')[0].rstrip('.')}."
 
 
 def _synopsis(page: Page, context: click.Context) -> None:

@@ -1,4 +1,4 @@
-"""The service from asyncio; each verb is that of `Client`."""
+"""The service from Python, for asyncio; `Client` is the same for threads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from ...shared.errors import ServiceUnreachable, WaitTimeout
 from ...shared.messages import service as p
 from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 from . import requests as asking
-from .connection import AsyncConnection, may_repeat
+from .async_connection import AsyncConnection
 from .endpoint import endpoint_of
+from .exchange import may_repeat
 
 if TYPE_CHECKING:
     from ...shared.jobs.job import Job
 
 
 class AsyncClient:
-    """`Client` for asyncio: the same verbs as coroutines and asynchronous iterators.
+    """A client of the service that listens at `socket`.
 
-    Tasks may share one; each request that runs has a connection of its own.
+    Its verbs are coroutines and asynchronous iterators.
+
+    Tasks may share one; each request that runs has a connection of its own. Nothing is connected before
+    the first request.
 
     Parameters
     ----------
@@ -32,6 +36,13 @@ class AsyncClient:
         the user's own service, else that of the machine.
     timeout_s : float
         How long an answer is waited for.
+
+    Raises
+    ------
+    ServiceUnreachable
+        From each verb: if no service answers.
+    NoSuchJob, Refused
+        From each verb: if the service knows no such job, or does not do what it is asked for.
     """
 
     def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
@@ -47,8 +58,9 @@ class AsyncClient:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
     async def ask(self, request: p.Request[p.R], patience_s: float = 0.0) -> p.R:
         """Send any request of the protocol; again and again for `patience_s` while no service is there."""
@@ -63,7 +75,10 @@ class AsyncClient:
             await asyncio.sleep(asking.RETRY_S)
 
     async def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
-        connection = self._idle.pop() if self._idle else AsyncConnection(self._endpoint)
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = AsyncConnection(self._endpoint)
         try:
             reply = await connection.ask(request, timeout_s)
         except BaseException:

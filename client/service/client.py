@@ -1,9 +1,9 @@
+# Made by tools/unasync.py from async_client.py: change that file, then run `make unasync`.
 """The service from Python, for threads; `AsyncClient` is the same for asyncio."""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,8 +13,9 @@ from ...shared.errors import ServiceUnreachable, WaitTimeout
 from ...shared.messages import service as p
 from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 from . import requests as asking
-from .connection import Connection, may_repeat
+from .connection import Connection
 from .endpoint import endpoint_of
+from .exchange import may_repeat
 
 if TYPE_CHECKING:
     from ...shared.jobs.job import Job
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Client:
     """A client of the service that listens at `socket`.
 
-    Threads may share one; each has a connection of its own. Nothing is connected before the first
-    request.
+    Threads may share one; each request that runs has a connection of its own. Nothing is connected before
+    the first request.
 
     Parameters
     ----------
@@ -45,8 +46,7 @@ class Client:
     def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
         self._endpoint = endpoint_of(socket)
         self._timeout_s = timeout_s
-        self._local = threading.local()
-        self._connections: list[Connection] = []
+        self._idle: list[Connection] = []
 
     def __enter__(self) -> Client:
         return self
@@ -55,19 +55,10 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
-        for connection in self._connections:
+        """Close the connections that are not in use."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
             connection.close()
-        self._connections.clear()
-        self._local = threading.local()
-
-    def _connection(self) -> Connection:
-        # A child that this process has forked must not use its parent's sockets.
-        if getattr(self._local, "pid", None) != os.getpid():
-            self._local.connection = Connection(self._endpoint)
-            self._local.pid = os.getpid()
-            self._connections.append(self._local.connection)
-        return self._local.connection
 
     def ask(self, request: p.Request[p.R], patience_s: float = 0.0) -> p.R:
         """Send any request of the protocol; again and again for `patience_s` while no service is there."""
@@ -75,11 +66,24 @@ class Client:
         timeout_s = self._timeout_s + asking.wait_of(request)
         while True:
             try:
-                return self._connection().ask(request, timeout_s)
+                return self._ask_once(request, timeout_s)
             except ServiceUnreachable:
                 if time.monotonic() >= deadline_s or not may_repeat(request):
                     raise
             time.sleep(asking.RETRY_S)
+
+    def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = Connection(self._endpoint)
+        try:
+            reply = connection.ask(request, timeout_s)
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return reply
 
     # -- jobs -----------------------------------------------------------------------
 

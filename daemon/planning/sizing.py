@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...shared.errors import JobError
 from ...shared.geometry.block_shapes import block_count
 from ...shared.geometry.roi import Shape
+from ...shared.units import format_size
 
 _HALO_COST_ALLOWED = 1.15
 _WORTHWHILE_BYTES = 1 << 20
@@ -89,6 +90,6 @@ class Sizing:
         if (needed := self.task_bytes(block)) > self.memory_bytes:
             raise JobError(
                 f"one block of {list(block)} voxels with halo {list(self.halo)} needs about "
-                f"{needed >> 20} MiB, a worker may take {self.memory_bytes >> 20} MiB: "
+                f"{format_size(needed)}, a worker may take {format_size(self.memory_bytes)}: "
                 "choose a smaller block_shape, fewer workers, or more memory_per_worker"
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
+from ...shared.units import format_size
 from ...shared.volumes.formats import open_volume
 from ..engine.engine import Engine
 from ..executors.local.memory import available_bytes, total_bytes
@@ -166,11 +167,11 @@ def _existing(folder: Path) -> Path:
 def _warnings(trial: Trial | None, disk: int, free: int, memory: int, available: int) -> list[str]:
     found: list[str] = []
     if disk > free:
-        found.append(f"the disk is too small: {disk >> 20} MiB are needed, {free >> 20} MiB are free")
+        found.append(f"the disk is too small: {format_size(disk)} are needed, {format_size(free)} are free")
     if memory > available:
         found.append(
-            f"memory is short: {memory >> 20} MiB may be needed, {available >> 20} MiB are free; fewer "
-            "workers will be busy at a time"
+            f"memory is short: {format_size(memory)} may be needed, {format_size(available)} are free; "
+            "fewer workers will be busy at a time"
         )
     if trial is None:
         found.append("the disk is too full to try any blocks, so the time is not known")

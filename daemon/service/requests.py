@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused
 from ...shared.messages import service as p
@@ -45,6 +45,23 @@ class Held:
     news: Callable[[bool], p.Reply | None]
 
 
+_Q = TypeVar("_Q", bound=p.Request[Any])
+_R = TypeVar("_R", bound=p.Reply | Later | Held)
+_HANDLERS: dict[type[p.Request[Any]], Callable[[Answers, Any, int], p.Reply | Later | Held]] = {}
+
+
+def answers(kind: type[_Q]) -> Callable[[Callable[[Any, _Q, int], _R]], Callable[[Any, _Q, int], _R]]:
+    """Make a method of `Answers` the one that meets requests of this kind."""
+
+    def register(method: Callable[[Any, _Q, int], _R]) -> Callable[[Any, _Q, int], _R]:
+        if kind in _HANDLERS:
+            raise TypeError(f"{kind.__name__} has two methods that meet it")
+        _HANDLERS[kind] = method
+        return method
+
+    return register
+
+
 class Answers:
     """The requests of clients, met by the foreman.
 
@@ -63,13 +80,14 @@ class Answers:
         try:
             if uid == NOBODY and not isinstance(request, p.GetService):
                 raise Refused("who you are can't be told; has your key been revoked?")
-            return getattr(self, f"_{type(request).__name__}")(request, uid)
+            return _HANDLERS[type(request)](self, request, uid)
         except Exception as error:  # noqa: BLE001 - one request must not end the service
             return refusal(error)
 
     # -- the service ----------------------------------------------------------------
 
-    def _GetService(self, request: p.GetService, uid: int) -> p.ServiceInfo:  # noqa: N802 - named as the request
+    @answers(p.GetService)
+    def get_service(self, request: p.GetService, uid: int) -> p.ServiceInfo:
         return self._service()
 
     def _service(self) -> p.ServiceInfo:
@@ -86,19 +104,22 @@ class Answers:
             state_dir=str(self._foreman.settings.state_dir),
         )
 
-    def _Drain(self, request: p.Drain, uid: int) -> p.ServiceInfo:  # noqa: N802
+    @answers(p.Drain)
+    def drain(self, request: p.Drain, uid: int) -> p.ServiceInfo:
         self._foreman.rights.check_admin(uid, "drain it")
         self._foreman.mill.drain(True)
         return self._service()
 
-    def _SetWorkers(self, request: p.SetWorkers, uid: int) -> p.ServiceInfo:  # noqa: N802
+    @answers(p.SetWorkers)
+    def set_workers(self, request: p.SetWorkers, uid: int) -> p.ServiceInfo:
         if not 1 <= request.count <= MOST_WORKERS:
             raise Refused(f"{request.count} workers were asked for; give 1 to {MOST_WORKERS}")
         self._foreman.rights.check_admin(uid, "set the number of workers")
         self._foreman.mill.set_workers(request.count)
         return self._service()
 
-    def _ListWorkers(self, request: p.ListWorkers, uid: int) -> p.Workers:  # noqa: N802
+    @answers(p.ListWorkers)
+    def list_workers(self, request: p.ListWorkers, uid: int) -> p.Workers:
         engine = self._foreman.mill.engine
         if engine is None:
             return p.Workers(workers=(), allowed=0)
@@ -106,7 +127,8 @@ class Answers:
 
     # -- jobs -----------------------------------------------------------------------
 
-    def _SubmitJob(self, request: p.SubmitJob, uid: int) -> Later:  # noqa: N802
+    @answers(p.SubmitJob)
+    def submit(self, request: p.SubmitJob, uid: int) -> Later:
         known = self._book.last_id
         number = self._foreman.submit(request, uid).info.id
         if number <= known:  # it was sent again
@@ -128,22 +150,26 @@ class Answers:
     def _one(self, number: int) -> p.OneJob:
         return p.OneJob(job=self._book.get(number).info)
 
-    def _ListJobs(self, request: p.ListJobs, uid: int) -> p.Jobs:  # noqa: N802
+    @answers(p.ListJobs)
+    def list_jobs(self, request: p.ListJobs, uid: int) -> p.Jobs:
         return p.Jobs(jobs=tuple(self._book.list(request.states, request.label, request.limit)))
 
-    def _GetJob(self, request: p.GetJob, uid: int) -> p.OneJob:  # noqa: N802
+    @answers(p.GetJob)
+    def get_job(self, request: p.GetJob, uid: int) -> p.OneJob:
         record = self._book.get(request.id)
         mine = self._foreman.rights.owns(uid, record)
         return p.OneJob(job=record.info, spec=record.spec if mine else None)
 
-    def _WaitJob(self, request: p.WaitJob, uid: int) -> p.Reply | Held:  # noqa: N802
+    @answers(p.WaitJob)
+    def wait(self, request: p.WaitJob, uid: int) -> p.Reply | Held:
         def news(anyway: bool) -> p.OneJob | None:
             info = self._book.get(request.id).info
             return p.OneJob(job=info) if anyway or info.ended or info.seen != request.seen else None
 
         return self._hold(news, request.wait_s)
 
-    def _ListFailures(self, request: p.ListFailures, uid: int) -> Later:  # noqa: N802
+    @answers(p.ListFailures)
+    def list_failures(self, request: p.ListFailures, uid: int) -> Later:
         self._owned(request.id, uid, "see the failed blocks of")
         found = self._foreman.journal.failures(request.id, request.limit)
         return Later(found, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
@@ -154,7 +180,8 @@ class Answers:
         self._foreman.rights.check_owner(uid, record, what)
         return record
 
-    def _ReadLog(self, request: p.ReadLog, uid: int) -> p.Reply | Held:  # noqa: N802
+    @answers(p.ReadLog)
+    def read_log(self, request: p.ReadLog, uid: int) -> p.Reply | Held:
         self._owned(request.id, uid, "read the log of")
 
         def news(anyway: bool) -> p.LogPart | None:
@@ -170,21 +197,25 @@ class Answers:
         reply = news(wait_s <= 0)
         return reply or Held(time.monotonic() + min(wait_s, p.LONGEST_WAIT_S), news)
 
-    def _CancelJob(self, request: p.CancelJob, uid: int) -> Later:  # noqa: N802
+    @answers(p.CancelJob)
+    def cancel(self, request: p.CancelJob, uid: int) -> Later:
         self._owned(request.id, uid, "cancel")
         self._foreman.cancel(request.id, now=request.now)
         return self._journaled(request.id)
 
-    def _RetryJob(self, request: p.RetryJob, uid: int) -> Later:  # noqa: N802
+    @answers(p.RetryJob)
+    def retry(self, request: p.RetryJob, uid: int) -> Later:
         self._owned(request.id, uid, "retry")
         record = self._foreman.retry(request.id, failed_only=request.failed_only)
         self._foreman.say(record.info.id, "is queued again")
         return self._journaled(record.info.id)
 
-    def _PauseJobs(self, request: p.PauseJobs, uid: int) -> Later:  # noqa: N802
+    @answers(p.PauseJobs)
+    def pause(self, request: p.PauseJobs, uid: int) -> Later:
         return self._paused(request.ids, uid, True)
 
-    def _ResumeJobs(self, request: p.ResumeJobs, uid: int) -> Later:  # noqa: N802
+    @answers(p.ResumeJobs)
+    def resume(self, request: p.ResumeJobs, uid: int) -> Later:
         return self._paused(request.ids, uid, False)
 
     def _paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
@@ -199,7 +230,8 @@ class Answers:
             return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.list((), None, 0))))
         return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.get(n).info for n in numbers)))
 
-    def _SetPriority(self, request: p.SetPriority, uid: int) -> Later:  # noqa: N802
+    @answers(p.SetPriority)
+    def set_priority(self, request: p.SetPriority, uid: int) -> Later:
         self._owned(request.id, uid, "change the priority of")
         self._foreman.set_priority(request.id, request.priority)
         return self._journaled(request.id)

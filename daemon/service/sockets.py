@@ -25,6 +25,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from ...shared.errors import Refused
 from ...shared.system.impersonation import group_number
+from ...shared.units import format_size
 from .keyring import NOBODY, Keyring
 from .memory_guard import Flood
 from .settings import Settings
@@ -165,9 +166,9 @@ class Doors:
     def _turn_all_away(self, grown: int) -> None:
         """End all connections: one of them may send a message without end, and none tells which."""
         _log.warning(
-            "this process has grown by %d MiB; in case a client sends without end, the connections of all %d "
+            "this process has grown by %s; in case a client sends without end, the connections of all %d "
             "clients are ended; they come again by themselves",
-            *(grown >> 20, sum(len(door.clients) for door in self._doors)),
+            *(format_size(grown), sum(len(door.clients) for door in self._doors)),
         )
         for door in self._doors:
             for descriptor in list(door.clients):

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 import psutil
 
 from ..errors import LockTimeout, StorageError
+from ..units import format_duration
 
 _FIRST_LINE = "blockmill lock 1"
 _LAZYFLOW_LINE = "Owning process args:"
@@ -105,7 +106,7 @@ class LockHolder:
 
     def describe(self) -> str:
         """Who holds the lock, for a message."""
-        age = "" if self.since_s is None else f", for {max(time.time() - self.since_s, 0):.1f} s"
+        age = "" if self.since_s is None else f", for {format_duration(max(time.time() - self.since_s, 0))}"
         if self.kind == "ours":
             where = "" if self.is_here else " (another host or container)"
             return f"process {self.pid} on host {self.host}{where}{age}"

@@ -86,7 +86,7 @@ def test_progress_is_a_line_every_ten_percent_and_a_summary(bench):
     )
     out, _ = bench.run("run", job)
     *lines, summary = out.splitlines()
-    assert re.fullmatch(r"done: 10 blocks, 24000 voxels, [\d.]+ s, [\d.]+ MB/s -> .*out\.json", summary)
+    assert re.fullmatch(r"done: 10 blocks, 24000 voxels, [\d.]+ s, [\d.]+ [KM]?i?B/s -> .*out\.json", summary)
     tenths = [int(line.split()[0]) for line in lines]
     assert tenths == sorted(set(tenths))
     assert tenths[-1] == 100

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -13,7 +15,7 @@ from click.testing import CliRunner
 
 from blockmill import AsyncClient, Client
 from blockmill.client.cli.main import cli
-from blockmill.client.service import connection
+from blockmill.client.service import exchange
 from blockmill.shared.errors import JobError, NoSuchJob, Refused, ServiceUnreachable, WaitTimeout
 from blockmill.shared.messages import service as p
 from blockmill.shared.messages.records import JobInfo
@@ -309,7 +311,7 @@ def test_an_answer_to_an_earlier_call_is_passed_over(tmp_path):
 
 
 def test_a_service_that_was_started_again_is_asked_again_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "_RESEND_S", 3600.0)
+    monkeypatch.setattr(exchange, "_RESEND_S", 3600.0)
     ended = JobInfo(id=1, name="n", owner=0, output="o", submitted_s=0.0, state="done")
     reply = p.OneJob(job=ended)
     asked, found = threading.Event(), []
@@ -385,4 +387,29 @@ def test_threads_share_a_client(bench):
             thread.join()
         assert set(found) == {bench.service.pid}
         assert len(found) == 8
+    bench.end_service()
+
+
+FORKING = """
+import os, sys
+from blockmill import Client
+client = Client(sys.argv[1])
+before = client.service().pid
+if (child := os.fork()) == 0:
+    asked = client.service().pid == before
+    client.close()
+    os._exit(0 if asked else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert len(client._idle) == 1
+assert client.service().pid == before
+client.close()
+"""
+
+
+def test_a_forked_child_does_not_use_its_parents_connection(bench):
+    bench.serve()
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, str(bench.socket)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
     bench.end_service()

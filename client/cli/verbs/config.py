@@ -1,22 +1,39 @@
-"""The verbs that show and check the configuration."""
+"""``blockmill config``: the configuration that counts, what is wrong with it, and what there is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ....shared.config.layers import Loaded, load_config
+import click
+
 from ....shared.errors import ConfigError
-from ....shared.jobs.complaints import KeyPath, written
-from ...formatting.output import say, say_json, verb
+from ...formatting.output import say, say_json
+from .. import options
+from ..groups import SERVICE, group
+
+if TYPE_CHECKING:
+    from ....shared.config.layers import Loaded
+    from ....shared.jobs.complaints import KeyPath
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_file = click.argument("file", required=False, type=options.FILE)
 
 
-@verb
-def show(file: str | None, *, origin: bool, as_json: bool) -> int:
-    """The configuration that counts, as YAML that could stand in a file."""
+@group(SERVICE, short_help="Show and check the configuration of the service.")
+def command() -> None:
+    """The configuration of the service: what counts, what is wrong, what there is."""
+
+
+@command.command("show")
+@_file
+@click.option("--origin", is_flag=True, help="Where each key was set.")
+@options.as_json
+def show(file: str | None, origin: bool, as_json: bool) -> int:
+    """Show the configuration as a service started now would take it, or that of one file."""
+    from ....shared.config.layers import load_config
+    from ....shared.jobs.complaints import written
+
     loaded = load_config(only=file)
     data = loaded.config.model_dump(mode="json")
     if as_json:
@@ -28,9 +45,35 @@ def show(file: str | None, *, origin: bool, as_json: bool) -> int:
     return 0
 
 
-@verb
-def check(file: str | None, *, as_json: bool) -> int:
-    """Whether the configuration is right; all that is wrong with it goes to stderr."""
+def _leaves(data: Mapping[str, Any], at: KeyPath = ()) -> Iterable[tuple[KeyPath, Any]]:
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*at, key))
+        else:
+            yield (*at, key), value
+
+
+def _yaml(data: Mapping[str, Any], loaded: Loaded, origin: bool, at: KeyPath = ()) -> Iterable[str]:
+    import json
+
+    indent = "  " * len(at)
+    for key, value in data.items():
+        path = (*at, key)
+        if isinstance(value, Mapping):
+            yield f"{indent}{key}:"
+            yield from _yaml(value, loaded, origin, path)
+        else:  # JSON is YAML
+            line = f"{indent}{key}: {json.dumps(value, ensure_ascii=False)}"
+            yield f"{line:<40}  # {loaded.origin(path)}" if origin else line
+
+
+@command.command("check")
+@_file
+@options.as_json
+def check(file: str | None, as_json: bool) -> int:
+    """Check all configuration files, or one; exit code 5 where something is wrong."""
+    from ....shared.config.layers import load_config
+
     try:
         loaded = load_config(only=file)
     except ConfigError as error:
@@ -45,32 +88,15 @@ def check(file: str | None, *, as_json: bool) -> int:
     return 0
 
 
-@verb
+@command.command("schema")
+@click.option("--job", is_flag=True, help="Of job files.")
 def schema(job: bool) -> int:
-    """The JSON Schema of configuration or job files."""
+    """Print the JSON Schema of configuration files, for editors."""
+    import json
+
     if job:
         from ....shared.jobs.job import job_schema as schema_of
     else:
         from ....shared.config.model import config_schema as schema_of
     say(json.dumps({"$schema": _DIALECT, **schema_of()}, indent=2))
     return 0
-
-
-def _leaves(data: Mapping[str, Any], at: KeyPath = ()) -> Iterable[tuple[KeyPath, Any]]:
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*at, key))
-        else:
-            yield (*at, key), value
-
-
-def _yaml(data: Mapping[str, Any], loaded: Loaded, origin: bool, at: KeyPath = ()) -> Iterable[str]:
-    indent = "  " * len(at)
-    for key, value in data.items():
-        path = (*at, key)
-        if isinstance(value, Mapping):
-            yield f"{indent}{key}:"
-            yield from _yaml(value, loaded, origin, path)
-        else:  # JSON is YAML
-            line = f"{indent}{key}: {json.dumps(value, ensure_ascii=False)}"
-            yield f"{line:<40}  # {loaded.origin(path)}" if origin else line

@@ -1,40 +1,31 @@
-"""The verbs that look for what is wrong, and pack up what others need to find it."""
+"""``blockmill doctor``: what is wrong with machine, installation and service."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from pathlib import Path
+import click
 
-from ...doctor.examine import examine
-from ...doctor.finding import as_lines
-from ...doctor.report import gather, write
-from ...formatting import exit_codes as exitcodes
-from ...formatting.output import complain, say, say_json, size, use_colour, verb
+from ...formatting.exit_codes import FAILED
+from ...formatting.output import say, say_json, use_colour
+from .. import options
+from ..groups import MACHINE, verb
 
 
-@verb
-def doctor(paths: Iterable[str], *, socket: str | None, as_json: bool) -> int:
-    """Say how everything is; 1 where something fails."""
+@verb(MACHINE, short_help="Look for what is wrong with machine and service.")
+@click.argument("paths", metavar="[PATH...]", nargs=-1, type=options.FILE)
+@options.socket
+@options.as_json
+def command(paths: tuple[str, ...], socket: str | None, as_json: bool) -> int:
+    """Look for what is wrong with machine, installation and service; 1 where something fails.
+
+    Name folders in which jobs will write, and they are looked at, too.
+    """
+    from ...doctor.examine import examine
+    from ...doctor.finding import as_lines
+
     findings = examine(paths, socket)
     failed = any(finding.level == "fail" for finding in findings)
     if as_json:
         say_json(ok=not failed, findings=findings)
     else:
         say("\n".join(as_lines(findings, colour=use_colour())))
-    return exitcodes.FAILED if failed else 0
-
-
-@verb
-def bug_report(output: str | None, *, socket: str | None) -> int:
-    """Write the tarball; its path and what it holds go to stdout."""
-    path = Path(output or time.strftime("blockmill-report-%Y%m%d-%H%M%S.tar.gz"))
-    files = gather(socket)
-    write(files, path)
-    say(str(path))
-    for name, content in files.items():
-        say(f"  {name}  {size(len(content))}")
-    complain(
-        "keys, tokens and passwords are taken out as far as they can be told; look into it before you send it"
-    )
-    return 0
+    return FAILED if failed else 0

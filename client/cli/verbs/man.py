@@ -1,4 +1,4 @@
-"""The verb that writes the manual pages."""
+"""``blockmill man``: the manual pages."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from pathlib import Path
 import click
 
 from ....shared.errors import Refused
-from ...formatting.output import complain, say, verb
-from ...manpages.files import config_page, job_page
-from ...manpages.roff import Page
-from ...manpages.verbs import service_page, verb_pages
+from ...formatting.output import complain, say
+from ..groups import MACHINE, verb
 
 
-def pages(cli: click.Group) -> list[Page]:
-    """All pages that there are."""
-    return [*verb_pages(cli), config_page(), job_page(), service_page(cli)]
+@verb(MACHINE, short_help="Write the manual pages.")
+@click.option(
+    "-o",
+    "--output",
+    default="man",
+    show_default=True,
+    metavar="DIR",
+    help="Such as ~/.local/share/man, or /usr/local/share/man for all.",
+)
+@click.pass_context
+def command(context: click.Context, output: str) -> int:
+    """Write the manual pages: of each verb, of configuration and job files, of the service."""
+    from ...manpages.pages import pages
 
-
-@verb
-def write(cli: click.Group, output: str) -> int:
-    """Write them below a folder, as man(1) wants them; each path goes to stdout."""
-    for page in pages(cli):
+    root = context.find_root().command
+    assert isinstance(root, click.Group)
+    for page in pages(root):
         path = Path(output) / page.file
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

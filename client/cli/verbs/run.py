@@ -1,4 +1,4 @@
-"""The verb ``run``: a job file on an engine of its own, shown to a person."""
+"""``blockmill run``: a job file on an engine of its own, shown to a person."""
 
 from __future__ import annotations
 
@@ -7,52 +7,75 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ....daemon.engine.engine import Engine
-from ....daemon.runs.run import JobRun, Summary, Watcher
+import click
+
 from ....shared.errors import BlockmillError
-from ....shared.jobs.job import Job, load_job, told_with_place
-from ...formatting import exit_codes as exitcodes
-from ...formatting.document import document
+from ....shared.system.compute_threads import have_one_compute_thread
+from ....shared.units import format_duration, format_rate
+from ...formatting.exit_codes import FAILED, INTERRUPTED
 from ...formatting.interrupt import Interrupt
+from ...formatting.output import complain, say, say_json
 from ...formatting.progress import Display, display_for
 from ...formatting.wording import counted
+from .. import options
+from ..groups import JOBS, verb
 
 if TYPE_CHECKING:
     from ....daemon.planning.plan import Plan
+    from ....daemon.runs.run import Summary
+    from ....shared.jobs.job import Job
 
 _MOST_REASONS_SHOWN = 10
 
 
-def run_job_file(path: str, *, overwrite: bool, workers: int | None, quiet: bool, as_json: bool) -> int:
-    """Run the job file at `path`; the exit code of the command."""
+@verb(JOBS)
+@click.argument("job_file", metavar="JOB.yaml", type=options.FILE)
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and do nothing.")
+@click.option(
+    "-w", "--workers", type=click.IntRange(min=1), help="Worker processes; default: all processors."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; errors only.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on stdout.")
+def command(
+    job_file: str, overwrite: bool, dry_run: bool, workers: int | None, quiet: bool, as_json: bool
+) -> int:
+    """Run a job file here and now ("-" reads it from stdin).
+
+    Run it again after an interruption and it goes on where it stopped: finished blocks
+    are checked by size and checksum and left alone.
+    """
+    have_one_compute_thread()
+    if dry_run:
+        from ..dry_run import dry_run as estimate
+
+        return estimate(job_file, workers=workers, as_json=as_json, overwrite=overwrite)
+    from ..job_files import complain_of, read_job
+
     display = display_for(sys.stdout, quiet or as_json or sys.stdout is None)
     with Interrupt() as interrupt:
         try:
-            job = load_job(path, standard_input() if path == "-" else None)
-            summary = _run(job, workers, overwrite, display, interrupt)
+            summary = _run(read_job(job_file), workers, overwrite, display, interrupt)
         except KeyboardInterrupt:
             display.stop()
-            again = "the same command" if path == "-" else f"blockmill run {path}"
-            print(f"interrupted; finished blocks are kept. To go on: {again}", file=sys.stderr)
-            return exitcodes.INTERRUPTED
+            again = "the same command" if job_file == "-" else f"blockmill run {job_file}"
+            complain(f"interrupted; finished blocks are kept. To go on: {again}")
+            return INTERRUPTED
         except BlockmillError as error:
             display.stop()
-            print(f"blockmill: {told_with_place(path, str(error))}", file=sys.stderr)
-            return exitcodes.exit_code_of(error)
+            return complain_of(job_file, error)
     if as_json:
-        print(document(**asdict(summary)))
+        say_json(**asdict(summary))
     elif not quiet:
-        _print_summary(summary)
-    return _report_failures(summary)
-
-
-def standard_input() -> str:
-    """What comes in there; nothing where the shell has closed it."""
-    return sys.stdin.read() if sys.stdin is not None else ""
+        _say_summary(summary)
+    return _complain_of_failures(summary)
 
 
 def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:
     """Plan and run; the workers come up while the job is planned."""
+    from ....daemon.engine.engine import Engine
+    from ....daemon.runs.run import JobRun, Watcher
+
     count = workers or job.workers or len(os.sched_getaffinity(0))
     with Engine(count, preload=job.operation.preload, fork=True) as engine:
 
@@ -61,7 +84,7 @@ def _run(job: Job, workers: int | None, overwrite: bool, display: Display, inter
 
         watcher = Watcher(
             planned=planned,
-            progress=display.update,
+            progress=lambda now: display.update(now.blocks, now.bytes_written),
             notice=lambda notice: display.note(str(notice)),
             interrupted=interrupt.came,
         )
@@ -70,25 +93,24 @@ def _run(job: Job, workers: int | None, overwrite: bool, display: Display, inter
     return summary
 
 
-def _print_summary(summary: Summary) -> None:
-    rate = summary.bytes_written / 1e6 / max(summary.seconds, 1e-9)
+def _say_summary(summary: Summary) -> None:
     found = f" ({summary.skipped} found finished)" if summary.skipped else ""
     of = "" if summary.outcome == "done" else f"{summary.finished} of "
-    print(
+    say(
         f"{summary.outcome.replace('_', ' ')}: {of}{counted(summary.blocks, 'block')}{found}, "
-        f"{summary.voxels} voxels, {summary.seconds:.1f} s, {rate:.1f} MB/s "
-        f"-> {os.path.relpath(summary.output)}"
+        f"{summary.voxels} voxels, {format_duration(summary.seconds)}, "
+        f"{format_rate(summary.bytes_written, summary.seconds)} -> {os.path.relpath(summary.output)}"
     )
 
 
-def _report_failures(summary: Summary) -> int:
-    """Each reason once, with the blocks that it befell."""
+def _complain_of_failures(summary: Summary) -> int:
+    """Each reason once, with the blocks that it befell; the exit code of the run."""
     by_reason: dict[str, list[str]] = {}
     for place, reason in summary.failures:
         by_reason.setdefault(reason, []).append(place)
     for reason, places in list(by_reason.items())[:_MOST_REASONS_SHOWN]:
         more = f" and {counted(len(places) - 1, 'more block')}" if len(places) > 1 else ""
-        print(f"{places[0]}{more}: {reason}", file=sys.stderr)
+        complain(f"{places[0]}{more}: {reason}")
     if (more := len(by_reason) - _MOST_REASONS_SHOWN) > 0:
-        print(f"and {more} more reasons; --json tells all", file=sys.stderr)
-    return 0 if summary.outcome == "done" else exitcodes.FAILED
+        complain(f"and {more} more reasons; --json tells all")
+    return 0 if summary.outcome == "done" else FAILED

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ....shared.messages.records import WorkerInfo
+from ....shared.units import format_size
 from ...engine.job import EngineJob
 from ...scheduling import events as ev
 from ...scheduling.coordinator import Coordinator
@@ -99,7 +100,7 @@ class Upkeep:
 
     def _kill_the_greedy(self, now_s: float) -> None:
         for worker, rss, limit in self._supervisor.over_memory(now_s, self._limit_of):
-            why = f"took {rss >> 20} MiB of memory, {limit >> 20} MiB are allowed"
+            why = f"took {format_size(rss)} of memory, {format_size(limit)} are allowed"
             self._supervisor.kill(worker, why, now_s, 0, out_of_memory=True)
 
     def _busy(self) -> dict[int, int]:
@@ -123,7 +124,7 @@ class Upkeep:
             available_bytes=free, total_bytes=self._total_bytes, busy_rss_bytes=busy
         )
         if victim is not None:
-            why = f"the machine has {free >> 20} MiB of memory left, this worker took most"
+            why = f"the machine has {format_size(free)} of memory left, this worker took most"
             self._supervisor.kill(victim, why, now_s, 0, out_of_memory=True)
 
     # -- recycling ------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from ....shared.units import format_size
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostMortem:
@@ -52,8 +54,8 @@ class PostMortem:
             how += " (out of memory, or by hand)"
         if self.why:
             how = f"{self.why}: {how}"
-        allowed = f" of {self.limit_bytes >> 20} MiB allowed" if self.limit_bytes is not None else ""
-        peak = f"peak memory {self.peak_rss_bytes >> 20} MiB{allowed}"
+        allowed = f" of {format_size(self.limit_bytes)} allowed" if self.limit_bytes is not None else ""
+        peak = f"peak memory {format_size(self.peak_rss_bytes)}{allowed}"
         text = f"worker {self.worker} (pid {self.pid}) {how}; {peak}"
         return f"{text}; its last lines:\n{self.log}" if self.log else text
 

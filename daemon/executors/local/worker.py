@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from ....shared.units import format_duration, format_size
 from ..api import WorkerLimits
 from .worker_log import LogReader
 
@@ -48,10 +49,10 @@ class WorkerProcess:
     def tired(self, limits: WorkerLimits, now_s: float) -> str | None:
         """Why it is to be replaced, but for the number of its blocks; None where it is not."""
         if limits.recycle_age_s is not None and now_s - self.started_s >= limits.recycle_age_s:
-            return f"is {now_s - self.started_s:.0f} s old"
+            return f"is {format_duration(now_s - self.started_s)} old"
         growth = self.rss_bytes - self.first_rss_bytes if self.first_rss_bytes else 0
         if limits.recycle_growth_bytes is not None and growth >= limits.recycle_growth_bytes:
-            return f"has grown by {growth >> 20} MiB"
+            return f"has grown by {format_size(growth)}"
         return None
 
     def look_at_memory(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockmill.client.cli.main import cli
-from blockmill.client.cli.verbs.man import pages
+from blockmill.client.manpages.pages import pages
 from blockmill.client.manpages.roff import Page
 from blockmill.shared.config.model import Config
 from blockmill.shared.jobs.job import job_schema

@@ -1,0 +1,10 @@
+"""``blockmill volume``: each module is a verb of that group."""
+
+from __future__ import annotations
+
+from ...groups import VOLUMES, group
+
+
+@group(VOLUMES, package=__name__)
+def command() -> None:
+    """Volumes: make samples, look into them, give them out."""

@@ -1,46 +1,45 @@
-"""A sample volume to try things on: something like stained cells under a microscope."""
+"""``blockmill volume create``: a sample to try things on."""
 
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+import click
 
 from .....shared.errors import BlockmillError, JobError
-from .....shared.geometry.grid import BlockGrid
-from .....shared.geometry.roi import Roi, Shape
-from .....shared.volumes.blockwise.description import FilesetDescription
-from .....shared.volumes.blockwise.fileset import BlockwiseFileset
-from ....formatting import exit_codes as exitcodes
+from ....formatting.exit_codes import BAD_FILE
+from ....formatting.output import complain, say
+from ... import options
+from ...groups import VOLUMES, verb
 
-_BLOCK = 64
 _MOST_VOXELS = 4 << 30
-_CELL_SPACING = 24  # voxels between the sites of a jittered lattice, one cell each
-_BACKGROUND = 22.0
-_NOISE = 6.0
 
 
-def create_sample(address: str, shape: str, seed: int, if_missing: bool) -> int:
-    """Write the sample as a blockwise fileset at `address`; the exit code of the command."""
+@verb(VOLUMES, short_help="Write a sample volume of stained cells.")
+@click.argument("address", type=options.FILE)
+@click.option("--shape", default="192,384,384", show_default=True, help="Voxels per axis, z,y,x.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same voxels.")
+@click.option("--if-missing", is_flag=True, help="Do nothing where the volume exists.")
+def command(address: str, shape: str, seed: int, if_missing: bool) -> int:
+    """Write a sample volume that looks like stained cells, as a blockwise fileset."""
+    from ....library.sample_volume import create_sample
+
     path = Path(address)
     try:
         _check_address(address)
         extents = _parse_shape(shape)
         if seed < 0:
             raise JobError(f"--seed {seed}: a whole number from 0 on is needed")
-        if if_missing and path.exists():
-            return 0
-        fileset = _create(path, extents)
-        with fileset:
-            for block in BlockGrid(Roi.from_shape(fileset.shape), (_BLOCK,) * 3):
-                fileset.write(block, cells(block, seed))
+        if path.exists():
+            if if_missing:
+                return 0
+            raise JobError(f"{path} exists; name another file, or remove it with its blocks first")
+        create_sample(path, extents, seed)
     except BlockmillError as error:
-        print(f"blockmill: {error}", file=sys.stderr)
-        return exitcodes.BAD_FILE
-    print(f"{address}: {'x'.join(map(str, fileset.shape))} voxels, uint8")
+        complain(f"blockmill: {error}")
+        return BAD_FILE
+    say(f"{address}: {'x'.join(map(str, extents))} voxels, uint8")
     return 0
 
 
@@ -52,7 +51,7 @@ def _check_address(address: str) -> None:
         )
 
 
-def _parse_shape(text: str) -> Shape:
+def _parse_shape(text: str) -> tuple[int, ...]:
     try:
         shape = tuple(int(part) for part in text.replace("x", ",").split(","))
     except ValueError:
@@ -62,57 +61,3 @@ def _parse_shape(text: str) -> Shape:
     if math.prod(shape) > _MOST_VOXELS:
         raise JobError(f"--shape {text}: a sample has at most 4 GiB of voxels of one byte; choose less")
     return shape
-
-
-def _create(path: Path, shape: Shape) -> BlockwiseFileset:
-    if path.exists():
-        raise JobError(f"{path} exists; name another file, or remove it with its blocks first")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    description = FilesetDescription(
-        name=path.stem,
-        axes="zyx",
-        shape=shape,
-        dtype=np.dtype(np.uint8),
-        block_shape=(_BLOCK,) * 3,
-        dataset_root_dir=f"{path.stem}_blocks",
-        block_file_name_format="block-{roiString}.h5/volume/data",
-    )
-    return BlockwiseFileset.create(path, description)
-
-
-def cells(roi: Roi, seed: int) -> NDArray[np.uint8]:
-    """The voxels of `roi`: bright ellipsoid cells with darker nuclei, uneven light, noise.
-
-    The cells and the light depend on their place and `seed` alone, so they go on across any cut;
-    the noise is drawn anew for each `roi`, and is the same for the same `roi` and `seed`.
-
-    Returns
-    -------
-    ndarray of shape ``roi.shape``, uint8
-    """
-    image = np.full(roi.shape, _BACKGROUND, np.float32)
-    reach = (_CELL_SPACING,) * 3
-    for site in BlockGrid(roi.grown(reach), reach):
-        _draw_cell(image, roi, tuple(a // _CELL_SPACING for a in site.start), seed)
-    z, y, x = np.ogrid[tuple(slice(a, b) for a, b in zip(roi.start, roi.stop, strict=True))]
-    image *= 1.0 + 0.2 * np.sin(z / 190.0 + y / 310.0) * np.cos(x / 270.0)
-    noise = np.random.default_rng([seed, *(a & 0xFFFFFFFF for a in roi.start)])
-    image += noise.standard_normal(roi.shape, np.float32) * _NOISE
-    return np.clip(image, 0, 255).astype(np.uint8)
-
-
-def _draw_cell(image: NDArray[np.float32], roi: Roi, site: Shape, seed: int) -> None:
-    rng = np.random.default_rng([seed, *(s & 0xFFFFFFFF for s in site)])
-    if rng.random() < 0.25:
-        return
-    centre = (np.array(site) + rng.uniform(0.2, 0.8, 3)) * _CELL_SPACING
-    radii = rng.uniform(5.0, 11.0, 3)
-    box = Roi(tuple((centre - radii - 1).astype(int)), tuple((centre + radii + 2).astype(int)))
-    if (part := box.intersection(roi)) is None:
-        return
-    z, y, x = np.ogrid[part.to_slice()]
-    r2 = sum(((g - c) / r) ** 2 for g, c, r in zip((z, y, x), centre, radii, strict=True))
-    body = np.clip((1.15 - r2) * 4.0, 0.0, 1.0) * rng.uniform(90.0, 170.0)
-    body -= np.clip((0.16 - r2) * 12.0, 0.0, 1.0) * 45.0
-    target = image[part.relative_to(roi.start).to_slice()]
-    np.maximum(target, body + _BACKGROUND, out=target)

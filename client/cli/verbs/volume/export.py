@@ -1,34 +1,54 @@
-"""The verb ``volume export``: a part of a fileset, as one HDF5 file or as a smaller fileset."""
+"""``blockmill volume export``: a part of a fileset, as one HDF5 file or as a smaller fileset."""
 
 from __future__ import annotations
 
-import sys
 from typing import Literal
 
-from .....shared.errors import BlockmillError
-from .....shared.lazyflow.roistrings import parse_roi
-from .....shared.volumes.blockwise.fileset import BlockwiseFileset
-from .....shared.volumes.formats import split_address
-from ....formatting import exit_codes as exitcodes
+import click
 
-Form = Literal["single-hdf5", "blockwise-subset"]
+from ....formatting.exit_codes import FAILED
+from ....formatting.output import complain, say
+from ...groups import VOLUMES, verb
 
 
-def export_volume(address: str, roi: str, directory: str, form: Form, absolute: bool) -> int:
-    """Write what `roi` names into `directory`, and print where; the exit code of the command.
+@verb(VOLUMES, short_help="Write a part of a blockwise fileset into a directory.")
+@click.argument("address")
+@click.argument("roi")
+@click.argument("directory")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["single-hdf5", "blockwise-subset"]),
+    default="single-hdf5",
+    show_default=True,
+    help="One file, or copies of whole blocks with a description.",
+)
+@click.option(
+    "--coordinates",
+    type=click.Choice(["absolute", "view"]),
+    default="view",
+    show_default=True,
+    help="Whether ROI counts from the origin on disk or of the view.",
+)
+def command(
+    address: str,
+    roi: str,
+    directory: str,
+    form: Literal["single-hdf5", "blockwise-subset"],
+    coordinates: Literal["absolute", "view"],
+) -> int:
+    """Write ROI, such as "[(0, 0, 0), (64, 64, 64)]", of a blockwise fileset into DIRECTORY."""
+    from .....shared.lazyflow.roistrings import parse_roi
+    from .....shared.volumes.blockwise.fileset import BlockwiseFileset
+    from .....shared.volumes.formats import split_address
 
-    It is 1 also where blocks of a subset were missing.
-    """
-    try:
-        with BlockwiseFileset(split_address(address).file) as fileset:
-            if form == "single-hdf5":
-                print(fileset.export_roi(parse_roi(roi), directory, absolute=absolute))
-                return 0
-            subset = fileset.export_subset(parse_roi(roi), directory, absolute=absolute)
-    except BlockmillError as error:
-        print(f"blockmill: {error}", file=sys.stderr)
-        return exitcodes.exit_code_of(error)
-    print(subset.description)
+    absolute = coordinates == "absolute"
+    with BlockwiseFileset(split_address(address).file) as fileset:
+        if form == "single-hdf5":
+            say(str(fileset.export_roi(parse_roi(roi), directory, absolute=absolute)))
+            return 0
+        subset = fileset.export_subset(parse_roi(roi), directory, absolute=absolute)
+    say(str(subset.description))
     for start in subset.missing:
-        print(f"block {list(start)} is not available and was left out", file=sys.stderr)
-    return exitcodes.FAILED if subset.missing else 0
+        complain(f"block {list(start)} is not available and was left out")
+    return FAILED if subset.missing else 0

@@ -1,22 +1,28 @@
-"""The verb ``volume info``: what a volume is, in a few lines."""
+"""``blockmill volume info``: what a volume is, in a few lines."""
 
 from __future__ import annotations
 
-import sys
+import click
 
 from .....shared.errors import BlockmillError
-from .....shared.volumes.formats import open_volume
-from ....formatting import exit_codes as exitcodes
-from ....formatting.document import document
+from ....formatting.exit_codes import BAD_FILE
+from ....formatting.output import complain, say, say_json
+from ... import options
+from ...groups import VOLUMES, verb
 
 
-def show_info(address: str, as_json: bool) -> int:
-    """Print what the volume at `address` is; the exit code of the command."""
+@verb(VOLUMES)
+@click.argument("address", type=options.FILE)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(address: str, as_json: bool) -> int:
+    """Say what a volume is: shape, element type, axes, blocks."""
+    from .....shared.volumes.formats import open_volume
+
     try:
         volume = open_volume(address)
     except BlockmillError as error:
-        print(f"blockmill: {error}", file=sys.stderr)
-        return exitcodes.BAD_FILE
+        complain(f"blockmill: {error}")
+        return BAD_FILE
     facts = {
         "address": address,
         "shape": volume.shape,
@@ -26,8 +32,8 @@ def show_info(address: str, as_json: bool) -> int:
     }
     volume.close()
     if as_json:
-        print(document(**facts))
+        say_json(**facts)
     else:
         for key, value in facts.items():
-            print(f"{key:12} {list(value) if isinstance(value, tuple) else value}")
+            say(f"{key:12} {list(value) if isinstance(value, tuple) else value}")
     return 0

@@ -1,34 +1,50 @@
-"""The verb ``volume serve``: a volume given out over HTTP until somebody says stop."""
+"""``blockmill volume serve``: a volume given out over HTTP until somebody says stop."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
+from typing import TYPE_CHECKING
 
-from .....shared.errors import BlockmillError
-from .....shared.volumes.formats import open_volume
-from .....shared.volumes.restful.cutout import Kind
-from ....formatting import exit_codes as exitcodes
-from ....http.cutout_server import CutoutServer
+import click
+
+from ....formatting.exit_codes import FAILED
+from ....formatting.output import complain, say
+from ... import options
+from ...groups import VOLUMES, verb
+
+if TYPE_CHECKING:
+    from .....shared.volumes.restful.cutout import Kind
+    from ....http.cutout_server import CutoutServer
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
-def serve_volume(address: str, host: str, port: int, kind: Kind) -> int:
-    """Serve the volume at `address` until SIGTERM or Ctrl-C; the exit code of the command."""
-    try:
-        volume = open_volume(address)
-    except BlockmillError as error:
-        print(f"blockmill: {error}", file=sys.stderr)
-        return exitcodes.exit_code_of(error)
+@verb(VOLUMES, short_help="Give out a volume in cut-outs over HTTP.")
+@click.argument("address", type=options.FILE)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: any that is free.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["hdf5", "npy", "raw"]),
+    default="hdf5",
+    show_default=True,
+    help="What is sent to those who don't say.",
+)
+def command(address: str, host: str, port: int, kind: Kind) -> int:
+    """Give out a volume in cut-outs over HTTP, as a RESTfulVolume asks for them, until Ctrl-C."""
+    from .....shared.volumes.formats import open_volume
+    from ....http.cutout_server import CutoutServer
+
+    volume = open_volume(address)
     try:
         server = CutoutServer(volume, host, port, kind=kind, max_parallel=2 * len(os.sched_getaffinity(0)))
     except OSError as error:
         volume.close()
-        print(f"blockmill: can't listen at {host} port {port}: {error.strerror or error}", file=sys.stderr)
-        return exitcodes.FAILED
+        complain(f"blockmill: can't listen at {host} port {port}: {error.strerror or error}")
+        return FAILED
     try:
         _serve(server, address, open_to_all=not host.startswith(_LOOPBACK))
     finally:
@@ -43,10 +59,10 @@ def _serve(server: CutoutServer, address: str, open_to_all: bool) -> None:
     thread.start()
     try:
         # The first line of stdout is the address alone, for scripts.
-        print(server.url, flush=True)
-        print(f"serving {address}; to open it elsewhere: curl -o remote.json {server.url}", file=sys.stderr)
+        say(server.url)
+        complain(f"serving {address}; to open it elsewhere: curl -o remote.json {server.url}")
         if open_to_all:
-            print("anybody who can reach this port can read the volume", file=sys.stderr)
+            complain("anybody who can reach this port can read the volume")
         ended.wait()
     finally:
         server.stop()

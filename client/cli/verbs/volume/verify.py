@@ -1,60 +1,61 @@
-"""The verb ``volume verify``: every block of a volume against what is recorded of it."""
+"""``blockmill volume verify``: every block of a volume against what is recorded of it."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from .....daemon.engine.handle import Progress
-from .....shared.errors import BlockmillError
-from .....shared.geometry.grid import BlockGrid
-from ....formatting import exit_codes as exitcodes
-from ....formatting.document import document
+import click
+
+from .....shared.units import format_duration, format_size
+from ....formatting.exit_codes import FAILED, INTERRUPTED
 from ....formatting.interrupt import Interrupt
+from ....formatting.output import complain, say, say_json
 from ....formatting.progress import display_for
-from .check_processes import tallies
-from .checks import Check, NothingToCheckAgainst, Tally, check_of
+from ... import options
+from ...groups import VOLUMES, verb
+
+if TYPE_CHECKING:
+    from .....shared.geometry.grid import BlockGrid
+    from ....verify.checks import Check, Tally
 
 _MOST_IN_JSON = 1000
 
 
-def verify_volume(address: str, workers: int | None, as_json: bool) -> int:
-    """Check the volume at `address`, and print what came out; the exit code of the command.
+@verb(VOLUMES, short_help="Check every block of an output against its checksum.")
+@click.argument("address", type=options.FILE)
+@click.option("-w", "--workers", type=click.IntRange(min=1), help="Processes; default: all processors.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def command(address: str, workers: int | None, as_json: bool) -> int:
+    """Check every block of an output against its checksum; 0 if all are there and right."""
+    from ....verify.checks import NothingToCheckAgainst, check_of
 
-    It is 0 where all blocks are there and none is damaged.
-    """
     try:
         check = check_of(address)
     except NothingToCheckAgainst as error:
-        print(f"blockmill: {error}", file=sys.stderr)
+        complain(f"blockmill: {error}")
         return 0
-    except BlockmillError as error:
-        return _told(error)
     verification = _Verification(address, check, as_json)
     try:
         verification.run(workers or len(os.sched_getaffinity(0)))
     except KeyboardInterrupt:
         total = verification.total
-        print(f"interrupted after {total.blocks} blocks, {total.damaged} of them damaged", file=sys.stderr)
-        return exitcodes.INTERRUPTED
-    except BlockmillError as error:
-        return _told(error)
+        complain(f"interrupted after {total.blocks} blocks, {total.damaged} of them damaged")
+        return INTERRUPTED
     finally:
         check.close()
-    verification.print_summary()
-    return exitcodes.FAILED if verification.total.missing or verification.total.damaged else 0
-
-
-def _told(error: BlockmillError) -> int:
-    print(f"blockmill: {error}", file=sys.stderr)
-    return exitcodes.exit_code_of(error)
+    verification.say_summary()
+    return FAILED if verification.total.missing or verification.total.damaged else 0
 
 
 class _Verification:
     """One verification: its counts so far, and how they are shown."""
 
     def __init__(self, address: str, check: Check, as_json: bool) -> None:
+        from ....verify.checks import Tally
+
         self.total = Tally()
         self._address = address
         self._check = check
@@ -65,6 +66,8 @@ class _Verification:
 
     def run(self, workers: int) -> None:
         """Check all blocks."""
+        from ....verify.check_processes import tallies
+
         with Interrupt() as interrupt:
 
             def look() -> None:
@@ -87,10 +90,9 @@ class _Verification:
                 self._display.note(f"block {grid.roi_of(number)}: {reason}")
             elif len(self._damage) < _MOST_IN_JSON:
                 self._damage.append(_plain(grid, number, reason))
-        # What is written in a run is what is read here.
-        self._display.update(Progress(blocks=self.total.blocks, bytes_written=self.total.bytes_checked))
+        self._display.update(self.total.blocks, self.total.bytes_checked)
 
-    def print_summary(self) -> None:
+    def say_summary(self) -> None:
         """All counts, in a line or as JSON."""
         total, seconds = self.total, time.monotonic() - self._started_s
         if self._as_json:
@@ -98,15 +100,16 @@ class _Verification:
                 name: getattr(total, name) for name in ("blocks", "ok", "unchecked", "missing", "damaged")
             }
             more = {"bytes_checked": total.bytes_checked, "seconds": seconds, "damage": self._damage}
-            print(document(address=self._address, **facts, **more))
+            say_json(address=self._address, **facts, **more)
             return
         told = [f"{total.ok} of {total.blocks} blocks agree with their checksums"]
         told += [f"{total.unchecked} have none but can be opened"] * bool(total.unchecked)
         told += [f"{total.missing} missing"] * bool(total.missing)
         told += [f"{total.damaged} damaged"] * bool(total.damaged)
-        print(f"{self._address}: {', '.join(told)}; {total.bytes_checked / 1e6:.1f} MB, {seconds:.1f} s")
+        sums = f"{format_size(total.bytes_checked)}, {format_duration(seconds)}"
+        say(f"{self._address}: {', '.join(told)}; {sums}")
         if total.missing or total.damaged:
-            print("to have missing and damaged blocks done again, run the job of this volume again")
+            say("to have missing and damaged blocks done again, run the job of this volume again")
 
 
 def _plain(grid: BlockGrid, number: int, reason: str) -> dict[str, object]:

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from .....daemon.runs.ledger import Ledger
-from .....daemon.runs.output_files import OutputFiles
-from .....shared.errors import BlockmillError, JobError, StorageError
-from .....shared.files.checksum import crc32_of
-from .....shared.geometry.grid import BlockGrid
-from .....shared.geometry.roi import Roi
-from .....shared.volumes.base.api import Volume
-from .....shared.volumes.blockwise.fileset import BlockwiseFileset
-from .....shared.volumes.formats import Address, open_volume, split_address
-from .....shared.volumes.hdf5.volume import Hdf5Volume
-from .....shared.volumes.npy import NpyVolume
+from ...daemon.runs.ledger import Ledger
+from ...daemon.runs.output_files import OutputFiles
+from ...shared.errors import BlockmillError, JobError, StorageError
+from ...shared.files.checksum import crc32_of
+from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.roi import Roi
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset
+from ...shared.volumes.formats import Address, open_volume, split_address
+from ...shared.volumes.hdf5.volume import Hdf5Volume
+from ...shared.volumes.npy import NpyVolume
 
 Verdict = Literal["ok", "unchecked", "missing", "damaged"]
 

@@ -1,19 +1,19 @@
-"""The verbs that install the units of systemd, and take them away."""
+"""``blockmill service``: units of systemd, installed and removed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
+import click
+
 from ....shared.errors import Refused
-from ...doctor.reachable import check_reachable, own_path
-from ...formatting.output import complain, say, verb
+from ...formatting.output import complain, say
+from ..groups import SERVICE, group
 
 _MARK = "@BLOCKMILL@"
 _SYSTEM = {
@@ -28,6 +28,13 @@ _USER = {
     "user/blockmill.service": "systemd/user/blockmill.service",
     "user/blockmill.socket": "systemd/user/blockmill.socket",
 }
+_user = click.option("--user/--system", default=True, help="Your own service, or the machine's.")
+_root = click.option("--root", default="/", metavar="DIR", help="Write below this folder, as packagers do.")
+
+
+@group(SERVICE)
+def command() -> None:
+    """Units of systemd: install and remove them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +55,34 @@ class _Place:
 
     def systemctl(self, *words: str) -> None:
         """Have the manager act, where one runs and nothing is staged elsewhere."""
+        import subprocess
+
         running = Path("/run/systemd/system").is_dir() and self.root == Path("/")
         if running and (tool := shutil.which("systemctl")):
             scope = ["--user"] if self.user else []
             subprocess.run([tool, *scope, *words], check=False)
 
 
-@verb
-def install(*, user: bool, root: str, command: str | None) -> int:
-    """Write the units, with the path of this very command in them."""
+@command.command("install")
+@_user
+@_root
+@click.option("--command", "path", metavar="PATH", help="What the units start; default: this very command.")
+def install(user: bool, root: str, path: str | None) -> int:
+    """Write the units, and say how to start them."""
+    from importlib import resources
+
+    from ...doctor.reachable import check_reachable, own_path
+
     place = _Place(user, Path(root))
-    path = command or own_path()
+    started = path or own_path()
     if not user:
-        own = () if command else (Path(sys.executable).resolve(), Path(__file__))
-        check_reachable(Path(path), *own)
+        own = () if path else (Path(sys.executable).resolve(), Path(__file__))
+        check_reachable(Path(started), *own)
     for name, target in place.files.items():
         text = (resources.files("blockmill") / "systemd" / name).read_text()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text.replace(_MARK, path))
+            target.write_text(text.replace(_MARK, started))
             target.chmod(0o644)
         except OSError as error:
             raise Refused(f"{target} can't be written: {error.strerror}; {_how(user)}") from error
@@ -78,9 +94,11 @@ def install(*, user: bool, root: str, command: str | None) -> int:
     return 0
 
 
-@verb
-def uninstall(*, user: bool, root: str) -> int:
-    """Stop the units and remove their files; configuration, state and outputs stay."""
+@command.command("uninstall")
+@_user
+@_root
+def uninstall(user: bool, root: str) -> int:
+    """Stop the service and remove its units; its state and configuration stay."""
     place = _Place(user, Path(root))
     place.systemctl("disable", "--now", "blockmill.service", "blockmill.socket")
     for target in place.files.values():
@@ -96,6 +114,8 @@ def uninstall(*, user: bool, root: str) -> int:
 
 def _make_account() -> None:
     """Have systemd make the account and the folders that the units need."""
+    import subprocess
+
     for name, words in (("sysusers", []), ("tmpfiles", ["--create"])):
         if tool := shutil.which(f"systemd-{name}"):
             subprocess.run([tool, *words, f"/{_SYSTEM[f'blockmill.{name}']}"], check=False)

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockmill.client.cli.verbs.volume import verify as volumeverify
-from blockmill.client.cli.verbs.volume.check_processes import tallies
-from blockmill.client.cli.verbs.volume.checks import FilesetCheck, check_of, tally_of
-from blockmill.client.cli.verbs.volume.verify import verify_volume
+from blockmill.client.cli.verbs.volume import verify
 from blockmill.client.formatting.exit_codes import BAD_FILE, FAILED, INTERRUPTED
+from blockmill.client.verify.check_processes import tallies
+from blockmill.client.verify.checks import FilesetCheck, check_of, tally_of
 from blockmill.daemon.runs.output_files import OutputFiles
 from blockmill.daemon.runs.record import Record
 from blockmill.daemon.runs.single_file import SingleFile
@@ -79,6 +78,13 @@ def made_merged(address, leave_out=()):
             voxels = VOXELS[block.to_slice()]
             file.merge(number, block, voxels, crc32_of(voxels))
     file.close() if leave_out else file.finish()
+
+
+def verify_volume(address, workers, as_json):
+    """The exit code of the verb."""
+    with pytest.raises(SystemExit) as ended:
+        verify.command.main([address, f"--workers={workers}", *(["--json"] if as_json else [])])
+    return ended.value.code
 
 
 def verified(capsys, address="v.json", code=0, workers=1):
@@ -274,7 +280,7 @@ def test_people_are_told_each_damaged_block_and_the_sums(capsys):
 
 
 def test_json_keeps_to_a_bounded_list_of_damage(capsys, monkeypatch):
-    monkeypatch.setattr(volumeverify, "_MOST_IN_JSON", 3)
+    monkeypatch.setattr(verify, "_MOST_IN_JSON", 3)
     fileset = made_fileset()
     for start in STARTS:
         file_of(fileset, start).write_bytes(b"")
@@ -285,7 +291,7 @@ def test_json_keeps_to_a_bounded_list_of_damage(capsys, monkeypatch):
 
 def test_an_interrupt_ends_it(capsys, monkeypatch):
     made_fileset()
-    monkeypatch.setattr(volumeverify.Interrupt, "came", lambda self: True)
+    monkeypatch.setattr(verify.Interrupt, "came", lambda self: True)
     assert verify_volume("v.json", 2, False) == INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from types import TracebackType
 
-from .....shared.errors import StorageError
+from ...shared.errors import StorageError
 from .checks import Check, Tally, check_of, tally_of
 
 _LARGEST_BATCH = 16
@@ -72,7 +72,7 @@ class _Checker:
     def __init__(self, address: str) -> None:
         # In a session of its own: the Ctrl-C of a terminal is for the parent to deal with.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "blockmill.client.cli.verbs.volume.check_processes", address],
+            [sys.executable, "-P", "-m", "blockmill.client.verify.check_processes", address],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

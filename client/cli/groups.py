@@ -1,0 +1,112 @@
+"""Verbs and groups of verbs; a verb is found by the name of its module.
+
+``verbs/bug_report.py`` holds the verb ``bug-report`` as its `command`, and so does the package of a group
+that is a folder. ``--help`` imports all of them, so what takes time to import is imported by the functions
+that need it (a test looks).
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from collections.abc import Callable, Iterator, MutableMapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from ...shared.errors import BlockmillError
+from ..formatting import exit_codes
+from ..formatting.output import complain
+
+JOBS, SERVICE, VOLUMES, MACHINE = "Jobs", "Service", "Volumes", "Machine"
+SECTIONS = (JOBS, SERVICE, VOLUMES, MACHINE)
+"""The headings under which the command's help lists verbs."""
+
+
+class Deed(click.Command):
+    """What its function returns is the exit code; errors become a message and a code."""
+
+    def __init__(self, *args: Any, section: str = "", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.section = section
+
+    def invoke(self, ctx: click.Context) -> None:
+        try:
+            code = super().invoke(ctx)
+        except BlockmillError as error:
+            complain(f"blockmill: {error}")
+            code = exit_codes.exit_code_of(error)
+        except KeyboardInterrupt:
+            if "socket" not in ctx.params:
+                raise
+            complain("interrupted; the job, if there is one, goes on")
+            code = exit_codes.INTERRUPTED
+        except BrokenPipeError:  # whoever read our output has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            code = 0
+        ctx.exit(code or 0)
+
+
+class Verb(Deed):
+    """One verb: a function with its options, which returns the exit code."""
+
+
+class Group(Deed, click.Group):
+    """Verbs below a verb.
+
+    Parameters
+    ----------
+    package : str, optional
+        Name of the package in which each module is a verb of this group.
+    section : str, optional
+        Its heading in the command's help.
+    """
+
+    command_class = Verb
+
+    def __init__(self, *args: Any, package: str | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.is_folder = package is not None
+        if package is not None:
+            self.commands = _Modules(package)
+
+
+class _Modules(MutableMapping[str, click.Command]):
+    """The verbs of a package by their names; a module is imported when its verb is asked for."""
+
+    def __init__(self, package: str) -> None:
+        modules = pkgutil.iter_modules(import_module(package).__path__)
+        self._package = package
+        names = (module.name.replace("_", "-") for module in modules)
+        self._found: dict[str, click.Command | None] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> click.Command:
+        found = self._found[name]
+        if found is None:
+            found = import_module(f"{self._package}.{name.replace('-', '_')}").command
+            found.name = name
+            self._found[name] = found
+        return found
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._found[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def verb(section: str = "", **options: Any) -> Callable[[Callable[..., int]], Verb]:
+    """Make a function a verb, under this heading of the command's help; `options` are click's own."""
+    return click.command(cls=Verb, section=section, **options)
+
+
+def group(section: str, **options: Any) -> Callable[[Callable[..., int | None]], Group]:
+    """Make a function a group of verbs, under this heading; `options` as of `Group` and click's own."""
+    return click.group(cls=Group, section=section, **options)

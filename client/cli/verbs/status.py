@@ -1,0 +1,107 @@
+"""``blockmill status``: all about some jobs, or the service as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ....shared.errors import NoSuchJob, Refused
+from ....shared.units import format_duration, format_rate, format_size
+from ...formatting.output import complain, say, say_json
+from ...formatting.tables import ago, blocks_of, say_jobs, service_text, state_of
+from .. import options
+from ..groups import JOBS, verb
+from ..watching import repeat
+
+if TYPE_CHECKING:
+    from ....shared.messages.records import BlockFailure, JobInfo
+    from ...service.client import Client
+
+_MOST_FAILURES = 20
+
+
+@verb(JOBS, short_help="All about some jobs, or about the service.")
+@options.numbers(required=False)
+@options.watch
+@options.as_jsonl
+@options.as_json
+@options.color
+@options.socket
+def command(numbers: tuple[int, ...], watch: bool, as_jsonl: bool, as_json: bool, socket: str | None) -> int:
+    """All about some jobs; without a number: the service and its active jobs."""
+    with options.client(socket) as service:
+
+        def show() -> None:
+            if numbers:
+                _show_jobs(service, numbers, as_json, as_jsonl)
+            else:
+                _show_service(service, as_json or as_jsonl)
+
+        repeat(show, watch)
+    return 0
+
+
+def _show_service(service: Client, as_json: bool) -> None:
+    info, jobs = service.service(), service.jobs(limit=0)
+    if as_json:
+        say_json(service=info, jobs=jobs)
+    else:
+        say(service_text(info))
+        say_jobs(jobs, False)
+
+
+def _show_jobs(service: Client, numbers: tuple[int, ...], as_json: bool, as_jsonl: bool) -> None:
+    whole = as_json or as_jsonl
+    found = [(service.job(number), _failures(service, number, whole)) for number in numbers]
+    if as_json:
+        say_json(jobs=[info for info, _ in found], failures={str(i.id): f for i, f in found})
+        return
+    for info, failures in found:
+        if as_jsonl:
+            say_json(job=info, failures=failures)
+        else:
+            _say_job(info, failures)
+
+
+def _failures(service: Client, number: int, as_json: bool) -> list[BlockFailure]:
+    """Blocks given up; of another user's job none are told."""
+    try:
+        return service.failures(number, limit=1 << 31 if as_json else _MOST_FAILURES)
+    except NoSuchJob:
+        raise
+    except Refused as error:
+        complain(str(error))
+        return []
+
+
+def _say_job(info: JobInfo, failures: list[BlockFailure]) -> None:
+    say(f"job {info.id}: {info.name}")
+    for key, text in _facts(info):
+        if text:
+            say(f"  {key:<10}{text}")
+    for failure in failures:
+        say(f"  failed    block {list(failure.start)}-{list(failure.stop)} after {failure.attempts} tries:")
+        for line in failure.reason.splitlines():
+            say(f"            {line}")
+    if (more := info.failed - len(failures)) > 0:
+        say(f"            and {more} more; `blockmill status {info.id} --json` has all")
+
+
+def _facts(info: JobInfo) -> list[tuple[str, str]]:
+    written = f"{format_size(info.bytes_written)} in {format_duration(info.seconds)}"
+    rate = f", {format_rate(info.bytes_written, info.seconds)}" if info.seconds else ""
+    runs = f"{info.runs}" + (f", {info.redone} blocks done again" if info.redone else "")
+    found = f", {info.skipped} of them found finished" if info.skipped else ""
+    return [
+        ("state", state_of(info) + (f": {info.reason}" if info.reason else "")),
+        ("blocks", f"{blocks_of(info)}{found}" + (f", {info.running} at work" if info.running else "")),
+        ("left", format_duration(info.eta_s) if info.eta_s is not None and not info.ended else ""),
+        ("output", info.output),
+        ("written", f"{written}{rate}" if info.runs else ""),
+        ("retries", str(info.retries or "")),
+        ("runs", runs),
+        ("priority", str(info.priority or "")),
+        ("label", info.label),
+        ("after", ", ".join(map(str, info.after))),
+        ("submitted", ago(info.submitted_s)),
+        ("ended", ago(info.ended_s) if info.ended_s else ""),
+    ]

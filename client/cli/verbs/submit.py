@@ -1,0 +1,118 @@
+"""``blockmill submit``: job files for the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ....shared.errors import JobError
+from ...formatting.output import say, say_json
+from ...formatting.tables import say_ends
+from .. import options
+from ..groups import JOBS, verb
+from ..watching import code_of_watch, watch_job
+
+if TYPE_CHECKING:
+    from ....shared.jobs.job import Job
+    from ....shared.messages.records import JobInfo
+    from ...service.client import Client
+
+
+@verb(JOBS)
+@click.argument("job_files", metavar="JOB.yaml...", nargs=-1, required=True, type=options.FILE)
+@click.option("--wait", is_flag=True, help="Wait for the end; the exit code tells how the job ended.")
+@click.option("--follow", is_flag=True, help="Show progress and log until the end.")
+@click.option(
+    "--after",
+    multiple=True,
+    metavar="ID|NAME",
+    help="A job that must be done before.",
+    shell_complete=options.job_numbers("all"),
+)
+@click.option("--priority", type=int, help="Higher goes first; default: as in the file, or 0.")
+@click.option("--label", help="To find jobs of a kind.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--no-check", "check", flag_value=False, default=True, help="Don't open the input first.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and submit nothing.")
+@click.option("--id-only", is_flag=True, help="Print the number alone.")
+@options.as_json
+@options.socket
+def command(
+    job_files: tuple[str, ...],
+    wait: bool,
+    follow: bool,
+    after: tuple[str, ...],
+    priority: int | None,
+    label: str | None,
+    overwrite: bool,
+    check: bool,
+    dry_run: bool,
+    id_only: bool,
+    as_json: bool,
+    socket: str | None,
+) -> int:
+    """Hand job files to the service ("-" reads one from stdin)."""
+    if dry_run:
+        from ..dry_run import dry_run as estimate
+
+        return max([estimate(f, workers=None, as_json=as_json, overwrite=overwrite) for f in job_files])
+    follows = tuple(int(item) if item.isdigit() else item for item in after)
+    jobs = [_read(path, check and not follows) for path in job_files]
+    with options.client(socket) as service:
+        infos: list[JobInfo] = []
+        try:
+            for job in jobs:
+                info = service.submit(job, priority=priority, label=label, after=follows, overwrite=overwrite)
+                infos.append(info)
+        finally:  # those that were accepted are told, whatever becomes of the next one
+            at_the_end = as_json and (follow or wait) and len(infos) == len(jobs)
+            if infos and not at_the_end:
+                _say_accepted(infos, id_only, as_json)
+        if follow:
+            return _follow(service, infos, quiet=as_json or id_only, as_json=as_json)
+        if wait:
+            return say_ends([service.wait(info.id) for info in infos], as_json)
+    return 0
+
+
+def _read(path: str, check: bool) -> Job:
+    """The job in a file, tried as far as that goes without a worker."""
+    from ....daemon.runs.run import JobRun
+    from ....shared.jobs.job import told_with_place
+    from ..job_files import read_job
+
+    job = read_job(path)
+    if check and not job.after:
+        try:
+            JobRun(job, job.workers or 1).output.close()
+        except JobError as error:
+            raise type(error)(told_with_place(path, str(error))) from error
+    return job
+
+
+def _say_accepted(infos: list[JobInfo], id_only: bool, as_json: bool) -> None:
+    if as_json:
+        say_json(jobs=infos)
+        return
+    for info in infos:
+        waiting = f" ({info.reason})" if info.reason else ""
+        say(str(info.id) if id_only else f"job {info.id}: {info.name} -> {_short(info.output)}{waiting}")
+
+
+def _short(address: str) -> str:
+    path = Path(address)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else address
+
+
+def _follow(service: Client, infos: list[JobInfo], *, quiet: bool, as_json: bool) -> int:
+    """Show jobs until they have ended; the exit code."""
+    last: list[JobInfo] = []
+    for info in infos:
+        last.append(watch_job(service, info.id, with_log=True, quiet=quiet))
+        if not last[-1].ended:
+            break
+    if as_json:
+        say_json(jobs=last)
+    return max(code_of_watch(info) for info in last)

@@ -1,0 +1,29 @@
+"""``blockmill version``: of this command and of the service."""
+
+from __future__ import annotations
+
+from .... import __version__
+from ....shared.errors import ServiceUnreachable
+from ...formatting.output import complain, say, say_json
+from .. import options
+from ..groups import MACHINE, verb
+
+
+@verb(MACHINE)
+@options.as_json
+@options.socket
+def command(as_json: bool, socket: str | None) -> int:
+    """The version of this command and of the service."""
+    with options.client(socket) as service:
+        try:
+            info = service.service()
+        except ServiceUnreachable:
+            info = None
+    theirs = None if info is None else info.version
+    if as_json:
+        say_json(version=__version__, service=theirs)
+    else:
+        say(f"blockmill {__version__}" + ("" if info is None else f", service {theirs} (pid {info.pid})"))
+    if theirs not in (None, __version__):
+        complain(f"the service is {theirs}, this command {__version__}: restart the service")
+    return 0

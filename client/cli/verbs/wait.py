@@ -1,0 +1,49 @@
+"""``blockmill wait``: until jobs have ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from ....shared.errors import WaitTimeout
+from ...formatting.tables import say_ends, state_of
+from .. import options
+from ..groups import JOBS, verb
+
+if TYPE_CHECKING:
+    from ....shared.messages.records import JobInfo
+    from ...service.client import Client
+
+
+@verb(JOBS)
+@options.numbers()
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(0), help="Seconds for all of them; then exit code 7."
+)
+@options.as_jsonl
+@options.as_json
+@options.socket
+def command(
+    numbers: tuple[int, ...], timeout_s: float | None, as_jsonl: bool, as_json: bool, socket: str | None
+) -> int:
+    """Wait until jobs have ended; exit code 0 if all are done."""
+    with options.client(socket) as service:
+        for number in numbers:
+            service.job(number)  # one that is not there is told at once
+        return say_ends(_waited_for(service, numbers, timeout_s), as_json, as_jsonl)
+
+
+def _waited_for(service: Client, numbers: tuple[int, ...], timeout_s: float | None) -> list[JobInfo]:
+    """All these jobs, ended; they have `timeout_s` seconds together."""
+    if timeout_s is None:
+        return [service.wait(number) for number in numbers]
+    deadline_s, infos = time.monotonic() + timeout_s, []
+    for number in numbers:
+        try:
+            infos.append(service.wait(number, timeout_s=max(deadline_s - time.monotonic(), 0.0)))
+        except WaitTimeout:
+            state = state_of(service.job(number))
+            raise WaitTimeout(f"job {number} is {state} after {timeout_s:g} s") from None
+    return infos

@@ -1,0 +1,100 @@
+"""What several verbs show again and again: a job until it has ended, or anything until Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...shared.units import format_duration
+from ..formatting.exit_codes import INTERRUPTED
+from ..formatting.output import complain, say
+from ..formatting.progress import Display, display_for
+from ..formatting.tables import blocks_of, complain_of_end, result_code
+
+if TYPE_CHECKING:
+    from ...shared.messages.records import JobInfo, LogLine
+    from ..service.client import Client
+
+_REFRESH_S = 1.0
+
+
+def repeat(show: Callable[[], None], again: bool) -> None:
+    """Show once, or until Ctrl-C; on a terminal each time in the same place."""
+    try:
+        while again:
+            if sys.stdout.isatty():
+                sys.stdout.write("\x1b[H\x1b[J")
+            show()
+            time.sleep(_REFRESH_S)
+    except KeyboardInterrupt:
+        return
+    show()
+
+
+def watch_job(service: Client, number: int, *, with_log: bool = False, quiet: bool = False) -> JobInfo:
+    """Show a job's progress, and its log where asked for; how it was last.
+
+    `quiet`: nothing goes to stdout, which is for data then.
+    """
+    display = display_for(sys.stdout, quiet)
+    shown = _Shown(display)
+    offset, last = 0, service.job(number)
+    try:
+        for last in service.watch(number):
+            if with_log:
+                offset = _show_log(service, number, offset, display)
+            shown.update(last)
+    except KeyboardInterrupt:
+        display.stop()
+        complain(f"job {number} goes on; `blockmill watch {number}` comes back to it")
+        return last
+    display.stop()
+    if last.state == "done" and not quiet:
+        say(f"done: {blocks_of(last)} blocks in {format_duration(last.seconds)} -> {last.output}")
+    if last.ended:
+        complain_of_end(last)
+    return last
+
+
+def code_of_watch(info: JobInfo) -> int:
+    """What a verb ends with that has watched a job; one that has not ended was left by Ctrl-C."""
+    return result_code(info) if info.ended else INTERRUPTED
+
+
+def _show_log(service: Client, number: int, offset: int, display: Display) -> int:
+    """Show all lines from `offset` on; where the next one will begin."""
+    from ...shared.messages.service import ReadLog
+
+    while (part := service.ask(ReadLog(id=number, offset=offset))).lines:
+        for line in part.lines:
+            display.note(log_text(line))
+        offset = part.next_offset
+    return part.next_offset
+
+
+class _Shown:
+    """Brings what the service says of a job to a display made for runs."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._before: int | None = None
+
+    def update(self, info: JobInfo) -> None:
+        """Show this."""
+        if info.blocks is None:
+            return
+        if self._before is None:
+            self._before = info.done
+            self._display.start(info.blocks, info.done)
+        self._display.update(info.done - self._before, info.bytes_written)
+
+
+def log_text(line: LogLine) -> str:
+    """A line of a log for people: time, worker, block, text."""
+    when = time.strftime("%H:%M:%S", time.localtime(line.time_s))
+    about = [] if line.worker is None else [f"worker {line.worker}"]
+    if line.block is not None and line.kind == "printed":
+        about.append(f"block {','.join(map(str, line.block))}")
+    return f"{when} {', '.join(about)}{': ' if about else ''}{line.text}"

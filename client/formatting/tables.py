@@ -1,0 +1,111 @@
+"""Jobs, workers and the service for people: tables and lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ...shared.units import format_duration, format_size
+from .exit_codes import FAILED
+from .output import complain, print_table, say_json
+
+if TYPE_CHECKING:
+    from ...shared.messages.records import JobInfo, WorkerInfo
+    from ...shared.messages.service import ServiceInfo
+
+_JOB_HEAD = ("ID", "STATE", "BLOCKS", "LEFT", "NAME", "SINCE", "")
+_WORKER_HEAD = ("WORKER", "PID", "MEMORY", "BLOCKS", "AGE", "JOB", "BLOCK", "")
+
+
+def say_jobs(jobs: Iterable[JobInfo], as_json: bool) -> None:
+    """Jobs as a document, or as a table."""
+    jobs = list(jobs)
+    if as_json:
+        say_json(jobs=jobs)
+    elif jobs:
+        print_table(_JOB_HEAD, [_job_row(info) for info in jobs])
+
+
+def _job_row(info: JobInfo) -> tuple[str, ...]:
+    since_s = info.ended_s or info.started_s or info.submitted_s
+    note = info.reason.partition("\n")[0] if info.state not in ("done", "running") else ""
+    if info.label:
+        note = f"[{info.label}] {note}"
+    left = "" if info.eta_s is None or info.ended else format_duration(info.eta_s)
+    return str(info.id), state_of(info), blocks_of(info), left, info.name, ago(since_s), note
+
+
+def state_of(info: JobInfo) -> str:
+    """The state in words."""
+    paused = " (paused)" if info.paused and not info.ended else ""
+    return info.state.replace("_", " ") + paused
+
+
+def blocks_of(info: JobInfo) -> str:
+    """Blocks finished of all, and those given up."""
+    if info.blocks is None:
+        return "-"
+    failed = f" ({info.failed} failed)" if info.failed else ""
+    return f"{info.done}/{info.blocks}{failed}"
+
+
+def ago(time_s: float) -> str:
+    """How long ago that was, in one unit."""
+    return f"{format_duration(max(time.time() - time_s, 0.0))} ago"
+
+
+def say_ends(infos: Sequence[JobInfo], as_json: bool, as_jsonl: bool = False) -> int:
+    """How jobs have ended; the exit code for all of them."""
+    if as_json:
+        say_json(jobs=infos)
+    if as_jsonl:
+        for info in infos:
+            say_json(job=info)
+    for info in infos:
+        complain_of_end(info)
+    return max(result_code(info) for info in infos)
+
+
+def complain_of_end(info: JobInfo) -> None:
+    """How a job ended, with what to do next, on stderr where it did not go well."""
+    if info.state == "done":
+        return
+    why = f": {info.reason}" if info.reason else ""
+    complain(f"job {info.id} ({info.name}) {state_of(info)}{why}")
+    if info.failed:
+        complain(f"see `blockmill status {info.id}`; try again: `blockmill retry {info.id}`")
+
+
+def result_code(info: JobInfo) -> int:
+    """What `wait` and its like end with for this job."""
+    return 0 if info.state == "done" else FAILED
+
+
+def say_workers(found: Sequence[WorkerInfo]) -> None:
+    """Worker processes as a table."""
+    print_table(_WORKER_HEAD, [_worker_row(info) for info in found])
+
+
+def _worker_row(info: WorkerInfo) -> tuple[str, ...]:
+    at = "" if info.block is None else f"{','.join(map(str, info.block))} for {format_duration(info.busy_s)}"
+    return (
+        str(info.worker),
+        str(info.pid),
+        format_size(info.rss_bytes),
+        str(info.tasks),
+        format_duration(info.age_s),
+        "-" if info.job is None else str(info.job),
+        at,
+        "ends soon" if info.retiring else "",
+    )
+
+
+def service_text(info: ServiceInfo) -> str:
+    """The service in a line."""
+    parts = [f"blockmill {info.version}, pid {info.pid}, up {format_duration(time.time() - info.started_s)}"]
+    busy = f", {info.allowed} may be busy (memory is short)" if info.allowed < info.workers else ""
+    parts.append(f"{info.workers} workers{busy}")
+    if info.draining:
+        parts.append("drained" if info.quiet else "draining")
+    return "; ".join(parts)

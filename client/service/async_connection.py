@@ -1,0 +1,85 @@
+"""The client's end of the service's socket, for asyncio."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, cast
+
+import zmq
+
+from ...shared.errors import ServiceUnreachable
+from ...shared.messages import service as p
+from .endpoint import Endpoint
+from .exchange import Exchange, Resending, close_async_socket, open_async_socket, silent
+
+if TYPE_CHECKING:
+    import zmq.asyncio
+
+_POLL_MS = 1000
+
+
+class AsyncConnection:
+    """A connection for one task at a time.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        Where the service is.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._exchange = Exchange()
+        self._socket: zmq.asyncio.Socket | None = None
+        self._pid = 0
+
+    def _open(self) -> zmq.asyncio.Socket:
+        # A child that this process has forked must not use its parent's socket.
+        if self._socket is None or self._pid != os.getpid():
+            self._socket, self._pid = open_async_socket(self.endpoint), os.getpid()
+        return self._socket
+
+    async def ask(self, request: p.Request[p.R], timeout_s: float) -> p.R:
+        """Send a request and wait for its reply.
+
+        Raises
+        ------
+        ServiceUnreachable
+            If nobody listens, or no answer comes in time.
+        BlockmillError
+            If the request is refused.
+        """
+        self.endpoint.check()
+        sock = self._open()
+        call = self._exchange.call(request)
+        with contextlib.suppress(zmq.Again):  # there may be no way to it at the moment
+            await sock.send(call, zmq.NOBLOCK)
+        deadline_s, again = time.monotonic() + timeout_s, Resending(request, self.endpoint)
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
+                self._check()
+                if again.due():
+                    with contextlib.suppress(zmq.Again):  # who was not let in must not wait here for ever
+                        await sock.send(call, zmq.NOBLOCK)
+                continue
+            reply = self._exchange.reply(await sock.recv())
+            if reply is not None:
+                return cast("p.R", reply)
+        self.close()
+        raise silent(self.endpoint, timeout_s)
+
+    def _check(self) -> None:
+        """Nothing has come for a while: a service that has died will not answer any more."""
+        try:
+            self.endpoint.check()
+        except ServiceUnreachable:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close it; the next request opens it again."""
+        if self._socket is not None and self._pid == os.getpid():
+            close_async_socket(self._socket)
+        self._socket = None

@@ -1,0 +1,24 @@
+"""Each request has one method that meets it."""
+
+from typing import get_args
+
+import pytest
+
+from blockmill.daemon.service import requests
+from blockmill.shared.messages import service as p
+
+KINDS = set(p.Request.__subclasses__())
+
+
+def test_each_request_is_in_the_union_and_is_met():
+    assert set(get_args(p.AnyRequest)) == KINDS
+    assert set(requests._HANDLERS) == KINDS
+
+
+def test_each_request_names_a_reply_that_can_be_sent():
+    assert {kind.reply for kind in KINDS} < set(get_args(p.AnyReply)) == set(p.Reply.__subclasses__())
+
+
+def test_a_second_method_for_a_request_is_refused():
+    with pytest.raises(TypeError, match="Drain has two"):
+        requests.answers(p.Drain)(lambda answers, request, uid: request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -29,5 +30,5 @@ def write(cli: click.Group, output: str) -> int:
         except OSError as error:
             raise Refused(f"{path} can't be written: {error.strerror}; give another --output") from error
         say(str(path))
-    complain(f"read them with: man -M {Path(output).absolute()} blockmill")
+    complain(f"read them with: man -M {shlex.quote(str(Path(output).absolute()))} blockmill")
     return 0

@@ -107,7 +107,7 @@ class Lent:
         offset = array.ctypes.data - self.address
         # numpy's byte_bounds would tell the extent, but moved to another module with numpy 2.
         extent = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True))
-        if not (self.alive and 0 <= offset and offset + extent + array.itemsize <= self.nbytes):
+        if not (self.alive and offset >= 0 and offset + extent + array.itemsize <= self.nbytes):
             return None
         return Place(self.number, offset, array.shape, array.strides, array.dtype.str)
 

@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint unasync types check simulate bench man clean
+.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync types check simulate bench man clean
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 .venv/.core: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -20,8 +20,56 @@ demo: .venv/.core  ## write a sample volume, smooth it block by block
 	$(BIN)/blockmill volume create demo/cells.json --if-missing
 	$(BIN)/blockmill run configs/demo.yaml
 
-test: .venv/.dev  ## all tests
-	$(BIN)/python -m pytest -q
+JOBS ?= 2
+PARALLEL := --numprocesses $(JOBS) --dist loadgroup
+
+test: .venv/.dev  ## all tests, JOBS=2 at a time; 5 minutes
+	@echo "all tests, $(JOBS) at a time: about 5 minutes on two cores that do nothing else (make test-quick: one minute)"
+	$(BIN)/python -m pytest -q $(PARALLEL)
+
+test-quick: .venv/.dev  ## those that start no services, runs or workers; a minute
+	@echo "unit tests alone, $(JOBS) at a time: about one minute on two cores that do nothing else"
+	$(BIN)/python -m pytest -q $(PARALLEL) -m 'not processes'
+
+# Environments with other versions than those of .venv: unit tests and the demo run in each.
+PIP := -m pip install --quiet --disable-pip-version-check
+define unit_tests_and_demo
+	$(1)/bin/python -m pytest -q -p no:cacheprovider $(PARALLEL) -m 'not processes'
+	$(1)/bin/python -P tools/try_demo.py
+endef
+
+.venv-lowest/.test: pyproject.toml tools/lowest_bounds.py
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(PYTHON) tools/lowest_bounds.py test > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python $(PIP) --only-binary :all: -r .venv-lowest/lowest.txt
+	.venv-lowest/bin/python $(PIP) --no-deps -e .
+	@touch $@
+
+test-lowest: .venv-lowest/.test  ## unit tests and the demo with the lowest versions that pyproject.toml declares
+	$(call unit_tests_and_demo,.venv-lowest)
+
+.venv-3.%/.test: pyproject.toml
+	"$$(tools/find_python 3.$*)" -m venv --clear .venv-3.$*
+	.venv-3.$*/bin/python $(PIP) -e '.[test]'
+	@touch $@
+
+test-on-3.%: .venv-3.%/.test
+	$(call unit_tests_and_demo,.venv-3.$*)
+
+NEWER := 3.12 3.13
+test-newest:  ## unit tests and the demo with the newest versions, on Python 3.12 and 3.13 where they are found
+	@for version in $(NEWER); do \
+	    if tools/find_python $$version > /dev/null; then $(MAKE) --no-print-directory test-on-$$version || exit 1; \
+	    else echo "skipped: no Python $$version on the PATH nor below ~/.pyenv/versions"; fi; \
+	done
+
+dist: .venv/.dev  ## sdist and wheel into dist/; the demo runs from the wheel, without the checkout
+	rm -rf dist .venv-dist
+	$(BIN)/python -P -m build --outdir dist . > dist.log 2>&1 || { cat dist.log; exit 1; }
+	@rm dist.log
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python $(PIP) dist/*.whl
+	.venv-dist/bin/python -P tools/try_demo.py --installed
 
 lint: .venv/.dev  ## ruff: rules and format; files that are made from others
 	$(BIN)/ruff check .
@@ -34,7 +82,7 @@ unasync:  ## make the client for threads from the one for asyncio
 types: .venv/.dev  ## basedpyright
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
-check: lint types test  ## what CI runs
+check: lint types test test-lowest test-newest dist  ## what CI runs; 15 minutes
 
 .venv-bench/.bench: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
@@ -52,4 +100,4 @@ man: .venv/.core  ## manual pages, into man/
 	$(BIN)/blockmill man
 
 clean:  ## remove the environment and the demo's files
-	rm -rf .venv .venv-bench demo man build dist *.egg-info
+	rm -rf .venv .venv-* demo man build dist *.egg-info

@@ -10,6 +10,13 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks are looked at
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.nodeid.startswith(("tests/processes/", "tests/systemd/")):
+            item.add_marker("processes")
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """The folder of shared material (data sets that the original wrote), which users may lack."""

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from ..messages.engine import Attach, Place, SharedArray, Slot
@@ -103,12 +102,13 @@ class Lent:
 
     def place_of(self, array: NDArray[Any]) -> Place | None:
         """Where an array lies in this memory; None if (a part of) it lies elsewhere."""
-        low, high = byte_bounds(array)
-        if not (self.alive and self.address <= low and high <= self.address + self.nbytes):
-            return None
         if min(array.strides, default=0) < 0:
             return None
         offset = array.ctypes.data - self.address
+        # numpy's byte_bounds would tell the extent, but moved to another module with numpy 2.
+        extent = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True))
+        if not (self.alive and offset >= 0 and offset + extent + array.itemsize <= self.nbytes):
+            return None
         return Place(self.number, offset, array.shape, array.strides, array.dtype.str)
 
 

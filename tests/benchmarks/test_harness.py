@@ -98,6 +98,7 @@ def test_the_table_and_the_plot_tell_how_far_each_goal_is(harness, bench):
     assert max(missed) < 1
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "case", ["lock", "fileset_raw_64", "read_raw_128", "write_raw_128", "noop", "cold_start"]
 )

@@ -1,6 +1,7 @@
 """Completion in real shells: verbs, options, files and the numbers of jobs that the service knows."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def complete(bench):
     """What bash offers behind some words, the last of which is begun."""
     command = bench.folder / "bin" / "blockmill"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m blockmill "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m blockmill "$@"\n')
     command.chmod(0o755)
     path = f"{command.parent}:{os.environ['PATH']}"
 

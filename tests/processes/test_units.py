@@ -14,6 +14,16 @@ def test_a_persons_units_are_written_and_taken_away(bench):
     assert not any(path.exists() for path in written)
 
 
+def test_a_command_in_a_folder_with_blanks_is_one_word_of_the_unit(bench):
+    for path, word in {
+        "/opt/my tools ä/blockmill": '"/opt/my tools ä/blockmill"',
+        "/opt/100%/blockmill": "/opt/100%%/blockmill",
+        '/opt/a"b\\c/blockmill': r'"/opt/a\"b\\c/blockmill"',
+    }.items():
+        out, _ = bench.run("service", "install", "--command", path)
+        assert f"ExecStart={word} serve\n" in Path(out.splitlines()[0]).read_text()
+
+
 def test_a_persons_units_may_be_staged_too(bench):
     stage = bench.folder / "stage"
     options = ("--user", "--root", str(stage), "--command", "/opt/bin/blockmill")

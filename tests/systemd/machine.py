@@ -39,8 +39,8 @@ ln -s /proc/self/fd $R/dev/fd
 mount -t tmpfs -o mode=755 tmpfs $R/run
 mount -t tmpfs -o mode=1777 tmpfs $R/tmp
 mkdir -p $R/run/lock $R/etc/systemd/system
-while read -r source target; do
-    mkdir -p $R$target; mount --bind $source $R$target; mount -o remount,bind,ro $R$target
+while IFS=$'\t' read -r source target; do
+    mkdir -p $R$target; mount --bind "$source" $R$target; mount -o remount,bind,ro $R$target
 done < $W/shared
 cp -aT $W/opt $R/opt/bin
 ip link set lo up
@@ -102,7 +102,7 @@ class Machine:
         """Python, the environment and the checkout, each where every account can reach it."""
         site = next(path for path in sys.path if path.endswith("site-packages"))
         (self.folder / "shared").write_text(
-            f"{sys.base_prefix} /opt/python\n{site} /opt/site\n{ROOT} /opt/src/blockmill\n"
+            f"{sys.base_prefix}\t/opt/python\n{site}\t/opt/site\n{ROOT}\t/opt/src/blockmill\n"
         )
         command = self.folder / "opt" / "blockmill"
         command.write_text(

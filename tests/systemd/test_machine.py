@@ -10,7 +10,10 @@ _spec = importlib.util.spec_from_file_location("machine", Path(__file__).with_na
 machine_of = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(machine_of)
 
-pytestmark = pytest.mark.skipif(bool(machine_of.why_not()), reason=machine_of.why_not() or "-")
+pytestmark = [
+    pytest.mark.skipif(bool(machine_of.why_not()), reason=machine_of.why_not() or "-"),
+    pytest.mark.xdist_group("machine"),  # one machine for all of them
+]
 
 STEPS = """
 import os, time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -35,5 +36,5 @@ def command(context: click.Context, output: str) -> int:
         except OSError as error:
             raise Refused(f"{path} can't be written: {error.strerror}; give another --output") from error
         say(str(path))
-    complain(f"read them with: man -M {Path(output).absolute()} blockmill")
+    complain(f"read them with: man -M {shlex.quote(str(Path(output).absolute()))} blockmill")
     return 0

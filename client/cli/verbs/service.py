@@ -82,7 +82,7 @@ def install(user: bool, root: str, path: str | None) -> int:
         text = (resources.files("blockmill") / "systemd" / name).read_text()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text.replace(_MARK, started))
+            target.write_text(text.replace(_MARK, _word(started)))
             target.chmod(0o644)
         except OSError as error:
             raise Refused(f"{target} can't be written: {error.strerror}; {_how(user)}") from error
@@ -110,6 +110,15 @@ def uninstall(user: bool, root: str) -> int:
             say(str(target))
     place.systemctl("daemon-reload")
     return 0
+
+
+def _word(path: str) -> str:
+    """A path as one word of a unit's command line."""
+    path = path.replace("%", "%%")
+    if not set(path) & set(" \t\"'\\"):
+        return path
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _make_account() -> None:

@@ -270,6 +270,7 @@ def command(*arguments, cwd):
     )  # fmt: skip
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_served_volume_is_opened_by_its_description_until_the_server_is_told_to_end(tmp_path, ending):
     volume = Hdf5Volume.create(tmp_path / "v.h5", "raw", DATA.shape, DATA.dtype, axes="zyx")
@@ -297,6 +298,7 @@ def test_a_served_volume_is_opened_by_its_description_until_the_server_is_told_t
     assert "Traceback" not in told
 
 
+@pytest.mark.processes
 def test_what_can_not_be_served_is_told(tmp_path):
     missing = command("serve", "none.npy", cwd=tmp_path)
     assert "none.npy" in missing.communicate(timeout=30)[1]

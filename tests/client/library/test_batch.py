@@ -24,6 +24,7 @@ from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.messages import engine as wire
 from blockmill.shared.volumes.base.memory import MemoryVolume
 
+pytestmark = pytest.mark.processes
 VOXELS = np.random.default_rng(3).integers(0, 255, (100, 100)).astype(np.uint8)
 TILES = [Roi((y, x), (y + 10, x + 10)) for y in range(0, 100, 10) for x in range(0, 100, 10)]
 

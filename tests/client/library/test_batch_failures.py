@@ -23,6 +23,7 @@ from blockmill.shared.errors import JobError
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.base.memory import MemoryVolume
 
+pytestmark = pytest.mark.processes
 VOXELS = np.random.default_rng(4).integers(0, 255, (12, 40)).astype(np.uint8)
 WHOLE = Roi.from_shape(VOXELS.shape)
 ROWS = [Roi((y, 0), (y + 1, 40)) for y in range(12)]

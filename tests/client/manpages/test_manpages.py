@@ -1,5 +1,6 @@
 """Manual pages say all that the command and the schemas know, and are right for those who render them."""
 
+import shlex
 import shutil
 import subprocess
 
@@ -94,6 +95,14 @@ def test_a_term_is_rendered_as_it_is():
     assert ".hidden\\n'\"- ...and 'so' on" in rendered(page)
     page.text("M\u00fcller")
     assert "M\\[u00FC]ller" in str(page)
+
+
+def test_the_command_to_read_them_is_one_for_the_shell(tmp_path):
+    from click.testing import CliRunner
+
+    folder = tmp_path / "my pages"
+    result = CliRunner().invoke(cli, ["man", "-o", str(folder)])
+    assert shlex.split(result.stderr)[-3:] == ["-M", str(folder), "blockmill"]
 
 
 def test_the_command_writes_them_all(tmp_path):

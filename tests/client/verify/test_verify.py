@@ -99,12 +99,14 @@ def verified(capsys, address="v.json", code=0, workers=1):
 # ---------------------------------------------------------------- filesets
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("workers", [1, 2, 40])
 def test_a_whole_fileset_is_fine(capsys, workers):
     made_fileset()
     assert verified(capsys, workers=workers) == ({"ok": 12}, {})
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("workers", [1, 3])
 def test_each_kind_of_wrong_block_is_told_as_what_it_is(capsys, workers):
     fileset = made_fileset()
@@ -151,6 +153,7 @@ def rewritten(path, voxels, name="d"):
         file[name] = voxels
 
 
+@pytest.mark.processes
 @given(st.sets(st.sampled_from(STARTS)), st.integers(1, 3))
 def test_the_damaged_blocks_are_told_and_no_others(tmp_path_factory, damaged, batch):
     path = tmp_path_factory.mktemp("v") / "v.json"
@@ -195,6 +198,7 @@ def test_a_file_that_the_system_can_not_read_is_a_damaged_block(monkeypatch):
 # ---------------------------------------------------------------- merged files
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("address", ["v.npy", "v.h5/d"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_merged_file_is_compared_with_its_ledger(capsys, address, workers):
@@ -296,6 +300,7 @@ def test_an_interrupt_ends_it(capsys, monkeypatch):
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.processes
 def test_a_checking_process_that_dies_is_told():
     made_fileset()
     check = check_of("v.json")

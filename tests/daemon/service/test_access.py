@@ -1,7 +1,9 @@
 """Who may do what to a job, and which files a job may name."""
 
+import itertools
 import json
 import os
+import pwd
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -13,7 +15,16 @@ from blockmill.shared.errors import Refused
 from blockmill.shared.jobs.job import Job
 from blockmill.shared.messages.records import JobInfo
 
-OWN, ANN, BOB = 1000, 1001, 1002
+
+def has_no_account(uid):
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return True
+    return False
+
+
+OWN, ANN, BOB = itertools.islice(filter(has_no_account, itertools.count(60_000)), 3)  # told by number
 
 
 def record(owner):
@@ -28,8 +39,6 @@ def job(**fields):
 
 def test_owner_admin_root_and_the_service_itself_may_and_nobody_else():
     rights = Rights(Access(admins=("daemon",)), system=False, uid=OWN)
-    import pwd
-
     for uid in (ANN, OWN, 0, pwd.getpwnam("daemon").pw_uid):
         rights.check_owner(uid, record(ANN), "cancel")
     with pytest.raises(Refused, match=rf"belongs to user {ANN}, who alone may cancel it.*user {BOB}"):

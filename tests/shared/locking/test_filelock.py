@@ -268,7 +268,7 @@ def test_a_time_out_names_the_file_the_holder_and_the_way_out(path, lock_path):
         (LAZYFLOW, "lazyflow process that was started as 'ilastik.py --headless'"),
         (b"", "the lock file is empty"),
         (b"who?", "the lock file says 'who?'"),
-        (foreign("host", "far"), "on host far (another host or container)"),
+        pytest.param(foreign("host", "far"), "on host far (another host or container)", id="far"),
     ],
 )
 def test_a_time_out_tells_what_is_known_of_a_foreign_holder(path, lock_path, content, part):

@@ -52,9 +52,11 @@ def test_lines_of_later_versions_and_another_order_are_understood():
         (b"Owning", "unknown"),
         (b"\xff\xfe", "unknown"),
         (b"blockmill lock 1\n", "unknown"),
-        (compose(TOKEN, None).replace(TOKEN.encode(), b"../../../../etc/"), "unknown"),
-        (compose(TOKEN, None).replace(b"pid: ", b"pid: -"), "unknown"),
-        (compose(TOKEN, None), "ours"),
+        pytest.param(
+            compose(TOKEN, None).replace(TOKEN.encode(), b"../../../../etc/"), "unknown", id="token"
+        ),
+        pytest.param(compose(TOKEN, None).replace(b"pid: ", b"pid: -"), "unknown", id="pid"),
+        pytest.param(compose(TOKEN, None), "ours", id="ours"),
     ],
 )
 def test_the_kind_of_a_holder_is_told_by_the_text(content, kind):

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types check simulate bench man clean
+.PHONY: help demo test lint types check simulate bench lines man clean
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -43,6 +43,9 @@ bench: .venv-bench/.bench  ## race with the peers, plot; QUICK=1: two minutes, C
 
 simulate: .venv/.dev  ## the coordinator alone, a million blocks
 	$(BIN)/python benchmarks/simulate_coordinator.py
+
+lines:  ## code lines of each package; OTHER=path: compared with another checkout
+	@$(PYTHON) tools/code_lines.py $(if $(OTHER),--compare '$(OTHER)')
 
 man: .venv/.core  ## manual pages, into man/
 	$(BIN)/blockmill man

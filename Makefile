@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types check simulate bench lines man clean
+.PHONY: help demo test lint types check simulate bench compare lines man clean
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 .venv/.core: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -43,6 +43,10 @@ bench: .venv-bench/.bench  ## race with the peers, plot; QUICK=1: two minutes, C
 
 simulate: .venv/.dev  ## the coordinator alone, a million blocks
 	$(BIN)/python benchmarks/simulate_coordinator.py
+
+compare: .venv/.core  ## speed and memory against BASE=path of another checkout, in turns; 20 minutes
+	@test -n '$(BASE)' || { echo "make compare BASE=path of the checkout to compare with"; exit 2; }
+	$(BIN)/python benchmarks/compare.py '$(BASE)' . $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) --results build/compare.json
 
 lines:  ## code lines of each package; OTHER=path: compared with another checkout
 	@$(PYTHON) tools/code_lines.py $(if $(OTHER),--compare '$(OTHER)')

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types check simulate bench compare lines man clean
+.PHONY: help demo test lint types check simulate bench bench-docs compare lines man clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -37,9 +37,12 @@ check: lint types test  ## what CI runs
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
-bench: .venv-bench/.bench  ## race with the peers, plot; QUICK=1: two minutes, CASE=name: that case alone
+bench: .venv-bench/.bench  ## race with the peers, into build/bench; QUICK=1: two minutes, CASE=name: that case alone
 	.venv-bench/bin/python benchmarks/run.py $(if $(QUICK),--quick) $(addprefix --case ,$(CASE))
 	.venv-bench/bin/python benchmarks/report.py $(if $(QUICK),--quick)
+
+bench-docs: .venv-bench/.bench  ## publish what `make bench` found: benchmarks/results, docs/performance*
+	.venv-bench/bin/python benchmarks/report.py --publish
 
 simulate: .venv/.dev  ## the coordinator alone, a million blocks
 	$(BIN)/python benchmarks/simulate_coordinator.py

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types check simulate bench bench-docs compare lines man clean
+.PHONY: help demo test lint types check chaos simulate bench bench-docs compare lines man clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -31,6 +31,11 @@ types: .venv/.dev  ## basedpyright
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 check: lint types test  ## what CI runs
+
+SEEDS ?= 1 2 3
+SIGNALS ?= 300
+chaos: .venv/.dev  ## kill everything at random moments, see that nothing is lost; SEEDS="1 2 3" SIGNALS=300
+	cd tests && ../$(BIN)/python -m chaos $(SEEDS) --signals $(SIGNALS)
 
 .venv-bench/.bench: pyproject.toml
 	$(PYTHON) -m venv .venv-bench

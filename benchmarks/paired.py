@@ -9,6 +9,7 @@ import numpy as np
 
 MOST_RATIO = 1.05
 MOST_CPU_RATIO = 1.03
+_WIDE = 1.2
 _RESAMPLES = 10_000
 _SEED = 1
 _TICK_S = 0.01  # what the kernel counts in: a process that has taken less may have taken nothing
@@ -36,8 +37,14 @@ class Verdict:
     cpu_ratio: float
     no_loss: bool
 
+    @property
+    def wide(self) -> bool:
+        """Whether the interval is so wide that the verdict says little."""
+        return self.high / self.low > _WIDE
+
     def __str__(self) -> str:
         told = "no loss" if self.no_loss else "LOSS"
+        told += " (a wide interval: take more rounds, or a quieter machine)" * self.wide
         return f"{self.ratio:.3f} [{self.low:.3f} {self.high:.3f}]  {self.cpu_ratio:.3f}  {told}"
 
 

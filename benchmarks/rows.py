@@ -4,7 +4,9 @@
     python benchmarks/rows.py measure ROW FOLDER [--small]
 
 FOLDER is the row's own: what was prepared lies there, and each measurement writes into a new folder in it.
-Nothing but the command line and public names is used, since what is inside lies elsewhere in other checkouts.
+The figure is the least of some repeats: what else the machine does only ever adds to it. So the repeats are
+many and short. Nothing but the command line and public names is used, since what is inside lies elsewhere in
+other checkouts.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from blockmill import BigRequestStreamer, BlockGrid, Engine, ParallelVolume, Roi
 from consumption import Consumed, consumed_by, cpu_of_tree_s, peak_of_this_bytes
 from scratch import emptied
 from smoothing import SIGMA
-from volumes import new_fileset, voxels
+from volumes import QUICK_SHAPE, new_fileset, voxels
 
 WORKERS = 2
 RESULT_BLOCK = (64, 256, 256)  # 4 MiB
@@ -100,9 +102,9 @@ NOOP_RECIPES: tuple[Callable[[str], dict[str, Any]], ...] = (
 
 
 def _noop(folder: Path, small: bool) -> tuple[float, float]:
-    count = 500 if small else 20_000
+    count = 500 if small else 5000
     with Engine(WORKERS) as engine:
-        took_s, cpu_s = _repeated(5, lambda: _submitted(folder, engine, count))
+        took_s, cpu_s = _repeated(20, lambda: _submitted(folder, engine, count))
     return took_s / count * 1e6, cpu_s
 
 
@@ -115,9 +117,9 @@ def _coordinator(folder: Path, small: bool) -> tuple[float, float]:
 
 
 def _request(folder: Path, small: bool) -> tuple[float, float]:
-    count = 500 if small else 1500
+    count = 500
     with Engine(WORKERS) as engine:
-        took_s, cpu_s = _repeated(4, lambda: _requested(folder, engine, count))
+        took_s, cpu_s = _repeated(3 if small else 12, lambda: _requested(folder, engine, count))
     return took_s / count * 1e6, cpu_s
 
 
@@ -136,7 +138,7 @@ def _requested(folder: Path, engine: Engine, count: int) -> None:
 
 
 def _prepare_results(folder: Path, small: bool) -> None:
-    np.save(folder / "source.npy", voxels((512 if small else 4096, 256, 256)))
+    np.save(folder / "source.npy", voxels((512 if small else 2048, 256, 256)))
 
 
 def _results(folder: Path, small: bool) -> tuple[float, float]:
@@ -144,7 +146,7 @@ def _results(folder: Path, small: bool) -> tuple[float, float]:
     data = np.load(path, mmap_mode="r")
     right = int(data[:: RESULT_BLOCK[0], 0, 0].sum(dtype=np.int64))
     with Engine(WORKERS) as engine:
-        return _repeated(2 if small else 8, lambda: _streamed(engine, path, data.shape, right))
+        return _repeated(2 if small else 16, lambda: _streamed(engine, path, data.shape, right))
 
 
 def _streamed(engine: Engine, path: Path, shape: tuple[int, ...], right: int) -> None:
@@ -162,7 +164,7 @@ def _streamed(engine: Engine, path: Path, shape: tuple[int, ...], right: int) ->
 
 
 def _shape(small: bool) -> tuple[int, int, int]:
-    return (128, 128, 128) if small else (128, 512, 1024)
+    return (128, 128, 128) if small else QUICK_SHAPE
 
 
 def _prepare_read(folder: Path, small: bool) -> None:
@@ -174,7 +176,7 @@ def _read(folder: Path, small: bool) -> tuple[float, float]:
     whole = Roi.from_shape(_shape(small))
     with ParallelVolume(str(folder / "volume.json"), workers=WORKERS) as volume:
         out = volume.target()
-        found = _repeated(2 if small else 20, lambda: volume.read(whole, out=out))
+        found = _repeated(2 if small else 50, lambda: volume.read(whole, out=out))
         if not np.array_equal(out, voxels(_shape(small))):
             raise AssertionError("wrong voxels")
     return found
@@ -200,7 +202,7 @@ def _write(folder: Path, small: bool) -> tuple[float, float]:
                 source[...] = data
             return volume
 
-        found = _repeated(2 if small else 8, new_volume, lambda volume: volume.write(whole, source))
+        found = _repeated(2 if small else 16, new_volume, lambda volume: volume.write(whole, source))
         with ParallelVolume(str(folders[-1] / "volume.json"), engine=engine) as volume:
             if not np.array_equal(volume.read(whole), data):
                 raise AssertionError("wrong voxels")

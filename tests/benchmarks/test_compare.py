@@ -44,12 +44,13 @@ def test_the_same_figures_are_no_loss(paired, rounds):
     verdict = paired.judged(rounds(1), rounds(2), [1.0] * 20, [1.0] * 20)
     assert verdict.no_loss
     assert verdict.low <= verdict.ratio <= verdict.high
+    assert not verdict.wide and str(verdict).endswith("no loss")
     assert verdict.ratio == pytest.approx(1, abs=0.02)
 
 
 def test_fifteen_percent_are_caught(paired, rounds):
     verdict = paired.judged(rounds(1), rounds(2, 1.15), [1.0] * 20, [1.15] * 20)
-    assert not verdict.no_loss
+    assert not verdict.no_loss and str(verdict).endswith("LOSS")
     assert verdict.low > 1.05
     assert verdict.cpu_ratio == pytest.approx(1.15, abs=0.01)
 
@@ -64,7 +65,7 @@ def test_where_the_figure_says_nothing_processor_seconds_decide(paired):
     wide = [0.5, 2.0] * 9 + [1.1, 1.2]
     told = paired.judged(old, wide, [1.0] * 20, [1.02] * 20)
     assert told.ratio > paired.MOST_RATIO and told.low < 1 < told.high
-    assert told.no_loss
+    assert told.no_loss and told.wide and "more rounds" in str(told)
     assert not paired.judged(old, wide, [1.0] * 20, [1.06] * 20).no_loss
 
 

@@ -1,0 +1,194 @@
+"""The kill driver sees what it is there to see."""
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "chaos"
+
+
+@pytest.fixture(scope="module")
+def chaos():
+    """The package, under a name that no folder of a clone has."""
+    name = "kill_driver_under_test"
+    spec = importlib.util.spec_from_file_location(name, PACKAGE / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    for part in ("jobs", "judging", "report", "scene"):
+        importlib.import_module(f"{name}.{part}")
+    yield module
+    for loaded in [key for key in sys.modules if key.partition(".")[0] == name]:
+        del sys.modules[loaded]
+
+
+@pytest.fixture
+def report(chaos):
+    return chaos.report.Report(seed=1)
+
+
+@pytest.fixture
+def want(chaos):
+    return np.random.default_rng(1).integers(0, 255, chaos.scene.SHAPE, np.uint8)
+
+
+@pytest.fixture
+def make_job(chaos, tmp_path, want):
+    def made(kind):
+        return chaos.jobs.ChaosJob("r1j0", kind, tmp_path, want, "", None)
+
+    return made
+
+
+def write_block(job, start, block, available=True):
+    folder = job.folder / f"{job.name}_blocks"
+    for letter, n in zip("zyx", start, strict=True):
+        folder /= f"{letter}_{n:08}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with h5py.File(folder / f"block-{start}.h5", "w") as file:
+        file["volume/data"] = block
+    if available:
+        (folder / "STATUS.txt").touch()
+    return folder
+
+
+def test_blocks_that_are_available_are_compared(chaos, report, make_job, want):
+    job = make_job("raw")
+    write_block(job, (0, 0, 0), want[:16, :16, :32])
+    write_block(job, (16, 0, 32), want[:16, :16, :32])
+    write_block(job, (32, 0, 0), np.zeros((16, 16, 32), np.uint8), available=False)
+    torn = write_block(job, (0, 16, 0), want[:16, :16, :32])
+    next(torn.glob("block-*")).write_bytes(b"no HDF5")
+    assert chaos.judging.available(job, report) == {"0-0-0", "16-0-32"}
+    wrong, unreadable = sorted(report.defects, key=lambda line: "wrong" not in line)
+    assert "an available block is wrong" in wrong and "z_00000016" in wrong
+    assert "an available block can't be read" in unreadable and "y_00000016" in unreadable
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5"])
+def test_a_merged_output_is_compared_once_it_has_its_name(chaos, report, make_job, want, kind, tmp_path):
+    job, path = make_job(kind), tmp_path / f"r1j0.{kind}"
+    assert chaos.judging.available(job, report) == set()
+
+    def write(voxels):
+        path.unlink(missing_ok=True)
+        if kind == "npy":
+            np.save(path, voxels)
+        else:
+            with h5py.File(path, "w") as file:
+                file["v/data"] = voxels
+
+    write(want)
+    assert chaos.judging.available(job, report) == {"all"} and not report.defects
+    write(want + 1)
+    chaos.judging.available(job, report)
+    assert "a merged output with its name is wrong" in report.defects[0]
+    path.write_bytes(path.read_bytes()[:50])
+    chaos.judging.available(job, report)
+    assert "a merged output with its name can't be read" in report.defects[1]
+
+
+KEPT = ("a.npy", "a.npy.job", "a.npy.blocks", ".a.npy.blockmill/record", ".a.npy.blockmill/ledger", "b.json")
+LEFT = (
+    "a.npy.partial",
+    "a.npy.job.lock",
+    "b_blocks/z_0/block-1.h5.partial-12",
+    "b_blocks/z_0/STATUS.txt.lock",
+    ".a.npy.blockmill/lock",
+    ".a.npy.blockmill/partial",
+    ".b.blockmill/partial-7",
+)
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_what_may_not_be_left_is_seen_in_both_layouts(chaos, tmp_path, left):
+    for name in (*KEPT, left, "state/service.lock"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert chaos.judging.leavings(tmp_path, besides=[tmp_path / "state"]) == [left]
+
+
+def mark(job, *lines):
+    path = job.folder / f"{job.name}.mark"
+    with path.open("a") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def every_block(chaos, at_s):
+    shape, block = chaos.scene.SHAPE, chaos.scene.BLOCK
+    counts = [n // m for n, m in zip(shape, block, strict=True)]
+    starts = (
+        "-".join(str(i * m) for i, m in zip(place, block, strict=True)) for place in np.ndindex(*counts)
+    )
+    return [f"begin {start} {at_s} 7" for start in starts]
+
+
+def test_finished_blocks_that_were_done_again_are_seen(chaos, report, make_job, want):
+    job = make_job("raw")
+    mark(job, *every_block(chaos, 100.0), "begin 0-0-0 103.0 7", "begin 16-0-0 103.0 7")
+    job.have = [(102.0, {"0-0-0"}), (104.0, {"16-0-0"})]
+    chaos.judging._judge_work(job, report)
+    assert (report.begun_again, report.needless) == (2, 1)
+    assert "finished blocks were done again" in report.defects[0] and "['0-0-0']" in report.defects[0]
+
+
+def test_a_merged_output_that_was_done_again_is_seen(chaos, report, make_job):
+    job = make_job("npy")
+    mark(job, *every_block(chaos, 100.0), "begin 0-0-0 103.0 7")
+    job.have = [(102.0, {"all"})]
+    chaos.judging._judge_work(job, report)
+    assert report.needless == 1
+
+
+def test_blocks_that_nobody_computed_are_seen(chaos, report, make_job):
+    job = make_job("npy")
+    mark(job, *every_block(chaos, 100.0)[1:])
+    chaos.judging._judge_work(job, report)
+    assert "23 of 24 were begun" in report.defects[0]
+
+
+def test_a_trial_lasts_from_the_import_until_it_is_over_or_a_block_has_begun(chaos, make_job):
+    job = make_job("raw")
+    assert job.trying(0) is None
+    mark(job, "import - 10.0 5")
+    assert job.trying(0) == 5
+    assert job.trying(11.0) is None  # of a service that has gone since
+    mark(job, "imported - 10.2 5")
+    assert job.trying(0) is None
+    mark(job, "begin 0-0-0 10.3 5", "import - 10.4 6")  # another worker, which is about to do a block
+    assert job.trying(0) is None
+    mark(job, "import - 20.0 8")
+    assert job.trying(19.0) == 8  # a new run, which tries it again
+
+
+def test_the_table_counts_hits_in_a_trial_beside_all(chaos, report):
+    report.hit("worker", "KILL", in_trial=True)
+    report.hit("worker", "KILL", in_trial=False)
+    report.hit("nursery", "STOP", in_trial=False)
+    rows = {line.split()[0]: line.split()[1:] for line in chaos.report.table([report]).splitlines()[1:]}
+    assert rows["worker"] == ["2", "0", "0", "1", "0", "0"]
+    assert rows["nursery"] == ["0", "0", "1", "0", "0", "0"]
+    assert rows["sum"] == ["2", "0", "1", "1", "0", "0"]
+
+
+def test_the_jobs_of_a_seed_are_the_same_each_time(chaos, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    scenes = [chaos.scene.Scene(3) for _ in range(2)]
+    jobs = [chaos.jobs.make_jobs(scene, 1, 3) for scene in scenes]
+    told = [
+        [(job.name, job.kind, job.address, job.after and job.after.name) for job in some] for some in jobs
+    ]
+    assert told[0] == told[1]
+    assert all(np.array_equal(a.want, b.want) for a, b in zip(*jobs, strict=True))
+
+
+def test_waiting_for_a_trial_ends(chaos, make_job):
+    start_s = time.monotonic()
+    chaos.jobs.wait_for_trial([make_job("raw")], 0.0, 0.01)
+    assert time.monotonic() - start_s >= 0.01

@@ -226,9 +226,8 @@ def _gaussian_run(folder: Path, watched: bool = False, **more: Any) -> Consumed:
     return consumed
 
 
-def _gaussian(folder: Path, _small: bool) -> tuple[float, float]:
-    consumed = _gaussian_run(folder)
-    return consumed.took_s, consumed.cpu_s
+def _gaussian(folder: Path, small: bool) -> tuple[float, float]:
+    return _started(lambda: _gaussian_run(folder), 1 if small else 2)
 
 
 def _memory(folder: Path, _small: bool) -> tuple[float, float]:

@@ -30,11 +30,14 @@ def run_seed(seed: int, signals: int, options: argparse.Namespace) -> Report:
             service = _round(scene, report, service, options.mode)
     except Gone:
         service = None
-    finally:
-        report.ending = True
-        if service is not None:
-            service.stop()
-        _judge_end(scene, report, before)
+    except BaseException:  # a signal to this process, or a fault of its own
+        kill_all(scene)
+        print(f"ended early; all files are in {scene.folder}", file=sys.stderr)
+        raise
+    report.ending = True
+    if service is not None:
+        service.stop()
+    _judge_end(scene, report, before)
     print(report.summary(time.monotonic() - start_s), flush=True)
     if report.sent < signals:
         print(f"  only {report.sent} of {signals} signals in {options.time:g} s")

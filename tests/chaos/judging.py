@@ -16,6 +16,7 @@ from .report import Report
 from .scene import BLOCK, BLOCKS, Scene
 
 _UNREADABLE = (OSError, EOFError, KeyError, ValueError, RuntimeError)  # of numpy, h5py and a look at a folder
+_ASIDE = "went-wrong"
 _LATER_S = 0.05  # a block that was begun just before a look may note it just after
 
 
@@ -76,7 +77,8 @@ def judge(jobs: list[ChaosJob], scene: Scene, report: Report) -> None:
             report.defect("a job is done and its output is not whole", f"{job.name} {job.kind}: {len(found)}")
         _judge_work(job, report)
         report.jobs_done += 1
-    if left := leavings(scene.folder, besides=(scene.folder / "state", scene.runtime)):
+    besides = (scene.folder / "state", scene.folder / _ASIDE, scene.runtime)
+    if left := leavings(scene.folder, besides):
         report.defect("left lying after the end of all jobs", ", ".join(left[:6]))
     remove(jobs)
 
@@ -118,9 +120,20 @@ def _is_leaving(path: Path) -> bool:
 
 def remove(jobs: list[ChaosJob]) -> None:
     """Remove all files of jobs."""
-    for job in jobs:
-        for path in [*job.folder.glob(f"{job.name}*"), *job.folder.glob(f".{job.name}*")]:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+    for path in _files_of(jobs):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def set_aside(jobs: list[ChaosJob]) -> None:
+    """Keep the files of jobs that went wrong where they are in nobody's way."""
+    for path in _files_of(jobs):
+        place = path.parent / _ASIDE
+        place.mkdir(exist_ok=True)
+        path.rename(place / path.name)
+
+
+def _files_of(jobs: list[ChaosJob]) -> list[Path]:
+    return [path for job in jobs for dot in ("", ".") for path in job.folder.glob(f"{dot}{job.name}*")]

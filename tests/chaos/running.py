@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from .jobs import ChaosJob, make_jobs, wait_for_trial
-from .judging import judge, look, remove
+from .judging import judge, look, set_aside
 from .report import Report
 from .scene import Scene, command_of
 from .striking import Hit, strike
@@ -33,7 +33,7 @@ def run_round(scene: Scene, report: Report) -> None:
             # Without its nursery a run can't go on; any other loss costs attempts, of which there are many.
             report.defect("run fails, though a block may be tried again", scene.text_of(_LOG)[-300:])
     report.defect("a job is never done by run", scene.text_of(_LOG)[-400:])
-    remove([job])
+    set_aside([job])
 
 
 def _run(job: ChaosJob, signals: int, scene: Scene, report: Report) -> tuple[int | None, list[Hit]]:

@@ -12,7 +12,7 @@ from blockmill import Client
 
 from .report import Report
 from .scene import Scene
-from .striking import kill_all
+from .striking import Hit, kill_all
 
 _LOG = "service.log"
 _BACK_S = 60.0
@@ -76,6 +76,11 @@ class Service:
         self._report.defect("the service does not come back within 60 s", f"{last} {self.log_tail()}")
         kill_all(self._scene)
         raise Gone
+
+    def expect_end_after(self, hit: Hit | None) -> None:
+        """Wait for its end if the hit asked for that: until then it still answers."""
+        if hit in (("daemon", "TERM"), ("all", "TERM")) and self.runs:
+            self.expect_end()
 
     def expect_end(self) -> None:
         """After SIGTERM it must end."""

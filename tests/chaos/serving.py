@@ -8,7 +8,7 @@ import time
 from blockmill import Client
 
 from .jobs import ChaosJob, make_jobs, wait_for_trial
-from .judging import judge, look, remove
+from .judging import judge, look, set_aside
 from .report import Report
 from .scene import Scene
 from .service import Service
@@ -25,18 +25,27 @@ def serve_round(scene: Scene, report: Report, service: Service) -> None:
     jobs = make_jobs(scene, report.rounds, scene.rng.choice([1, 2, 3]))
     for job in jobs:
         if not _submitted(job, jobs, scene, report, service):
-            remove(jobs)
+            _give_up(jobs, scene)
             return
     for _ in range(scene.rng.randint(1, 5)):
         _disturb(jobs, scene, report, service)
     service.ensure()
     _look_up(jobs, scene, report)
     if not _all_done(jobs, scene, report):
-        for job in jobs:
-            scene.output_of("cancel", job.number)
+        _give_up(jobs, scene)
         return
     judge(jobs, scene, report)
     service.note_open_files()
+
+
+def _give_up(jobs: list[ChaosJob], scene: Scene) -> None:
+    """End what is left of a round that went wrong, so that the next one is judged by itself."""
+    numbers = [str(job.number) for job in jobs if job.number is not None]
+    for number in numbers:
+        scene.output_of("cancel", number)
+    for number in numbers:
+        scene.output_of("wait", number)
+    set_aside(jobs)
 
 
 def _submitted(job: ChaosJob, jobs: list[ChaosJob], scene: Scene, report: Report, service: Service) -> bool:
@@ -51,7 +60,8 @@ def _submitted(job: ChaosJob, jobs: list[ChaosJob], scene: Scene, report: Report
         with scene.start("submit", f"{job.name}.yaml", *after) as client:
             if scene.rng.random() < 0.35:
                 time.sleep(scene.rng.uniform(0, 0.5))
-                strike(scene, report, service.process, "daemon", jobs, service.started_s, [client])
+                hit = strike(scene, report, service.process, "daemon", jobs, service.started_s, [client])
+                service.expect_end_after(hit)
             out, err = _end_of(client, report)
         if out.startswith("job "):
             job.number = int(out.split()[1].rstrip(":"))
@@ -99,8 +109,7 @@ def _disturb(jobs: list[ChaosJob], scene: Scene, report: Report, service: Servic
         time.sleep(scene.rng.uniform(0, 0.7))
     hit = strike(scene, report, service.process, "daemon", jobs, service.started_s)
     look(jobs, report)
-    if hit in (("daemon", "TERM"), ("all", "TERM")) and service.runs:
-        service.expect_end()
+    service.expect_end_after(hit)
     if not service.runs and scene.rng.random() < 0.8:
         service.start()
         time.sleep(scene.rng.choice([0, 0.2, 0.5, 1]))

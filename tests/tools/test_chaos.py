@@ -192,3 +192,17 @@ def test_waiting_for_a_trial_ends(chaos, make_job):
     start_s = time.monotonic()
     chaos.jobs.wait_for_trial([make_job("raw")], 0.0, 0.01)
     assert time.monotonic() - start_s >= 0.01
+
+
+def test_the_files_of_a_round_that_went_wrong_do_not_disturb_the_next_one(chaos, report, make_job, tmp_path):
+    failed = make_job("npy")
+    for name in ("r1j0.npy.partial", ".r1j0.npy.blockmill/lock", "r10j0.npy"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    chaos.judging.set_aside([failed])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r10j0.npy", "went-wrong"]
+    assert sorted(path.name for path in (tmp_path / "went-wrong").iterdir()) == [
+        ".r1j0.npy.blockmill",
+        "r1j0.npy.partial",
+    ]
+    assert chaos.judging.leavings(tmp_path, besides=[tmp_path / "went-wrong"]) == []

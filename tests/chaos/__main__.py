@@ -28,10 +28,13 @@ def run_seed(seed: int, signals: int, options: argparse.Namespace) -> Report:
     try:
         while report.sent < signals and time.monotonic() - start_s < options.time:
             service = _round(scene, report, service, options.mode)
+            told = f"seed {seed}: {report.sent} of {signals} signals, {report.jobs_done} jobs done"
+            print(told, file=sys.stderr, flush=True)
     except Gone:
         service = None
     except BaseException:  # a signal to this process, or a fault of its own
         kill_all(scene)
+        print(report.summary(time.monotonic() - start_s), table([report]), sep="\n")
         print(f"ended early; all files are in {scene.folder}", file=sys.stderr)
         raise
     report.ending = True

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from . import __doc__ as about
-from .report import Report, table
+from .report import Report, never_hit, table
 from .running import run_round
 from .scene import Scene, command_of
 from .service import Gone, Service, judge_log
@@ -86,7 +86,7 @@ def shares(signals: int, seeds: int) -> list[int]:
 
 
 def main() -> int:
-    """Do what the command line asks for; 0 if nothing is lost, wrong or left."""
+    """Do what the command line asks for; 0: nothing is lost, wrong or left; 3: too little was hit to say so."""
     parser = argparse.ArgumentParser(
         prog="chaos", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -106,7 +106,9 @@ def main() -> int:
     print(f"{sum(report.sent for report in reports)} signals, {defects} defects")
     if options.json is not None:
         options.json.write_text(json.dumps([report.as_json() for report in reports], indent=1) + "\n")
-    return 1 if defects else 0
+    if missed := never_hit(reports):
+        print(f"never hit, so nothing is known of: {', '.join(missed)}; send more signals")
+    return 1 if defects else 3 if missed else 0
 
 
 if __name__ == "__main__":

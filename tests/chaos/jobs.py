@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .scene import Scene
+from .scene import BLOCKS, Scene
+
+Phase = Literal["trial", "work", "else"]
+"""The trial of a job before its first block, its blocks, or anything before, between and after."""
 
 _OUTPUTS = {
     "raw": "{{address: {name}.json, block_shape: [16, 16, 32]}}",
@@ -118,6 +122,17 @@ class ChaosJob:
                 begun[mark.where].append(mark.at_s)
         return begun
 
+    def all_ended(self) -> bool:
+        """Whether each block was computed at least once."""
+        return len({mark.where for mark in self.marks() if mark.what == "end"}) == BLOCKS
+
+    def at_work(self, since_s: float) -> bool:
+        """Whether blocks were begun since then, and there are more to do, or one is being done."""
+        marks = [mark for mark in self.marks() if mark.at_s >= since_s]
+        if not any(mark.what == "begin" for mark in marks):
+            return False
+        return marks[-1].what == "begin" or not self.all_ended()
+
     def trying(self, since_s: float) -> int | None:
         """The process that tries it now: it imports the code, and no block was begun since `since_s`."""
         marks = [mark for mark in self.marks() if mark.at_s >= since_s]
@@ -147,8 +162,33 @@ def tried_one(jobs: list[ChaosJob], since_s: float) -> int | None:
     return next((pid for job in jobs if (pid := job.trying(since_s)) is not None), None)
 
 
-def wait_for_trial(jobs: list[ChaosJob], since_s: float, longest_s: float) -> None:
-    """Return as soon as one of the jobs is being tried, or after `longest_s`."""
+def phase_of(jobs: list[ChaosJob], since_s: float) -> Phase:
+    """What the process that was started at `since_s` does with the jobs now."""
+    if tried_one(jobs, since_s) is not None:
+        return "trial"
+    return "work" if any(job.at_work(since_s) for job in jobs) else "else"
+
+
+def wait_for(
+    phase: Phase, jobs: list[ChaosJob], since_s: float, go_on: Callable[[], bool], longest_s: float = 30.0
+) -> None:
+    """Return in that phase, or where it can't come any more.
+
+    On a busy machine a fixed time would be over before anything has begun, or after all has ended.
+
+    Parameters
+    ----------
+    phase : {"trial", "work", "else"}
+        With "else" nothing is waited for.
+    jobs : list of ChaosJob
+    since_s : float
+        When the process that does them was started.
+    go_on : callable
+        Whether that process lives.
+    longest_s : float
+    """
     end_s = time.monotonic() + longest_s
-    while tried_one(jobs, since_s) is None and time.monotonic() < end_s:
+    while phase not in ("else", phase_of(jobs, since_s)) and go_on() and time.monotonic() < end_s:
+        if all(job.all_ended() for job in jobs):
+            return
         time.sleep(0.005)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 KINDS = ("worker", "nursery", "daemon", "run", "client", "all")
 SIGNALS = ("KILL", "TERM", "STOP")
+PHASES = ("trial", "work", "else")
 
 
 @dataclass
@@ -15,9 +16,9 @@ class Report:
 
     Attributes
     ----------
-    hits, trial_hits : Counter
-        Signals by (kind of target, signal): all, and those that came during the trial of a job's input and
-        operation, before its first block.
+    hits : Counter
+        Signals by (phase, kind of target, signal). The phase is "trial" during that of a job's input and
+        operation, before its first block, "work" while blocks are done, and "else".
     needless : int
         Blocks that were computed again though they were finished.
     waits_s : list of float
@@ -25,8 +26,7 @@ class Report:
     """
 
     seed: int
-    hits: Counter[tuple[str, str]] = field(default_factory=Counter)
-    trial_hits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    hits: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     defects: list[str] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
@@ -42,11 +42,10 @@ class Report:
         """Signals so far; one to many processes at once counts once."""
         return self.hits.total()
 
-    def hit(self, kind: str, name: str, in_trial: bool) -> None:
+    def hit(self, kind: str, name: str, phase: str) -> None:
         """Count a signal."""
-        self.hits[kind, name] += 1
-        self.trial_hits[kind, name] += in_trial
-        self.last = f"SIG{name} to {kind}" + " in a trial" * in_trial
+        self.hits[phase, kind, name] += 1
+        self.last = f"SIG{name} to {kind}, phase {phase}"
 
     def defect(self, what: str, detail: object = "") -> None:
         """Note something that must not be, and print it at once."""
@@ -80,18 +79,33 @@ class Report:
             "needless": self.needless,
             "defects": self.defects,
             "hits": {" ".join(key): count for key, count in self.hits.items()},
-            "hits in the trial": {" ".join(key): count for key, count in self.trial_hits.items() if count},
         }
 
 
 def table(reports: list[Report]) -> str:
-    """How often each signal hit each kind of target; those in a trial stand beside as well."""
-    hits = sum((report.hits for report in reports), Counter[tuple[str, str]]())
-    in_trial = sum((report.trial_hits for report in reports), Counter[tuple[str, str]]())
-    names = "".join(f"{name:>6}" for name in SIGNALS)
-    lines = [f"{'target':<9}{names}   in the trial:{names}"]
+    """How often each signal hit each kind of target, in all and in each phase."""
+    hits = _together(reports)
+    names = "".join(f"{name:>5}" for name in SIGNALS)
+    columns = {"all": PHASES, **{phase: (phase,) for phase in PHASES}}
+    lines = [" " * 9 + "".join(f"{title:>15}  " for title in columns)]
+    lines.append(f"{'target':<9}" + f"{names}  " * len(columns))
     for kind in (*KINDS, "sum"):
         kinds = KINDS if kind == "sum" else (kind,)
-        counts = ["".join(f"{sum(c[k, n] for k in kinds):>6}" for n in SIGNALS) for c in (hits, in_trial)]
-        lines.append(f"{kind:<9}{counts[0]}{'':>16}{counts[1]}")
-    return "\n".join(lines)
+        cells = [_cell(hits, phases, kinds) for phases in columns.values()]
+        lines.append(f"{kind:<9}" + "".join(f"{cell}  " for cell in cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _together(reports: list[Report]) -> Counter[tuple[str, str, str]]:
+    return sum((report.hits for report in reports), Counter[tuple[str, str, str]]())
+
+
+def _cell(hits: Counter[tuple[str, str, str]], phases: tuple[str, ...], kinds: tuple[str, ...]) -> str:
+    return "".join(f"{sum(hits[p, k, name] for p in phases for k in kinds):>5}" for name in SIGNALS)
+
+
+def never_hit(reports: list[Report]) -> list[str]:
+    """What no signal came to; without these the absence of defects says nothing of them."""
+    hits = _together(reports)
+    wanted = [(phase, kind) for phase in ("trial", "work") for kind in ("worker", "nursery")]
+    return [f"{kind} ({phase})" for phase, kind in wanted if not any(hits[phase, kind, n] for n in SIGNALS)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from .jobs import ChaosJob, make_jobs, wait_for_trial
+from .jobs import ChaosJob, make_jobs, wait_for
 from .judging import judge, look, set_aside
 from .report import Report
 from .scene import Scene, command_of
@@ -43,10 +43,8 @@ def _run(job: ChaosJob, signals: int, scene: Scene, report: Report) -> tuple[int
         run = scene.start("run", "--workers", "2", f"{job.name}.yaml", log=log)
     hits: list[Hit] = []
     while len(hits) < signals and run.poll() is None:
-        if scene.rng.random() < 0.5:
-            wait_for_trial([job], started_s, scene.rng.uniform(0.3, 1.5))
-        else:
-            time.sleep(scene.rng.uniform(0.05, 0.8))
+        wait_for(scene.aim(), [job], started_s, lambda: run.poll() is None)
+        time.sleep(scene.rng.uniform(0, 0.1))
         if run.poll() is not None:
             break
         hit = strike(scene, report, run, "run", [job], started_s)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -46,6 +46,10 @@ class Scene:
         }
         self.volume = np.random.default_rng(seed).integers(0, 255, SHAPE, np.uint8)
         np.save(self.folder / "in.npy", self.volume)
+
+    def aim(self) -> Literal["trial", "work", "else"]:
+        """The phase of a job that the next signal is for."""
+        return self.rng.choices(("trial", "work", "else"), (2, 2, 1))[0]
 
     def start(self, *arguments: str, log: IO[bytes] | None = None) -> subprocess.Popen[str]:
         """Start a command of blockmill; its output goes to `log`, or into pipes."""

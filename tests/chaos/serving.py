@@ -7,7 +7,7 @@ import time
 
 from blockmill import Client
 
-from .jobs import ChaosJob, make_jobs, wait_for_trial
+from .jobs import ChaosJob, make_jobs, wait_for
 from .judging import judge, look, set_aside
 from .report import Report
 from .scene import Scene
@@ -58,10 +58,7 @@ def _submitted(job: ChaosJob, jobs: list[ChaosJob], scene: Scene, report: Report
         job.asked += 1
         after = ["--after", str(job.after.number), "--no-check"] if job.after else []
         with scene.start("submit", f"{job.name}.yaml", *after) as client:
-            if scene.rng.random() < 0.35:
-                time.sleep(scene.rng.uniform(0, 0.5))
-                hit = strike(scene, report, service.process, "daemon", jobs, service.started_s, [client])
-                service.expect_end_after(hit)
+            _disturb_submission(client, jobs, scene, report, service)
             out, err = _end_of(client, report)
         if out.startswith("job "):
             job.number = int(out.split()[1].rstrip(":"))
@@ -70,6 +67,22 @@ def _submitted(job: ChaosJob, jobs: list[ChaosJob], scene: Scene, report: Report
         service.ensure()
         _look_up(jobs, scene, report)
     return True
+
+
+def _disturb_submission(
+    client: subprocess.Popen[str], jobs: list[ChaosJob], scene: Scene, report: Report, service: Service
+) -> None:
+    """Hit the client on its way, or the job, which may be over before the client is."""
+    kind = scene.rng.choice(("client", "job", "nobody"))
+    if kind == "nobody":
+        return
+    if kind == "client":
+        time.sleep(scene.rng.uniform(0, 0.5))
+    else:
+        wait_for(scene.aim(), jobs, service.started_s, lambda: service.runs and client.poll() is None)
+    clients = [client] if kind == "client" else []
+    hit = strike(scene, report, service.process, "daemon", jobs, service.started_s, clients)
+    service.expect_end_after(hit)
 
 
 def _end_of(client: subprocess.Popen[str], report: Report) -> tuple[str, str]:
@@ -103,10 +116,8 @@ def _look_up(jobs: list[ChaosJob], scene: Scene, report: Report) -> None:
 
 
 def _disturb(jobs: list[ChaosJob], scene: Scene, report: Report, service: Service) -> None:
-    if scene.rng.random() < 0.5:
-        wait_for_trial(jobs, service.started_s, scene.rng.uniform(0.3, 1.5))
-    else:
-        time.sleep(scene.rng.uniform(0, 0.7))
+    wait_for(scene.aim(), jobs, service.started_s, lambda: service.runs)
+    time.sleep(scene.rng.uniform(0, 0.1))
     hit = strike(scene, report, service.process, "daemon", jobs, service.started_s)
     look(jobs, report)
     service.expect_end_after(hit)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import psutil
 
-from .jobs import ChaosJob, tried_one
+from .jobs import ChaosJob, phase_of, tried_one
 from .report import Report
 from .scene import Scene
 
@@ -50,11 +50,11 @@ def strike(
     name = scene.rng.choice(["KILL", "KILL", "TERM", "STOP"])
     stopped_s = scene.rng.choice([0.05, 0.3, 1.0, 2.5])
     pids = [scene.rng.choice(targets[kind])] if kind in _ONE_OF_MANY else targets[kind]
-    tried = tried_one(jobs, since_s)
+    phase, tried = phase_of(jobs, since_s), tried_one(jobs, since_s)
     if kind == "worker" and tried in targets[kind]:
         pids = [tried]
     _send(pids, getattr(signal, f"SIG{name}"))
-    report.hit(kind, name, in_trial=tried is not None)
+    report.hit(kind, name, phase)
     if name == "STOP":
         time.sleep(stopped_s)
         _send(pids, signal.SIGCONT)

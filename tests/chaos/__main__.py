@@ -86,7 +86,7 @@ def shares(signals: int, seeds: int) -> list[int]:
 
 
 def main() -> int:
-    """Do what the command line asks for; 0: nothing is lost, wrong or left; 3: too little was hit to say so."""
+    """Do what the command line asks for; 0: nothing lost, wrong or left, 3: too little hit to say so."""
     parser = argparse.ArgumentParser(
         prog="chaos", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )

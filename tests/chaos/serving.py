@@ -63,7 +63,9 @@ def _submitted(job: ChaosJob, jobs: list[ChaosJob], scene: Scene, report: Report
         if out.startswith("job "):
             job.number = int(out.split()[1].rstrip(":"))
         elif client.returncode not in _CODES:
-            report.defect("submit fails", f"{client.returncode} {err[-300:]}")
+            told = scene.output_of("status", job.after.number)[-600:] if job.after else ""
+            report.defect("submit fails", f"{client.returncode} {err[-300:]}{told}")
+            return False
         service.ensure()
         _look_up(jobs, scene, report)
     return True

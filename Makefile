@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync types check simulate bench man clean
+.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync types check chaos simulate bench bench-docs \
+    compare lines man clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -84,17 +85,32 @@ types: .venv/.dev  ## basedpyright
 
 check: lint types test test-lowest test-newest dist  ## what CI runs; 15 minutes
 
+SEEDS ?= 1 2 3
+SIGNALS ?= 300
+chaos: .venv/.dev  ## kill everything at random moments, see that nothing is lost; SEEDS="1 2 3" SIGNALS=300
+	cd tests && ../$(BIN)/python -m chaos $(SEEDS) --signals $(SIGNALS)
+
 .venv-bench/.bench: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
-bench: .venv-bench/.bench  ## race with the peers, plot; QUICK=1: two minutes, CASE=name: that case alone
+bench: .venv-bench/.bench  ## race with the peers, into build/bench; QUICK=1: two minutes, CASE=name: that case alone
 	.venv-bench/bin/python benchmarks/run.py $(if $(QUICK),--quick) $(addprefix --case ,$(CASE))
 	.venv-bench/bin/python benchmarks/report.py $(if $(QUICK),--quick)
 
+bench-docs: .venv-bench/.bench  ## publish what `make bench` found: benchmarks/results, docs/performance*
+	.venv-bench/bin/python benchmarks/report.py --publish
+
 simulate: .venv/.dev  ## the coordinator alone, a million blocks
 	$(BIN)/python benchmarks/simulate_coordinator.py
+
+compare: .venv/.core  ## speed and memory against BASE=path of another checkout, in turns; 20 minutes
+	@test -n '$(BASE)' || { echo "make compare BASE=path of the checkout to compare with"; exit 2; }
+	$(BIN)/python benchmarks/compare.py '$(BASE)' . $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS)) --results build/compare.json
+
+lines:  ## code lines of each package; OTHER=path: compared with another checkout
+	@$(PYTHON) tools/code_lines.py $(if $(OTHER),--compare '$(OTHER)')
 
 man: .venv/.core  ## manual pages, into man/
 	$(BIN)/blockmill man

@@ -1,6 +1,10 @@
 """Tell the kept results: tables in Markdown, and a plot of each ratio against its goal.
 
-python benchmarks/report.py [--quick] [--results FOLDER] [--docs FOLDER]
+    python benchmarks/report.py [--quick] [--results FOLDER]          print the table, change nothing
+    python benchmarks/report.py --publish [--results FOLDER] [--published FOLDER] [--docs FOLDER]
+
+With --publish the results take the place of those of the same cases that were published before, and the
+documentation is written from all that are published.
 """
 
 from __future__ import annotations
@@ -9,15 +13,15 @@ import argparse
 import json
 import math
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from cases import CASES
 from harness import Figure
+from places import DOCS, FOUND, PUBLISHED
 
-HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
 _BEGIN, _END = "<!-- table of results: written by benchmarks/report.py -->", "<!-- end of table -->"
 
 
@@ -57,7 +61,7 @@ def contenders(results: list[dict[str, Any]]) -> str:
     """A page with all figures of all contenders, and what is to be known of each case."""
     parts = [
         "# All contenders of the benchmarks",
-        "Written by `make bench`; see [performance](performance.md).",
+        "Written by `make bench-docs`; see [performance](performance.md).",
     ]
     for result in results:
         unit, kept_on = result["unit"], result["environment"]
@@ -119,22 +123,63 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def publish(found: Path, published: Path, docs: Path) -> list[str]:
+    """Put what was found into the place of what is published, and write the pages.
+
+    Parameters
+    ----------
+    found : Path
+        Folder of new results; it may lack cases, or not be there.
+    published : Path
+        Folder of the results that the pages tell.
+    docs : Path
+        Folder of the pages.
+
+    Returns
+    -------
+    list of str
+        The cases with new results.
+
+    Raises
+    ------
+    SystemExit
+        If a new result is a quick one, or nothing is published then.
+    """
+    new = kept(found)
+    if quick := [result["case"] for result in new if result["quick"]]:
+        raise SystemExit(f"{found}: quick results are not for the documentation: {', '.join(quick)}")
+    published.mkdir(parents=True, exist_ok=True)
+    for result in new:
+        shutil.copyfile(found / f"{result['case']}.json", published / f"{result['case']}.json")
+    results = kept(published)
+    if not results:
+        raise SystemExit(f"there are no results in {found} or {published}; `make bench` makes some")
+    put_table(docs / "performance.md", table(results))
+    (docs / "performance-contenders.md").write_text(contenders(results))
+    plot(results, docs / "performance.png")
+    return [result["case"] for result in new]
+
+
 def main() -> int:
-    """Write what the command line asks for."""
+    """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="of the quick results; printed, nothing written")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--quick", action="store_true", help="of the quick results")
+    parser.add_argument("--results", type=Path, default=FOUND, help="of `make bench`")
+    parser.add_argument("--publish", action="store_true", help="write the documentation")
+    parser.add_argument("--published", type=Path, default=PUBLISHED, help="results that it tells")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where performance.md is, and the rest goes")
     args = parser.parse_args()
+    if args.publish:
+        if args.quick:
+            parser.error("--publish: not with --quick")
+        cases = publish(args.results, args.published, args.docs)
+        print(f"{args.docs}: written, new results of {', '.join(cases) or 'no case'}")
+        return 0
     results = kept(args.results / "quick" if args.quick else args.results)
     if not results:
         print("there are no results yet; run benchmarks/run.py first", file=sys.stderr)
         return 1
     print(table(results))
-    if not args.quick:
-        put_table(args.docs / "performance.md", table(results))
-        (args.docs / "performance-contenders.md").write_text(contenders(results))
-        plot(results, args.docs / "performance.png")
     return 0
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--case NAME] [--quick] [--rounds N] [--results FOLDER] [--list]
 
-Each case is a process of its own with a time limit; what it finds is kept as JSON in the results'
-folder. Caches are warm: every contender has a round that does not count.
+Each case is a process of its own with a time limit; what it finds is kept as JSON in the results' folder,
+build/bench where nothing else is said. Caches are warm: every contender has a round that does not count.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Any
 import machine
 from cases import CASES, load
 from harness import Bench, Figure
+from places import FOUND
 from scratch import emptied
 
-HERE = Path(__file__).parent
 LIMIT_S = 900.0
 
 
@@ -92,7 +92,7 @@ def main() -> int:
     parser.add_argument("--case", action="append", choices=sorted(CASES), help="only this; repeatable")
     parser.add_argument("--quick", action="store_true", help="small sizes, 3 rounds: figures to look at only")
     parser.add_argument("--rounds", type=int, help="rounds that count; default: 5, or 3 with --quick")
-    parser.add_argument("--results", type=Path, default=HERE / "results", help="where the JSON goes")
+    parser.add_argument("--results", type=Path, default=FOUND, help="where the JSON goes")
     parser.add_argument("--scratch", type=Path, help="where scratch files go; on a disk, not in memory")
     parser.add_argument(
         "--keep", action="store_true", help="leave the scratch files, emptied; see scratch.py"

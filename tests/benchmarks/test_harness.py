@@ -98,6 +98,74 @@ def test_the_table_and_the_plot_tell_how_far_each_goal_is(harness, bench):
     assert max(missed) < 1
 
 
+def _result(case, value, quick=False):
+    figure = {"median": value, "low": value, "high": value, "n": 1}
+    goal = {"kind": "at most", "text": "s", "bound": 9.0, "ours": "ours", "unit": "s", "at_least": False}
+    goal |= {"measured": figure, "reached": True}
+    environment = {"time": "now", "load": [0.5], "revision": "abc"}
+    told = {"case": case, "title": case, "unit": "s", "quick": quick, "notes": [], "goals": [goal]}
+    return json.dumps(told | {"figures": {"ours": figure}, "environment": environment})
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Results found and published, and the pages."""
+    found, published, docs = (tmp_path / name for name in ("found", "published", "docs"))
+    for folder in (found, published, docs):
+        folder.mkdir()
+    (docs / "performance.md").write_text(
+        "before\n<!-- table of results: written by benchmarks/report.py -->\n<!-- end of table -->\nafter\n"
+    )
+    (published / "noop.json").write_text(_result("noop", 1.5))
+    (published / "lock.json").write_text(_result("lock", 2.5))
+    (found / "lock.json").write_text(_result("lock", 3.5))
+    return found, published, docs
+
+
+def test_what_is_published_is_the_new_results_and_those_of_all_other_cases(harness, folders, monkeypatch):
+    import report
+
+    monkeypatch.setattr(report, "plot", lambda results, path: path.write_text(str(len(results))))
+    assert report.publish(*folders) == ["lock"]
+    found, published, docs = folders
+    assert (published / "lock.json").read_text() == (found / "lock.json").read_text()
+    page = (docs / "performance.md").read_text()
+    assert page.startswith("before\n") and page.endswith("\nafter\n")
+    assert "1.5 [1.5 1.5]" in page and "3.5 [3.5 3.5]" in page and "2.5" not in page
+    assert "## noop" in (docs / "performance-contenders.md").read_text()
+    assert (docs / "performance.png").read_text() == "2"
+
+
+def test_quick_results_are_not_published(harness, folders):
+    import report
+
+    (folders[0] / "lock.json").write_text(_result("lock", 3.5, quick=True))
+    before = _contents(*folders[1:])
+    with pytest.raises(SystemExit, match="quick results are not for the documentation: lock"):
+        report.publish(*folders)
+    assert _contents(*folders[1:]) == before
+
+
+def _contents(*folders):
+    return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_report_alone_changes_nothing(folders):
+    found, _, docs = folders
+    before = _contents(*folders, ROOT / "docs", FOLDER / "results")
+    command = [sys.executable, str(FOLDER / "report.py"), "--results", str(found), "--docs", str(docs)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "3.5 [3.5 3.5]" in told.stdout
+    assert _contents(*folders, ROOT / "docs", FOLDER / "results") == before
+
+
+def test_results_go_where_git_ignores_them(harness):
+    import places
+
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert f"/{places.FOUND.relative_to(ROOT).parts[0]}/" in ignored
+
+
 @pytest.mark.processes
 @pytest.mark.parametrize(
     "case", ["lock", "fileset_raw_64", "read_raw_128", "write_raw_128", "noop", "cold_start"]

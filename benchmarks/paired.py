@@ -1,0 +1,87 @@
+"""What two checkouts' figures, measured in turns, say of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MOST_RATIO = 1.05
+MOST_CPU_RATIO = 1.03
+_WIDE = 1.2
+_RESAMPLES = 10_000
+_SEED = 1
+_TICK_S = 0.01  # what the kernel counts in: a process that has taken less may have taken nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """New against old, of one row.
+
+    Attributes
+    ----------
+    ratio : float
+        Median of the rounds' ratios new / old; above 1 the new one takes more.
+    low, high : float
+        Its 95 % bootstrap interval.
+    cpu_ratio : float
+        Processor seconds of all rounds, new / old.
+    no_loss : bool
+        Whether `ratio` is at most 1.05, or the interval includes 1 and `cpu_ratio` is at most 1.03.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    cpu_ratio: float
+    no_loss: bool
+
+    @property
+    def wide(self) -> bool:
+        """Whether the interval is so wide that the verdict says little."""
+        return self.high / self.low > _WIDE
+
+    def __str__(self) -> str:
+        told = "no loss" if self.no_loss else "LOSS"
+        told += " (a wide interval: take more rounds, or a quieter machine)" * self.wide
+        return f"{self.ratio:.3f} [{self.low:.3f} {self.high:.3f}]  {self.cpu_ratio:.3f}  {told}"
+
+
+def judged(
+    old: Sequence[float], new: Sequence[float], old_cpu_s: Sequence[float], new_cpu_s: Sequence[float]
+) -> Verdict:
+    """Judge a row.
+
+    Parameters
+    ----------
+    old, new : sequence of float
+        A figure of each round, above 0, the less the better; those of a round stand at the same place.
+    old_cpu_s, new_cpu_s : sequence of float
+        Processor seconds of each round.
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    ValueError
+        If there is no round, or the two have not as many.
+    """
+    if not len(old) == len(new) > 0:
+        raise ValueError(f"{len(old)} and {len(new)} rounds: there must be as many of both, and one at least")
+    ratios = np.log(np.asarray(new, float) / np.asarray(old, float))
+    low, high = interval(ratios)
+    ratio = float(np.exp(np.median(ratios)))
+    cpu_ratio = (sum(new_cpu_s) + _TICK_S) / (sum(old_cpu_s) + _TICK_S)
+    no_loss = ratio <= MOST_RATIO or (low <= 1 <= high and cpu_ratio <= MOST_CPU_RATIO)
+    return Verdict(ratio, low, high, cpu_ratio, no_loss)
+
+
+def interval(log_ratios: np.ndarray) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the median ratio; the same for the same figures."""
+    chance = np.random.default_rng(_SEED)
+    drawn = chance.integers(0, len(log_ratios), (_RESAMPLES, len(log_ratios)))
+    low, high = np.percentile(np.median(log_ratios[drawn], axis=1), (2.5, 97.5))
+    return float(np.exp(low)), float(np.exp(high))

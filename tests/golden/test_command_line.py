@@ -5,7 +5,7 @@ import re
 import pytest
 
 OPTION = re.compile(r"  (-\S.*?)(?:\s{2,}|$)")
-ENTRY = re.compile(r"  ([a-z]\S*)(?:\s{2,}|$)")
+ENTRY = re.compile(r"  ([a-z]\S*(?: [a-z]\S*)?)(?:\s{2,}|$)")
 
 
 class Help:
@@ -31,11 +31,14 @@ def helps(commands):
     found = {}
 
     def read(*words):
+        if words in found:
+            return
         ended = commands.run(*words, "--help", folder=commands.base)
         assert (ended.code, ended.err) == (0, "")
         found[words] = Help(ended.out)
         for verb in sorted(v for verbs in found[words].groups.values() for v in verbs):
-            read(*words, verb)
+            for length in range(1, len(verb.split()) + 1):  # a verb of a group is listed with its group
+                read(*words, *verb.split()[:length])
 
     read()
     return found

@@ -262,7 +262,21 @@ class JobRun:
         )
 
     def _probe(self, engine: Engine) -> None:
-        """Have a worker open the input and import the operation, before any output is touched."""
+        """Have a worker open the input and import the operation, before any output is touched.
+
+        A worker that dies meanwhile costs an attempt, as at any block: it may have been killed for
+        reasons that have nothing to do with the job. What it raises ends the job at once.
+        """
+        for attempts_left in range(self._job.retries, -1, -1):
+            ended = self._probe_once(engine)
+            if ended.outcome == "done":
+                return
+            reason = ended.failures[0][2] if ended.failures else ended.cause
+            if not (ended.outcome == "done_with_failures" and attempts_left):
+                raise JobError(reason)
+            self._watcher.notice(Notice(f"the trial of input and operation is made again: {reason}"))
+
+    def _probe_once(self, engine: Engine) -> Ended:
         recipe = msgspec.structs.replace(self._recipe(), probe=True)
         trial = replace(self._standing, sink=None)
         blocks = RoiList([self.plan.grid.roi_of(0)])
@@ -278,8 +292,7 @@ class JobRun:
             raise
         if ended.error is not None:
             raise EngineError(ended.cause) from ended.error
-        if ended.outcome != "done":
-            raise JobError(ended.failures[0][2] if ended.failures else ended.cause)
+        return ended
 
     def _mill(self, engine: Engine, done: bytes, resumed: bool) -> tuple[Ended, JobHandle]:
         recipe = msgspec.structs.replace(

@@ -11,9 +11,9 @@ import pytest
 
 JOURNALS = sorted((Path(__file__).parent.parent / "daemon" / "journal").glob("schema-*.db"))
 NEWER = """
-from blockmill.daemon import journalfile, journalschema
+from blockmill.daemon.journal import database, schema
 more = "CREATE TABLE news (name TEXT PRIMARY KEY); INSERT INTO news SELECT token FROM jobs;"
-journalfile.open_database.__defaults__ = ((*journalschema.MIGRATIONS, more),)
+database.open_database.__defaults__ = ((*schema.MIGRATIONS, more),)
 from blockmill.client.cli.main import main
 main()
 """

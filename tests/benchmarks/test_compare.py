@@ -156,6 +156,7 @@ def test_every_row_can_be_measured_and_is_named_alike(compare):
     assert json.loads(names.stdout) == compare.ROWS
 
 
+@pytest.mark.processes
 def test_a_checkout_against_itself(compare, tmp_path):
     if not (ROOT / ".venv" / "bin" / "python").exists():
         pytest.skip("this checkout has no .venv of its own; `make .venv/.core` makes it")

@@ -126,7 +126,19 @@ class ParallelVolume:
         return array
 
     def read(self, roi: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read the voxels of `roi`; see `Volume.read`.
+        """Read the voxels of `roi`.
+
+        Parameters
+        ----------
+        roi : Roi or pair
+            ``(start, stop)``, half-open, in voxels.
+        out : ndarray of shape ``roi.shape``, optional
+            Filled, with numpy's unsafe casting if its dtype differs.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array.
 
         Raises
         ------
@@ -150,7 +162,16 @@ class ParallelVolume:
         return result
 
     def write(self, roi: Any, data: NDArray[Any], *, status: WriteStatus = "whole") -> None:
-        """Write `data`; see `BlockwiseFileset.write`. Each block file has one writer.
+        """Write `data` into a fileset, see `BlockwiseFileset.write`. Each block file has one writer.
+
+        Parameters
+        ----------
+        roi : Roi or pair
+            ``(start, stop)``, half-open, in voxels.
+        data : ndarray of shape ``roi.shape``
+            Of the volume's dtype.
+        status : str
+            As for `BlockwiseFileset.write`: which blocks are marked available.
 
         Raises
         ------

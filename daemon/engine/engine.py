@@ -26,24 +26,24 @@ from .mailbox import Mailbox
 class Engine:
     """Worker processes and the thread that feeds them.
 
+    Use it as a context manager, or call `close`: workers, shared memory and the private
+    folder go away with it. If this process dies in any way, the kernel ends the workers.
+
     Parameters
     ----------
     workers : int, optional
-        Number of worker processes; default: the processors that this process may use.
+        Number of worker processes. Default: the processors that this process may use.
     preload : iterable of str
         Modules imported once for all workers, before they are forked.
-    limits : WorkerLimits, optional
-        Memory of a worker, and when it is replaced by a fresh one.
     fork : bool
         Fork the workers' common parent from this process, if it has a single thread, instead of starting
-        an interpreter: 0.2 s faster and 20 to 30 MB smaller. For blockmill's own programs, see
-        `NurseryProcess`: what is open and running in a caller's is unknown.
+        an interpreter: 0.2 s faster and 20 to 30 MB smaller. Only for blockmill's own programs, see
+        `NurseryProcess`: files and threads of another caller are unknown.
+    limits : WorkerLimits, optional
+        Memory limits of a worker, and the conditions under which it is replaced by a fresh one.
     memory_bytes : int, optional
-        What all workers together may take; fewer are busy where it would be more. In any case
+        Memory of all workers together, in bytes; fewer are busy if they would need more. In any case
         fewer are busy when the machine runs short of memory.
-
-    Use it as a context manager, or call `close`: workers, shared memory and the private
-    folder go away with it. If this process dies in any way, the kernel ends the workers.
     """
 
     def __init__(
@@ -119,7 +119,15 @@ class Engine:
         self._tell("set_workers", count)
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
-        """Have other limits of each worker, and of all together."""
+        """Change the limits of each worker, and of all together.
+
+        Parameters
+        ----------
+        limits : WorkerLimits
+            Memory limits of a worker, and the conditions under which it is replaced.
+        memory_bytes : int or None
+            Memory of all workers together, in bytes; None sets no limit.
+        """
         self._tell("set_limits", limits, memory_bytes)
 
     def close(self) -> None:

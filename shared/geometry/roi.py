@@ -65,7 +65,17 @@ class Roi:
 
     @classmethod
     def trusted(cls, start: Shape, stop: Shape) -> Roi:
-        """A Roi of ends that are known to be sound, where the checks would cost more than the work."""
+        """Make a Roi without any check, where the checks would cost more than the work.
+
+        Parameters
+        ----------
+        start, stop : tuple of int
+            Plain ints, of the same length, with ``start <= stop``.
+
+        Returns
+        -------
+        Roi
+        """
         roi = object.__new__(cls)
         object.__setattr__(roi, "start", start)
         object.__setattr__(roi, "stop", stop)
@@ -122,7 +132,19 @@ class Roi:
         return self.shifted(-o for o in origin)
 
     def grown(self, halo: Iterable[int], within: Roi | None = None) -> Roi:
-        """The box with `halo` voxels more on both sides of each axis, clipped to `within`."""
+        """The box enlarged by `halo` voxels on both sides of each axis.
+
+        Parameters
+        ----------
+        halo : iterable of int
+            Voxels per axis.
+        within : Roi, optional
+            The result is clipped to it.
+
+        Returns
+        -------
+        Roi
+        """
         by = tuple(halo)
         start = tuple(a - h for a, h in zip(self.start, by, strict=True))
         stop = tuple(b + h for b, h in zip(self.stop, by, strict=True))
@@ -138,10 +160,17 @@ class Roi:
     def check_within(self, shape: Iterable[int], what: str = "volume") -> None:
         """Refuse a roi that is empty or leaves ``[0, shape)``.
 
+        Parameters
+        ----------
+        shape : iterable of int
+            Voxels per axis of the volume.
+        what : str
+            Name of the volume in the error.
+
         Raises
         ------
         OutOfBounds
-            Naming the roi, the volume and the axis.
+            With the roi, the volume and the axis.
         """
         bounds = tuple(shape)
         if len(bounds) != self.ndim:

@@ -288,15 +288,19 @@ def job_schema() -> dict[str, Any]:
 
 
 def load_job(path: str | Path, text: str | None = None) -> Job:
-    """Read a job file, with relative paths in it taken from the folder that it lies in.
+    """Read a job file. Relative paths in it are taken from its folder.
 
     Parameters
     ----------
     path : str or Path
-        The file; its stem is the job's name where the file gives none. With `text` it
+        The file; its stem is the job's name if the file gives none. With `text` it
         need not exist; ``"-"`` is in the current folder.
     text : str, optional
         The content, if it comes from elsewhere.
+
+    Returns
+    -------
+    Job
 
     Raises
     ------

@@ -35,7 +35,18 @@ class TinyVector(list[Any]):
         return TinyVector(self)
 
     def insert(self, index: Any, value: Any) -> TinyVector:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """A new vector with `value` before `index`; unlike a list's, this leaves the old one as it is."""
+        """A new vector with `value` before `index`; unlike a list's, this leaves the old one as it is.
+
+        Parameters
+        ----------
+        index : int
+            As for `list.insert`.
+        value : number
+
+        Returns
+        -------
+        TinyVector
+        """
         return TinyVector([*self[:index], value, *self[index:]])
 
     def all(self) -> bool:

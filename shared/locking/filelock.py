@@ -117,19 +117,24 @@ class FileLock:
         self.took_over: LockHolder | None = None
 
     def acquire(self, blocking: bool = True, timeout_s: float | EllipsisType | None = ...) -> bool:
-        """Take the lock and return True; wait for it if need be.
+        """Take the lock; wait for it if need be.
 
         Parameters
         ----------
         blocking : bool
-            False tries once and returns False if the lock is held; never raises LockTimeout.
+            False tries once and never raises LockTimeout.
         timeout_s : float or None, optional
-            In place of that of the instance; 0 tries once, None waits for ever.
+            Longest wait in seconds; 0 tries once, None waits for ever. Default: that of the instance.
+
+        Returns
+        -------
+        bool
+            True if the lock is ours; False only without `blocking`, if another holds it.
 
         Raises
         ------
         LockTimeout
-            If the lock was held all the time; the message tells by whom.
+            If the lock was held all the time; the message names the owner.
         StorageError
             If the lock file can't be made: no such directory, no permission, a full disk.
         BlockmillError
@@ -257,7 +262,14 @@ class FileLock:
             lockholder.close_lock_file(held.fd)
 
     def release_as(self, path: str, note: bytes) -> bool:
-        """Give the lock back by renaming its file to `path`, with `note` behind its text, in one step.
+        """Release the lock by renaming its file to `path`, with `note` behind its text, in one step.
+
+        Parameters
+        ----------
+        path : str
+            On the same file system as the lock file; a file there is replaced.
+        note : bytes
+            Appended to the text of the lock file.
 
         Returns
         -------

@@ -138,6 +138,11 @@ def open_volume(text: str, base_dir: str | os.PathLike[str] | None = None) -> Vo
     text, base_dir
         See `split_address`.
 
+    Returns
+    -------
+    Volume
+        Of the class that belongs to the kind of address.
+
     Raises
     ------
     JobError

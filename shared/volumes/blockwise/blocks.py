@@ -91,27 +91,64 @@ class FilesetBlocks:
         return self.store.available(self.view.at(start))
 
     def set_block_status(self, start: Shape, available: bool) -> None:
-        """Mark one block available, or not; see `mark_block` for the errors."""
+        """Mark one block available, or not.
+
+        Parameters
+        ----------
+        start : tuple of int
+            First corner of the block, in voxels of the view.
+        available : bool
+            The new status.
+
+        Raises
+        ------
+        StorageError
+            If the fileset is open for reading only, or a block without a file is to be available.
+        CorruptBlock
+            If the block is available already and was damaged by a power cut.
+        LockTimeout
+            If another process holds its lock; nothing was changed.
+        """
         self.check_writable()
         mark_block(self.store, self.view.at(start), available)
 
     def set_block_statuses(self, roi: Roi, available: bool) -> None:
-        """Mark every block that shares a voxel with `roi`."""
+        """Mark every block that shares a voxel with `roi` available, or not.
+
+        Parameters
+        ----------
+        roi : Roi
+            In voxels of the view.
+        available : bool
+            The new status.
+
+        Raises
+        ------
+        StorageError, CorruptBlock, LockTimeout
+            As for `set_block_status`; blocks before the one that failed are marked.
+        """
         self.check_writable()
         for block in self.view.touching(roi):
             mark_block(self.store, block, available)
 
     def block_record(self, start: Shape) -> StatusRecord | None:
-        """The status record of a block, without facts if lazyflow wrote it; None: not available."""
+        """Status record of a block, or None if it is not available. Records of lazyflow hold no facts."""
         return self.store.record(self.view.at(start))
 
     def verify_block(self, start: Shape, job: str | None = None) -> str | None:
-        """None if a block is available and its file agrees with its record, else the reason.
+        """Check that a block is available and that its file agrees with its record.
 
         Parameters
         ----------
+        start : tuple of int
+            First corner of the block, in voxels of the view.
         job : str, optional
-            Also ask that this job wrote it.
+            Identity of a job (16 hex digits) that must have written the block.
+
+        Returns
+        -------
+        str or None
+            The first disagreement; None if there is none.
         """
         return self.store.verify(self.view.at(start), job)
 
@@ -120,21 +157,23 @@ class FilesetBlocks:
         return self.store.locked(self.view.at(start))
 
     def purge_locks(self, roi: Roi | None = None, *, foreign: bool = True) -> list[PurgedLock]:
-        """Remove locks of the blocks that `roi` touches (default: all) which nobody will release.
+        """Remove locks of blocks which nobody will release.
 
         The lock of a living process of ours on this host always stays (the original removes every
-        lock, and so lets two writers into one block). Whether lazyflow, another host or another
-        container still lives can't be seen from here: make sure of that before.
+        lock, and so lets two writers into one block). Owners of lazyflow, on another host or in another
+        container can't be checked from here: make sure that they have ended before.
 
         Parameters
         ----------
+        roi : Roi, optional
+            The blocks that share a voxel with it, in voxels of the view. Default: all.
         foreign : bool
-            Whether their locks, and those of nobody knows whom, are removed too.
+            Also remove the locks of owners that can't be checked.
 
         Returns
         -------
         list of PurgedLock
-            Every lock that was found: which block, whose, and whether it was removed.
+            Every lock that was found: its block, its owner, and whether it was removed.
         """
         self.check_writable()
         found: list[PurgedLock] = []
@@ -145,11 +184,22 @@ class FilesetBlocks:
         return found
 
     def open_block_file(self, start: Shape, *, writable: bool = False) -> AbstractContextManager[h5py.File]:
-        """The HDF5 file of a block, to keep more in it than voxels; use it in a ``with`` statement.
+        """Open the HDF5 file of a block in a ``with`` statement, to keep more in it than voxels.
 
-        The original hands out the handle that it reads and writes by itself. Here `writable` opens a copy,
-        under the block's lock, which takes the place of the file in one step when the statement ends
-        without an error; an available block stays so, with the checksum of its new file.
+        The original hands out the handle that it uses itself. With `writable`, a copy is opened
+        under the block's lock. The copy replaces the file in one step when the statement ends without
+        an error; an available block stays available, with the checksum of its new file.
+
+        Parameters
+        ----------
+        start : tuple of int
+            First corner of the block, in voxels of the view.
+        writable : bool
+            Open a copy that replaces the file, instead of the file for reading.
+
+        Returns
+        -------
+        context manager of h5py.File
 
         Raises
         ------

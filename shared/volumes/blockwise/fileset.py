@@ -117,13 +117,23 @@ class BlockwiseFileset:
 
         Parameters
         ----------
+        path : path
+            The description file (``cells.json``); its folder is made if need be.
+        description : FilesetDescription
+            Shape, dtype, block shape and layout of the fileset.
         **options
             As for `BlockwiseFileset`, except the mode.
+
+        Returns
+        -------
+        BlockwiseFileset
 
         Raises
         ------
         OutputRefused
             If the description file exists.
+        StorageError
+            If it can't be written.
         """
         where = os.path.expanduser(os.fspath(path))  # noqa: PTH111
         try:
@@ -183,17 +193,22 @@ class BlockwiseFileset:
         roi : Roi
             In voxels of the view.
         out : ndarray or h5py.Dataset of shape ``roi.shape``, optional
-            Filled, with numpy's unsafe casting where its dtype differs, and returned.
+            Filled, with numpy's unsafe casting if its dtype differs.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array of the fileset's dtype.
 
         Raises
         ------
         OutOfBounds
             If `roi` is empty or leaves the view.
         MissingBlock
-            If a block is not available. All are looked at before the first voxel is copied.
+            If a block is not available. All blocks are checked before the first voxel is copied.
         CorruptBlock, LockTimeout, StorageError
-            If a block file can't be read, or a power cut has damaged it; what was read before
-            stays in `out`.
+            If a block file can't be read, or a power cut has damaged it. Voxels that were read
+            before stay in `out`.
         """
         blocks = self.blocks
         roi = blocks.view.checked(roi)
@@ -244,15 +259,17 @@ class BlockwiseFileset:
             write_block(self.store, part.on_disk, part.part, data[part.place], available=available)
 
     def export_roi(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
-        """Write the voxels of `roi` into one HDF5 file, laid out and noted as the block files are.
+        """Write the voxels of `roi` into one HDF5 file, with the layout and attributes of a block file.
 
         Parameters
         ----------
+        roi : Roi
+            In voxels of the view.
         directory : path
-            It must exist. The file in it is named like a block file, by the absolute roi; an old one is
-            replaced in one step when the new one is whole.
+            It must exist. The new file is named like a block file, by the absolute roi. It replaces
+            an old one in one step when it is whole.
         absolute : bool
-            Whether `roi` is in voxels on disk instead of the view.
+            Read `roi` as voxels on disk instead of voxels of the view.
 
         Returns
         -------

@@ -94,18 +94,25 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
         return self._composite
 
     def read(self, roi: Roi, out: Any = None) -> Any:
-        """Read the voxels of `roi`, after downloading what is missing of its blocks.
+        """Read the voxels of `roi`, after downloading the blocks that are missing.
 
         Parameters
         ----------
-        roi, out
-            As for `BlockwiseFileset.read`.
+        roi : Roi
+            In voxels of the view.
+        out : ndarray or h5py.Dataset of shape ``roi.shape``, optional
+            Filled, with numpy's unsafe casting if its dtype differs.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array of the fileset's dtype.
 
         Raises
         ------
         DownloadFailed
-            If a block can't be had from the server, with the cause (the original hides it, and says
-            that the block is not ready). What was downloaded before stays.
+            If the server does not deliver a block, with the cause (the original hides it, and reports
+            that the block is not ready). Blocks that were downloaded before stay.
         OutOfBounds, CorruptBlock, LockTimeout, StorageError
             As for `BlockwiseFileset.read`.
         """

@@ -98,11 +98,16 @@ class RESTfulVolume:
         Parameters
         ----------
         roi : Roi
-            In voxels of the volume; the server is asked for these plus origin_offset.
+            In voxels of the volume; origin_offset is added in the request to the server.
         out : ndarray of shape ``roi.shape``, optional
-            Filled, with numpy's unsafe casting where its dtype differs, and returned.
+            Filled, with numpy's unsafe casting if its dtype differs.
         stop : threading.Event, optional
             Ends it early, with DownloadFailed.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array.
 
         Raises
         ------
@@ -204,11 +209,17 @@ class RESTfulVolume:
         return np.ascontiguousarray(voxels[tuple(fits)])
 
     def write(self, roi: Roi, data: NDArray) -> None:
-        """Refused: what a server gives out can only be read.
+        """Refuse to write: a server's volume can only be read.
+
+        Parameters
+        ----------
+        roi, data
+            As for any volume; not used.
 
         Raises
         ------
         StorageError
+            Always.
         """
         raise StorageError(f"{self._address} is a volume of a server, which can only be read")
 

@@ -51,7 +51,7 @@ class Roi:
 
     @classmethod
     def of(cls, value: Roi | Sequence[Iterable[object]]) -> Roi:
-        """A Roi from a Roi or from any pair of iterables ``(start, stop)``."""
+        """Make a Roi from a Roi or from any pair of iterables ``(start, stop)``."""
         if isinstance(value, Roi):
             return value
         start, stop = value
@@ -102,17 +102,17 @@ class Roi:
 
     @property
     def empty(self) -> bool:
-        """Whether some axis has no extent."""
+        """True if an axis has no extent."""
         return any(a == b for a, b in zip(self.start, self.stop, strict=True))
 
     def contains(self, other: Roi) -> bool:
-        """Whether `other` lies wholly inside this roi."""
+        """Test if `other` lies wholly inside this roi."""
         return all(a <= c for a, c in zip(self.start, other.start, strict=True)) and all(
             d <= b for b, d in zip(self.stop, other.stop, strict=True)
         )
 
     def intersection(self, other: Roi) -> Roi | None:
-        """The common box, or None where there is no common voxel."""
+        """The common box, or None if the two share no voxel."""
         start = tuple(map(max, self.start, other.start))
         stop = tuple(map(min, self.stop, other.stop))
         if any(b <= a for a, b in zip(start, stop, strict=True)):

@@ -106,7 +106,7 @@ class FilesetDescription(Description):
         return Roi(self.origin, tuple(o + n for o, n in zip(self.origin, extent, strict=True)))
 
     def with_view_filled_in(self) -> FilesetDescription:
-        """The same description with `view_origin` and `view_shape` said outright."""
+        """The same description with `view_origin` and `view_shape` written out."""
         return replace(self, view_origin=self.origin, view_shape=self.view.shape)
 
     def _misfits(self) -> Iterable[Problem]:
@@ -202,5 +202,13 @@ def format_description(description: FilesetDescription) -> bytes:
 def write_description(
     path: str | os.PathLike[str], description: FilesetDescription, *, overwrite: bool = True
 ) -> None:
-    """Write a description file in one step; see `Description.write`."""
+    """Write a description file in one step.
+
+    Parameters
+    ----------
+    path : str or path
+    description : FilesetDescription
+    overwrite : bool
+        Replace a file that exists, instead of raising FileExistsError.
+    """
     description.write(path, overwrite=overwrite)

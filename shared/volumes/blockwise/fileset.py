@@ -46,25 +46,25 @@ class BlockwiseFileset:
     description_path : str or path
         The JSON description.
     mode : {"r", "a"}
-        Whether it may be written.
+        For reading, or for reading and writing.
     job : str
-        Noted in the status of each block that is written; see `verify_block`.
+        Kept in the status of each block that is written; see `verify_block`.
     durability : {"none", "block"}
         ``"block"``: each block file is on the medium before it is marked available.
     copy_description : bool
-        Whether a write that makes a block directory puts a copy of the description into it, as
-        the original does, for people who look around there.
+        Put a copy of the description into each new block directory, as the original does, for
+        people who look around there.
     lock_timeout_s : float
-        How long another writer's lock is waited for.
+        Longest wait for another writer's lock, in seconds.
     allow_pickle : bool
-        Whether a fileset of dtype object is opened. Its elements are pickles, as in the original: reading one
-        runs what the file says, so allow it for files of people whom you trust. (The original always reads
+        Open a fileset of dtype object. Its elements are pickles, as in the original: a read runs the code
+        in the file, so allow it only for files of people whom you trust. (The original always reads
         them.)
 
     Raises
     ------
     JobError
-        If the description is missing or wrong, or asks for what is not supported.
+        If the description is missing or wrong, or asks for something that is not supported.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class BlockwiseFileset:
         self.blocks = FilesetBlocks(path, description, self.store, mode)
 
     def _read_description(self, path: str) -> FilesetDescription:
-        """The description in the file; for filesets whose file holds more than that."""
+        """The description in the file; subclasses whose file holds more override it."""
         return read_description(path)
 
     @classmethod

@@ -25,7 +25,7 @@ class _Chunking(NamedTuple):
     pipeline: Pipeline
 
     def cuts(self, part: Roi) -> Iterator[tuple[Shape, tuple[slice, ...], tuple[slice, ...]]]:
-        """Cut a part at the borders of chunks: start of the chunk, slices in the part, slices in the chunk."""
+        """Cut a part at the borders of chunks: first corner of the chunk, slices in part and in chunk."""
         axes = [
             [
                 (start, slice(max(a, start) - a, min(b, start + n) - a), slice(max(a - start, 0), b - start))

@@ -139,7 +139,7 @@ class JsonConfigParser:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can say, for a value that it can't."""
+    """A JSON form of a value that JSON does not know."""
     if isinstance(value, Namespace):
         return dict(value)
     if isinstance(value, np.ndarray | np.generic):

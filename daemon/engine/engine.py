@@ -79,7 +79,7 @@ class Engine:
         Returns
         -------
         JobHandle
-            To take its results and its end from, in any one thread.
+            Delivers its results and its end, to any one thread.
 
         Raises
         ------
@@ -92,29 +92,29 @@ class Engine:
         return job.handle
 
     def lend(self, nbytes: int) -> Lent:
-        """Pre-faulted shared memory of `nbytes` for orders that name it as `lent`.
+        """Pre-faulted shared memory of `nbytes`, for orders that name it as `lent`.
 
-        Workers let go of it by themselves once no array looks at it any more.
+        Workers release it by themselves once no array uses it any more.
         """
         number = next(self._dispatcher.segment_numbers)
         return Lent(number, nbytes, lambda number: self._tell("release", number))
 
     @property
     def view(self) -> View:
-        """The workers and what they do, not older than a few tenths of a second."""
+        """The workers and their current tasks, not older than a few tenths of a second."""
         return self._dispatcher.view
 
     @property
     def alive(self) -> bool:
-        """Whether it is neither closed nor broken down."""
+        """True if it is neither closed nor broken down."""
         return self._thread.is_alive()
 
     def drain(self, draining: bool = True) -> None:
-        """Start no more blocks at all; False: start some again."""
+        """Start no more blocks at all. With False, start some again."""
         self._tell("drain", draining)
 
     def set_workers(self, count: int) -> None:
-        """Have `count` workers; those too many end after what they are doing."""
+        """Set the number of workers. Surplus workers end after their current block."""
         self.workers = count
         self._tell("set_workers", count)
 
@@ -131,7 +131,7 @@ class Engine:
         self._tell("set_limits", limits, memory_bytes)
 
     def close(self) -> None:
-        """Cancel what runs, end the workers, remove all that the engine made."""
+        """Cancel running jobs, end the workers, remove everything that the engine made."""
         atexit.unregister(self.close)
         if os.getpid() == self._owner:  # a forked child must not end its parent's workers
             self._tell("close")
@@ -152,9 +152,9 @@ class Engine:
 
 
 def _forked_nursery(preload: tuple[str, ...]) -> NurseryProcess | None:
-    """The nursery, forked before there are threads; None where that fails.
+    """The nursery, forked before there are threads; None if that fails.
 
-    Then the engine's thread starts one, or tells all who wait for it why it can't.
+    Then the engine's thread starts one, or reports to all waiting callers why it can't.
     """
     try:
         return NurseryProcess(preload, fork=True)

@@ -1,4 +1,4 @@
-"""The configuration of blocks that commands of their own compute: schema `cluster-execution-configuration`."""
+"""Configuration of blocks that external commands compute: schema `cluster-execution-configuration`."""
 
 from __future__ import annotations
 

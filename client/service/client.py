@@ -33,14 +33,14 @@ class Client:
         A unix socket, or ``tcp://host:port``; see `endpoint_of`. Default: ``$BLOCKMILL_SOCKET``, else
         the user's own service, else that of the machine.
     timeout_s : float
-        How long an answer is waited for.
+        Longest wait for an answer, in seconds.
 
     Raises
     ------
     ServiceUnreachable
         From each verb: if no service answers.
     NoSuchJob, Refused
-        From each verb: if the service knows no such job, or does not do what it is asked for.
+        From each verb: if the service knows no such job, or refuses the request.
     """
 
     def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:

@@ -21,7 +21,7 @@ from .volume import RESTfulVolume
 
 @dataclass(slots=True)
 class Downloads:
-    """What `RESTfulBlockwiseFileset.download_all` has done.
+    """The result of `RESTfulBlockwiseFileset.download_all`.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Downloads:
     downloaded : int
         Blocks that are there now.
     failed : dict
-        Of the others: where each starts in the view, and why it is not there.
+        Of the others: first corner in the view, and the reason.
     """
 
     present: int = 0
@@ -128,7 +128,7 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
         Raises
         ------
         DownloadFailed, LockTimeout, StorageError
-            The first failure; what runs beside it is ended.
+            The first failure; downloads beside it are ended.
         """
         stop = threading.Event()
         missing = [block for block in self.blocks.view.touching(roi) if not self.store.sound(block)]
@@ -165,7 +165,7 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
         return report
 
     def _fill(self, block: Roi, stop: threading.Event) -> bool:
-        """Download a block, given in absolute voxels; False if another was quicker."""
+        """Download a block, given in absolute voxels. Returns False if another was quicker."""
         try:
             return fill_block(self.store, block, lambda: self._remote.read(block, stop=stop))
         except DownloadFailed as error:
@@ -174,7 +174,7 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
             ) from error
 
     def close(self) -> None:
-        """Let go of connections; closing twice is harmless."""
+        """Close connections; closing twice is harmless."""
         self._remote.close()
 
 

@@ -265,8 +265,8 @@ def _function_name(text: str) -> str:
 class PythonFunction(Operation):
     """A function of the user's own: ``function(block, **args)`` gives an array of the block's shape.
 
-    The block comes with its halo. If the function has a parameter `context`, it gets the
-    position of the block there. `dtype` is that of its result (default: the dtype of its input).
+    The block comes with its halo. Where the function has a parameter `context`, it is told where
+    the block lies. `dtype` is what it returns (default: the dtype of its input).
     """
 
     name: ClassVar[str] = "python"

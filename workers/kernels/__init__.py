@@ -15,7 +15,7 @@ __all__ = ["BlockContext", "Kernel", "crop", "kernel_for"]
 
 
 def kernel_for(operation: Operation) -> Kernel:
-    """What computes `operation`; what it alone needs (scipy, the user's module) is imported now.
+    """The kernel that computes `operation`; its own imports (scipy, the user's module) happen now.
 
     Raises
     ------

@@ -22,7 +22,7 @@ _PER_AXIS = ("shape", "chunks", "block_shape", "view_origin", "view_shape", "sub
 
 @dataclass(frozen=True, kw_only=True)
 class FilesetDescription(Description):
-    """What a fileset is: its shape and dtype, how it is cut into blocks, and how they are named.
+    """The properties of a fileset: its shape and dtype, its blocks, and their names.
 
     Everything is checked when it is made, so a description that exists is sound.
 
@@ -96,7 +96,7 @@ class FilesetDescription(Description):
 
     @property
     def origin(self) -> Shape:
-        """Where the view starts, in absolute voxels."""
+        """First corner of the view, in absolute voxels."""
         return self.view_origin or (0,) * len(self.shape)
 
     @property

@@ -217,7 +217,7 @@ def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, note: bytes
 
 
 def _state(file: str) -> tuple[int, int, int] | None:
-    """What changes when a file is written; None where there is none."""
+    """Facts that change when a file is written; None if there is none."""
     try:
         facts = Path(file).stat()
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""What people touch: the library front and the command line."""
+"""The parts that people use: client, library and command line."""

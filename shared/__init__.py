@@ -1,1 +1,4 @@
-"""What every process knows: rois and grids, errors, locks, messages, job files, volumes."""
+"""Code that every process uses: rois and grids, errors, locks, messages, job files, volumes.
+
+May import: nothing of ours.
+"""

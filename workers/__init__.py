@@ -1,1 +1,4 @@
-"""The computing side: one process that takes block tasks and does them one after another."""
+"""The computing side: a process that takes block tasks and does them one after another.
+
+May import: shared, kernels.
+"""

@@ -25,7 +25,7 @@ from .user_code import UserCode
 
 
 class Outcome(NamedTuple):
-    """What a finished task tells, in the order of `wire.Done` after its seconds."""
+    """The result of a finished task, in the order of `wire.Done` after its seconds."""
 
     nbytes_read: int = 0
     nbytes_written: int = 0
@@ -63,7 +63,7 @@ class PreparedJob:
         return source
 
     def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> Outcome:
-        """Do one block and say what came of it.
+        """Do one block and return the result.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class PreparedJob:
         return isinstance(self._spec, Copy) and self._spec.output_dtype(source.dtype) == source.dtype
 
     def _finished(self, output: BlockwiseFileset, roi: Roi) -> bool:
-        """Whether each block file of `roi` is this job's and agrees with its checksum."""
+        """Test if each block file of `roi` is this job's and agrees with its checksum."""
         with acting_as(self._recipe.identity):
             return all(
                 output.verify_block(block.start, job=self._recipe.job_hash) is None

@@ -49,7 +49,7 @@ def _beat(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, a
 
 
 class _Log:
-    """The file that all that is printed goes to; it says there whose each piece is."""
+    """The file for all printed output; it records there whose each piece is."""
 
     def __init__(self) -> None:
         self._size_bytes = os.fstat(1).st_size
@@ -190,7 +190,7 @@ def _failure(task: wire.Task, error: Exception) -> wire.Failed:
 
 
 def _frames_of_the_user(error: Exception) -> list[str]:
-    """Where in code that is not ours an error arose, innermost last."""
+    """The frames of an error in code that is not ours, innermost last."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_OUR_CODE)]
     return [line.rstrip() for line in traceback.format_list(theirs[-_MOST_FRAMES:])]

@@ -44,7 +44,7 @@ def tie_to(lifeline_fd: int) -> None:
 
 
 class Nursery:
-    """Forks, signals and reaps workers, as told over the control socket."""
+    """Forks, signals and reaps workers, by orders from the control socket."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control

@@ -10,7 +10,7 @@ from ..shared.messages import engine as wire
 
 
 def rois_of(recipe: wire.Recipe) -> Callable[[wire.Task], Roi]:
-    """What gives the voxels of a task of this recipe, in block coordinates."""
+    """Function from a task to its roi, in block coordinates."""
     if (known := recipe.grid) is None:
         return lambda task: Roi(task.start, task.stop)
     grid = BlockGrid(Roi(known.start, known.stop), known.block_shape, known.anchor)

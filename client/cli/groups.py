@@ -25,7 +25,7 @@ SECTIONS = (JOBS, SERVICE, VOLUMES, MACHINE)
 
 
 class Deed(click.Command):
-    """What its function returns is the exit code; errors become a message and a code."""
+    """A verb's function: its result is the exit code; errors become a message and a code."""
 
     def __init__(self, *args: Any, section: str = "", **options: Any) -> None:
         super().__init__(*args, **options)

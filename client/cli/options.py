@@ -49,7 +49,7 @@ color = click.option(
 
 
 def job_numbers(fitting: Fitting) -> Callable[..., list[CompletionItem]]:
-    """What completes the numbers of such jobs in shells."""
+    """Shell completion of the numbers of such jobs."""
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from .job_numbers import job_numbers

@@ -1,4 +1,4 @@
-"""What several verbs show again and again: a job until it has ended, or anything until Ctrl-C."""
+"""Repeated displays of several verbs: a job until it has ended, or anything until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def watch_job(service: Client, number: int, *, with_log: bool = False, quiet: bo
 
 
 def code_of_watch(info: JobInfo) -> int:
-    """What a verb ends with that has watched a job; one that has not ended was left by Ctrl-C."""
+    """Exit code of a verb that has watched a job; one that has not ended was left by Ctrl-C."""
     return result_code(info) if info.ended else INTERRUPTED
 
 
@@ -75,7 +75,7 @@ def _show_log(service: Client, number: int, offset: int, display: Display) -> in
 
 
 class _Shown:
-    """Brings what the service says of a job to a display made for runs."""
+    """Brings the service's data about a job to a display made for runs."""
 
     def __init__(self, display: Display) -> None:
         self._display = display

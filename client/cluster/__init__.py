@@ -1,1 +1,4 @@
-"""Blocks computed by commands of their own, here or by way of ssh or a queueing system."""
+"""Blocks computed by commands of their own, on this host, through ssh or a queueing system.
+
+May import: shared, daemon, library.
+"""

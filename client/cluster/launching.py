@@ -41,7 +41,7 @@ class Task:
 
 
 def command_of(config: ClusterConfig, job_file: str, task: Task) -> str:
-    """The shell command that does a task, as ``command_format`` says."""
+    """The shell command that does a task, from ``command_format``."""
     words = ["cluster", "block", config.path, job_file, "--roi", format_subregion(task.block)]
     return config.command_format.format(
         task_args=shlex.join(words), task_name=task.name, task_output_file=log_of(config, task)

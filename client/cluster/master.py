@@ -39,7 +39,7 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
-        """Whether every block is available now."""
+        """True if every block is available now."""
         return not self.failed and not self.locked
 
 

@@ -60,7 +60,7 @@ def do_block(config: ClusterConfig, work: ClusterJob, block: Roi) -> bool:
 
 
 def _settle(config: ClusterConfig, work: ClusterJob) -> None:
-    """What the workers of this process inherit: where temporary files lie, where modules are found."""
+    """Set up what the workers of this process inherit: the folder of temporary files, the module path."""
     if config.sys_tmp_dir is not None:
         if not Path(config.sys_tmp_dir).is_dir():
             raise JobError(f"{config.path}: sys_tmp_dir: {config.sys_tmp_dir} is no directory on this host")

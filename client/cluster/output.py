@@ -175,7 +175,7 @@ def _invalidate(path: str) -> None:
 
 
 def is_done(fileset: BlockwiseFileset, start: Shape, name: str) -> bool:
-    """Whether a block is available, and no other job is known to have written it."""
+    """Test if a block is available, and no other job is known to have written it."""
     record = fileset.block_record(start)
     return record is not None and record.job in ("", name)
 
@@ -188,7 +188,7 @@ def task_lock(fileset: BlockwiseFileset, start: Shape) -> FileLock:
 
 
 def who_writes(fileset: BlockwiseFileset, start: Shape) -> str | None:
-    """Who holds a block and is not known to be dead, described; None: nobody.
+    """Description of the holder of a block who is not known to be dead, or None.
 
     Locks of dead processes of this host don't count. (The original leaves out every locked block until
     somebody purges its lock.)

@@ -1,4 +1,4 @@
-"""A command of the user that is told how far a task is, run beside the work."""
+"""A command of the user that gets the progress of a task, run beside the work."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""What can be wrong with the machine, the installation and the service, looked at in a second."""
+"""Quick checks of the machine, the installation and the service.
+
+May import: blockmill, shared, daemon, service.
+"""

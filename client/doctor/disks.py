@@ -128,7 +128,7 @@ def check_locks(folder: Path) -> Iterator[Finding]:
 
 
 def _contend(path: Path) -> str:
-    """What is wrong with locks on `path`; empty where nothing is."""
+    """Faults of locks on `path`; empty if there are none."""
     lock = FileLock(path)
     rival = subprocess.Popen(
         [sys.executable, "-m", "blockmill.client.doctor.rival", str(path)],

@@ -21,7 +21,7 @@ _OLDEST_CLOCK_S = 1_735_689_600.0  # 2025: files of a machine without a clock co
 
 
 def check_machine(config: Config) -> Iterator[Finding]:
-    """Whether there is enough of everything for a service with this configuration."""
+    """Check that there is enough of everything for a service with this configuration."""
     yield from _check_limits(config)
     yield from _check_memory(config)
     yield _check_shared_memory()

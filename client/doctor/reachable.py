@@ -1,4 +1,4 @@
-"""Whether the account of a service can run this command."""
+"""Test if the account of a service can run this command."""
 
 from __future__ import annotations
 

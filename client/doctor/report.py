@@ -1,4 +1,4 @@
-"""What is worth knowing about an installation when something is wrong, as files of a tarball.
+"""Facts about an installation that help to find a fault, as files of a tarball.
 
 Never in it: voxels, job files, keys, tokens. Everything goes through `Scrubber`.
 """

@@ -1,4 +1,4 @@
-"""The other process of the check of locks: tries a lock for each line of stdin, and says how it went."""
+"""The other process of the check of locks: tries a lock for each line of stdin, and reports the result."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def check_config() -> tuple[Config, Finding]:
 
 
 def check_service(where: str | None) -> Iterator[Finding]:
-    """Whether there is a way to the service, and whether it is of this version."""
+    """Check that the service can be reached, and that it is of this version."""
     try:
         endpoint = endpoint_of(where)
         if isinstance(endpoint, UnixEndpoint):
@@ -49,7 +49,7 @@ def check_service(where: str | None) -> Iterator[Finding]:
 
 
 def check_socket(path: Path) -> Iterator[Finding]:
-    """Whether the folder of a socket is for its owner (and group), and no file of another kind is there."""
+    """Check that the folder of a socket is for its owner (and group), and holds no file of another kind."""
     folder = path.parent
     try:
         facts = folder.stat()
@@ -120,7 +120,7 @@ def _check_unit(scope: str, unit: dict[str, str]) -> Finding:
 
 
 def check_reach(installed: bool) -> Iterator[Finding]:
-    """Whether the account of a system unit can run this command: not where Python lies in a home."""
+    """Check that the account of a system unit can run this command: not if Python lies in a home."""
     try:
         check_reachable(Path(own_path()), Path(sys.executable).resolve(), Path(__file__))
     except Refused as error:

@@ -23,7 +23,7 @@ _REPAIR = f"install it again: {sys.executable} -m pip install --force-reinstall 
 
 
 def check_versions() -> Iterator[Finding]:
-    """What is installed, and whether compiled parts can be loaded."""
+    """Check the installed versions, and that compiled parts can be loaded."""
     yield ok(
         "version",
         f"blockmill {__version__}, Python {platform.python_version()} ({sys.executable}), {_system()}",
@@ -52,7 +52,7 @@ def installed(name: str) -> str | None:
 
 
 def check_sqlite(version: tuple[int, int, int]) -> Finding:
-    """Whether this SQLite has the bug of 3.7.0 to 3.51.2 that resets a write-ahead log under a checkpoint."""
+    """Check for the bug of SQLite 3.7.0 to 3.51.2 that resets a write-ahead log under a checkpoint."""
     text = "SQLite " + ".".join(map(str, version))
     if not has_wal_bug(version):
         return ok("sqlite", text)

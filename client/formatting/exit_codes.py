@@ -29,5 +29,5 @@ _OF_ERRORS: tuple[tuple[type[BlockmillError], int], ...] = (
 
 
 def exit_code_of(error: BlockmillError) -> int:
-    """What the command ends with where this error ends it."""
+    """The exit code of a command that this error ends."""
     return next((code for kind, code in _OF_ERRORS if isinstance(error, kind)), FAILED)

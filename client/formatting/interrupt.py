@@ -20,7 +20,7 @@ class Interrupt:
         self._before: dict[int, object] = {}
 
     def came(self) -> bool:
-        """Whether a signal has come."""
+        """True if a signal has come."""
         return self._came
 
     def _note(self, signum: int, frame: FrameType | None) -> None:

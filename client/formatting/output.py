@@ -1,4 +1,4 @@
-"""What verbs print: data on stdout, everything else on stderr."""
+"""The output of verbs: data on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _coloured(line: str, state: str) -> str:
 
 
 def use_colour() -> bool:
-    """Whether stdout takes colours: asked for, or a terminal without NO_COLOR."""
+    """Test if stdout takes colours: asked for, or a terminal without NO_COLOR."""
     wanted = os.environ.get("BLOCKMILL_COLOR", "auto")
     if wanted != "auto":
         return wanted == "always"

@@ -78,7 +78,7 @@ def complain_of_end(info: JobInfo) -> None:
 
 
 def result_code(info: JobInfo) -> int:
-    """What `wait` and its like end with for this job."""
+    """The exit code of `wait` and its like for this job."""
     return 0 if info.state == "done" else FAILED
 
 

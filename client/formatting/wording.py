@@ -1,4 +1,4 @@
-"""How things are said to people."""
+"""Wording for people."""
 
 from __future__ import annotations
 

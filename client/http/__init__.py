@@ -1,0 +1,4 @@
+"""A web server that offers cut-outs of a volume.
+
+May import: shared.
+"""

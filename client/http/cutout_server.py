@@ -38,7 +38,7 @@ _BUSY_WAIT_S = 20.0
 
 
 class Answer(NamedTuple):
-    """What goes back to the client."""
+    """The response to a client."""
 
     status: HTTPStatus
     headers: dict[str, str]
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
 
 
 class Refusal(Exception):
-    """A request that gets no voxels, with the status and the reason that its client is told."""
+    """A request that gets no voxels, with the status and the reason for its client."""
 
     def __init__(self, status: HTTPStatus, reason: str, **headers: str) -> None:
         super().__init__(reason)
@@ -112,7 +112,7 @@ class CutoutServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the description is to be had."""
+        """Address of the description."""
         host, port = self.server_address[0], self.server_address[1]
         return f"http://[{host}]:{port}/" if ":" in str(host) else f"http://{host}:{port}/"
 
@@ -248,7 +248,7 @@ class CutoutServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away in the middle is no news; anything else is told on stderr."""
+        """Ignore a client that went away in the middle; print anything else on stderr."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)  # pyright: ignore[reportArgumentType]
 
@@ -283,7 +283,7 @@ def _tagged(answer: Answer) -> Answer:
 
 
 class _Connection(BaseHTTPRequestHandler):
-    """One connection: requests one after another, and what HTTP says about them."""
+    """One connection: requests one after another, according to HTTP."""
 
     protocol_version = "HTTP/1.1"
     server_version = "blockmill"

@@ -45,7 +45,7 @@ class RoiRequestBatch:
         Drawn one by one while the batch runs, in the thread that calls `execute`; each
         half-open and within the source, in voxels.
     total_volume : int, optional
-        Voxels of all rois. Without it, progress is only told at 0 and 100 %.
+        Voxels of all rois. Without it, progress is only reported at 0 and 100 %.
     batch_size : int
         Most blocks that are computed or wait for the callback at any time, and so the most
         result arrays that are alive, if callbacks keep none.
@@ -60,11 +60,11 @@ class RoiRequestBatch:
     ordered : bool
         Call back in the order of `rois`, one at a time, instead of as results arrive.
     retries : int
-        Further attempts at a block that failed; none where another one can't help, as with a
+        Further attempts at a block that failed; none if another one can't help, as with a
         block that is missing.
     on_error : {"fail", "finish"}
-        A block that is given up ends the batch at once, or all others come first and
-        `execute` raises at the end.
+        "fail": a block that fails for good ends the batch at once. "finish": all others come
+        first, and `execute` raises at the end.
     block_timeout_s : float, optional
         Longest time in seconds for one attempt; then its worker is killed, and the attempt
         has failed.
@@ -75,7 +75,7 @@ class RoiRequestBatch:
         ``callback(roi, array)``: `roi` unpacks to ``start, stop``, `array` has its shape.
         Whoever keeps the array keeps its memory; nothing overwrites it.
     progress_signal : OrderedSignal
-        ``callback(percent)``: 0 first, the floor of the part done after each result (given
+        ``callback(percent)``: 0 first, the percentage rounded down after each result (given
         `total_volume`), 100 at the end.
 
     Raises
@@ -122,13 +122,13 @@ class RoiRequestBatch:
     def execute(self) -> None:
         """Run all requests; returns when the last callback has returned.
 
-        A second call does all again. Where `rois` was an iterator, and so is used up, it is
-        refused (the original then did nothing, and told 100 %).
+        A second call does all again. If `rois` was an iterator, and so is used up, it is
+        refused (the original then did nothing, and reported 100 %).
 
         Raises
         ------
         RoiRequestBatchError
-            If a block is given up or a callback raises (its exception is the cause). Blocks
+            If a block fails for good or a callback raises (its exception is the cause). Blocks
             under way are ended, and nothing is called back any more by then.
         RoiRequestBatchCancelled
             After `cancel`.
@@ -174,7 +174,7 @@ class RoiRequestBatch:
         tell_percent(self.progress_signal, 100)
 
     def _drawable(self) -> Iterator[Any] | None:
-        """A fresh iterator over the rois; None where a grid is handed over whole."""
+        """A fresh iterator over the rois; None if a grid is handed over whole."""
         if isinstance(self._rois, BlockGrid):
             return None
         if self._used_up:
@@ -191,7 +191,7 @@ class RoiRequestBatch:
 
 
 class _Serving:
-    """One execution of a batch: calls back, tells the progress, draws further rois."""
+    """One execution of a batch: calls back, reports the progress, draws further rois."""
 
     def __init__(self, batch: RoiRequestBatch, rois: Iterator[Any] | None) -> None:
         self.pool: ThreadPoolExecutor | None = None
@@ -246,7 +246,7 @@ class _Serving:
         return roi
 
     def _call_back_elsewhere(self, handle: JobHandle) -> None:
-        """In a thread of the pool: one result, which nothing here keeps any longer than its callback."""
+        """Call back with one result, in a thread of the pool; the array lives no longer than its callback."""
         result = self._results.get()
         merged = _Merged(result.block, result.roi)
         try:

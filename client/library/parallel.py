@@ -98,7 +98,7 @@ class ParallelVolume:
 
     @property
     def address(self) -> str:
-        """Where it lies."""
+        """The address as given."""
         return self._volume.address
 
     def target(self, shape: Shape | None = None, dtype: DTypeLike | None = None) -> NDArray[Any]:
@@ -126,7 +126,19 @@ class ParallelVolume:
         return array
 
     def read(self, roi: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read the voxels of `roi`; see `Volume.read`.
+        """Read the voxels of `roi`.
+
+        Parameters
+        ----------
+        roi : Roi or pair
+            ``(start, stop)``, half-open, in voxels.
+        out : ndarray of shape ``roi.shape``, optional
+            Filled, with numpy's unsafe casting if its dtype differs.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array.
 
         Raises
         ------
@@ -150,7 +162,16 @@ class ParallelVolume:
         return result
 
     def write(self, roi: Any, data: NDArray[Any], *, status: WriteStatus = "whole") -> None:
-        """Write `data`; see `BlockwiseFileset.write`. Each block file has one writer.
+        """Write `data` into a fileset, see `BlockwiseFileset.write`. Each block file has one writer.
+
+        Parameters
+        ----------
+        roi : Roi or pair
+            ``(start, stop)``, half-open, in voxels.
+        data : ndarray of shape ``roi.shape``
+            Of the volume's dtype.
+        status : str
+            As for `BlockwiseFileset.write`: which blocks are marked available.
 
         Raises
         ------
@@ -184,7 +205,7 @@ class ParallelVolume:
     # -- how it is shared out -----------------------------------------------------------
 
     def _step(self, roi: Roi) -> Shape:
-        """What one process should carry as a whole."""
+        """The roi shape that one process should carry as a whole."""
         return self.block_shape or (1, *roi.shape[1:])
 
     def _step_bytes(self, roi: Roi) -> int:
@@ -205,7 +226,7 @@ class ParallelVolume:
         return BlockGrid(roi, tuple(n * g for n, g in zip(step, reversed(group), strict=True)), anchor)
 
     def _tasks(self, roi: Roi) -> BlockGrid:
-        """What the workers get: a few blocks for each, none of them tiny."""
+        """The tasks of the workers: a few blocks for each, none of them tiny."""
         steps = len(self._grid(roi, 1)) // (_TASKS_PER_WORKER * self._engine.workers)
         return self._grid(roi, max(steps, _LEAST_TASK_BYTES // self._step_bytes(roi), 1))
 
@@ -332,7 +353,7 @@ class _Piece:
 
 
 def _abandon(handle: JobHandle) -> None:
-    """See to it that nothing of a job goes on that nobody waits for any more."""
+    """Make sure that a job that nobody waits for ends."""
     if handle.ended is None:
         handle.cancel()
         handle.drain(_CANCEL_S)

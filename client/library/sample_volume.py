@@ -51,6 +51,12 @@ def cells(roi: Roi, seed: int) -> NDArray[np.uint8]:
     The cells and the light depend on their place and `seed` alone, so they go on across any cut;
     the noise is drawn anew for each `roi`, and is the same for the same `roi` and `seed`.
 
+    Parameters
+    ----------
+    roi : Roi
+        In z, y, x; any box of the endless volume.
+    seed : int
+
     Returns
     -------
     ndarray of shape ``roi.shape``, uint8

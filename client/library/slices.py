@@ -86,7 +86,7 @@ class RoiRequestBufferIter:
         return math.prod(self._work.source.shape[place] for place in self._places)
 
     def rois(self) -> Iterator[Roi]:
-        """The slices as rois of the source, in the order in which they come."""
+        """The slices as rois of the source, in order."""
         shape = self._work.source.shape
         for position in itertools.product(*(range(shape[place]) for place in self._places)):
             start, stop = [0] * len(shape), list(shape)

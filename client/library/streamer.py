@@ -103,7 +103,7 @@ def _automatic(volume: Volume, roi: Roi, spec: Operation, workers: int) -> Shape
 
 
 def _too_large(block: Shape, sizing: Sizing, workers: int) -> bool:
-    """Whether a storage block is more than a worker can hold, or than its share of the work."""
+    """Test if a storage block is more than a worker can hold, or than its share of the work."""
     voxels = math.prod(map(min, block, sizing.shape))
     if sizing.task_bytes(block) > sizing.memory_bytes and voxels > 1:
         return True

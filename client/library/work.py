@@ -1,4 +1,4 @@
-"""What all requests share: a source, an operation, workers, and the job that they make of it."""
+"""The common parts of all requests: a source, an operation, workers, and the job made of them."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class BlockWork:
     batch_size : int
         Most blocks that are computed or wait for their callback at any time.
     retries : int
-        Further attempts at a block that failed; none where another one can't help.
+        Further attempts at a block that failed; none if another one can't help.
     on_error : {"fail", "finish"}
-        Whether a block that is given up ends the work, or the rest goes on.
+        A block that fails for good ends the work, or the rest goes on.
     block_timeout_s : float or None
-        Longest time for one attempt at a block.
+        Longest time for one attempt at a block, in seconds.
 
     Raises
     ------
@@ -106,7 +106,23 @@ class BlockWork:
         ordered: bool = False,
         parallel_results: int = 1,
     ) -> Iterator[JobHandle]:
-        """Submit the blocks; whatever leaves the context by an error ends the job and its blocks."""
+        """Submit the blocks. An error in the context ends the job and its blocks.
+
+        Parameters
+        ----------
+        blocks : BlockGrid or RoiList
+            In voxels of the source.
+        sealed : bool
+            False if blocks will be appended to the RoiList.
+        ordered : bool
+            Deliver results in the order of block numbers.
+        parallel_results : int
+            Most results that are with the caller at any time.
+
+        Yields
+        ------
+        JobHandle
+        """
         with ExitStack() as stack:
             source = self._shared_source(stack)
             engine = self.engine or stack.enter_context(self._own_engine())
@@ -148,7 +164,7 @@ def end_now(handle: JobHandle) -> Ended:
 
 
 def failure_of(ended: Ended) -> RoiRequestBatchError:
-    """The error that a job which did not go well raises in whoever asked for it."""
+    """The error of a failed job, for the caller of the request."""
     cause = block_error(
         Ended(ended.outcome, ended.failures, "" if ended.failures else ended.cause, ended.error)
     )
@@ -158,7 +174,19 @@ def failure_of(ended: Ended) -> RoiRequestBatchError:
 
 
 def tell_percent(signal: OrderedSignal, percent: int) -> None:
-    """Tell the callbacks of a progress signal; RoiRequestBatchError if one raises."""
+    """Call the callbacks of a progress signal.
+
+    Parameters
+    ----------
+    signal : OrderedSignal
+    percent : int
+        0 to 100.
+
+    Raises
+    ------
+    RoiRequestBatchError
+        If a callback raises.
+    """
     try:
         signal(percent)
     except Exception as error:
@@ -166,13 +194,13 @@ def tell_percent(signal: OrderedSignal, percent: int) -> None:
 
 
 def workers_for(batch_size: int | None) -> int:
-    """As many workers as processors, but no more than blocks under way."""
+    """Number of workers: as many as processors, but no more than blocks under way."""
     processors = len(os.sched_getaffinity(0))
     return processors if batch_size is None else min(processors, batch_size)
 
 
 def as_volume(source: Source) -> Volume:
-    """The volume behind whatever a caller may name as a source."""
+    """The volume for any form in which a caller may give a source."""
     if isinstance(source, np.ndarray):
         return MemoryVolume(source, axes=default_axes(source.ndim))
     if isinstance(source, str):
@@ -183,5 +211,5 @@ def as_volume(source: Source) -> Volume:
 
 
 def as_operation(operation: AnyOperation) -> Operation:
-    """The operation behind whatever a caller may name as one; None: the voxels as they are."""
+    """The operation for any form in which a caller may give one; None: the voxels as they are."""
     return parse_operation("copy" if operation is None else operation)

@@ -58,7 +58,7 @@ def _keys(page: Page, schema: Schema) -> None:
 
 
 def _walk(node: Schema, defs: Schema, at: str) -> Iterator[tuple[str, Schema, str]]:
-    """Each key below a mapping: its path, its schema, what is said about it."""
+    """Each key below a mapping: its path, its schema, its description."""
     notes = _attributes(node.get("description", ""))
     for name, key in node.get("properties", {}).items():
         path = f"{at}{name}"
@@ -81,12 +81,12 @@ def _mappings(key: Schema, defs: Schema) -> Iterator[Schema]:
 
 
 def _summary(mapping: Schema) -> str:
-    """What a docstring says before its first numpydoc section."""
+    """The part of a docstring before its first numpydoc section."""
     return re.split(r"\n\n\w+\n-{3,}\n", mapping.get("description", ""))[0]
 
 
 def _attributes(description: str) -> dict[str, str]:
-    """What the section "Attributes" of a docstring in numpydoc form says, by name."""
+    """The entries of the section "Attributes" of a docstring in numpydoc form, by name."""
     found: dict[str, str] = {}
     names: list[str] = []
     _, _, section = description.partition("\n----------\n")

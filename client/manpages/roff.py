@@ -20,7 +20,7 @@ class Page:
 
     @property
     def file(self) -> str:
-        """Where it belongs below a folder for manual pages."""
+        """Path of the page below a folder for manual pages."""
         return f"man{self.section}/{self.name}.{self.section}"
 
     def heading(self, title: str, *, level: int = 1) -> None:

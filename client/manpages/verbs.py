@@ -50,7 +50,7 @@ def verb_pages(cli: click.Group) -> Iterator[Page]:
 
 
 def service_page(cli: click.Group) -> Page:
-    """What an administrator wants to know of the service."""
+    """The page about the service for administrators."""
     serve = cli.commands["serve"]
     page = Page("blockmill", 8, "service that takes volumes through steps, block by block", __version__)
     _synopsis(page, click.Context(serve, info_name="serve", parent=click.Context(cli, info_name="blockmill")))

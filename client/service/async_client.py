@@ -35,14 +35,14 @@ class AsyncClient:
         A unix socket, or ``tcp://host:port``; see `endpoint_of`. Default: ``$BLOCKMILL_SOCKET``, else
         the user's own service, else that of the machine.
     timeout_s : float
-        How long an answer is waited for.
+        Longest wait for an answer, in seconds.
 
     Raises
     ------
     ServiceUnreachable
         From each verb: if no service answers.
     NoSuchJob, Refused
-        From each verb: if the service knows no such job, or does not do what it is asked for.
+        From each verb: if the service knows no such job, or refuses the request.
     """
 
     def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
@@ -63,7 +63,21 @@ class AsyncClient:
             connection.close()
 
     async def ask(self, request: p.Request[p.R], patience_s: float = 0.0) -> p.R:
-        """Send any request of the protocol; again and again for `patience_s` while no service is there."""
+        """Send any request of the protocol.
+
+        Parameters
+        ----------
+        request : Request
+            One of the messages in `blockmill.shared.messages.service`.
+        patience_s : float
+            Seconds for which the request is repeated while no service answers. A request that
+            must not be repeated is sent once.
+
+        Returns
+        -------
+        Struct
+            The answer that belongs to the class of `request`.
+        """
         deadline_s = time.monotonic() + patience_s
         timeout_s = self._timeout_s + asking.wait_of(request)
         while True:
@@ -103,15 +117,20 @@ class AsyncClient:
         Parameters
         ----------
         job : path, mapping or Job
-            A job file, or what stands in one (then paths are taken from the current folder).
+            A job file, or its content (then paths are taken from the current folder).
         priority : int, optional
-            Higher goes first; default: as the job says.
+            Higher goes first. Default: the priority in the job.
         label : str, optional
-            To find jobs of a kind.
+            A label by which `jobs` finds jobs of a kind.
         after : int, str or several
             Numbers or names of jobs that must be done before.
         overwrite : bool
             Replace an output that exists.
+
+        Returns
+        -------
+        JobInfo
+            The job with its number.
 
         Raises
         ------
@@ -121,7 +140,21 @@ class AsyncClient:
         return (await self.ask(asking.submission(job, priority, label, after, overwrite))).job
 
     async def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
-        """Jobs in these states (none named: all), active ones first, at most `limit` ended ones."""
+        """List jobs, active ones first.
+
+        Parameters
+        ----------
+        *states : str
+            Only jobs in these states. Default: all.
+        label : str, optional
+            Only jobs with this label.
+        limit : int
+            Most ended jobs to list.
+
+        Returns
+        -------
+        list of JobInfo
+        """
         return list((await self.ask(p.ListJobs(states=states, label=label, limit=limit))).jobs)
 
     async def job(self, number: int) -> JobInfo:
@@ -129,13 +162,25 @@ class AsyncClient:
         return (await self.ask(p.GetJob(id=number))).job
 
     async def spec(self, number: int) -> Job:
-        """What was submitted, with all paths absolute."""
+        """The job as it was submitted, with all paths absolute."""
         from ...shared.jobs.job import Job
 
         return Job.of((await self.ask(p.GetJob(id=number))).spec)
 
     async def wait(self, number: int, *, timeout_s: float | None = None) -> JobInfo:
         """Wait until a job has ended; the service may be restarted meanwhile.
+
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        timeout_s : float, optional
+            Longest wait in seconds. Default: for ever.
+
+        Returns
+        -------
+        JobInfo
+            The job in its last state.
 
         Raises
         ------
@@ -165,16 +210,36 @@ class AsyncClient:
             seen = info.seen
 
     async def failures(self, number: int, *, limit: int = 1000) -> list[BlockFailure]:
-        """The first `limit` blocks that a job has given up, with the reasons."""
-        return list((await self.ask(p.ListFailures(id=number, limit=limit))).failures)
-
-    async def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> AsyncIterator[LogLine]:
-        """Lines of a job's log; with `follow` until the job has ended, as they come.
+        """List the blocks of a job that have failed for good, with the reasons.
 
         Parameters
         ----------
+        number : int
+            The job's number.
+        limit : int
+            Most blocks to list; the first ones are listed.
+
+        Returns
+        -------
+        list of BlockFailure
+        """
+        return list((await self.ask(p.ListFailures(id=number, limit=limit))).failures)
+
+    async def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> AsyncIterator[LogLine]:
+        """Read the lines of a job's log.
+
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        follow : bool
+            Wait for further lines until the job has ended.
         offset : int
-            0: from the beginning; -1: from a little before the end.
+            0 starts at the beginning of the log, -1 a little before its end.
+
+        Yields
+        ------
+        LogLine
         """
         patience_s = asking.PATIENCE_S if follow else 0.0
         while True:
@@ -186,40 +251,73 @@ class AsyncClient:
             offset = part.next_offset
 
     async def cancel(self, number: int, *, now: bool = False) -> JobInfo:
-        """End a job, its running blocks too; `wait` tells when that is done.
+        """End a job and its running blocks. `wait` returns when they have ended.
 
-        `now`: the workers of its running blocks get no time to tidy up; what they leave is removed.
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        now : bool
+            Give the workers of running blocks no time to tidy up; what they leave is removed.
+
+        Returns
+        -------
+        JobInfo
         """
         return (await self.ask(p.CancelJob(id=number, now=now))).job
 
     async def retry(self, number: int, *, failed_only: bool = False) -> JobInfo:
-        """Queue an ended job again, for what is not finished.
+        """Queue an ended job again, for the blocks that are not finished.
 
-        `failed_only`: for the failed blocks alone; where others were never begun, the job ends as
-        failed, and says so.
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        failed_only : bool
+            Compute only the failed blocks. If others were never begun, the job ends as failed
+            and reports why.
+
+        Returns
+        -------
+        JobInfo
         """
         return (await self.ask(p.RetryJob(id=number, failed_only=failed_only))).job
 
     async def pause(self, *numbers: int) -> list[JobInfo]:
-        """Start no more blocks of these jobs; none named: of all, also those to come."""
+        """Start no more blocks of these jobs. Without numbers: of all jobs, also of later ones."""
         return list((await self.ask(p.PauseJobs(ids=numbers or None))).jobs)
 
     async def resume(self, *numbers: int) -> list[JobInfo]:
-        """Undo `pause`; none named: of all, and end a drain."""
+        """Undo `pause` for these jobs. Without numbers: for all jobs, and end a drain."""
         return list((await self.ask(p.ResumeJobs(ids=numbers or None))).jobs)
 
     async def set_priority(self, number: int, priority: int) -> JobInfo:
-        """Let a job go before or after others."""
+        """Change which of the waiting jobs goes first.
+
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        priority : int
+            Higher goes first.
+
+        Returns
+        -------
+        JobInfo
+        """
         return (await self.ask(p.SetPriority(id=number, priority=priority))).job
 
     # -- the service ----------------------------------------------------------------
 
     async def service(self) -> p.ServiceInfo:
-        """The service itself."""
+        """The state of the service itself."""
         return await self.ask(p.GetService())
 
     async def drain(self, *, wait: bool = False) -> p.ServiceInfo:
-        """Let running blocks end and start no more, until `resume`; `wait` for that."""
+        """Let running blocks end and start no more, until `resume`.
+
+        With `wait`, return once they have ended.
+        """
         info = await self.ask(p.Drain())
         while wait and info.draining and not info.quiet:
             await asyncio.sleep(asking.RETRY_S)
@@ -227,9 +325,9 @@ class AsyncClient:
         return info
 
     async def set_workers(self, count: int) -> p.ServiceInfo:
-        """Have `count` worker processes; those too many end between blocks."""
+        """Set the number of worker processes. Surplus workers end between blocks."""
         return await self.ask(p.SetWorkers(count=count))
 
     async def workers(self) -> list[WorkerInfo]:
-        """The worker processes and what they do."""
+        """List the worker processes with their current tasks."""
         return list((await self.ask(p.ListWorkers())).workers)

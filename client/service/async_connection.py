@@ -26,7 +26,7 @@ class AsyncConnection:
     Parameters
     ----------
     endpoint : Endpoint
-        Where the service is.
+        The service's address.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -43,6 +43,17 @@ class AsyncConnection:
 
     async def ask(self, request: p.Request[p.R], timeout_s: float) -> p.R:
         """Send a request and wait for its reply.
+
+        Parameters
+        ----------
+        request : Request
+        timeout_s : float
+            Longest wait for the reply, in seconds.
+
+        Returns
+        -------
+        Struct
+            The answer that belongs to the class of `request`.
 
         Raises
         ------
@@ -71,7 +82,7 @@ class AsyncConnection:
         raise silent(self.endpoint, timeout_s)
 
     def _check(self) -> None:
-        """Nothing has come for a while: a service that has died will not answer any more."""
+        """Check that the service still lives, as nothing has come for a while: a dead one will not answer."""
         try:
             self.endpoint.check()
         except ServiceUnreachable:

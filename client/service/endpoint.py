@@ -1,6 +1,6 @@
-"""Where a client finds a service, and how it proves who it is there.
+"""The address of a service, and the client's identification there.
 
-libzmq never says that nobody is there, so that is tried by hand.
+libzmq never reports that nobody is there, so that is tried by hand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CONNECT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class UnixEndpoint:
-    """A service on this machine, which learns from the kernel who asks."""
+    """A service on this machine, which learns the client's user from the kernel."""
 
     path: Path
 
@@ -34,12 +34,12 @@ class UnixEndpoint:
         sock.connect(f"ipc://{self.path}")
 
     def check(self) -> None:
-        """Try whether somebody listens.
+        """Test if a service listens.
 
         Raises
         ------
         ServiceUnreachable
-            If nobody does; the message says how to start a service.
+            If none does; the message explains how to start one.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
             try:
@@ -57,7 +57,7 @@ class UnixEndpoint:
                 ) from error
 
     def incarnation(self) -> object:
-        """What tells a service from one that was started there later; None where there is none."""
+        """Distinguishes the running service from one that is started there later; None if there is none."""
         try:
             found = self.path.stat()
         except OSError:
@@ -85,7 +85,7 @@ class TcpEndpoint:
         sock.connect(str(self))
 
     def check(self) -> None:
-        """Try whether somebody listens; errors as of `UnixEndpoint.check`."""
+        """Test if a service listens; errors as of `UnixEndpoint.check`."""
         try:
             socket.create_connection((self.host.strip("[]"), self.port), _CONNECT_S).close()
         except OSError as error:
@@ -93,7 +93,7 @@ class TcpEndpoint:
             raise ServiceUnreachable(f"no service answers at {self} ({why}); is it started?") from error
 
     def incarnation(self) -> object:
-        """Nothing tells that from afar."""
+        """None: a TCP service's restarts can't be detected."""
         return None
 
 
@@ -101,7 +101,7 @@ Endpoint = UnixEndpoint | TcpEndpoint
 
 
 def endpoint_of(where: str | os.PathLike[str] | None) -> Endpoint:
-    """The service that a person names: a socket's path, ``tcp://host:port``, or None for the usual one.
+    """The endpoint for a socket's path, ``tcp://host:port``, or None for the usual service.
 
     For TCP the keys are files in the folder for keys: ``client.key_secret`` (another one by
     ``$BLOCKMILL_KEY``), and of the service ``services/HOST.key`` (or ``$BLOCKMILL_SERVICE_KEY``).

@@ -1,7 +1,7 @@
-"""What connections for threads and for asyncio share.
+"""The common parts of connections for threads and for asyncio.
 
-Numbering calls, telling an answer from an old one, turning a refusal into an error; when a call is sent
-again; and the sockets, which are all that differs between the two.
+They number calls, recognise answers to old calls, turn refusals into errors, and decide when a call is
+sent again. Only the sockets differ between the two.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _RESEND_S = 2.0
 
 
 class Exchange:
-    """One call at a time: its bytes, and what comes back."""
+    """One call at a time: the bytes of the request, and its reply."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -70,7 +70,18 @@ class Exchange:
 
 
 def silent(endpoint: Endpoint, timeout_s: float) -> ServiceUnreachable:
-    """The error for a service that listens and does not answer."""
+    """The error for a service that listens and does not answer.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+    timeout_s : float
+        Length of the wait in seconds.
+
+    Returns
+    -------
+    ServiceUnreachable
+    """
     return ServiceUnreachable(
         f"the service at {endpoint} has not answered within {timeout_s:g} s; it may be hung: "
         "look at its log, or end it and start it again (its jobs go on)"
@@ -78,15 +89,15 @@ def silent(endpoint: Endpoint, timeout_s: float) -> ServiceUnreachable:
 
 
 def may_repeat(request: p.Request[p.R]) -> bool:
-    """Whether a request that may have been met can be sent again."""
+    """Test if a request can be sent again although it may have been carried out."""
     return not isinstance(request, _NOT_TWICE)
 
 
 class Resending:
-    """When a request is sent again: it may have been lost with a connection that the service ended.
+    """Decides when a request is sent again: the service may have ended its connection.
 
-    A service turns clients away while too many are there, and libzmq comes back without a word. One that
-    was started again knows nothing of what the one before it was asked.
+    A service turns clients away while too many are there, and libzmq reconnects without a word. A
+    service that was started again knows no requests from before.
     """
 
     def __init__(self, request: p.Request[Any], endpoint: Endpoint) -> None:
@@ -98,7 +109,7 @@ class Resending:
         self._may = may_repeat(request)
 
     def due(self) -> bool:
-        """Whether it is time; later each time, but at once where another service listens now."""
+        """True if it is time; later each time, but at once if another service listens now."""
         if not self._may:
             return False
         before, self._there = self._there, self._endpoint.incarnation()

@@ -1,7 +1,4 @@
-"""What a client of the service asks, apart from how it waits for the answer.
-
-Both clients send these requests; here is what takes more than a line to put together.
-"""
+"""Requests to the service that take more than a line to make, for both clients."""
 
 from __future__ import annotations
 
@@ -29,7 +26,23 @@ def submission(
     after: int | str | Iterable[int | str],
     overwrite: bool,
 ) -> p.SubmitJob:
-    """The request for a job: a file, a mapping as in one (paths from the current folder), or a `Job`.
+    """The request that submits a job.
+
+    Parameters
+    ----------
+    job : path, mapping or Job
+        A job file, its content (paths are taken from the current folder), or a job.
+    priority : int or None
+        None: the priority in the job.
+    label : str or None
+    after : int, str or several
+        Numbers or names of jobs that must be done before.
+    overwrite : bool
+        Replace an output that exists.
+
+    Returns
+    -------
+    SubmitJob
 
     Raises
     ------
@@ -56,16 +69,44 @@ def submission(
 
 
 def waiting(number: int, seen: int, left_s: float | None) -> p.WaitJob:
-    """The request that waits for news of a job, for at most `left_s` seconds."""
+    """The request that waits for news of a job.
+
+    Parameters
+    ----------
+    number : int
+        The job's number.
+    seen : int
+        The state that is known already; -1: none.
+    left_s : float or None
+        Longest wait in seconds; None: no limit.
+
+    Returns
+    -------
+    WaitJob
+    """
     wait_s = _WAIT_S if left_s is None else max(min(_WAIT_S, left_s), 0.0)
     return p.WaitJob(id=number, seen=seen, wait_s=wait_s)
 
 
 def reading(number: int, offset: int, follow: bool) -> p.ReadLog:
-    """The request for lines of a log, waiting for some where one follows it."""
+    """The request for lines of a log.
+
+    Parameters
+    ----------
+    number : int
+        The job's number.
+    offset : int
+        As for `AsyncClient.logs`.
+    follow : bool
+        Wait for lines if there are none yet.
+
+    Returns
+    -------
+    ReadLog
+    """
     return p.ReadLog(id=number, offset=offset, wait_s=_WAIT_S if follow else 0.0)
 
 
 def wait_of(request: p.Request[p.R]) -> float:
-    """How long the service may hold the answer back, seconds."""
+    """Longest time in seconds for which the service may hold the answer back."""
     return getattr(request, "wait_s", 0.0)

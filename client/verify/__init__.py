@@ -1,1 +1,4 @@
-"""Checking the blocks of a volume against what was recorded of them, over several processes."""
+"""Comparison of the blocks of a volume with their records, over several processes.
+
+May import: shared, daemon.
+"""

@@ -24,7 +24,7 @@ _LOOK_S = 0.1
 
 
 def tallies(address: str, check: Check, workers: int, look: Callable[[], None]) -> Iterator[Tally]:
-    """What comes out for all blocks, batch by batch, in the order in which it is known.
+    """The results for all blocks, batch by batch, in the order in which they are known.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class _Checker:
             print(*batch, file=self._questions, flush=True)
 
     def answer(self) -> Tally:
-        """What came out; waits for it.
+        """Wait for the result.
 
         Raises
         ------

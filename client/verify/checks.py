@@ -27,7 +27,7 @@ class NothingToCheckAgainst(Exception):
 
 @dataclass(slots=True)
 class Tally:
-    """What came out for a number of blocks.
+    """The result for a number of blocks.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class FilesetCheck:
         self._fileset = fileset
 
     def block(self, block: Roi, number: int) -> tuple[Verdict, int]:
-        """What is true of a block, and of how many bytes; looked at again if it was just rewritten."""
+        """The state of a block, and its bytes; looked at again if it was just rewritten."""
         while (record := self._fileset.block_record(block.start)) is not None:
             if record.size_bytes is None:
                 self._look_into(block)
@@ -129,7 +129,7 @@ class LedgerCheck:
         self._ledger = ledger
 
     def block(self, block: Roi, number: int) -> tuple[Verdict, int]:
-        """What is true of a block, and of how many bytes."""
+        """The state of a block, and its bytes."""
         crc32 = self._ledger.crc_of(number)
         if crc32 is None:
             return "missing", 0
@@ -145,7 +145,7 @@ class LedgerCheck:
 
 
 def check_of(text: str) -> Check:
-    """What the volume at an address is checked by.
+    """The check for the volume at an address.
 
     Raises
     ------

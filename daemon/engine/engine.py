@@ -26,24 +26,24 @@ from .mailbox import Mailbox
 class Engine:
     """Worker processes and the thread that feeds them.
 
+    Use it as a context manager, or call `close`: workers, shared memory and the private
+    folder go away with it. If this process dies in any way, the kernel ends the workers.
+
     Parameters
     ----------
     workers : int, optional
-        Number of worker processes; default: the processors that this process may use.
+        Number of worker processes. Default: the processors that this process may use.
     preload : iterable of str
         Modules imported once for all workers, before they are forked.
-    limits : WorkerLimits, optional
-        Memory of a worker, and when it is replaced by a fresh one.
     fork : bool
         Fork the workers' common parent from this process, if it has a single thread, instead of starting
-        an interpreter: 0.2 s faster and 20 to 30 MB smaller. For blockmill's own programs, see
-        `NurseryProcess`: what is open and running in a caller's is unknown.
+        an interpreter: 0.2 s faster and 20 to 30 MB smaller. Only for blockmill's own programs, see
+        `NurseryProcess`: files and threads of another caller are unknown.
+    limits : WorkerLimits, optional
+        Memory limits of a worker, and the conditions under which it is replaced by a fresh one.
     memory_bytes : int, optional
-        What all workers together may take; fewer are busy where it would be more. In any case
+        Memory of all workers together, in bytes; fewer are busy if they would need more. In any case
         fewer are busy when the machine runs short of memory.
-
-    Use it as a context manager, or call `close`: workers, shared memory and the private
-    folder go away with it. If this process dies in any way, the kernel ends the workers.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Engine:
         Returns
         -------
         JobHandle
-            To take its results and its end from, in any one thread.
+            Delivers its results and its end, to any one thread.
 
         Raises
         ------
@@ -92,38 +92,46 @@ class Engine:
         return job.handle
 
     def lend(self, nbytes: int) -> Lent:
-        """Pre-faulted shared memory of `nbytes` for orders that name it as `lent`.
+        """Pre-faulted shared memory of `nbytes`, for orders that name it as `lent`.
 
-        Workers let go of it by themselves once no array looks at it any more.
+        Workers release it by themselves once no array uses it any more.
         """
         number = next(self._dispatcher.segment_numbers)
         return Lent(number, nbytes, lambda number: self._tell("release", number))
 
     @property
     def view(self) -> View:
-        """The workers and what they do, not older than a few tenths of a second."""
+        """The workers and their current tasks, not older than a few tenths of a second."""
         return self._dispatcher.view
 
     @property
     def alive(self) -> bool:
-        """Whether it is neither closed nor broken down."""
+        """True if it is neither closed nor broken down."""
         return self._thread.is_alive()
 
     def drain(self, draining: bool = True) -> None:
-        """Start no more blocks at all; False: start some again."""
+        """Start no more blocks at all. With False, start some again."""
         self._tell("drain", draining)
 
     def set_workers(self, count: int) -> None:
-        """Have `count` workers; those too many end after what they are doing."""
+        """Set the number of workers. Surplus workers end after their current block."""
         self.workers = count
         self._tell("set_workers", count)
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
-        """Have other limits of each worker, and of all together."""
+        """Change the limits of each worker, and of all together.
+
+        Parameters
+        ----------
+        limits : WorkerLimits
+            Memory limits of a worker, and the conditions under which it is replaced.
+        memory_bytes : int or None
+            Memory of all workers together, in bytes; None sets no limit.
+        """
         self._tell("set_limits", limits, memory_bytes)
 
     def close(self) -> None:
-        """Cancel what runs, end the workers, remove all that the engine made."""
+        """Cancel running jobs, end the workers, remove everything that the engine made."""
         atexit.unregister(self.close)
         if os.getpid() == self._owner:  # a forked child must not end its parent's workers
             self._tell("close")
@@ -144,9 +152,9 @@ class Engine:
 
 
 def _forked_nursery(preload: tuple[str, ...]) -> NurseryProcess | None:
-    """The nursery, forked before there are threads; None where that fails.
+    """The nursery, forked before there are threads; None if that fails.
 
-    Then the engine's thread starts one, or tells all who wait for it why it can't.
+    Then the engine's thread starts one, or reports to all waiting callers why it can't.
     """
     try:
         return NurseryProcess(preload, fork=True)

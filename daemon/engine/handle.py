@@ -1,7 +1,7 @@
 """The engine's side of a job as its submitter sees it: results, notices, the end.
 
-The engine's thread puts items in; the thread that submitted takes them out, runs the merge
-callback, and says so. Nothing here blocks the engine.
+The engine's thread puts items in. The thread that submitted takes them out, runs the merge
+callback, and confirms each merge. Nothing here blocks the engine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Result:
     array : ndarray of shape ``roi.shape``
         In shared memory; valid as long as any reference to it (or to a view) lives.
     crc32 : int
-        Checksum of the array's bytes where the recipe asks for one, else 0.
+        Checksum of the array's bytes if the recipe asks for one, else 0.
     """
 
     block: int
@@ -45,15 +45,15 @@ NoticeKind = Literal["printed", "retry", "failed", "worker"]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a person may want to know; as a string, one line of it.
+    """A message for people; as a string, one line of it.
 
     Attributes
     ----------
     text : str
-        All that there is to tell; its first line says what.
+        The whole message; its first line is a summary.
     kind : {"printed", "retry", "failed", "worker"}
-        What the operation printed, a block that is tried again, one that is given up, or other
-        news of the workers.
+        "printed": output of the operation. "retry": a block that is tried again. "failed": a block
+        that has failed for good. "worker": other news of the workers.
     worker : int or None
     block : tuple of int or None
         First corner of the block that it is about.
@@ -81,13 +81,13 @@ class Ended:
     failures : list of (int, Roi, str)
         Block, roi and reason of each failed block.
     cause : str
-        Why it ended early, if it did.
+        Reason of an early end, else empty.
     error : BaseException or None
-        What broke the engine itself, if that is the cause.
+        The error that broke the engine itself, if that is the cause.
     interrupted : list of Roi
-        Blocks whose attempt was cut off; their leavings may need removing.
+        Blocks whose attempt was cut off; their partial files may need removing.
     kinds : dict of int to str
-        Class of the last error of a block, where that is one of `shared.errors`.
+        Class of the last error of a block, if that is one of `shared.errors`.
     """
 
     outcome: str
@@ -116,7 +116,7 @@ class Progress:
 
 
 class JobHandle:
-    """What `Engine.submit` gives: take items, merge results, cancel.
+    """The submitter's end of a job: take items, merge results, cancel.
 
     Parameters
     ----------
@@ -136,9 +136,9 @@ class JobHandle:
     # -- the submitter's thread -----------------------------------------------------
 
     def next(self, timeout_s: float | None = None) -> object:
-        """The next item: `Result`, `Notice`, `Ended`, or what the submitter has put in itself.
+        """Wait for the next item: `Result`, `Notice`, `Ended`, or an item of the submitter's own.
 
-        None if none came within `timeout_s` seconds. Nothing follows `Ended`.
+        Returns None if none came within `timeout_s` seconds. Nothing follows `Ended`.
         """
         try:
             item = self._items.get(timeout=timeout_s)
@@ -149,23 +149,39 @@ class JobHandle:
         return item
 
     def merged(self, block: int) -> None:
-        """Say that a result has been merged: the block is finished."""
+        """Confirm that a result has been merged: the block is finished."""
         self._tell("merged", self.job, block)
 
     def merge_failed(self, block: int, error: str) -> None:
-        """Say that merging a result failed: the job ends as failed."""
+        """Report that merging a result failed: the job ends as failed.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block.
+        error : str
+            The reason, for people.
+        """
         self._tell("merge_failed", self.job, block, error)
 
     def extend(self, rois: list[Roi], sealed: bool) -> None:
-        """Append blocks to a job that was submitted unsealed."""
+        """Append blocks to a job that was submitted unsealed.
+
+        Parameters
+        ----------
+        rois : list of Roi
+            The blocks, in block coordinates.
+        sealed : bool
+            True if these are the last.
+        """
         self._tell("extend", self.job, rois, sealed)
 
     def cancel(self, *, now: bool = False) -> None:
-        """End the job; running blocks are ended too, `now` without time to tidy up. `Ended` follows."""
+        """End the job with its running blocks; `now` gives them no time to tidy up. `Ended` follows."""
         self._tell("cancel", self.job, now)
 
     def pause(self) -> None:
-        """Start no more blocks until `resume`; those that run go on."""
+        """Start no more blocks until `resume`; running ones go on."""
         self._tell("pause", self.job)
 
     def resume(self) -> None:
@@ -189,7 +205,18 @@ class JobHandle:
 
 
 def failure_text(ended: Ended, most: int = 5) -> str:
-    """The reasons of a job's end in a few lines, for people."""
+    """The reasons of a job's end in a few lines, for people.
+
+    Parameters
+    ----------
+    ended : Ended
+    most : int
+        Most failed blocks to list.
+
+    Returns
+    -------
+    str
+    """
     lines = [f"block {roi}: {reason}" for _, roi, reason in ended.failures[:most]]
     if len(ended.failures) > most:
         lines.append(f"and {len(ended.failures) - most} more blocks")
@@ -199,7 +226,7 @@ def failure_text(ended: Ended, most: int = 5) -> str:
 
 
 def block_error(ended: Ended) -> BlockError:
-    """The error that a failed job raises in its submitter."""
+    """The error of a failed job, for its submitter."""
     error = BlockError(failure_text(ended) or f"the job ended as {ended.outcome}")
     error.__cause__ = ended.error
     return error

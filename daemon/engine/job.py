@@ -1,4 +1,4 @@
-"""One job as the engine's thread holds it: what to send to workers, where results lie."""
+"""One job as the engine's thread holds it: messages for workers, places of results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .handle import JobHandle, Result
 
 
 class RoiList:
-    """Blocks that are any rois, appended as they come."""
+    """A list of blocks, any rois, that may grow."""
 
     def __init__(self, rois: list[Roi] | None = None) -> None:
         self._rois = list(rois or ())
@@ -38,31 +38,43 @@ class RoiList:
 
 
 class Sink(Protocol):
-    """Where the ends of blocks and of attempts are noted; called in the engine's thread."""
+    """Records the ends of blocks and of attempts; called in the engine's thread."""
 
     def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
-        """A block is done, after the worker gave `answer`, or given up."""
+        """Record that a block is done, or has failed for good.
+
+        Parameters
+        ----------
+        number : int
+            Number of the block.
+        roi : Roi
+            Its voxels.
+        ended : Persist
+            Its final state.
+        answer : Done or None
+            The worker's answer; None if the block failed.
+        """
 
     def attempt(self, attempted: Attempted) -> None:
-        """An attempt at a block failed."""
+        """Record that an attempt at a block failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Whose a job is, and what it is worth among others in the same engine.
+    """Owner and priority of a job among the others in the same engine.
 
     Attributes
     ----------
     number : int or None
-        What its submitter calls it.
+        The submitter's number of the job.
     owner : str
         Owners of equal priority get equal shares of the workers' time.
     priority : int
         Higher goes first.
     sink : Sink or None
-        Told of each block and each failed attempt.
+        Records each block and each failed attempt.
     identity : Identity or None
-        As whom the files of the job are used; None: as this process.
+        The user who reads and writes the files of the job; None: that of this process.
     """
 
     number: int | None = None
@@ -74,12 +86,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a submitter asks of the engine.
+    """A job as a submitter gives it to the engine.
 
     Attributes
     ----------
     recipe : Recipe
-        What workers do with a block.
+        Instructions for a block, for workers.
     blocks : BlockGrid or RoiList
         The blocks; a RoiList may grow while `sealed` is False.
     merge_dtype : numpy.dtype or None
@@ -91,13 +103,13 @@ class Order:
     retries : int
         Further attempts at a block that failed.
     on_error : {"fail", "finish"}
-        Whether a failed block ends the job, or the rest goes on.
+        A failed block ends the job, or the other blocks go on.
     ordered : bool
-        Whether results come in the order of block numbers.
+        Deliver results in the order of block numbers.
     done : bytes
-        Numbers of finished blocks as a map, one byte a block; empty: none.
+        Map of finished blocks, one byte a block; empty: none.
     block_timeout_s : float or None
-        Longest time for one attempt; its worker is killed then.
+        Longest time for one attempt, in seconds; its worker is killed then.
     memory_bytes : int or None
         Most resident memory of a worker that does a block of this job; it is killed beyond.
     lent : tuple of Attach
@@ -122,7 +134,7 @@ class Order:
 
 
 class EngineJob:
-    """A job inside the engine: the slots of its results, which workers know it, its totals."""
+    """A job inside the engine: the slots of its results, the workers that know it, its totals."""
 
     def __init__(self, name: str, order: Order, tell: Callable[..., None], arenas: Arenas) -> None:
         self.name = name
@@ -141,7 +153,7 @@ class EngineJob:
         self._answers: dict[int, wire.Done] = {}  # of blocks that are not final yet
 
     def submission(self) -> Submit:
-        """The event that brings this job to the coordinator."""
+        """The event that adds this job to the coordinator."""
         order = self.order
         return Submit(
             self.name,
@@ -165,7 +177,19 @@ class EngineJob:
         return [self.order.blocks.roi_of(block) for block in self.out]
 
     def task(self, block: int, attempt: int) -> wire.Task:
-        """The message for one attempt at a block, with a place for its result."""
+        """The message for one attempt at a block, with a slot for its result.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block.
+        attempt : int
+            Counts the leases of the block from 1.
+
+        Returns
+        -------
+        Task
+        """
         self.out.add(block)
         if self._largest is not None:
             return wire.Task(self.name, block, attempt, slot=self._slot_for(block, self._largest))
@@ -193,11 +217,11 @@ class EngineJob:
         return wire.Attach(slot.segment, segment.path, segment.nbytes)
 
     def answered(self, done: wire.Done) -> None:
-        """Keep what a worker has said of a block that came out until the block is final."""
+        """Keep a worker's answer about a finished block until the block is final."""
         self._answers[done.block] = done
 
     def _count(self, done: wire.Done) -> None:
-        """Add a finished block to the totals; one whose result is dropped never is."""
+        """Add a finished block to the totals; a block whose result is dropped is never added."""
         totals = self.handle.progress
         totals.blocks += 1
         totals.skipped += done.skipped
@@ -214,13 +238,13 @@ class EngineJob:
         return Result(block, roi, array, self._answers[block].crc32)
 
     def drop(self, block: int) -> None:
-        """Let go of a result that will not be merged."""
+        """Release a result that will not be merged."""
         if (slot := self._slots.pop(block, None)) is not None and self._arena is not None:
             self._arena.give_back(slot)
         self._answers.pop(block, None)
 
     def persist(self, ended: Persist) -> None:
-        """Note the end of a block where the submitter wants that."""
+        """Record the end of a block in the submitter's sink, if there is one."""
         answer = self._answers.pop(ended.block, None)
         if answer is not None and ended.state == "done":
             self._count(answer)
@@ -228,14 +252,14 @@ class EngineJob:
             sink.block(ended.block, self.order.blocks.roi_of(ended.block), ended, answer)
 
     def attempted(self, attempt: Attempted) -> None:
-        """Note an attempt that failed where the submitter wants that."""
+        """Record a failed attempt in the submitter's sink, if there is one."""
         if (sink := self.order.standing.sink) is not None:
             sink.attempt(attempt)
 
     def close(self) -> list[int]:
-        """Give back the shared memory; the numbers of the segments that workers may let go of.
+        """Give back the shared memory. Returns the numbers of the segments that workers may release.
 
-        It is not kept for the next job if a worker may still write to it, or if this one acted as somebody:
+        It is not kept for the next job if a worker may still write to it, or if this job acted as a user:
         the next one may be another's.
         """
         if self._arena is None:
@@ -247,7 +271,7 @@ class EngineJob:
 
 
 def _full(order: Order) -> wire.Recipe:
-    """The recipe with what the order says of it, too."""
+    """The recipe, completed with the settings of the order."""
     prompt, blocks, grid = order.block_timeout_s is not None, order.blocks, None
     if isinstance(blocks, BlockGrid):
         grid = wire.Grid(blocks.roi.start, blocks.roi.stop, blocks.block_shape, blocks.anchor)
@@ -258,7 +282,7 @@ Lease = tuple[str, int, int]  # job, block, attempt
 
 
 class SentTasks:
-    """The tasks that a worker was sent and has not answered, numbered from 1 as they went out."""
+    """The tasks that a worker was sent and has not answered, numbered from 1 in order of sending."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -279,5 +303,5 @@ class SentTasks:
                 first = next(iter(self._leases))
 
     def number(self, number: int | None) -> Lease | None:
-        """The task that went out as `number`; None where it has been answered."""
+        """The lease of the task that was sent as `number`, or None if it has been answered."""
         return None if number is None else self._leases.get(number)

@@ -1,4 +1,4 @@
-"""The dispatcher: carries out what the coordinator decides, with sockets and processes.
+"""The dispatcher: carries out the coordinator's decisions, with sockets and processes.
 
 One thread owns everything here: the ROUTER socket that workers connect to, the supervisor,
 the coordinator. Messages, deaths and commands come in as events, actions go out.
@@ -38,7 +38,7 @@ _TICK_MS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What an engine is made of.
+    """The configuration of an engine.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The engine as it was at its last tick: its workers, how many may be busy, whether all is still."""
+    """The engine at its last tick: its workers, the number that may be busy, and if all is quiet."""
 
     crew: tuple[WorkerInfo, ...] = ()
     allowed: int = 0
@@ -99,7 +99,7 @@ class Dispatcher:
     # -- life -----------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until closed; whatever goes wrong ends every job loudly."""
+        """Serve until closed; any error ends every job loudly."""
         error: BaseException | None = None
         try:
             with run_dir() as folder, zmq.Context() as context, context.socket(zmq.ROUTER) as self._router:
@@ -129,7 +129,7 @@ class Dispatcher:
             self._supervisor.close()
 
     def _turn(self) -> None:
-        """Take in all news of one wake-up, then send what follows from it."""
+        """Take in all news of one wake-up, then send the actions that follow."""
         self._take_messages()
         now_s = time.monotonic()
         for death in self._supervisor.news(now_s):
@@ -154,7 +154,7 @@ class Dispatcher:
         self.view = View(self._upkeep.crew(now_s), self._upkeep.allowed, self._core.quiet, now_s)
 
     def _count(self, name: str) -> None:
-        """Bring the totals that the coordinator keeps to where the submitter sees them."""
+        """Copy the coordinator's totals to where the submitter sees them."""
         counts, totals = self._core.progress(name), self._jobs[name].handle.progress
         totals.running, totals.failed, totals.retries = counts.running, counts.failed, counts.retries
 
@@ -233,9 +233,9 @@ class Dispatcher:
         return ev.Failed(worker, name, block, attempt, answer.error, answer.retry, answer.memory)
 
     def _bury(self, death: Death) -> None:
-        """Tell the coordinator of a death, and which of the leases was being done.
+        """Report a death to the coordinator, with the lease that the worker was doing.
 
-        The mark of the worker tells that better than its answers: they may have died with it.
+        The worker's mark is the better source for that than its answers: they may have died with it.
         """
         busy_with = self._post.bury(death.worker, death.running)
         self._upkeep.buried(death.worker)
@@ -274,7 +274,7 @@ class Dispatcher:
             self._feed(ev.MergeFailed(name, block, error))
 
     def _command_cancel(self, name: str, now: bool = False) -> None:
-        """End a job on its submitter's word, who will merge nothing any more."""
+        """End a job at the request of its submitter, who will merge nothing any more."""
         if (job := self._jobs.get(name)) is None:
             return
         self._grace_s = 0.0 if now else GRACE_S

@@ -15,8 +15,7 @@ Command = tuple[Any, ...]
 class Mailbox:
     """A queue of commands that a poller can wait for.
 
-    Once it is shut nothing goes in any more, and whoever tries is told; so no command is
-    ever left lying where nobody looks.
+    Once it is shut, `put` refuses; so no command is ever left lying where nobody looks.
     """
 
     def __init__(self) -> None:
@@ -30,7 +29,7 @@ class Mailbox:
         return self._wake
 
     def put(self, *command: Any) -> bool:
-        """Add a command; False if the mailbox is shut."""
+        """Add a command. Returns False if the mailbox is shut."""
         with self._lock:
             if self._shut:
                 return False
@@ -39,7 +38,7 @@ class Mailbox:
             return True
 
     def take(self) -> list[Command]:
-        """All commands that are there."""
+        """Take out all commands that are there."""
         with self._lock:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
@@ -48,14 +47,14 @@ class Mailbox:
         return commands
 
     def wait(self, timeout_s: float) -> list[Command]:
-        """All commands that are there, or that come within `timeout_s` seconds."""
+        """Take out all commands that are there, or that come within `timeout_s` seconds."""
         poller = select.poll()
         poller.register(self._wake, select.POLLIN)
         poller.poll(1000 * timeout_s)
         return self.take()
 
     def shut(self) -> list[Command]:
-        """Let nothing more in; the commands that nobody will carry out."""
+        """Accept no more commands. Returns those that nobody will carry out."""
         with self._lock:
             self._shut = True
             os.close(self._wake)

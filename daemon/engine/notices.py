@@ -1,4 +1,4 @@
-"""What submitters are told beside results and ends: news of their blocks, and what workers print."""
+"""News for submitters beside results and ends: failed blocks, and the output of workers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _WHAT_BECOMES = {"retry": "is tried again", "given_up": "is given up", "quaranti
 
 
 class Notices:
-    """The way to the submitters, as `Post` is the one to the workers.
+    """Sends news to the submitters, as `Post` sends tasks to the workers.
 
     Parameters
     ----------
     jobs : dict of str to EngineJob
         Those of the engine, by name.
     post : Post
-        Knows which task a worker was in when it printed something.
+        Knows the task in which a worker printed something.
     """
 
     def __init__(self, jobs: dict[str, EngineJob], post: Post) -> None:
@@ -29,7 +29,7 @@ class Notices:
         self._post = post
 
     def notify(self, action: Notify) -> None:
-        """Tell what becomes of a block that failed."""
+        """Report that a failed block is tried again, or has failed for good."""
         if (job := self._jobs.get(action.job)) is None:
             return
         roi = job.order.blocks.roi_of(action.block)
@@ -38,12 +38,12 @@ class Notices:
         job.handle.put(Notice(text, kind, action.worker, roi.start, action.attempt))
 
     def reject(self, action: Reject) -> None:
-        """Tell why a request can't be met."""
+        """Report why a request can't be met."""
         if (job := self._jobs.get(action.job)) is not None:
             job.handle.put(Notice(action.reason))
 
     def relay(self, said: Iterable[Printed]) -> None:
-        """Hand what workers have printed to the jobs for which they did; to all where nobody knows."""
+        """Hand the output of workers to the jobs whose tasks printed it; to all jobs if that is unknown."""
         for printed in said:
             lease = printed.lease or self._post.lease_of(printed.worker, printed.running)
             job = self._jobs.get(lease[0]) if lease is not None else None
@@ -54,6 +54,6 @@ class Notices:
                 self.tell_all(Notice(printed.text, "printed", printed.worker))
 
     def tell_all(self, notice: Notice) -> None:
-        """Tell the submitter of every job."""
+        """Send a notice to the submitter of every job."""
         for job in self._jobs.values():
             job.handle.put(notice)

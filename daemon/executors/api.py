@@ -1,4 +1,4 @@
-"""What engines and executors agree on."""
+"""The interface between engines and executors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """What one worker may take, and when it is replaced by a fresh one.
+    """Limits of one worker, and the conditions under which it is replaced by a fresh one.
 
     Attributes
     ----------

@@ -1,0 +1,4 @@
+"""The service's journal of jobs in SQLite, and the logs of jobs.
+
+May import: shared.
+"""

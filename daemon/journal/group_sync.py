@@ -53,7 +53,7 @@ class GroupSync(Generic[T]):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits here."""
+        """True if nothing waits here."""
         with self._changed:
             return not self._items and not self._busy
 

@@ -129,7 +129,7 @@ class JobLog:
         return [_parsed(text) for text in whole.splitlines()], offset + len(whole)
 
     def _near_end(self) -> int:
-        """Where one of the last lines begins."""
+        """Offset of one of the last lines."""
         start = self._starts[-1]
         if self.end - start <= _TAIL_BYTES:
             return start

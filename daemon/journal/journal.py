@@ -37,7 +37,7 @@ _Write = tuple[str, tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a journal holds when it is opened."""
+    """The content of a journal when it is opened."""
 
     jobs: list[JobRecord]
     last_id: int
@@ -167,7 +167,7 @@ class Journal:
         return self._ask(ask)
 
     def redone(self, job: int) -> Future[int]:
-        """How many blocks of a job were computed although they had been before."""
+        """The number of blocks of a job that were computed although they had been before."""
         return self._ask(lambda database: database.execute(schema.REDONE, (job,)).fetchone()[0])
 
     def close(self) -> None:
@@ -228,7 +228,7 @@ class Journal:
                     pause_s = _FIRST_PAUSE_S
 
     def _gather(self, batch: list[_Item]) -> tuple[list[_Item], bool]:
-        """What is to be written next, and whether it is the last of all."""
+        """The next changes to write. The last result is True if they are the last of all."""
         batch = list(batch)
         deadline_s: float | None = time.monotonic() if batch else None
         while True:

@@ -34,13 +34,13 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def order_to_show(info: JobInfo) -> tuple[int, int, int]:
-    """Where a job that has not ended stands in a list: active ones first."""
+    """Sort key of jobs that have not ended, active ones first."""
     rank = {"running": 0, "cancelling": 1, "queued": 2}[info.state]
     return rank, -info.priority, info.id
 
 
 def age_to_show(info: JobInfo) -> tuple[float, int]:
-    """Where a job that has ended stands among its like, the oldest first."""
+    """Sort key of ended jobs, oldest first."""
     return info.ended_s or 0.0, info.id
 
 
@@ -77,7 +77,7 @@ class BlockRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False):
-    """An attempt at a block that failed, told in full in `reason`."""
+    """An attempt at a block that failed, with the full text in `reason`."""
 
     job: int
     block: int

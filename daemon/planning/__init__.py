@@ -1,0 +1,4 @@
+"""Plans of a job: block sizes, memory per worker, amount of work.
+
+May import: shared.
+"""

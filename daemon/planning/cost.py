@@ -1,4 +1,4 @@
-"""What a job will take, as far as arithmetic tells: voxels, files, disk, and time from a trial."""
+"""The cost of a job by arithmetic: voxels, files, disk, and time from a trial."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def written_bytes(plan: Plan) -> int:
 
 
 def files_made(plan: Plan, *, per_file_blocks: bool) -> int:
-    """Files that the finished output is made of, those that say whose it is included."""
+    """Number of files of the finished output, its records included."""
     if not per_file_blocks:
         return _FILES_OF_A_MERGED_OUTPUT
     return _storage_blocks(plan) * _FILES_PER_BLOCK + _FILES_BESIDE_A_FILESET
@@ -61,7 +61,7 @@ def _storage_blocks(plan: Plan) -> int:
 
 
 def disk_bytes(plan: Plan, job: Job, *, per_file_blocks: bool, stored_ratio: float = 1.0) -> int:
-    """What the output takes on disk, at most.
+    """Bytes of the output on disk, at most.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _filled_up(extent: int, chunk: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What a few blocks took.
+    """Times of a few blocks.
 
     Attributes
     ----------

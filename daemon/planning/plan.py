@@ -27,7 +27,7 @@ _LARGEST_DEFAULT_MEMORY_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a job comes down to.
+    """The decisions about a job: blocks, dtype, memory.
 
     Attributes
     ----------
@@ -134,6 +134,6 @@ def _fitting(block: Shape | None, shape: Shape, key: str) -> Shape | None:
 
 
 def default_memory_bytes(workers: int) -> int:
-    """What a worker may take where the job doesn't say: half of what is free, shared out."""
+    """Memory limit of a worker if the job gives none: half of the free memory, shared out."""
     share = psutil.virtual_memory().available // (2 * workers)
     return min(share, _LARGEST_DEFAULT_MEMORY_BYTES)

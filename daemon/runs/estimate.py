@@ -1,4 +1,4 @@
-"""What a job will take, put together before it runs: arithmetic, a look at the disk, a trial."""
+"""Estimate of a job before it runs: arithmetic, a look at the disk, a trial of some blocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BLOCKS_OF_A_TRIAL_PER_WORKER = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """All that a dry run tells; sizes in bytes, times in seconds, None where it is not known.
+    """The result of a dry run; sizes in bytes, times in seconds, None if unknown.
 
     Attributes
     ----------
@@ -36,22 +36,22 @@ class Estimate:
     blocks, blocks_finished : int, int or None
         Task blocks of the job, and those that an earlier run of it has finished.
     task_block, storage_block, halo : tuple of int
-        Voxels per axis; `storage_block` is None where the output has none.
+        Voxels per axis; `storage_block` is None if the output has none.
     workers : int
     memory_per_worker_bytes, memory_limit_bytes : int
-        What one block is thought to take, and what it may take.
+        Estimated memory of one block, and its limit.
     memory_bytes, memory_available_bytes : int
         Of all workers and the results under way; of the machine now.
     bytes_read, bytes_written : int
         Of voxels; those that several blocks read for their halo count each time.
     files : int
-        That the output will be made of.
+        Number of files of the output.
     disk_needed_bytes, disk_free_bytes : int
         Of the whole output, at most; of its file system now.
     seconds, startup_s : float or None
-        How long the run will take, and how much of that passes before the first block.
+        Duration of the run, and the part of it before the first block.
     blocks_tried : int
-        From how many blocks the time is known.
+        Number of blocks from which the time is known.
     warnings : list of str
     """
 
@@ -80,18 +80,23 @@ class Estimate:
 def estimate(
     job: Job, engine: Engine, folder: Path, *, overwrite: bool, look: Callable[[], None]
 ) -> Estimate:
-    """Find out what a job will take.
+    """Estimate time, memory and disk of a job.
 
     Parameters
     ----------
+    job : Job
     engine : Engine
         With as many workers as the job will have.
     folder : Path
-        For what is thrown away; best on the file system of the output.
+        For throw-away files; best on the file system of the output.
     overwrite : bool
-        Whether an output that exists will be replaced.
+        An output that exists will be replaced.
     look : callable
         Called many times a second while blocks are tried; it may raise to end this.
+
+    Returns
+    -------
+    Estimate
 
     Raises
     ------
@@ -150,7 +155,7 @@ def _room(run: JobRun, workers: int) -> int:
 
 
 def _memory(run: JobRun, workers: int) -> int:
-    """What all workers take at once, and the results that wait to be merged."""
+    """Memory of all workers at once, and of the results that wait to be merged."""
     plan = run.plan
     memory = workers * plan.task_bytes
     if run.output.worker_address is None:

@@ -1,4 +1,4 @@
-"""Whether what a job depends on has changed since: its input, the user's code."""
+"""Detection of changes in a job's input and in the user's code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def fingerprint(address: str) -> str:
     """A short name for the state of an input's files, by size and time of change.
 
     Of a fileset every block counts, by its status file: a block that is written anew gets
-    a new one. Of a volume of a web server the description alone counts: which of its blocks
-    are kept here says nothing about their voxels.
+    a new one. Of a volume of a web server the description alone counts: the blocks that are
+    cached here don't affect its voxels.
     """
     target = split_address(address)
     state = hashlib.sha256(_state_of(Path(target.file)))
@@ -41,7 +41,7 @@ def _state_of(path: Path) -> bytes:
 
 
 def code_fingerprint(job: Job) -> str | None:
-    """A short name for the content of the job's own code; None where it has none.
+    """A short name for the content of the job's own code, or None if it has none.
 
     It covers the Python files in `user_code` and below.
     """

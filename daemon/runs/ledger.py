@@ -1,4 +1,4 @@
-"""The ledger of a merged file: which blocks lie in it, each with the checksum of its voxels."""
+"""The ledger of a merged file: the blocks in it, each with the checksum of its voxels."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ def ledger_bytes(blocks: int) -> int:
 
 class Ledger:
     """Checksums of merged blocks, one fixed entry a block, in a small file.
+
+    Parameters
+    ----------
+    path : Path
+    blocks : int
+        Number of blocks of the grid.
 
     Raises
     ------
@@ -43,7 +49,15 @@ class Ledger:
             raise StorageError(f"could not reserve the space of {self.path}: {error}") from error
 
     def note(self, block: int, crc32: int) -> None:
-        """Say that a block lies in the file."""
+        """Record that a block lies in the file.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block.
+        crc32 : int
+            Checksum of its voxels.
+        """
         os.pwrite(self._fd, _ENTRY.pack(1, crc32), block * _ENTRY.size)
 
     def crc_of(self, block: int) -> int | None:

@@ -1,6 +1,6 @@
-"""The hidden folder beside an output: what is ours there, whose run it is, what may be removed.
+"""The hidden folder beside an output: its owner, the lock of its run, the files to remove with it.
 
-In ``.NAME.blockmill/`` lie ``record`` (whose output it is), ``ledger`` (checksums of merged
+In ``.NAME.blockmill/`` lie ``record`` (the output's job), ``ledger`` (checksums of merged
 blocks), and while a run lasts ``lock`` and ``partial`` (the file before it is whole). Nothing
 else beside the output is ours. Version 0.1 kept the same as ``NAME.job``, ``NAME.blocks`` and
 ``NAME.partial``; those are taken up, and ``NAME.job.lock`` is held as well, so that a run of
@@ -30,7 +30,7 @@ _MOST_TRIES = 20
 
 
 class _Names(NamedTuple):
-    """Where one version keeps what belongs together."""
+    """The names that one version gives to these files."""
 
     record: Path
     ledger: Path
@@ -38,7 +38,7 @@ class _Names(NamedTuple):
 
 
 class OutputFiles:
-    """What a job keeps beside its output.
+    """The files that a job keeps beside its output.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ class OutputFiles:
 
     @property
     def ledger(self) -> Path:
-        """The file with the checksums of merged blocks; where version 0.1 kept it, if that is there."""
+        """The file with the checksums of merged blocks; that of version 0.1 if it is there."""
         return self._old.ledger if self._has_old_ledger() else self._names.ledger
 
     @property
     def partial(self) -> Path:
-        """The output before it is whole; where version 0.1 kept it, if that is there."""
+        """The output before it is whole; that of version 0.1 if it is there."""
         old = self._old.partial
         return old if self._old_record() is not None and old.exists() else self._names.partial
 
@@ -91,7 +91,7 @@ class OutputFiles:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Be the only run of this output, in a folder that is there; one that stays empty goes again.
+        """Hold the lock of this output, so that no other run has it; an empty folder is removed at the end.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class OutputFiles:
             )
 
     def make_folder(self) -> None:
-        """Make the folder, and those above it, where they are not there.
+        """Make the folder, and those above it, if they are not there.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class OutputFiles:
     # -- the record -----------------------------------------------------------------
 
     def read_record(self) -> Record | None:
-        """The record of this output; None where there is none.
+        """The record of this output, or None if there is none.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class OutputFiles:
         )
 
     def _old_record(self) -> Record | None:
-        """The record of version 0.1; None where there is none, or the file is somebody else's."""
+        """The record of version 0.1; None if there is none, or the file is somebody else's."""
         content = _content_of(self._old.record)
         try:
             return None if content is None else parse_record(content)
@@ -231,7 +231,7 @@ class OutputFiles:
             self._as_folder_asks(self.record)
 
     def take_up_old(self) -> None:
-        """Move what version 0.1 has left to where it belongs now; a kill in between harms nothing."""
+        """Move the files of version 0.1 to their new names; a kill in between harms nothing."""
         record = self._old_record()
         if record is None:
             return
@@ -243,12 +243,12 @@ class OutputFiles:
             self._old.record.unlink()
 
     def check_ours(self) -> None:
-        """See that what lies in the folder is ours, so that it may be removed.
+        """Check that the files in the folder are ours, so that they may be removed.
 
         Raises
         ------
         OutputRefused
-            If it is not.
+            If they are not.
         """
         if self._old_record() is None:
             self._refuse_what_is_not_ours()
@@ -273,7 +273,7 @@ class OutputFiles:
 
 
 def _content_of(path: Path) -> bytes | None:
-    """The content of a file; None where there is none, or no regular file."""
+    """The content of a file; None if there is none, or it is no regular file."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):

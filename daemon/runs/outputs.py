@@ -1,4 +1,4 @@
-"""The two kinds of output: block files that workers write, one file that is merged here."""
+"""The two kinds of output: block files that workers write, and one file that is merged here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OPEN_PER_WORKER = 4
 
 
 class Output(Protocol):
-    """What a run does with its output."""
+    """The operations of a run on its output."""
 
     path: Path
     files: OutputFiles
@@ -57,7 +57,17 @@ class Output(Protocol):
 
 
 def output_for(target: Address, job: Job, plan: Plan) -> Output:
-    """The output that an address and a plan ask for.
+    """The output for an address and a plan.
+
+    Parameters
+    ----------
+    target : Address
+    job : Job
+    plan : Plan
+
+    Returns
+    -------
+    Output
 
     Raises
     ------
@@ -98,15 +108,15 @@ class FilesetOutput:
         )
 
     def begun(self) -> bool:
-        """Whether the description of an earlier run is there."""
+        """True if the description of an earlier run is there."""
         return self.path.exists()
 
     def in_the_way(self) -> Path | None:
-        """What lies at the names of a new output."""
+        """A file or folder that has the name of a new output, or None."""
         return next((path for path in (self.path, blocks_folder(self.path)) if os.path.lexists(path)), None)
 
     def check_replaceable(self) -> None:
-        """See that what is there may be replaced.
+        """Check that the existing files may be replaced.
 
         Raises
         ------
@@ -121,7 +131,7 @@ class FilesetOutput:
             )
 
     def discard(self) -> None:
-        """Remove the fileset that is there: its description and its blocks, and nothing else.
+        """Remove the existing fileset: its description and its blocks, and nothing else.
 
         Blocks that the description keeps elsewhere than such an output does stay: they are others'.
         """
@@ -144,12 +154,12 @@ class FilesetOutput:
             ) from error
 
     def _keeps_blocks_here(self) -> bool:
-        """Whether the description that is there has its blocks where such an output has them."""
+        """Test if the existing description has its blocks where such an output has them."""
         here = Place.of(blocks_folder(self.path))
         return any(tree.place.is_same(here) for tree in reads_of(self._target).trees)
 
     def written_by(self, job: str) -> bool:
-        """Whether a block says that this job wrote it: a fileset that was moved without its record."""
+        """Test if a block's status names this job, as in a fileset that was moved without its record."""
         with storage_errors("look into", blocks_folder(self.path)):
             status = next(blocks_folder(self.path).rglob(STATUS_NAME), None)
             return status is not None and parse_status(status.read_bytes()).job == job
@@ -163,7 +173,17 @@ class FilesetOutput:
         BlockwiseFileset.create(self.path, self._description).close()
 
     def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
-        """Nothing is known from the start: workers check each block before doing it.
+        """Take up an earlier output. No block is known as finished: workers check each block before doing it.
+
+        Parameters
+        ----------
+        check, tell : callable
+            Not used.
+
+        Returns
+        -------
+        bytes
+            Empty.
 
         Raises
         ------
@@ -184,7 +204,21 @@ class FilesetOutput:
         return b""
 
     def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
-        """What to ask of the engine."""
+        """The order for the engine.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            Instructions for a block, without the output.
+        done : bytes
+            Map of finished blocks, one byte a block.
+        workers : int
+            Worker processes of the engine.
+
+        Returns
+        -------
+        Order
+        """
         return _order(recipe, self._plan, self._job, done)
 
     def merge(self, result: Result) -> None:
@@ -192,14 +226,14 @@ class FilesetOutput:
         raise NotImplementedError("the blocks of a fileset are written by the workers")
 
     def sweep(self, rois: list[Roi]) -> None:
-        """Remove what was cut off in these blocks: partial files, locks of the dead."""
+        """Remove the leftovers of attempts at these blocks that were cut off: partial files, dead locks."""
         if rois:
             with BlockwiseFileset(self.path, "a") as fileset:
                 for roi in rois:
                     fileset.sweep(roi)
 
     def finish(self) -> None:
-        """Nothing is left to do: each block was finished by itself."""
+        """Do nothing: each block was finished by itself."""
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -245,15 +279,15 @@ class MergedOutput:
         return contents_beside(path, self._target.internal) if self._target.kind == "hdf5" else []
 
     def begun(self) -> bool:
-        """Whether an earlier run left its file, finished or partial."""
+        """True if an earlier run left its file, finished or partial."""
         return self.files.partial.exists() or self.path.exists()
 
     def in_the_way(self) -> Path | None:
-        """What lies at the name of a new output."""
+        """A file that has the name of a new output, or None."""
         return self.path if os.path.lexists(self.path) else None
 
     def check_replaceable(self) -> None:
-        """See that replacing the file that is there destroys nothing but this output.
+        """Check that replacing the existing file destroys nothing but this output.
 
         Raises
         ------
@@ -277,16 +311,16 @@ class MergedOutput:
             )
 
     def discard(self) -> None:
-        """Remove the file that is there; `check_replaceable` comes before."""
+        """Remove the existing file; call `check_replaceable` before."""
         with storage_errors("remove", self.path):
             remove_if_there(str(self.path))
 
     def written_by(self, job: str) -> bool:
-        """Nothing in the file says who wrote it."""
+        """False: the file does not hold the name of its job."""
         return False
 
     def inside(self) -> str | None:
-        """The dataset that an earlier run has begun; None where that does not apply or can't be told."""
+        """The dataset that an earlier run has begun; None if there is no such thing or it is unknown."""
         if self._target.kind != "hdf5":
             return None
         partial = self.files.partial
@@ -298,11 +332,34 @@ class MergedOutput:
         self._file.start()
 
     def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
-        """Check what an earlier run has merged; `check` is called between blocks, and may raise."""
+        """Check the blocks that an earlier run has merged.
+
+        Parameters
+        ----------
+        check : callable
+            Called between blocks; it may raise.
+        tell : callable
+            Called with a sentence about blocks that are done again.
+
+        Returns
+        -------
+        bytes
+            Map of finished blocks, one byte a block.
+        """
         return self._file.go_on(check, tell)
 
     def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
-        """What to ask of the engine: results come back, a bounded number at a time."""
+        """The order for the engine: results come back, a bounded number at a time.
+
+        Parameters
+        ----------
+        recipe, done, workers
+            As for `FilesetOutput.order`.
+
+        Returns
+        -------
+        Order
+        """
         order = _order(recipe, self._plan, self._job, done)
         return replace(order, merge_dtype=self._plan.dtype, max_open=_OPEN_PER_WORKER * workers)
 
@@ -318,7 +375,7 @@ class MergedOutput:
         self._file.finish()
 
     def close(self) -> None:
-        """Close the file; what is merged stays for a later run."""
+        """Close the file; merged blocks stay for a later run."""
         self._file.close()
 
 

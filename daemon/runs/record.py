@@ -1,4 +1,4 @@
-"""The record of an output: whose it is, so that only the same job goes on with it."""
+"""The record of an output: names its job, so that only the same job goes on with it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class OtherVersion(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a job remembers of its output.
+    """The facts that a job keeps about its output.
 
     Attributes
     ----------
     identity : dict
-        All that decides the voxels of the output, as plain JSON values.
+        Everything that decides the voxels of the output, as plain JSON values.
     task_block : tuple of int
         The task grid of the run that began it; a resumed run keeps to it.
     finished : bool
-        Whether the job ended as done.
+        True if the job ended as done.
     """
 
     identity: dict[str, Any]
@@ -65,7 +65,7 @@ def parse_record(content: bytes) -> Record:
 
 
 def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """What differs between two identities, one line a key, for people.
+    """The differences between two identities, one line a key, for people.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        Empty where both are the same.
+        Empty if both are the same.
     """
     there, here = dict(_flat(theirs)), dict(_flat(ours))
     keys = dict.fromkeys((*there, *here))
@@ -83,7 +83,7 @@ def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
 
 
 def _in_words(key: str, there: dict[str, str], here: dict[str, str]) -> str:
-    """A changed hash says nothing to a person, so what it stands for is named instead."""
+    """The meaning of a changed hash, which by itself means nothing to a person."""
     if key in _IN_WORDS and key in there and key in here:
         return f"{key}: {_IN_WORDS[key]}"
     return f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"

@@ -1,4 +1,4 @@
-"""What an earlier run has left of an output, looked at without changing anything."""
+"""The state of an output after an earlier run, read without changing anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_COUNTED = 100_000
 
 
 def finished_blocks(run: JobRun) -> int | None:
-    """How many blocks of a job count as finished; None where there are too many to look at.
+    """Number of finished blocks of a job, or None if there are too many to look at.
 
     They are not checked. The job keeps to the blocks of the run that began it.
 

@@ -1,7 +1,7 @@
-"""One run of one job, from its file to its finished output; the same in every home.
+"""One run of one job, from its file to its finished output; command line and service use the same.
 
-Plan, take the output (one run at a time), tell a resumable output from somebody else's,
-feed the engine, merge what comes back, leave things tidy however it ends.
+Plan, lock the output (one run at a time), distinguish a resumable output from somebody else's,
+feed the engine, merge the results, leave things tidy however it ends.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _INTERPRETER_BYTES = 96 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """How a run ended.
+    """The end of a run.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Summary:
     output : str
         Address of the output.
     failures : list of (str, str)
-        Which block, as text, and why; its first line says what, further ones where.
+        Each failed block, as text, and the reason: a summary line, details below.
     """
 
     outcome: str
@@ -72,7 +72,7 @@ class Summary:
 
 @dataclass(slots=True)
 class Watcher:
-    """Where a run reports to, in the thread that runs it; replace what you need.
+    """Receives the reports of a run, in the thread that runs it; override the methods you need.
 
     `planned` gets the plan and the map of blocks known as finished, `started` the handle of the
     job, or of the trial before it; `interrupted` is asked often, and True ends the run as a
@@ -97,9 +97,9 @@ class JobRun:
     overwrite : bool
         Replace an output that exists.
     watcher : Watcher, optional
-        Told of plan, progress and notices.
+        Receives plan, progress and notices.
     standing : Standing, optional
-        Whose the job is among others in the engine.
+        Owner and priority of the job among others in the engine.
     only : frozenset of int, optional
         Do these blocks alone, of an output that was begun; then the job does not end as done.
 
@@ -149,7 +149,7 @@ class JobRun:
         OutputRefused
             If the output exists and is not this job's, or another run holds it.
         KeyboardInterrupt
-            After running blocks were ended and their leavings removed; a later run goes on.
+            After running blocks were ended and their partial files removed; a later run goes on.
         """
         started_s = time.monotonic()
         self._probe(engine)
@@ -174,7 +174,7 @@ class JobRun:
         return Record(self._identity, self.plan.grid.block_shape, finished)
 
     def _take_output(self) -> tuple[bytes, bool]:
-        """Make the output or take it up again; which blocks of it are known as finished."""
+        """Make the output or take it up again. Returns the map of its finished blocks."""
         record = None if self._overwrite else self.own_record()
         begun = record is not None and self.output.begun()
         if self._only is not None and not begun:
@@ -189,12 +189,12 @@ class JobRun:
         return self.output.go_on(self._check_interrupt, self._tell), True
 
     def own_record(self) -> Record | None:
-        """The record of this job's output; None where there is nothing of it.
+        """The record of this job's output, or None if nothing of it exists.
 
         Raises
         ------
         OutputRefused
-            If the output is another job's, or nobody knows whose.
+            If the output is another job's, or its job is unknown.
         """
         record = self.output.files.read_record() or self._adopted()
         if record is None or not self.output.begun():
@@ -209,7 +209,7 @@ class JobRun:
         return record
 
     def _adopted(self) -> Record | None:
-        """A record for an output that came here without one, if it says itself that this job wrote it."""
+        """A record for an output that came here without one, if its blocks name this job."""
         if self.output.begun() and self.output.written_by(job_hash(self._identity)):
             return self._record(finished=False)
         return None
@@ -237,7 +237,7 @@ class JobRun:
             self.output = output_for(self._target, self._job, self.plan)
 
     def _start_output(self) -> None:
-        """Begin the output; what is replaced by it goes first, and its record last."""
+        """Begin the output; the old one goes first, and its record last."""
         self.output.check_replaceable()
         self.output.files.check_ours()
         self.output.discard()
@@ -251,7 +251,7 @@ class JobRun:
     # -- the work -------------------------------------------------------------------
 
     def _recipe(self) -> wire.Recipe:
-        """What a worker needs for a trial: input and operation, nothing of the output."""
+        """The recipe of a trial: input and operation, nothing of the output."""
         return wire.Recipe(
             source=self._job.input.address,
             operation=self._job.operation.to_plain(),
@@ -262,7 +262,7 @@ class JobRun:
         )
 
     def _probe(self, engine: Engine) -> None:
-        """Have a worker open the input and import the operation, before any output is touched.
+        """Let a worker open the input and import the operation, before any output is touched.
 
         A worker that dies meanwhile costs an attempt, as at any block: it may have been killed for
         reasons that have nothing to do with the job. What it raises ends the job at once.
@@ -315,7 +315,7 @@ class JobRun:
             raise
 
     def _left_out(self, done: bytes) -> bytes:
-        """The map of blocks that are not given out: those known as finished, and those not asked for."""
+        """Map of the blocks that are not given out: those known as finished, and those not asked for."""
         if self._only is None:
             return done
         left_out = bytearray(b"\1") * len(self.plan.grid)
@@ -324,14 +324,14 @@ class JobRun:
         return bytes(left_out)
 
     def _told_truly(self, ended: Ended) -> Ended:
-        """How the job ended: if blocks were left out, it is not done, whatever became of the others."""
+        """The end of the job: if blocks were left out, it is not done, whatever became of the others."""
         if self._only is None or ended.outcome not in ("done", "done_with_failures"):
             return ended
         cause = "" if ended.failures else "the blocks that had failed are done, others were never begun"
         return replace(ended, outcome="failed", cause=cause)
 
     def _order(self, order: Order) -> Order:
-        """`order` with what the job says of its share of the engine."""
+        """`order` with the job's own settings for its share of the engine."""
         most_open = order.max_open
         if (workers := self._job.workers) is not None:
             most_open = workers if most_open is None else min(workers, most_open)
@@ -351,7 +351,7 @@ class JobRun:
         Raises
         ------
         EngineError
-            If the engine broke down, which says nothing about the job.
+            If the engine broke down, which is no fault of the job.
         """
         while True:
             self._check_interrupt()
@@ -413,7 +413,7 @@ def _refuse_own_input(source: Address, target: Address) -> None:
 
 
 def _identity(job: Job, plan: Plan, source: Volume, target: Address) -> dict[str, object]:
-    """The job's identity with what its files turned out to be."""
+    """The job's identity, completed with facts about its files."""
     return plain(
         {
             **job.identity(),

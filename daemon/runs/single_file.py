@@ -2,9 +2,9 @@
 
 The file grows as ``partial`` in the output's hidden folder. Beside it, the ledger holds the
 checksum of each block that was merged, written after its voxels are out of this process. A
-block counts as finished only if its voxels in the file agree with the ledger; so whatever a
-crash left behind is either right or done again. What can't be *read* is never taken for
-damaged: the run ends, says why, and leaves all as it is.
+block counts as finished only if its voxels in the file agree with the ledger; so every block
+after a crash is either right or done again. A file that can't be *read* is never taken for
+damaged: the run ends with the reason, and leaves all as it is.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _UNREADABLE = (OSError, BlockmillError, RuntimeError, KeyError, ValueError)
 
 
 class _Damaged(Exception):
-    """The file can be read, and is not what it should be."""
+    """The file can be read, and its content is wrong."""
 
 
 @runtime_checkable
 class _Buffered(Protocol):
-    """A volume that holds back what was written; one in a memory map does not."""
+    """A volume that holds back writes; one in a memory map does not."""
 
     def flush(self) -> None: ...
 
@@ -50,15 +50,15 @@ class SingleFile:
     Parameters
     ----------
     files : OutputFiles
-        Where the file grows, where its ledger lies, and where it appears when it is whole.
+        Paths of the growing file, of its ledger, and of the whole file.
     grid : BlockGrid
-        The blocks that it is made of.
+        The blocks of the file.
     create : callable
         Makes the volume at a path.
     open_at : callable
         Opens the volume at a path, with mode "r" or "r+".
     holds_more : callable
-        What the file at a path holds beside the volume, in words; empty where nothing.
+        Lists, in words, other contents of the file at a path; empty if there are none.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class SingleFile:
 
     @property
     def partial(self) -> Path:
-        """Where the file grows."""
+        """The path of the growing file."""
         return self._files.partial
 
     def start(self) -> None:
-        """Begin an empty file; what an earlier run has merged is removed."""
+        """Begin an empty file; blocks that an earlier run has merged are removed."""
         self._files.make_folder()
         with storage_errors("remove", self.partial):
             remove_if_there(str(self.partial))
@@ -95,24 +95,24 @@ class SingleFile:
         self._ledger = self._opened_ledger()
 
     def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
-        """Take up what an earlier run left.
+        """Take up the file of an earlier run.
 
         Parameters
         ----------
         check : callable
             Called before each block is read; it may raise to end this.
         tell : callable
-            Told, in a sentence, what is done again although it was there.
+            Called with a sentence about blocks that are done again although they were there.
 
         Returns
         -------
         bytes
-            One byte a block: 1 where its voxels are in the file and agree with the ledger.
+            One byte a block: 1 if its voxels are in the file and agree with the ledger.
 
         Raises
         ------
         OutputRefused
-            If the file can't be read just now, or is no longer what a job of ours wrote.
+            If the file can't be read just now, or was changed by something else.
         """
         if self.partial.exists() and _are_one(self.partial, self.output):
             remove_if_there(str(self.partial))  # killed between the two names of a whole file
@@ -158,7 +158,7 @@ class SingleFile:
             )
 
     def _checked(self, path: Path, check: Callable[[], None]) -> bytes:
-        """One byte a block: whether its voxels in the file at `path` agree with the ledger."""
+        """One byte a block: 1 if its voxels in the file at `path` agree with the ledger."""
         if not self._files.ledger.is_file():
             if path == self.output:
                 raise _Damaged(f"its checksums, {self._files.ledger}, are gone")
@@ -188,7 +188,7 @@ class SingleFile:
         return volume
 
     def _judged(self, path: Path, error: BaseException) -> Exception:
-        """`error` as damage, or as a refusal of the system that says nothing about the file."""
+        """`error` as damage, or as a refusal of the system, which is no evidence about the file."""
         if refused_by_system(error) is None:
             return _Damaged(str(error).partition("\n")[0])
         return OutputRefused(
@@ -213,7 +213,7 @@ class SingleFile:
             return False  # a damaged chunk; the block is done again
 
     def merge(self, block: int, roi: Roi, array: NDArray[Any], crc32: int) -> None:
-        """Write the voxels of a block, then note it.
+        """Write the voxels of a block, then its checksum into the ledger.
 
         Parameters
         ----------
@@ -270,7 +270,7 @@ class SingleFile:
             return False
 
     def close(self) -> None:
-        """Close the files; what has been merged stays for a later run."""
+        """Close the files; merged blocks stay for a later run."""
         volume, ledger = self._volume, self._ledger
         self._volume = self._ledger = None
         try:

@@ -1,4 +1,4 @@
-"""Outputs that are made to be thrown away: like a job's own, in a hidden folder beside it."""
+"""Throw-away outputs for trials: like a job's own, in a hidden folder beside it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ DRY_RUN_PREFIX = ".blockmill-dry-run-"
 
 @contextlib.contextmanager
 def throwaway_folder(job: Job) -> Iterator[Path]:
-    """A hidden folder beside the output of `job`, removed at the end with all that is in it.
+    """A hidden folder beside the output of `job`, removed at the end with everything in it.
 
-    It lies in the temporary folder where nothing can be made beside the output.
+    It lies in the temporary folder if nothing can be made beside the output.
     """
     parent = Path(split_address(job.output.address).file).parent
     usable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
@@ -59,7 +59,19 @@ def stored_bytes(path: Path) -> int:
 
 
 def throwaway_output(job: Job, plan: Plan, folder: Path) -> Output:
-    """An output like the job's own, in `folder`."""
+    """An output like the job's own, in another folder.
+
+    Parameters
+    ----------
+    job : Job
+    plan : Plan
+    folder : Path
+        For the output's files.
+
+    Returns
+    -------
+    Output
+    """
     folder.mkdir()
     target = split_address(job.output.address)
     there = Address(target.kind, str(folder / f"out{Path(target.file).suffix}"), target.internal)
@@ -67,7 +79,7 @@ def throwaway_output(job: Job, plan: Plan, folder: Path) -> Output:
 
 
 class _SparseOutput(MergedOutput):
-    """A merged file as large as the job's own, which takes no more disk than what is written."""
+    """A merged file as large as the job's own, which takes no more disk than the written blocks."""
 
     def _create(self, path: Path) -> Volume:
         plan, wanted = self._plan, self._job.output
@@ -81,7 +93,7 @@ class _SparseOutput(MergedOutput):
 
 
 class _SparseNpy:
-    """What is written of an npy volume, through a map of a file with holes."""
+    """The written part of an npy volume, through a map of a file with holes."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self._array: np.memmap[Any, Any] = open_memmap(path, "w+", plan.dtype, plan.shape)
@@ -91,6 +103,6 @@ class _SparseNpy:
         self._array[roi.to_slice()] = data
 
     def close(self) -> None:
-        """Bring what was written to the medium."""
+        """Bring all writes to the medium."""
         self._array.flush()
         del self._array

@@ -1,4 +1,4 @@
-"""Trying a few blocks of a job, into an output that is thrown away, to know how long it will take."""
+"""A trial of a few blocks of a job, into a throw-away output, to estimate its duration."""
 
 from __future__ import annotations
 
@@ -40,10 +40,20 @@ def try_blocks(
 
     Parameters
     ----------
+    run : JobRun
+        The job, planned.
+    job : Job
+    engine : Engine
+    folder : Path
+        For the throw-away output.
     source_shape : tuple of int
-        Of the input.
+        Voxels per axis of the input.
     look : callable
         Called many times a second; it may raise to end this.
+
+    Returns
+    -------
+    Trial
 
     Raises
     ------
@@ -94,14 +104,26 @@ def _sync(folder: Path) -> None:
 
 
 def spread(blocks: int, count: int) -> list[int]:
-    """`count` numbers of blocks, or all where there are fewer, evenly spread over the grid."""
+    """Numbers of blocks, evenly spread over the grid.
+
+    Parameters
+    ----------
+    blocks : int
+        Blocks of the grid.
+    count : int
+        Blocks to choose; all if there are fewer.
+
+    Returns
+    -------
+    list of int
+    """
     count = min(count, blocks)
     return [(2 * i + 1) * blocks // (2 * count) for i in range(count)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """What some blocks took, one after another in all workers."""
+    """Times of some blocks, one after another in all workers."""
 
     count: int
     voxels: int
@@ -116,18 +138,18 @@ class _Round:
 
 
 class _Clock:
-    """Notes when each block was finished; called in the engine's thread."""
+    """Records the time at which each block was finished; called in the engine's thread."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[float, int]] = []
 
     def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
-        """A block is done, or given up."""
+        """Record that a block is done, or has failed for good."""
         if ended.state == "done":
             self.ends.append((time.monotonic(), number))
 
     def attempt(self, attempted: Attempted) -> None:
-        """A failed attempt is told at the end."""
+        """Do nothing: a failed attempt is reported at the end."""
 
 
 class _Rounds:
@@ -152,7 +174,7 @@ class _Rounds:
         self._rounds = 0
 
     def go(self, count: int) -> _Round:
-        """Do `count` blocks after those in which each worker does what it does but once."""
+        """Do `count` blocks, after a first one in each worker that pays for its one-time work."""
         grid = self._run.plan.grid
         rois = [grid.roi_of(number) for number in spread(len(grid), count + self._engine.workers)]
         self._rounds += 1
@@ -169,7 +191,7 @@ class _Rounds:
         return self._measured(rois, clock, started_s, ended, sync_s, output)
 
     def _do(self, output: Output, rois: list[Roi], clock: _Clock, deadline_s: float) -> Ended | None:
-        """Do the blocks; None where that took too long and was cut off."""
+        """Do the blocks. Returns None if that took too long and was cut off."""
         recipe = msgspec.structs.replace(
             self._run._recipe(),
             output=output.worker_address,
@@ -226,6 +248,6 @@ class _Rounds:
         )
 
     def _read(self, roi: Roi) -> int:
-        """Voxels that are read for a block."""
+        """Number of voxels that are read for a block."""
         plan = self._run.plan
         return roi.shifted(plan.roi.start).grown(plan.halo, within=self._whole).volume

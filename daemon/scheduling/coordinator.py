@@ -83,7 +83,7 @@ class Coordinator:
         }
 
     def handle(self, event: ev.Event) -> list[ev.Action]:
-        """Take an event in; the actions to carry out, in this order, before the next event.
+        """Take an event in. Returns the actions to carry out, in this order, before the next event.
 
         Raises
         ------
@@ -115,16 +115,16 @@ class Coordinator:
 
     @property
     def busy(self) -> int:
-        """How many workers hold a lease."""
+        """The number of workers that hold a lease."""
         return self._crew.busy
 
     @property
     def quiet(self) -> bool:
-        """Whether no lease is open, and no result of any job waits for its merge or is in it."""
+        """True if no lease is open, and no result of any job waits for its merge or is in it."""
         return not self._crew.busy and all(job.quiet for job in self._jobs.values())
 
     def paused(self, job: str) -> bool:
-        """Whether a job is paused; KeyError where it is unknown."""
+        """Test if a job is paused; KeyError if it is unknown."""
         return self._jobs[job].paused
 
     def progress(self, job: str) -> ev.Progress:
@@ -137,7 +137,7 @@ class Coordinator:
         return tuple(known.leases) if known is not None else ()
 
     def holds(self, worker: int, job: str, block: int, attempt: int) -> bool:
-        """Whether this lease is open: whether an answer to it would count."""
+        """Test if this lease is open, so that an answer to it would count."""
         return self._crew.holds(worker, job, block, attempt)
 
     def forget(self, job: str) -> None:

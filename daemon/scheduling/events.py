@@ -1,4 +1,4 @@
-"""What goes into the coordinator (events) and what comes out of it (actions).
+"""Input (events) and output (actions) of the coordinator.
 
 They are plain facts: a worker is a number, a job a name, a block its number in the order of
 the job's grid, an attempt the how-manieth lease of this block it is. They never cross a socket
@@ -87,7 +87,7 @@ class Submit(msgspec.Struct, frozen=True):
 
 
 class Extend(msgspec.Struct, frozen=True, gc=False):
-    """The job has `count_more` more blocks; `sealed` says that these were the last."""
+    """The job has `count_more` more blocks; with `sealed` these were the last."""
 
     job: str
     count_more: int
@@ -261,7 +261,7 @@ class Drop(msgspec.Struct, frozen=True, gc=False):
 
 
 class Persist(msgspec.Struct, frozen=True, gc=False):
-    """A block has its final state, for the journal. Cancelled blocks are told by `Finish`."""
+    """A block has its final state, for the journal. Cancelled blocks are reported by `Finish`."""
 
     job: str
     block: int

@@ -1,4 +1,4 @@
-"""Which job gives the next block: by priority, then by fair share of owners, then the smallest.
+"""Choice of the job that gives the next block: by priority, then by fair share of owners, then the smallest.
 
 Each owner has a virtual time, as in the Linux scheduler CFS: the worker seconds that it has
 used. Among owners with a job of the highest priority the one with the least goes next. One that
@@ -23,7 +23,7 @@ class _Owner:
 
 
 class Shares:
-    """The jobs that may have a block to give."""
+    """Run queue: priority, then the owner with least worker time, then the smallest job."""
 
     def __init__(self) -> None:
         self._owners: dict[str, _Owner] = {}

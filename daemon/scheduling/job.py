@@ -93,19 +93,19 @@ class JobState:
     # ------------------------------------------------------------------------------- reading
 
     def can_start(self) -> bool:
-        """Whether a block may be leased now."""
+        """True if a block may be leased now."""
         if self.paused or self.outcome is not None:
             return False
         blocks = self.blocks
         return bool(blocks.returned) or (blocks.undrawn > 0 and blocks.open < self._max_open)
 
     def wants_to_be_alone(self) -> bool:
-        """Whether a block waits that must have nothing beside it."""
+        """True if a block waits that must have nothing beside it."""
         return bool(self.blocks.alone) and not self.paused and self.outcome is None
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is leased, and no result waits for its merge or is in it."""
+        """True if nothing is leased, and no result waits for its merge or is in it."""
         blocks = self.blocks
         return blocks.open == len(blocks.returned) + len(blocks.alone)
 
@@ -179,7 +179,7 @@ class JobState:
             self.stop("failed", why_end, actions)
 
     def _why_end(self, block: int, failures: int, reason: str, killed: bool) -> str | None:
-        """Why a block that was given up ends the job; None where it does not."""
+        """The reason why a failed block ends the job, or None if it does not."""
         if self._on_error == "finish":
             return None
         if not killed:

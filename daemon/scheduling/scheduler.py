@@ -1,4 +1,4 @@
-"""Which worker gets which block next, and which one is killed because its job is to end.
+"""Choice of the worker for each block, and of workers to kill because their job is to end.
 
 The scheduler keeps apart the jobs that may have a block to give, those that want one to be alone,
 and those that are stopping; `settle` sorts a job in anew, after each change of it. One place gives
@@ -12,7 +12,7 @@ from .workers import Crew, Worker
 
 
 class Scheduler:
-    """The workers, and the jobs as far as their turn goes.
+    """Decides which job gives the next block and which worker takes it.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ class Crew:
         self._lowest = 0
 
     def leave(self, number: int) -> Worker | None:
-        """Remove a worker, with its leases; None where there is no such worker."""
+        """Remove a worker, with its leases. Returns None if there is no such worker."""
         worker = self.workers.pop(number, None)
         if worker is not None:
             self.bench(worker)
@@ -126,7 +126,7 @@ class Crew:
         self._levels[level + 1][worker.number] = worker
 
     def take(self, number: int, job: str, block: int, attempt: int) -> Assign | None:
-        """Remove the lease that an answer names; None where there is no such lease."""
+        """Remove the lease that an answer names. Returns None if there is no such lease."""
         worker = self.workers.get(number)
         if worker is None:
             return None
@@ -147,7 +147,7 @@ class Crew:
         return lease
 
     def holds(self, number: int, job: str, block: int, attempt: int) -> bool:
-        """Whether a worker has this lease."""
+        """Test if a worker has this lease."""
         worker = self.workers.get(number)
         return worker is not None and _place(worker.leases, job, block, attempt) >= 0
 

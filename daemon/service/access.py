@@ -1,4 +1,4 @@
-"""Who may do what: owners, admins, and the folders that jobs may touch.
+"""Access rights: owners, admins, and the folders that jobs may touch.
 
 The kernel keeps people from the files of others (`shared.acting`); here stands what is the
 service's own to decide.
@@ -24,7 +24,7 @@ _ROOT = 0
 
 
 class Rights:
-    """What each user may ask of the service.
+    """The requests that each user may make.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Rights:
         return identity_of(owner)
 
     def owns(self, uid: int, record: JobRecord) -> bool:
-        """Whether a job is this user's, or the user an admin."""
+        """Test if a job is this user's, or the user an admin."""
         return uid == record.info.owner or uid in self._admins
 
     def check_owner(self, uid: int, record: JobRecord, what: str) -> None:

@@ -12,7 +12,7 @@ from ...shared.volumes.formats import split_address
 
 @dataclass(frozen=True, slots=True)
 class JobPlaces:
-    """Where a job reads, and what its output owns."""
+    """The files that a job reads, and those that its output owns."""
 
     reads: Claims
     claims: Claims
@@ -36,7 +36,7 @@ class JobPlaces:
         yield "output", self.claims
 
     def clash(self, earlier: JobPlaces) -> str | None:
-        """What an earlier job, which has not ended, does to a place that this one needs; None: nothing.
+        """The effect of an earlier job, not ended, on a file that this one needs, in words; None: none.
 
         Returns
         -------

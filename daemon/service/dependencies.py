@@ -59,7 +59,7 @@ def unfinished(jobs: Jobs, info: JobInfo) -> list[int]:
 
 
 def why_waiting(jobs: Jobs, info: JobInfo) -> str:
-    """What a queued job waits for; empty where that is its turn alone."""
+    """The reason why a queued job waits; empty if it waits for its turn alone."""
     before = unfinished(jobs, info)
     return f"waits for job {', '.join(map(str, before))}" if before else ""
 

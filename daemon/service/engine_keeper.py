@@ -55,7 +55,7 @@ class Mill:
 
     @property
     def quiet(self) -> bool:
-        """Whether no block runs, none waits to be merged, and none will be started."""
+        """True if no block runs, none waits to be merged, and none will be started."""
         if (engine := self.engine) is None:
             return True
         return self.draining and engine.view.quiet and engine.view.time_s > self._drained_s
@@ -83,7 +83,7 @@ class Mill:
 
     @property
     def lively(self) -> bool:
-        """Whether the engine's thread, if there is one, has turned lately."""
+        """True if the engine's thread, if there is one, has turned lately."""
         engine = self.engine
         return engine is None or time.monotonic() - engine.view.time_s < _LIVELY_S or not engine.view.time_s
 

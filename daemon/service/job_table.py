@@ -126,7 +126,7 @@ class JobBook:
         return alive + heapq.nlargest(limit, ended, key=age_to_show)
 
     def knows(self, token: str, owner: int) -> bool:
-        """Whether a submission of this token has come before.
+        """Test if a submission of this token has come before.
 
         Raises
         ------
@@ -140,15 +140,15 @@ class JobBook:
         return True
 
     def counts(self) -> tuple[int, int]:
-        """How many jobs run, and how many wait."""
+        """Numbers of jobs that run, and that wait."""
         return len(self.active), len(self._open) - len(self.active)
 
     def open_jobs(self, owner: int) -> tuple[int, int]:
-        """How many jobs have not ended: of all, and of one user."""
+        """Numbers of jobs that have not ended: of all, and of one user."""
         return len(self._open), sum(record.info.owner == owner for record in self._open.values())
 
     def open_blocks(self, owner: int) -> int:
-        """How many blocks of a user's jobs that have not ended are not done, as far as they are planned."""
+        """Number of unfinished blocks of a user's jobs that have not ended, as far as they are planned."""
         infos = (record.info for record in self._open.values() if record.info.owner == owner)
         return sum((info.blocks or 0) - info.done for info in infos)
 

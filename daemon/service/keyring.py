@@ -47,7 +47,7 @@ class Keyring:
             )
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """Whether a client with this key may come in (libzmq's question)."""
+        """Answer libzmq's question if a client with this key may come in."""
         allowed = self.account_of(key.decode()) != NOBODY
         if not allowed:
             _log.warning("a client with a key that is not allowed was turned away")

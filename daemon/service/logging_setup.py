@@ -1,4 +1,4 @@
-"""Where the service's own messages go: to systemd's journal with fields, else to stderr.
+"""Destination of the service's own messages: systemd's journal with fields, else stderr.
 
 What is said of a job, a block or a worker carries their numbers: give them in `about`.
 """
@@ -18,7 +18,7 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 
 
 def about(job: int | None = None, block: tuple[int, ...] = (), worker: int | None = None) -> dict[str, Any]:
-    """What to give as ``extra=`` to a message that is about a job, a block or a worker."""
+    """The ``extra=`` of a message that is about a job, a block or a worker."""
     return {
         "job": None if job is None else str(job),
         "block": ",".join(map(str, block)) or None,
@@ -82,6 +82,6 @@ def begin_logging() -> None:
 
 
 def _stderr_is_the_journal() -> bool:
-    """As systemd says it: $JOURNAL_STREAM names the device and inode of what it has connected."""
+    """Test if stderr is systemd's journal: $JOURNAL_STREAM names the device and inode of its connection."""
     stat = os.fstat(2)
     return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}" and Path(JOURNAL).exists()

@@ -16,7 +16,7 @@ C = TypeVar("C")
 
 
 class WaitingCalls(Generic[C]):
-    """Calls that wait, of users by their numbers.
+    """Pending long polls, bounded per user and per connection.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class WaitingCalls(Generic[C]):
         return True
 
     def take(self, answered: Callable[[C], bool]) -> None:
-        """Let go of each call for which `answered` says so; they are asked in the order they came."""
+        """Remove each call for which `answered` returns True; they are asked in the order they came."""
         self._calls = [item for item in self._calls if not answered(item[2])]
         self._of_user = Counter(uid for uid, _, _ in self._calls)
         self._of_connection = Counter(connection for _, connection, _ in self._calls)

@@ -26,7 +26,7 @@ def own_bytes() -> int:
 
 
 class Flood:
-    """Whether this process has grown by more than is allowed since it was smallest.
+    """Detects that this process has grown by more than is allowed since it was smallest.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Flood:
         self._next_s = 0.0
 
     def rises(self, now_s: float) -> int | None:
-        """By how many bytes it has grown, if that is too much; told once, then it starts anew."""
+        """Growth in bytes, if that is too much; reported once, then it starts anew."""
         if now_s < self._next_s:
             return None
         self._next_s = now_s + _EVERY_S

@@ -155,7 +155,7 @@ class Foreman:
         return note
 
     def _on_unsaved(self, number: int) -> None:
-        """The journal could not be written, and has said so: write this job again."""
+        """Write this job again: the journal has reported that it could not."""
         self.book.journal_again(number)
 
     def close(self) -> None:
@@ -235,7 +235,7 @@ class Foreman:
         self.book.accept(number)
 
     def withdraw(self, number: int) -> None:
-        """End a job that the journal could not take; its submitter was told so, and it never ran."""
+        """End a job that the journal could not take; its submitter got an error, and it never ran."""
         if not self.book.get(number).info.ended:
             self.cancel(number)
 
@@ -325,7 +325,7 @@ class Foreman:
         self._lines.setdefault(number, []).append(line)
 
     def _on_ended(self, number: int, ending: Ending) -> None:
-        """A run is over; what it did again is counted before the job's end is told."""
+        """A run is over; its repeated blocks are counted before the job's end is reported."""
         self._count(self._runners[number])
         if ending.outcome == "put back":
             del self._runners[number]

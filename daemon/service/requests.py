@@ -1,4 +1,4 @@
-"""What the service answers to each request.
+"""The service's answers to requests.
 
 Most answers are there at once. One that promises something waits for the journal (`Later`), and
 one that somebody waits for is held back until there is news (`Held`).

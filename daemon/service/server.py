@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, reload: Callable[[], Settings] | None = None) -> int:
-    """Run a service until it is told to end; the exit code of the process.
+    """Run a service until it is asked to end. Returns the exit code of the process.
 
     The first SIGTERM or SIGINT lets running blocks end, a second one ends them. What has not
     ended then goes on when a service is started on the same state again. SIGHUP has `reload` read
@@ -71,7 +71,7 @@ class Service:
         self._held: WaitingCalls[tuple[Peer, int, Held]] = WaitingCalls(_MOST_HELD, _MOST_HELD_OF_CONNECTION)
 
     def run(self) -> None:
-        """Serve until told to end."""
+        """Serve until asked to end."""
         with _signals(self._on_signal) as wake:
             self._doors = Doors(self._settings, given_sockets())
             try:
@@ -192,7 +192,7 @@ class Service:
 
 
 def _outcome(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
-    """What makes the answer, in the service's thread, once the journal has done its part."""
+    """The function that makes the answer, in the service's thread, once the journal has done its part."""
 
     def make() -> p.Reply:
         if (error := future.exception()) is None:

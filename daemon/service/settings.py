@@ -1,4 +1,4 @@
-"""What can be set of the service."""
+"""The settings of the service."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Settings:
 
     @property
     def keys_dir(self) -> Path:
-        """Where the service's key and those of its clients lie."""
+        """Folder of the service's key and those of its clients."""
         return Path(self.tcp.keys).expanduser() if self.tcp.keys is not None else default_folder()
 
     @classmethod
     def of(cls, config: Config, *, system: bool = False) -> Settings:
-        """As the configuration says, with the places that it leaves open.
+        """The settings in a configuration, with the places that it leaves open filled in.
 
         Raises
         ------

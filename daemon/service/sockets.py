@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Where a call came from, and so where its answer goes; `uid` is the account behind it."""
+    """The origin of a call, which is the address of its answer; `uid` is the account behind it."""
 
     door: Door
     route: bytes
@@ -164,7 +164,7 @@ class Doors:
             self._turn_all_away(grown)
 
     def _turn_all_away(self, grown: int) -> None:
-        """End all connections: one of them may send a message without end, and none tells which."""
+        """End all connections: one of them may send a message without end, and it is unknown which."""
         _log.warning(
             "this process has grown by %s; in case a client sends without end, the connections of all %d "
             "clients are ended; they come again by themselves",
@@ -191,7 +191,7 @@ class Doors:
             _log.warning("%d clients are connected, the most allowed; further ones wait", self._most_clients)
 
     def calls(self) -> Iterator[tuple[Peer, list[bytes]]]:
-        """What has come, a bounded number at a time: from whom, and its frames."""
+        """Calls that have come, a bounded number at a time: sender and frames."""
         for door in self._doors:
             for _ in range(_CALLS_A_TURN):
                 try:
@@ -299,7 +299,7 @@ def _tcp_socket(where: str) -> socket.socket:
 
 
 def _most_clients(wanted: int) -> int:
-    """How many clients fit below the number of open files, which is raised as far as it may be."""
+    """Number of clients that fit below the number of open files, which is raised as far as it may be."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     most = hard if hard != resource.RLIM_INFINITY else 1 << 20

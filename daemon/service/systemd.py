@@ -1,4 +1,4 @@
-"""The service manager: what systemd is told, and what it hands over (sd_notify(3), sd_listen_fds(3)).
+"""The service manager: messages to systemd, and the sockets from it (sd_notify(3), sd_listen_fds(3)).
 
 All of it does nothing where the process was not started by a service manager.
 """

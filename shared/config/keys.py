@@ -32,7 +32,7 @@ class PublicKey:
 
 
 def default_folder() -> Path:
-    """Where keys lie if nothing else is said: ``keys`` in the last of the configuration folders."""
+    """The usual folder of keys: ``keys`` in the last of the configuration folders."""
     return config_dirs()[-1] / "keys"
 
 

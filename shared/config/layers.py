@@ -1,4 +1,4 @@
-"""Where the configuration comes from: files, then the environment, then options; each over the last.
+"""Layers of the configuration: files, then the environment, then options; each over the last.
 
 =====================================  ======================================================
 ``/etc/blockmill/config.yaml``         the machine's
@@ -46,7 +46,7 @@ class Loaded:
     sources: list[str]
 
     def origin(self, path: KeyPath) -> str:
-        """Where a key was set, or "default"."""
+        """The place where a key was set, or "default"."""
         return self.origins.get(path, "default")
 
 

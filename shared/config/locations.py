@@ -1,4 +1,4 @@
-"""Where things of the service lie: its socket, its state, its configuration.
+"""Paths of the service: its socket, its state, its configuration.
 
 The service manager's own folders come first, then those of the user (XDG base directories).
 """
@@ -22,14 +22,14 @@ LONGEST_SOCKET_PATH_BYTES = 107
 
 
 def state_dir() -> Path:
-    """Where the journal and the logs of jobs lie; not made here."""
+    """Folder of the journal and of the logs of jobs; not made here."""
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0])
     return _xdg("XDG_STATE_HOME", ".local/state") / _NAME
 
 
 def runtime_dir() -> Path:
-    """Where the socket of the service lies; not made here."""
+    """Folder of the socket of the service; not made here."""
     if given := os.environ.get("RUNTIME_DIRECTORY"):
         return Path(given.split(":")[0])
     if given := os.environ.get("XDG_RUNTIME_DIR"):
@@ -38,14 +38,14 @@ def runtime_dir() -> Path:
 
 
 def config_dirs() -> list[Path]:
-    """Where configuration files lie, in the order in which they count; the last one wins."""
+    """Folders of configuration files, in the order in which they count; the last one wins."""
     unit = os.environ.get("CONFIGURATION_DIRECTORY")
     places = [Path("/etc") / _NAME, *([Path(unit.split(":")[0])] if unit else [])]
     return list(dict.fromkeys([*places, _xdg("XDG_CONFIG_HOME", ".config") / _NAME]))
 
 
 def socket_path(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """Where the service listens.
+    """Path of the service's socket.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def socket_path(explicit: str | os.PathLike[str] | None = None) -> Path:
 
 
 def found_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """Where a client looks for a service: as given, else where one is.
+    """The socket at which a client looks for a service: the given one, else one that exists.
 
     The user's own service comes first, wherever the shell that started it thought that sockets
     belong; then that of the machine. If there is none, where the user's own one would be.

@@ -78,7 +78,7 @@ class Description:
         """Fill in what follows from other fields."""
 
     def _misfits(self) -> Iterable[Problem]:
-        """What is wrong with fields that are fine one by one."""
+        """Mistakes in fields that are fine one by one."""
         return ()
 
     @classmethod
@@ -146,7 +146,7 @@ class Description:
 
 
 def _kind(hint: Any) -> Kind:
-    """What converts a field that is annotated so; ``Annotated[type, kind] | None`` is such a hint, too."""
+    """The converter of a field by its annotation; ``Annotated[type, kind] | None`` is such a hint, too."""
     return next(part.__metadata__[0] for part in (hint, *get_args(hint)) if hasattr(part, "__metadata__"))
 
 

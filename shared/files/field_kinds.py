@@ -15,7 +15,7 @@ MAX_EXTENT = 2**63 - 1
 
 
 def _items(value: object) -> Any:
-    """What a text stands for; arrays as lists."""
+    """The value that a text stands for; arrays as lists."""
     items = evaluate(value) if isinstance(value, str) else value
     return items.tolist() if isinstance(items, np.ndarray) else items
 

@@ -1,4 +1,4 @@
-"""Where a file or folder really lies, so that two spellings of one place are known as one."""
+"""The real place of a file or folder, so that two spellings of one place are known as one."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Place:
         return cls(text, real, found[0], tuple(one for one in found[1:] if one is not None))
 
     def is_same(self, other: Place) -> bool:
-        """Whether both are one file or folder."""
+        """Test if both are one file or folder."""
         return self.real == other.real or (self.own is not None and self.own == other.own)
 
     def is_inside(self, folder: Place) -> bool:
-        """Whether this is, or would be, somewhere below `folder`."""
+        """Test if this is, or would be, somewhere below `folder`."""
         if self.real.startswith(folder.real.rstrip("/") + "/"):
             return True
         return folder.own is not None and folder.own in self.above
 
     def child_of(self, folder: Place) -> str:
-        """Name of the entry of `folder` that leads here; empty where that can't be told."""
+        """Name of the entry of `folder` that leads here; empty if it is unknown."""
         prefix = folder.real.rstrip("/") + "/"
         return self.real.removeprefix(prefix).partition("/")[0] if self.real.startswith(prefix) else ""
 

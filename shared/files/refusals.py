@@ -1,4 +1,4 @@
-"""What the system refuses: as an error with the file's name in it, and told from damaged content."""
+"""Refusals of the system: as an error with the file's name, distinguished from damaged content."""
 
 from __future__ import annotations
 

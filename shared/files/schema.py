@@ -105,7 +105,7 @@ class Schema:
 
 
 def version_kind(understood: Callable[[float], bool], said: str) -> Kind:
-    """What converts a schema's version, given which ones are understood and how that is said."""
+    """The converter of a schema's version."""
 
     def convert(value: object) -> float:
         try:
@@ -126,7 +126,7 @@ def shown(value: object) -> str:
 
 
 def report(problems: Iterable[Problem], where: str = "") -> ParsingError:
-    """One error that tells every problem with its place: file (if named) and field."""
+    """One error that lists every problem with its place: file (if named) and field."""
     told = tuple(problems)
     kind = SchemaError if any(field in SCHEMA_KEYS for field, _ in told) else ParsingError
     error = kind("\n".join(f"{where and f'{where}: '}{field}: {problem}" for field, problem in told))

@@ -1,0 +1,4 @@
+"""Boxes of voxels: rois, block shapes and block grids.
+
+May import: shared.
+"""

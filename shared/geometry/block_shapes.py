@@ -1,4 +1,4 @@
-"""Arithmetic of block shapes: nearly cubic ones, smaller ones, and how many it takes."""
+"""Arithmetic of block shapes: nearly cubic ones, smaller ones, and numbers of blocks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ DEFAULT_BLOCK_VOXELS = 128**3
 
 
 def most_cubic(largest: Shape, target_voxels: int) -> Shape:
-    """The most cube-like block of about `target_voxels`, never of more, that fits into `largest`.
+    """The most cube-like block of at most about `target_voxels` that fits into `largest`.
 
-    Axes are settled from the shortest to the longest, so that what a short axis can't take
-    is given to the others.
+    Axes are settled from the shortest to the longest, so that the others get the voxels that
+    a short axis can't take.
 
     Parameters
     ----------
     largest : tuple of int
         Voxels per axis.
     target_voxels : int
-        At least 1.
+        At least 1; the block never has more.
+
+    Returns
+    -------
+    tuple of int
+        Voxels per axis.
     """
     block, left = list(largest), target_voxels
     order = sorted(range(len(largest)), key=lambda axis: largest[axis])
@@ -37,11 +42,16 @@ def default_block_shape(shape: Shape, axes: str, voxels: int = DEFAULT_BLOCK_VOX
     Parameters
     ----------
     shape : tuple of int
-        Voxels per axis of what is cut into blocks.
+        Voxels per axis of the volume that is cut into blocks.
     axes : str
         One letter per axis.
     voxels : int
-        Where all channels of a single voxel are more than that, it is these.
+        Voxels of the block. If the channels of a single voxel are more, the block has all of them.
+
+    Returns
+    -------
+    tuple of int
+        Voxels per axis.
     """
     block = [1 if axis == "t" else n for axis, n in zip(axes, shape, strict=True)]
     free = [i for i, axis in enumerate(axes) if axis not in "tc"]
@@ -53,11 +63,21 @@ def default_block_shape(shape: Shape, axes: str, voxels: int = DEFAULT_BLOCK_VOX
 
 
 def halved(block: Shape) -> Shape:
-    """The block cut across its longest axis; the larger half."""
+    """The larger half of a block that is cut across its longest axis."""
     longest = block.index(max(block))
     return tuple(-(-n // 2) if axis == longest else n for axis, n in enumerate(block))
 
 
 def block_count(shape: Shape, block: Shape) -> int:
-    """How many blocks, those at the rim clipped, it takes to cover a volume of `shape`."""
+    """Number of blocks that cover a volume; blocks at the rim are clipped.
+
+    Parameters
+    ----------
+    shape, block : tuple of int
+        Voxels per axis of the volume and of a block.
+
+    Returns
+    -------
+    int
+    """
     return math.prod(-(-m // n) for m, n in zip(shape, block, strict=True))

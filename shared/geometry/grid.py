@@ -1,4 +1,4 @@
-"""The block grid: how a box of voxels is cut into blocks, without ever listing them all."""
+"""The block grid: cuts a box of voxels into blocks, without ever listing them all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BlockGrid:
     Parameters
     ----------
     roi : Roi
-        What is tiled, in voxels; not empty.
+        The box to tile, in voxels; not empty.
     block_shape : tuple of int
         Voxels per axis, at least 1.
     anchor : tuple of int, optional
@@ -92,7 +92,7 @@ class BlockGrid:
         return Roi.trusted(tuple(start), tuple(stop))
 
     def number_of(self, index: Shape) -> int:
-        """The number of the block at a grid position."""
+        """Number of the block at a grid position."""
         number = 0
         for position, count in zip(index, self.counts, strict=True):
             if not 0 <= position < count:

@@ -51,7 +51,7 @@ class Roi:
 
     @classmethod
     def of(cls, value: Roi | Sequence[Iterable[object]]) -> Roi:
-        """A Roi from a Roi or from any pair of iterables ``(start, stop)``."""
+        """Make a Roi from a Roi or from any pair of iterables ``(start, stop)``."""
         if isinstance(value, Roi):
             return value
         start, stop = value
@@ -65,7 +65,17 @@ class Roi:
 
     @classmethod
     def trusted(cls, start: Shape, stop: Shape) -> Roi:
-        """A Roi of ends that are known to be sound, where the checks would cost more than the work."""
+        """Make a Roi without any check, where the checks would cost more than the work.
+
+        Parameters
+        ----------
+        start, stop : tuple of int
+            Plain ints, of the same length, with ``start <= stop``.
+
+        Returns
+        -------
+        Roi
+        """
         roi = object.__new__(cls)
         object.__setattr__(roi, "start", start)
         object.__setattr__(roi, "stop", stop)
@@ -92,17 +102,17 @@ class Roi:
 
     @property
     def empty(self) -> bool:
-        """Whether some axis has no extent."""
+        """True if an axis has no extent."""
         return any(a == b for a, b in zip(self.start, self.stop, strict=True))
 
     def contains(self, other: Roi) -> bool:
-        """Whether `other` lies wholly inside this roi."""
+        """Test if `other` lies wholly inside this roi."""
         return all(a <= c for a, c in zip(self.start, other.start, strict=True)) and all(
             d <= b for b, d in zip(self.stop, other.stop, strict=True)
         )
 
     def intersection(self, other: Roi) -> Roi | None:
-        """The common box, or None where there is no common voxel."""
+        """The common box, or None if the two share no voxel."""
         start = tuple(map(max, self.start, other.start))
         stop = tuple(map(min, self.stop, other.stop))
         if any(b <= a for a, b in zip(start, stop, strict=True)):
@@ -122,7 +132,19 @@ class Roi:
         return self.shifted(-o for o in origin)
 
     def grown(self, halo: Iterable[int], within: Roi | None = None) -> Roi:
-        """The box with `halo` voxels more on both sides of each axis, clipped to `within`."""
+        """The box enlarged by `halo` voxels on both sides of each axis.
+
+        Parameters
+        ----------
+        halo : iterable of int
+            Voxels per axis.
+        within : Roi, optional
+            The result is clipped to it.
+
+        Returns
+        -------
+        Roi
+        """
         by = tuple(halo)
         start = tuple(a - h for a, h in zip(self.start, by, strict=True))
         stop = tuple(b + h for b, h in zip(self.stop, by, strict=True))
@@ -138,10 +160,17 @@ class Roi:
     def check_within(self, shape: Iterable[int], what: str = "volume") -> None:
         """Refuse a roi that is empty or leaves ``[0, shape)``.
 
+        Parameters
+        ----------
+        shape : iterable of int
+            Voxels per axis of the volume.
+        what : str
+            Name of the volume in the error.
+
         Raises
         ------
         OutOfBounds
-            Naming the roi, the volume and the axis.
+            With the roi, the volume and the axis.
         """
         bounds = tuple(shape)
         if len(bounds) != self.ndim:

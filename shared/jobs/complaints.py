@@ -37,7 +37,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One mistake: what is wrong, at which path, and which part of the file shows it best.
+    """One mistake: its text, its path, and the part of the file that shows it best.
 
     ``at`` is "value", "key" (the key itself is wrong) or "parent" (the key is not there).
     """
@@ -59,7 +59,18 @@ def written(path: KeyPath) -> str:
 
 
 def complaints_of(error: ValidationError, schema: dict[str, Any]) -> list[Complaint]:
-    """Every finding of a validation; `schema` (JSON Schema) tells which keys are known."""
+    """Every finding of a validation, in plain words.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+    schema : dict
+        JSON Schema of the model, for the known keys.
+
+    Returns
+    -------
+    list of Complaint
+    """
     found = [(finding, _complaint(finding, schema)) for finding in error.errors(include_url=False)]
     # Pydantic counts an entry that is wrong as absent, and then calls the list too short as well.
     return [
@@ -121,7 +132,19 @@ def _unknown_key(path: KeyPath, schema: dict[str, Any]) -> str:
 
 
 def known_keys(schema: dict[str, Any], path: KeyPath) -> list[str]:
-    """The keys that a JSON Schema knows in the mapping at `path`."""
+    """The keys that a JSON Schema knows in the mapping at a path.
+
+    Parameters
+    ----------
+    schema : dict
+        JSON Schema.
+    path : tuple of str or int
+        Keys and indices from the root.
+
+    Returns
+    -------
+    list of str
+    """
     here = list(_branches(schema, schema))
     for part in path:
         here = [leaf for branch in here for leaf in _step(branch, part, schema)]
@@ -134,7 +157,7 @@ def _step(branch: dict[str, Any], part: str | int, root: dict[str, Any]) -> Iter
 
 
 def _branches(schema: dict[str, Any], root: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    """The schema itself with its reference followed, or all that it is a choice of."""
+    """The schema itself with its reference followed, or all branches if it is a choice."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
     choices = schema.get("anyOf") or schema.get("oneOf")

@@ -56,7 +56,19 @@ def shown(value: object) -> str:
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word that `word` was most likely meant to be, or None."""
+    """The known word that is most like a word that was written, for "did you mean".
+
+    Parameters
+    ----------
+    word : object
+        The word as written; anything but a text has no neighbour.
+    known : iterable of str
+
+    Returns
+    -------
+    str or None
+        None if no word is near.
+    """
     found = difflib.get_close_matches(str(word), list(known), n=1)
     return found[0] if found else None
 

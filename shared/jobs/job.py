@@ -207,14 +207,14 @@ class Job(_Part):
             raise JobError("\n".join(map(str, complaints_of(error, job_schema())))) from None
 
     def resolved(self, folder: str | Path) -> Job:
-        """The same job with all its paths absolute, relative ones taken from `folder`."""
+        """The same job with all its paths absolute. Relative ones are taken from `folder`."""
         return Job.of(_with_absolute_paths(self.model_dump(mode="json"), Path(folder)))
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the voxels of the output and how its files are made; plain JSON.
 
-        Not in it: how the work is done (workers, memory, retries, ...), and where the output
-        lies, since what is recorded of an output is kept beside it.
+        Not in it: settings of the run (workers, memory, retries, ...), and the output's address,
+        since the record of an output is kept beside it.
         """
         plain = self.model_dump(mode="json")
         layout = ("block_shape", "chunks", "compression", "compression_opts")
@@ -237,7 +237,7 @@ def _complaints(found: _Found) -> ValidationError:
 
 
 def _unequal_axes(job: Job) -> _Found:
-    """All of what has an entry per axis must have as many entries as the first of them."""
+    """Check that all fields with an entry per axis have as many entries as the first of them."""
     sized: list[tuple[tuple[str, ...], object]] = [
         (("roi",), job.roi.start if job.roi else None),
         (("output", "block_shape"), job.output.block_shape),
@@ -289,15 +289,19 @@ def job_schema() -> dict[str, Any]:
 
 
 def load_job(path: str | Path, text: str | None = None) -> Job:
-    """Read a job file, with relative paths in it taken from the folder that it lies in.
+    """Read a job file. Relative paths in it are taken from its folder.
 
     Parameters
     ----------
     path : str or Path
-        The file; its stem is the job's name where the file gives none. With `text` it
+        The file; its stem is the job's name if the file gives none. With `text` it
         need not exist; ``"-"`` is in the current folder.
     text : str, optional
         The content, if it comes from elsewhere.
+
+    Returns
+    -------
+    Job
 
     Raises
     ------
@@ -336,7 +340,7 @@ def told_with_place(path: str, message: str) -> str:
     Parameters
     ----------
     path : str
-        The job file, as it was given to `load_job`; of ``"-"`` no place can be told.
+        The job file, as it was given to `load_job`; ``"-"`` has no places.
     message : str
         Such as ``output.block_shape: ...``: the key comes first, then a colon or a blank.
 
@@ -344,7 +348,7 @@ def told_with_place(path: str, message: str) -> str:
     -------
     str
         ``file:line:column message``, with the place of the longest part of the key that stands
-        in the file; the message as it is where there is none, or the file can't be read again.
+        in the file; the bare message if there is no such place, or the file can't be read again.
     """
     try:
         place = _place_again(path, message)

@@ -1,8 +1,8 @@
-"""What can be done to a block: the parameters, and what follows from them, without the arithmetic.
+"""Operations on a block: parameters and their consequences, without the arithmetic.
 
 An operation stands in a job file as a mapping with one key, its name: ``{gaussian: {sigma: 2}}``;
-one that needs no parameters may be a bare word: ``copy``. How a block is computed is known to
-the workers alone, so nothing heavy is imported here.
+one that needs no parameters may be a bare word: ``copy``. Only the workers know how to compute
+a block, so nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 class Operation(BaseModel, ABC):
     """Parameters of one operation; frozen, checked when made.
 
-    Every operation also has ``memory_factor``: the bytes at its peak (input, output and what
-    it needs meanwhile) for each byte of the larger of input block and output block.
+    Every operation also has ``memory_factor``: the bytes at its peak (input, output and
+    temporary arrays) for each byte of the larger of input block and output block.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,15 +80,22 @@ class Operation(BaseModel, ABC):
 
     @abstractmethod
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
-        """The dtype that comes out where `dtype` goes in; always of native byte order."""
+        """The dtype of the result for an input of `dtype`; always of native byte order."""
 
     def check(self, ndim: int, dtype: np.dtype) -> None:
-        """Refuse a volume of `ndim` axes and `dtype` on which the operation makes no sense.
+        """Refuse a volume on which the operation makes no sense.
+
+        Parameters
+        ----------
+        ndim : int
+            Number of axes of the input.
+        dtype : numpy.dtype
+            Of the input.
 
         Raises
         ------
         JobError
-            Saying what does not fit and what to write instead.
+            With the mismatch and what to write instead.
         """
         self.halo(ndim)
 
@@ -100,7 +107,7 @@ class Operation(BaseModel, ABC):
         return {self.name: self.model_dump(mode="json")}
 
     def identity(self) -> dict[str, Any]:
-        """All parameters that decide what comes out, the defaults written out; plain JSON."""
+        """All parameters that decide the result, the defaults written out; plain JSON."""
         return self.model_dump(mode="json")
 
 
@@ -143,7 +150,7 @@ class Gaussian(Operation):
         )
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
-        """The dtype that goes in."""
+        """The dtype of the input."""
         return dtype.newbyteorder("=")
 
     def check(self, ndim: int, dtype: np.dtype) -> None:
@@ -238,7 +245,7 @@ class Copy(Operation):
         return self
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
-        """The given dtype, else the one that goes in."""
+        """The given dtype, else that of the input."""
         return dtype.newbyteorder("=") if self.dtype is None else np.dtype(self.dtype)
 
     def check(self, ndim: int, dtype: np.dtype) -> None:
@@ -282,7 +289,7 @@ class PythonFunction(Operation):
         return _per_axis(self.halo_voxels, ndim, "operation.python.halo")
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
-        """The given dtype, else the one that goes in."""
+        """The given dtype, else that of the input."""
         return dtype.newbyteorder("=") if self.dtype is None else np.dtype(self.dtype)
 
     def identity(self) -> dict[str, Any]:
@@ -312,21 +319,34 @@ def value_range(dtype: np.dtype) -> tuple[int | float, int | float]:
 
 
 def peak_bytes(operation: Operation, shape: Shape, dtype: np.dtype) -> int:
-    """About how many bytes a worker needs at once for a block of `shape`, its halo included."""
+    """About how many bytes a worker needs at once for a block.
+
+    Parameters
+    ----------
+    operation : Operation
+    shape : tuple of int
+        Voxels per axis of the block, its halo included.
+    dtype : numpy.dtype
+        Of the input.
+
+    Returns
+    -------
+    int
+    """
     itemsize = max(dtype.itemsize, operation.output_dtype(dtype).itemsize)
     factor = cast(AnyOperation, operation).memory_factor
     return math.ceil(factor * itemsize * math.prod(shape))
 
 
 def _name_of(value: object) -> str:
-    """Which operation is meant; the discriminator of the union, after `_names_one`."""
+    """The name of the operation in a value; the discriminator of the union, after `_names_one`."""
     if isinstance(value, Operation):
         return value.name
     return value if isinstance(value, str) else next(iter(value))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _names_one(value: object) -> object:
-    """Refuse what names no operation; pydantic's own words for it speak of tags."""
+    """Refuse a value that names no operation; pydantic's own message for it would mention tags."""
     if isinstance(value, Operation):
         return value
     names = [value] if isinstance(value, str) else list(value) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""YAML files that people write: plain data, and where in the file each piece of it stands.
+"""YAML files that people write: plain data, and the place of each piece of it in the file.
 
 Scalars are read by YAML 1.2's core schema: ``no``, ``on``, ``1:30`` and ``1_000`` are texts.
 Nothing is ever constructed but mappings with text keys, lists, texts, numbers, bools and null.
@@ -28,10 +28,10 @@ _SCALARS = frozenset(_PREFIX + name for name in ("str", "int", "float", "bool", 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a key and its value begin: (line, column), both counted from 1.
+    """The beginnings of a key and of its value: (line, column), both counted from 1.
 
-    An item of a list has no key: there both are the item's. A value that an alias stands
-    for lies where the anchor is.
+    An item of a list has no key: there both are the item's. A value behind an alias
+    lies where the anchor is.
     """
 
     key: Position
@@ -102,7 +102,17 @@ def read_yaml(path: str | Path) -> YamlDocument:
 
 
 def parse_yaml(text: str, source: str) -> YamlDocument:
-    """As `read_yaml`, from text; `source` is what messages call it.
+    """Read YAML from text, as `read_yaml`.
+
+    Parameters
+    ----------
+    text : str
+    source : str
+        Name of the file in messages.
+
+    Returns
+    -------
+    YamlDocument
 
     Raises
     ------
@@ -142,7 +152,7 @@ def _position(node: yaml.Node) -> Position:
 
 
 def _no_text(key: yaml.Node, value: yaml.Node, before: yaml.Node | None) -> str:
-    """What is wrong with a key that is no text, where `before` is the value that precedes it.
+    """The reason why a key is no text, with `before` as the value that precedes it.
 
     In ``{sigma: 1,5}`` the 5 is a key of its own, without a value.
     """

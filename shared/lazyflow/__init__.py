@@ -1,0 +1,4 @@
+"""Helpers under the names that lazyflow gives them: rois, paths, JSON configurations, signals.
+
+May import: shared, files, geometry, jobs, volumes.base.
+"""

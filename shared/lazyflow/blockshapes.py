@@ -1,4 +1,4 @@
-"""How large the blocks are that a big volume is asked for in."""
+"""Sizes of the blocks in which a big volume is requested."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ def _at_least(what: str, values: Shape, least: int) -> None:
 
 
 def determine_block_shape(max_shape: Iterable[object], target_voxels: float) -> Shape:
-    """The most cube-like block of about `target_voxels`, never of more, that fits into `max_shape`.
+    """The most cube-like block of at most about `target_voxels` that fits into `max_shape`.
 
-    Axes are settled from the shortest to the longest, so that what a short axis can't take
-    is given to the others.
+    Axes are settled from the shortest to the longest, so that the others get the voxels that
+    a short axis can't take.
 
     Parameters
     ----------
     max_shape : iterable of int
         Voxels per axis, at least 1.
     target_voxels : number
-        At least 1.
+        At least 1; the block never has more.
+
+    Returns
+    -------
+    tuple of int
+        Voxels per axis.
 
     Raises
     ------
@@ -56,16 +61,18 @@ def determine_optimal_request_block_shape(
     max_shape : iterable of int
         Upper bound per axis, in voxels.
     ideal_shape : iterable of int
-        What the source gives best; 0 means the whole of `max_shape` on that axis.
+        The shape that the source reads best; 0 means the whole of `max_shape` on that axis.
     ram_bytes_per_voxel : number
-        What a request takes, all in all.
+        Memory of a request, all in all, in bytes per voxel.
     num_threads : int
-        How many requests run at once; they share `available_ram_bytes`.
+        Number of requests that run at once; they share `available_ram_bytes`.
+    available_ram_bytes : number
+        Memory of all requests together, in bytes.
 
     Returns
     -------
     tuple of int
-        At most the voxels of one thread's share (but 4096 are always allowed). Where the ideal
+        At most the voxels of one thread's share (but 4096 are always allowed). If the ideal
         block itself is too large, it is shrunk alike on all axes.
 
     Raises

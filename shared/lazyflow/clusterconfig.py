@@ -1,4 +1,4 @@
-"""How blocks are computed by commands of their own: files of schema `cluster-execution-configuration`."""
+"""Configuration of blocks that external commands compute: schema `cluster-execution-configuration`."""
 
 from __future__ import annotations
 
@@ -129,19 +129,19 @@ class ClusterConfig:
 
     @property
     def is_local(self) -> bool:
-        """Whether commands are run on this host, without ssh."""
+        """True if commands are run on this host, without ssh."""
         return self.task_launch_server == "localhost"
 
     @property
     def workers(self) -> int:
-        """Worker processes of a node: as it says, or the processors of this host."""
+        """Worker processes of a node: the configured number, or the processors of this host."""
         return self.task_threadpool_size or len(os.sched_getaffinity(0))
 
 
 def read_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
     """Read a configuration.
 
-    Unknown keys are skipped, since people use them as comments, but told in `notes`, unless they begin
+    Unknown keys are skipped, since people use them as comments. `notes` lists them, unless they begin
     with ``#``.
 
     Raises
@@ -164,7 +164,19 @@ def read_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
 
 
 def _notes(document: JsonObject, where: str) -> list[str]:
-    """What is told about keys in the file that nobody obeys."""
+    """Notes about keys in the file that have no effect.
+
+    Parameters
+    ----------
+    document : dict
+        The file's content.
+    where : str
+        Name of the file.
+
+    Returns
+    -------
+    list of str
+    """
     notes = []
     for key, value in dict(document).items():
         name = key.replace(" ", "_")

@@ -105,9 +105,16 @@ class JsonConfigParser:
             raise report(error.problems, where) from error
 
     def write_config_file(self, path: str | os.PathLike[str], namespace: Namespace) -> None:
-        """Write a namespace in one step, in its order, after a trial reading of what is written.
+        """Write a namespace in one step, in its order, after a trial reading of the text.
 
         Arrays become lists, dtypes and types their names.
+
+        Parameters
+        ----------
+        path : path
+            An existing file is replaced.
+        namespace : Namespace
+            The fields and their values.
 
         Raises
         ------
@@ -132,7 +139,7 @@ class JsonConfigParser:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can say, for a value that it can't."""
+    """A JSON form of a value that JSON does not know."""
     if isinstance(value, Namespace):
         return dict(value)
     if isinstance(value, np.ndarray | np.generic):

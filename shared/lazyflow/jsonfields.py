@@ -39,6 +39,13 @@ class FormattedField:
 
     Fields that are neither required nor optional are refused here; the original failed with a
     KeyError only when the text was used.
+
+    Parameters
+    ----------
+    required_fields : iterable of str
+        Names that the text must contain.
+    optional_fields : iterable of str
+        Names that it may contain.
     """
 
     def __init__(self, required_fields: Iterable[str], optional_fields: Iterable[str] = ()) -> None:

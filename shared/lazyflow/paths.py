@@ -18,17 +18,28 @@ class PathError(BlockmillError, ValueError):
 
 
 def is_url(path: str) -> bool:
-    """Whether `path` is an address such as ``http://host/data``."""
+    """Test if `path` is an address such as ``http://host/data``."""
     return "://" in path
 
 
 def is_relative(path: str) -> bool:
-    """Whether `path` depends on a working directory; an address doesn't, nor ``~/data``."""
+    """Test if `path` depends on a working directory; an address doesn't, nor ``~/data``."""
     return not is_url(path) and not Path(os.path.expanduser(path)).is_absolute()  # noqa: PTH111 - no normalising
 
 
 def make_absolute(path: str, cwd: str | None = None) -> str:
-    """The absolute form of `path`, seen from `cwd` (by default the working directory of this moment)."""
+    """The absolute form of a path.
+
+    Parameters
+    ----------
+    path : str
+    cwd : str, optional
+        Relative paths start here. Default: the working directory of this moment.
+
+    Returns
+    -------
+    str
+    """
     return get_path_variants(path, str(Path.cwd()) if cwd is None else cwd)[0]
 
 
@@ -40,15 +51,15 @@ def get_path_variants(path: str, working_directory: str) -> Variants:
     path : str
         An address, an absolute or a relative path; a leading ``~`` is expanded.
     working_directory : str
-        What the relative form starts from. Itself taken from the working directory of the
-        process if it is relative or empty: the first form is absolute in any case, which the
+        Start of the relative form. If it is relative or empty, it is itself taken from the working
+        directory of the process: the first form is absolute in any case, which the
         original's was not.
 
     Returns
     -------
     absolute, relative : str, str or None
-        An absolute path and a relative one are left as they were written; only what is
-        made of them is normalised. ``relative`` is None for an address, or on another drive.
+        The form in which `path` was written stays as it is; only the other one is
+        normalised. ``relative`` is None for an address, or on another drive.
     """
     if is_url(path):
         return path, None
@@ -63,7 +74,18 @@ def get_path_variants(path: str, working_directory: str) -> Variants:
 
 
 def split_paths(text: str, separator: str = os.pathsep) -> list[str]:
-    """The paths in a list such as ``a.h5:http://host:8000/b``; the colons of addresses don't separate."""
+    """The paths in a list such as ``a.h5:http://host:8000/b``; the colons of addresses don't separate.
+
+    Parameters
+    ----------
+    text : str
+    separator : str
+        Default: that of the operating system.
+
+    Returns
+    -------
+    list of str
+    """
     parts: list[str] = []
     for part in text.split(separator):
         joins = separator == ":" and bool(parts) and _goes_on(parts[-1], part)
@@ -75,7 +97,7 @@ def split_paths(text: str, separator: str = os.pathsep) -> list[str]:
 
 
 def _goes_on(before: str, part: str) -> bool:
-    """Whether the colon between the two is an address's: before ``//``, or before a port number."""
+    """Test if the colon between the two is an address's: before ``//``, or before a port number."""
     if part.startswith("//"):
         return before.isalnum()
     host = before.partition("://")[2]
@@ -84,7 +106,18 @@ def _goes_on(before: str, part: str) -> bool:
 
 
 def compress_path_for_display(path: str, max_length: int) -> str:
-    """`path` in at most `max_length` characters, with ``...`` in place of its middle."""
+    """Shorten a path with ``...`` in place of its middle.
+
+    Parameters
+    ----------
+    path : str
+    max_length : int
+        Most characters of the result.
+
+    Returns
+    -------
+    str
+    """
     if len(path) <= max_length:
         return path
     if max_length <= 3:

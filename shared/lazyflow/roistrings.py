@@ -1,4 +1,4 @@
-"""Rois as texts, in the form in which lazyflow's cluster tasks are told theirs."""
+"""Rois as texts, in the form in which lazyflow's cluster tasks get theirs."""
 
 from __future__ import annotations
 

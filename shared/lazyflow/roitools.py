@@ -25,13 +25,13 @@ def slice_to_roi(slicing: object, shape: Iterable[object], *, extend_singleton: 
     shape : iterable of int
         Voxels per axis.
     extend_singleton : bool
-        Whether an int gives one voxel, or else no extent (``start == stop``).
+        True makes an int one voxel wide; False gives it no extent (``start == stop``).
 
     Returns
     -------
     Roi
         Unpacks to ``(start, stop)``. A slice whose stop lies before its start gives an empty
-        roi at its start, as an array does (the original gave it back inside out).
+        roi at its start, as an array does (the original returned it inside out).
 
     Raises
     ------
@@ -74,7 +74,22 @@ def _ends(item: Any, extent: int, extend_singleton: bool) -> tuple[int, int]:
 
 
 def roi_to_slice(start: Iterable[object], stop: Iterable[object]) -> tuple[slice, ...]:
-    """Slices of plain ints, to index an array with; OutOfBounds if the lengths differ."""
+    """Slices of plain ints, to index an array with.
+
+    Parameters
+    ----------
+    start, stop : iterable of int
+        Of the same length; `stop` is exclusive.
+
+    Returns
+    -------
+    tuple of slice
+
+    Raises
+    ------
+    OutOfBounds
+        If the lengths differ.
+    """
     first, last = as_shape(start), as_shape(stop)
     if len(first) != len(last):
         raise OutOfBounds(f"roi start {first} and stop {last} differ in length")
@@ -92,7 +107,18 @@ def full_slicing(shape: Iterable[object]) -> tuple[slice, ...]:
 
 
 def slicing_to_string(slicing: Iterable[Any], max_shape: Sequence[int] | None = None) -> str:
-    """A slicing as one writes it, ``[2:5, :, 3]``; ends that equal `max_shape` are left out."""
+    """A slicing as Python code, ``[2:5, :, 3]``.
+
+    Parameters
+    ----------
+    slicing : iterable of slice, int or Ellipsis
+    max_shape : sequence of int, optional
+        Voxels per axis; stops that equal it are left out.
+
+    Returns
+    -------
+    str
+    """
 
     def written(axis: int, item: Any) -> str:
         if not isinstance(item, slice):
@@ -107,6 +133,13 @@ def slicing_to_string(slicing: Iterable[Any], max_shape: Sequence[int] | None = 
 
 def get_intersection(a: RoiLike, b: RoiLike, *, must_intersect: bool = True) -> Roi | None:
     """The box that two rois share.
+
+    Parameters
+    ----------
+    a, b : Roi or pair
+        With the same number of axes.
+    must_intersect : bool
+        Raise an error if they share no voxel.
 
     Returns
     -------
@@ -143,6 +176,19 @@ def get_block_bounds(
 ) -> Roi:
     """The voxels of the block that begins at `block_start`, clipped to the dataset.
 
+    Parameters
+    ----------
+    dataset_shape : iterable of int
+        Voxels per axis.
+    block_shape : iterable of int
+        Voxels per axis, at least 1.
+    block_start : iterable of int
+        A multiple of `block_shape` inside the dataset.
+
+    Returns
+    -------
+    Roi
+
     Raises
     ------
     OutOfBounds
@@ -160,17 +206,17 @@ def get_block_bounds(
 def get_intersecting_blocks(
     block_shape: Iterable[object], roi: RoiLike, *, as_array: bool = False
 ) -> np.ndarray:
-    """Where the blocks begin that share a voxel with `roi`.
+    """The first corners of the blocks that share a voxel with `roi`.
 
     Parameters
     ----------
     block_shape : iterable of int
         At least 1 per axis; the grid begins at the origin and goes on to both sides.
     roi : Roi or pair
-        May be negative. One that is empty has no blocks if it lies on an edge of blocks, else
+        May be negative. An empty roi on an edge of blocks has no blocks; any other empty roi has
         the block around it.
     as_array : bool
-        Whether the result keeps the form of the grid.
+        Keep the form of the grid.
 
     Returns
     -------
@@ -204,6 +250,22 @@ def get_intersecting_rois(
 ) -> list[Roi]:
     """The blocks that share a voxel with `roi`, clipped to the dataset and, if wanted, to `roi`.
 
+    Parameters
+    ----------
+    dataset_shape : iterable of int
+        Voxels per axis.
+    block_shape : iterable of int
+        Voxels per axis, at least 1; the grid begins at the origin.
+    roi : Roi or pair
+        Inside the dataset.
+    clip_blocks_to_roi : bool
+        Clip the blocks to `roi`, too.
+
+    Returns
+    -------
+    list of Roi
+        In C order (the last axis runs fastest).
+
     Raises
     ------
     OutOfBounds
@@ -221,16 +283,45 @@ def get_intersecting_rois(
 
 
 def is_fully_contained(inner: RoiLike, outer: RoiLike) -> bool:
-    """Whether `inner` lies wholly inside `outer`."""
+    """Test if `inner` lies wholly inside `outer`.
+
+    Parameters
+    ----------
+    inner, outer : Roi or pair
+        With the same number of axes.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    OutOfBounds
+        If the numbers of axes differ.
+    """
     one, other = Roi.of(inner), Roi.of(outer)
     _same_length(one.start, other.start)
     return other.contains(one)
 
 
 def containing_rois(rois: Any, inner: RoiLike) -> np.ndarray:
-    """Those of `rois`, an array of shape (N, 2, D), in which `inner` lies wholly; shape (M, 2, D).
+    """Select the rois that contain `inner` wholly.
 
-    No rois at all (shape (0,)) are given back as they are.
+    Parameters
+    ----------
+    rois : array_like of shape (N, 2, D)
+        Start and stop of each. An empty array is returned as it is.
+    inner : Roi or pair
+        With D axes.
+
+    Returns
+    -------
+    ndarray of shape (M, 2, D)
+
+    Raises
+    ------
+    OutOfBounds
+        If `rois` has another shape.
     """
     boxes, box = np.asarray(rois), Roi.of(inner)
     if not boxes.size:
@@ -265,17 +356,26 @@ def enlarge_roi_for_halo(
 
     Parameters
     ----------
+    roi : Roi or pair
+        The voxels for which a result is wanted.
     shape : iterable of int
-        Of the volume; the result is clipped to it.
+        Voxels per axis of the volume; the result is clipped to it.
     sigma : float or one per axis
-        In voxels; grown by ``ceil(window * sigma)`` on both sides.
+        In voxels.
+    window : float
+        Half width of the filter in sigmas; each side grows by ``ceil(window * sigma)`` voxels.
     enlarge_axes : one truth per axis, optional
-        Which axes grow. Default: all.
+        Axes that grow. Default: all.
 
     Returns
     -------
     enlarged, result : Roi
-        What to read, and where in it `roi` lies (its start is relative to that of `enlarged`).
+        The roi to read, and the position of `roi` in it (relative to the start of `enlarged`).
+
+    Raises
+    ------
+    OutOfBounds
+        If an argument does not have one entry per axis.
     """
     box, whole = Roi.of(roi), Roi.from_shape(shape)
     sigmas = [float(sigma)] * box.ndim if isinstance(sigma, int | float) else [float(s) for s in sigma]
@@ -290,9 +390,21 @@ def enlarge_roi_for_halo(
 def blockwise_view(
     array: np.ndarray, block_shape: Iterable[object], *, require_aligned_blocks: bool = True
 ) -> np.ndarray:
-    """`array` seen as a grid of blocks, of shape (blocks per axis..., block shape...); never a copy.
+    """A view of `array` as a grid of blocks, without a copy.
 
-    With `require_aligned_blocks` off, voxels beyond the last whole block are not seen.
+    Parameters
+    ----------
+    array : ndarray
+        With D axes.
+    block_shape : iterable of int
+        Voxels per axis, at least 1.
+    require_aligned_blocks : bool
+        False leaves out the voxels beyond the last whole block, instead of raising an error.
+
+    Returns
+    -------
+    ndarray
+        2 D axes: blocks per axis, then `block_shape`. It shares its memory with `array`.
 
     Raises
     ------

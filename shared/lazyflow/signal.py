@@ -1,4 +1,4 @@
-"""An ordered signal: callbacks that are told in the order in which they subscribed."""
+"""An ordered signal: callbacks are called in the order in which they subscribed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ class OrderedSignal:
     Parameters
     ----------
     hide_cancellation_exceptions : bool
-        Whether a callback that raises `concurrent.futures.CancelledError` is passed over, and
-        the emit goes on.
+        Ignore a `concurrent.futures.CancelledError` of a callback and go on with the emit.
     """
 
     def __init__(self, hide_cancellation_exceptions: bool = False) -> None:

@@ -35,15 +35,26 @@ class TinyVector(list[Any]):
         return TinyVector(self)
 
     def insert(self, index: Any, value: Any) -> TinyVector:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """A new vector with `value` before `index`; unlike a list's, this leaves the old one as it is."""
+        """A new vector with `value` before `index`; unlike a list's, this leaves the old one as it is.
+
+        Parameters
+        ----------
+        index : int
+            As for `list.insert`.
+        value : number
+
+        Returns
+        -------
+        TinyVector
+        """
         return TinyVector([*self[:index], value, *self[index:]])
 
     def all(self) -> bool:
-        """Whether every element is true."""
+        """True if every element is true."""
         return all(self)
 
     def any(self) -> bool:
-        """Whether some element is true."""
+        """True if some element is true."""
         return any(self)
 
     def ceil(self) -> TinyVector:
@@ -73,7 +84,7 @@ class TinyVector(list[Any]):
 
 
 class Truths(TinyVector):
-    """What comparing vectors gives: a bool per element."""
+    """The result of comparing vectors: a bool per element."""
 
     __slots__ = ()
 
@@ -82,7 +93,7 @@ class Truths(TinyVector):
 
 
 def _operand(vector: TinyVector, other: Any) -> Iterable[Any] | None:
-    """`other` as one value per element of `vector`; None if it is nothing to reckon with."""
+    """`other` as one value per element of `vector`; None if it is no operand for arithmetic."""
     if isinstance(other, np.ndarray):
         other = other.tolist() if other.ndim else other.item()
     if not isinstance(other, list | tuple):

@@ -1,4 +1,4 @@
-"""What is entered and left, in a log that costs next to nothing while it is off."""
+"""Log lines at the begin and end of calls and blocks, at next to no cost while the log is off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _logger(logger: logging.Logger | str) -> logging.Logger:
 class Tracer:
     """Logs ``(enter) CALLER MSG`` and ``(exit) CALLER`` around a ``with`` block.
 
-    The level is looked at each time, so a logger may be switched while the program runs.
+    The level is checked each time, so a logger may be switched while the program runs.
     By custom, the loggers are named ``TRACE.<module>``. An exception passes through. Unlike
     the original, a tracer that is used again names its new caller, and there is no blank at
     the end of a line without a message.
@@ -27,15 +27,15 @@ class Tracer:
     Parameters
     ----------
     logger : Logger or str
-        Where to, or its name.
+        The logger, or its name.
     level : int
-        Of both lines.
+        Level of both lines.
     msg : str
-        Added to the first.
+        Added to the first line.
     determine_caller : bool
-        Whether the function around the block is looked up, when the level is enabled.
+        Look up the function around the block when the level is enabled.
     caller_name : str
-        In place of what would be looked up.
+        Written instead of the function that would be looked up.
     """
 
     __slots__ = ("_caller", "_determine", "_level", "_logger", "_msg", "_name")
@@ -66,9 +66,23 @@ class Tracer:
 def trace_logged(
     logger: logging.Logger | str, level: int = logging.DEBUG, msg: str = "", caller_name: str = ""
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator that traces each call of a function, as `Tracer` does; takes the same arguments.
+    """Make a decorator that traces each call of a function, as `Tracer` does.
 
-    The function's own name is written, unless `caller_name` is given; its metadata stay.
+    Parameters
+    ----------
+    logger : Logger or str
+        The logger, or its name.
+    level : int
+        Level of both lines.
+    msg : str
+        Added to the first line.
+    caller_name : str
+        Written instead of the function's own name.
+
+    Returns
+    -------
+    callable
+        Takes a function and returns the traced one, with the same metadata.
     """
     target = _logger(logger)
 

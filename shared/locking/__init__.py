@@ -1,0 +1,4 @@
+"""Locks between processes that take over the lock of a dead owner.
+
+May import: shared, files.
+"""

@@ -1,8 +1,8 @@
 """A lock between processes on any path, by the existence of ``<path>.lock``.
 
 Programs that know nothing but the existence of the file (lazyflow's) and ours exclude each
-other. Ours do more: the lock file tells its owner, who keeps a flock on it for as long as it
-lives, so a lock without a flock is a dead owner's and is taken over at once.
+other. Ours do more: the lock file names its owner, who keeps a flock on it for as long as it
+lives. So a lock without a flock is a dead owner's and is taken over at once.
 
 - *Create*: a candidate file ``<path>.lock-<token>`` gets its flock, then its text, then by
   link its place. Nobody ever sees a lock of ours without its text or its flock.
@@ -37,11 +37,11 @@ _SHORTEST_WAIT_S, _LONGEST_WAIT_S, _BACK_OFF = 0.001, 0.020, 1.5
 
 
 def stale(lock_path: str | os.PathLike[str]) -> bool:
-    """Whether the file at `lock_path` is a lock, or a candidate, of a dead process of ours.
+    """Test if the file at `lock_path` is a lock, or a candidate, of a dead process of ours.
 
-    Only those of this host and pid namespace can be told dead; an empty candidate can't, its
+    Only processes of this host and pid namespace can be tested. An empty candidate can't be: its
     maker was killed before it wrote a word. Remove a stale lock by acquiring and releasing
-    it; only a stale candidate may be unlinked. While this looks, a dead lock seems alive.
+    it; only a stale candidate may be unlinked. During this test, a dead lock seems alive.
     """
     path = os.fspath(lock_path)
     sight = lockholder.look(path)
@@ -54,7 +54,19 @@ def stale(lock_path: str | os.PathLike[str]) -> bool:
 
 
 def _seize(sight: Sight, lock_path: str) -> bool:
-    """Whether the owner was ours and is dead; if so, the flock of its file is now ours."""
+    """Take the flock of a dead owner's file.
+
+    Parameters
+    ----------
+    sight : Sight
+        The lock file, open.
+    lock_path : str
+
+    Returns
+    -------
+    bool
+        True if the owner was ours and is dead; its flock is now ours.
+    """
     return sight.holder.is_here and _try_flock(sight.fd) and lockholder.lies_at(lock_path, os.fstat(sight.fd))
 
 
@@ -86,11 +98,11 @@ class FileLock:
     protected_path : path
         It need not exist, but its directory must. The lock file is ``<protected_path>.lock``.
     timeout_s : float, optional
-        How long `acquire` waits, unless it is told otherwise. None waits for ever.
+        Longest wait of `acquire` in seconds, unless it gets another one. None waits for ever.
     contents : str, optional
         A note that is added to the text of the lock file.
     lock_path : path, optional
-        The lock file, where it is not to be ``<protected_path>.lock``.
+        The lock file, if it is not to be ``<protected_path>.lock``.
 
     Attributes
     ----------
@@ -117,19 +129,24 @@ class FileLock:
         self.took_over: LockHolder | None = None
 
     def acquire(self, blocking: bool = True, timeout_s: float | EllipsisType | None = ...) -> bool:
-        """Take the lock and return True; wait for it if need be.
+        """Take the lock; wait for it if need be.
 
         Parameters
         ----------
         blocking : bool
-            False tries once and returns False if the lock is held; never raises LockTimeout.
+            False tries once and never raises LockTimeout.
         timeout_s : float or None, optional
-            In place of that of the instance; 0 tries once, None waits for ever.
+            Longest wait in seconds; 0 tries once, None waits for ever. Default: that of the instance.
+
+        Returns
+        -------
+        bool
+            True if the lock is ours; False only without `blocking`, if another holds it.
 
         Raises
         ------
         LockTimeout
-            If the lock was held all the time; the message tells by whom.
+            If the lock was held all the time; the message names the owner.
         StorageError
             If the lock file can't be made: no such directory, no permission, a full disk.
         BlockmillError
@@ -162,7 +179,7 @@ class FileLock:
         return math.inf if chosen is None else chosen
 
     def _attempt(self) -> LockHolder | None:
-        """Try once: None if the lock is ours now, else who is in the way."""
+        """Try once. Returns None if the lock is ours now, else the holder that is in the way."""
         # Waiters look before they write: a candidate per poll would cost a file each time.
         if not os.path.lexists(self.lock_path) and self._create(lockholder.link):
             return None
@@ -188,7 +205,7 @@ class FileLock:
                 sight.close()
 
     def _create(self, place: Callable[[str, str], None]) -> bool:
-        """Make a candidate and put it into its place; False if there is a lock already."""
+        """Make a candidate and put it into its place. Returns False if there is a lock already."""
         token = os.urandom(8).hex()
         candidate = f"{self.lock_path}-{token}"
         try:
@@ -212,7 +229,7 @@ class FileLock:
         return held is not None
 
     def _adopt(self, fd: int, dead: LockHolder) -> None:
-        """Make the dead owner's file ours, whose flock we have."""
+        """Make a dead owner's file ours; we have its flock."""
         token = os.urandom(8).hex()
         facts = os.fstat(fd)
         if facts.st_nlink > 1 and dead.token is not None:
@@ -222,7 +239,7 @@ class FileLock:
         self._held = _Held(fd, facts, os.getpid(), token)
 
     def release(self) -> None:
-        """Give the lock back.
+        """Release the lock.
 
         Raises
         ------
@@ -245,7 +262,7 @@ class FileLock:
             )
 
     def _give_up(self) -> bool:
-        """Remove the lock file if it is ours, and let go of the flock in any case."""
+        """Remove the lock file if it is ours, and release the flock in any case."""
         held, self._held = self._held, None
         if held is None:
             return False
@@ -257,7 +274,14 @@ class FileLock:
             lockholder.close_lock_file(held.fd)
 
     def release_as(self, path: str, note: bytes) -> bool:
-        """Give the lock back by renaming its file to `path`, with `note` behind its text, in one step.
+        """Release the lock by renaming its file to `path`, with `note` behind its text, in one step.
+
+        Parameters
+        ----------
+        path : str
+            On the same file system as the lock file; a file there is replaced.
+        note : bytes
+            Appended to the text of the lock file.
 
         Returns
         -------
@@ -288,7 +312,7 @@ class FileLock:
         return True
 
     def locked(self) -> bool:
-        """Whether this instance, in this process, holds the lock (see also `still_ours`)."""
+        """Test if this instance, in this process, holds the lock (see also `still_ours`)."""
         return self._held is not None and self._held.pid == os.getpid()
 
     @property
@@ -297,19 +321,19 @@ class FileLock:
         return self._held.token if self._held is not None and self.locked() else None
 
     def still_ours(self) -> bool:
-        """Whether we hold the lock and its file is the very one that we made.
+        """Test if we hold the lock and its file is the very one that we made.
 
-        False after a purge by somebody else. Ask right before a rename makes data visible.
+        False after a purge by somebody else. Call it right before a rename makes data visible.
         """
         held = self._held
         return held is not None and self.locked() and lockholder.lies_at(self.lock_path, held.facts)
 
     def available(self) -> bool:
-        """Whether nobody holds the lock: no lock file, or that of a dead process of ours."""
+        """Test if nobody holds the lock: no lock file, or that of a dead process of ours."""
         return not os.path.lexists(self.lock_path) or stale(self.lock_path)
 
     def holder(self) -> LockHolder | None:
-        """What the lock file says about its owner, alive or dead; None if there is no lock."""
+        """The owner according to the lock file, alive or dead; None if there is no lock."""
         sight = lockholder.look(self.lock_path)
         if sight is None:
             return None
@@ -317,9 +341,9 @@ class FileLock:
         return sight.holder
 
     def purge(self) -> bool:
-        """Remove the lock file, whoever owns it, and tell whether there was one.
+        """Remove the lock file, whoever owns it. Returns False if there was none.
 
-        Only for an owner that is surely dead: a living one loses its lock, and is told so at its release.
+        Only for an owner that is surely dead: a living one loses its lock, and gets LockLost at its release.
         """
         try:
             return remove_if_there(self.lock_path)

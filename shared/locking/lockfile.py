@@ -1,4 +1,4 @@
-"""Lock files as files: what they say about their owner, and how to look at them safely.
+"""Lock files as files: their facts about the owner, and safe ways to read them.
 
 The text of ours begins with ``blockmill lock 1`` and ``key: value`` lines, up to an empty
 line; a note of the caller's may follow. lazyflow's begins with ``Owning process args:``.
@@ -40,7 +40,7 @@ _descriptors: set[int] = set()
 
 
 class Process(NamedTuple):
-    """What tells this process from all others."""
+    """The facts that distinguish this process from all others."""
 
     host: str
     pid: int
@@ -67,7 +67,7 @@ def _start_time(pid: int) -> float:
 
 
 def this_process() -> Process:
-    """The process that calls; remembered, but never over a fork."""
+    """The process that calls; cached, but never over a fork."""
     return _process(os.getpid())
 
 
@@ -78,7 +78,7 @@ class LockHolder:
     Attributes
     ----------
     kind : {"ours", "lazyflow", "empty", "unknown"}
-        Who wrote the file. All facts but `text` and `since_s` are None where it is not ours.
+        Writer of the file. All facts but `text` and `since_s` are None if it is not ours.
     host, pid, token, pid_namespace
         The owner's; the namespace is an inode number, 0 where there are none.
     start_time : float or None
@@ -86,7 +86,7 @@ class LockHolder:
     text : str
         The whole text of the file.
     since_s : float or None
-        When the file was written, seconds since 1970, by the clock of the file system.
+        Time of writing, seconds since 1970, by the clock of the file system.
     """
 
     kind: Literal["ours", "lazyflow", "empty", "unknown"]
@@ -100,12 +100,12 @@ class LockHolder:
 
     @property
     def is_here(self) -> bool:
-        """Whether the owner is ours, on this host and in this pid namespace."""
+        """True if the owner is ours, on this host and in this pid namespace."""
         me = this_process()
         return self.kind == "ours" and (self.host, self.pid_namespace) == (me.host, me.pid_namespace)
 
     def describe(self) -> str:
-        """Who holds the lock, for a message."""
+        """The holder of the lock in words, for a message."""
         age = "" if self.since_s is None else f", for {format_duration(max(time.time() - self.since_s, 0))}"
         if self.kind == "ours":
             where = "" if self.is_here else " (another host or container)"
@@ -123,7 +123,19 @@ GONE = LockHolder("unknown")
 
 
 def compose(token: str, note: str | None) -> bytes:
-    """The text of a lock of this process's."""
+    """The text of a lock of this process.
+
+    Parameters
+    ----------
+    token : str
+        16 hex digits that name this hold of the lock.
+    note : str or None
+        Added behind the facts.
+
+    Returns
+    -------
+    bytes
+    """
     me = this_process()
     facts = (
         f"{_FIRST_LINE}\nhost: {me.host}\npid: {me.pid}\nstart_time: {me.start_time:.2f}\n"
@@ -133,7 +145,19 @@ def compose(token: str, note: str | None) -> bytes:
 
 
 def parse(content: bytes, since_s: float | None = None) -> LockHolder:
-    """The facts in `content`, which may be any bytes: what we don't know is "unknown"."""
+    """The facts in the content of a lock file.
+
+    Parameters
+    ----------
+    content : bytes
+        Any bytes; the kind of text that we don't know is "unknown".
+    since_s : float, optional
+        Time of writing, seconds since 1970.
+
+    Returns
+    -------
+    LockHolder
+    """
     text = content.decode("utf-8", "replace")
     # A power cut can leave nothing but zero bytes.
     if not content.strip(b"\0 \t\r\n"):
@@ -169,14 +193,26 @@ def _facts(text: str) -> dict[str, str] | None:
 
 
 def open_lock_file(path: str, flags: int) -> int:
-    """A descriptor that no child inherits: neither over exec, nor over a plain fork."""
+    """Open a lock file so that no child inherits it: neither over exec, nor over a plain fork.
+
+    Parameters
+    ----------
+    path : str
+    flags : int
+        As for `os.open`.
+
+    Returns
+    -------
+    int
+        The descriptor; close it by `close_lock_file`.
+    """
     fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
     _descriptors.add(fd)
     return fd
 
 
 def close_lock_file(fd: int) -> None:
-    """Close what `open_lock_file` has opened."""
+    """Close a descriptor of `open_lock_file`."""
     # Forgotten first: the number may be another file's as soon as it is closed.
     _descriptors.discard(fd)
     os.close(fd)
@@ -193,7 +229,18 @@ os.register_at_fork(after_in_child=_close_inherited)
 
 
 def lies_at(path: str, facts: os.stat_result) -> bool:
-    """Whether the very file (the inode) of `facts` is what `path` names."""
+    """Test if `path` names one very file (inode).
+
+    Parameters
+    ----------
+    path : str
+    facts : os.stat_result
+        Of the file.
+
+    Returns
+    -------
+    bool
+    """
     try:
         return os.path.samestat(os.lstat(path), facts)
     except FileNotFoundError:
@@ -201,20 +248,20 @@ def lies_at(path: str, facts: os.stat_result) -> bool:
 
 
 class Sight(NamedTuple):
-    """A lock file that was found in its place, open; fd is -1 where it can't be opened."""
+    """A lock file that was found in its place, open; fd is -1 if it can't be opened."""
 
     fd: int
     writable: bool
     holder: LockHolder
 
     def close(self) -> None:
-        """Let go of it, and of a flock on it."""
+        """Close the file, which releases a flock on it."""
         if self.fd >= 0:
             close_lock_file(self.fd)
 
 
 def look(lock_path: str) -> Sight | None:
-    """Open and read what lies at `lock_path`, whatever it is; None if there is nothing."""
+    """Open and read the file at `lock_path`, whatever it is; None if there is none."""
     for access in (os.O_RDWR, os.O_RDONLY):
         try:
             fd = open_lock_file(lock_path, access | _LOOK)
@@ -243,7 +290,7 @@ def read_holder(fd: int) -> LockHolder:
 
 
 def link(candidate: str, lock_path: str) -> None:
-    """Give `candidate` its second name; FileExistsError if somebody has it."""
+    """Give `candidate` the name `lock_path` as well; FileExistsError if that name is taken."""
     try:
         os.link(candidate, lock_path)
     except FileExistsError:
@@ -266,7 +313,20 @@ def refusal(lock_path: str, error: OSError) -> StorageError:
 
 
 def time_out(lock_path: str, limit_s: float, rival: LockHolder) -> LockTimeout:
-    """The error for a lock that `rival` kept for longer than somebody would wait."""
+    """The error of a waiter that gave up.
+
+    Parameters
+    ----------
+    lock_path : str
+    limit_s : float
+        Length of the wait in seconds.
+    rival : LockHolder
+        The holder of the lock.
+
+    Returns
+    -------
+    LockTimeout
+    """
     who = "processes that took turns" if rival is GONE else rival.describe()
     return LockTimeout(
         f"{lock_path} was still held after {limit_s:g} s, by {who}; wait for it to end, or, if you "

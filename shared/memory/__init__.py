@@ -1,0 +1,4 @@
+"""Memory segments that processes share, and counters of the tasks in them.
+
+May import: messages.
+"""

@@ -93,7 +93,7 @@ class Lent:
 
     @property
     def alive(self) -> bool:
-        """Whether the memory is still there."""
+        """True if the memory is still there."""
         return self._root_ref() is not None
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
@@ -101,7 +101,7 @@ class Lent:
         return np.ndarray(shape, dtype, buffer=self._root)
 
     def place_of(self, array: NDArray[Any]) -> Place | None:
-        """Where an array lies in this memory; None if (a part of) it lies elsewhere."""
+        """The place of an array in this memory; None if (a part of) it lies elsewhere."""
         if min(array.strides, default=0) < 0:
             return None
         offset = array.ctypes.data - self.address
@@ -170,11 +170,11 @@ class Arena:
 
     @property
     def nbytes(self) -> int:
-        """What all segments hold."""
+        """Bytes of all segments."""
         return sum(segment.nbytes for segment in self.segments.values())
 
     def suits(self, nbytes: int) -> bool:
-        """Whether its slots have room for `nbytes`, and not much more."""
+        """Test if its slots have room for `nbytes`, and not much more."""
         return nbytes <= self._slot_bytes <= max(4 * nbytes, _ALIGN_BYTES)
 
     def close(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""What each worker is busy with, noted where it survives the worker.
+"""The current task of each worker, kept where it survives the worker.
 
 A worker that is killed can't say which block it was at, and answers that it had sent may be
 lost with it. So it counts the tasks that it has begun and ended in shared memory; the
@@ -29,7 +29,7 @@ class Marks:
 
     @property
     def path(self) -> str:
-        """Where other processes open it."""
+        """The path at which other processes open it."""
         return self._segment.path
 
     def clear(self, place: int) -> None:

@@ -242,7 +242,7 @@ Answer = Done | Failed
 
 
 class Answers(Message, frozen=True):
-    """What became of some tasks, in the order in which `worker` did them."""
+    """The results of some tasks, in the order in which `worker` did them."""
 
     worker: int
     answers: list[Answer]
@@ -303,7 +303,7 @@ TRAILER = b"\x1e"
 
 
 def trailer(job: str, block: int, attempt: int) -> bytes:
-    """The line that says whose the text before it is."""
+    """The line that names the task of the text before it."""
     return TRAILER + f"{job} {block} {attempt}\n".encode()
 
 

@@ -1,4 +1,4 @@
-"""What the service knows of jobs, blocks and workers, as it tells its clients and notes in its journal.
+"""Facts about jobs, blocks and workers, as the service sends them to clients and keeps them in its journal.
 
 Times are seconds since 1970, UTC.
 """
@@ -14,7 +14,7 @@ ENDED: frozenset[State] = frozenset(("done", "done_with_failures", "failed", "ca
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service knows of one job.
+    """The service's facts about one job.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Whether the job is over."""
+        """True if the job is over."""
         return self.state in ENDED
 
 

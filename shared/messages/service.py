@@ -1,4 +1,4 @@
-"""What clients ask of the service and what it answers, and the only codec for that.
+"""Requests to the service and its answers, and the only codec for them.
 
 A client sends a `Call`, the service sends an `Answer` of the same number: a reply of the type
 that the request names, or a `Refusal`. Nothing is streamed. Who wants to follow something asks
@@ -31,7 +31,7 @@ class Reply(msgspec.Struct, tag=True, frozen=True, kw_only=True):
 
 
 class ServiceInfo(Reply, frozen=True, kw_only=True):
-    """The service itself; `quiet` says that no block runs and none waits to be merged."""
+    """The service itself; `quiet` means that no block runs and none waits to be merged."""
 
     version: str
     pid: int
@@ -201,7 +201,7 @@ class Drain(Request[ServiceInfo], frozen=True, kw_only=True):
 
 
 class SetWorkers(Request[ServiceInfo], frozen=True, kw_only=True):
-    """How many worker processes there should be."""
+    """Set the number of worker processes."""
 
     reply: ClassVar[type[Reply]] = ServiceInfo
     count: int

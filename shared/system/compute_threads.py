@@ -10,7 +10,7 @@ COMPUTE_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def with_one_compute_thread(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` with one compute thread where it does not say how many."""
+    """`environ` with one compute thread unless it sets their number."""
     return dict.fromkeys(COMPUTE_THREADS, "1") | dict(environ)
 
 

@@ -61,7 +61,7 @@ def identity_of(uid: int) -> Identity:
 
 
 def may_act() -> bool:
-    """Whether this process may use files as others: it has the capabilities CAP_SETUID and CAP_SETGID."""
+    """Test if this process may use files as others: it has the capabilities CAP_SETUID and CAP_SETGID."""
     lines = Path("/proc/self/status").read_text().splitlines()
     effective = int(next(line for line in lines if line.startswith("CapEff:")).split()[1], 16)
     return platform.machine() in _NUMBERS and all(effective >> bit & 1 for bit in (6, 7))

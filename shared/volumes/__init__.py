@@ -1,1 +1,4 @@
-"""Volumes: arrays on disk or in memory that are read and written by roi."""
+"""Volumes: arrays on disk or in memory that are read and written by roi.
+
+May import: shared, files, geometry, volumes.base, volumes.hdf5, volumes.blockwise, volumes.restful.
+"""

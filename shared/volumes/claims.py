@@ -1,7 +1,7 @@
-"""What a volume owns on disk, what reading one touches, and whether two of them meet.
+"""Files that a volume owns or reads, and the test if those of two volumes meet.
 
-An output owns its claims: overwriting removes what lies in them and nothing else. Two jobs
-clash where claims of one meet claims, or reads, of the other, however the paths are spelled.
+An output owns its claims: overwriting removes these files and nothing else. Two jobs
+clash if claims of one meet claims, or reads, of the other, however the paths are spelled.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class Tree:
     ----------
     place : Place
     axis : str
-        Where others use the folder as well: only entries such as ``z_00000064``, of this axis,
-        belong to the volume. Empty: all of it does.
+        Empty: the whole folder belongs to the volume. A letter: others use the folder too, and
+        only entries of this axis, such as ``z_00000064``, belong to the volume.
     """
 
     place: Place
     axis: str = ""
 
     def holds(self, other: Place) -> bool:
-        """Whether `other` is this folder, or lies in the part of it that belongs to the volume."""
+        """Test if `other` is this folder, or lies in the part of it that belongs to the volume."""
         if other.is_same(self.place):
             return True
         if not other.is_inside(self.place):
@@ -46,7 +46,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Files and folders that belong together: those of an output, or those that an input is made of."""
+    """Files and folders that belong together: those of an output, or those of an input."""
 
     files: tuple[Place, ...] = ()
     trees: tuple[Tree, ...] = ()
@@ -62,7 +62,7 @@ class Claims:
         yield from (tree.place for tree in self.trees)
 
     def meeting(self, other: Claims) -> str | None:
-        """The path in `other` that meets one of these; None where the two have nothing in common."""
+        """The path in `other` that meets one of these, or None."""
         if not self._names.isdisjoint(other._names):  # asked for each of many jobs: the quick look first
             return next(theirs.path for theirs in other.places() if self._is_any(theirs))
         inside = (theirs.path for theirs in other.places() if any(tree.holds(theirs) for tree in self.trees))
@@ -74,17 +74,17 @@ class Claims:
 
 
 def blocks_folder(output: Path) -> Path:
-    """The folder of the block files of a fileset that a job writes."""
+    """Folder of the block files of a fileset that a job writes."""
     return output.with_name(f"{output.stem}_blocks")
 
 
 def records_folder(output: Path) -> Path:
-    """The hidden folder beside an output, in which its job keeps what it must remember."""
+    """The hidden folder beside an output, with the records of its job."""
     return output.with_name(f".{output.name}.blockmill")
 
 
 def claims_of(address: Address) -> Claims:
-    """What an output at this address owns, whether it is there yet or not."""
+    """Files and folders that an output at this address owns, whether it exists yet or not."""
     output = Path(address.file)
     trees = [Tree(Place.of(records_folder(output)))]
     if address.kind == "fileset":
@@ -93,15 +93,19 @@ def claims_of(address: Address) -> Claims:
 
 
 def reads_of(address: Address, *, follow_links: bool = True) -> Claims:
-    """What is read where this address is an input, as far as its files can be opened.
+    """Files and folders that a job reads from an input at this address.
 
-    What can't be opened counts by its own file alone; whoever reads it is told why.
+    A file that can't be opened counts by itself alone; the error comes when it is read.
 
     Parameters
     ----------
     address : Address
     follow_links : bool
-        Whether an HDF5 file is opened, to see which other files its dataset leads to.
+        Open an HDF5 file to find the other files that its dataset leads to.
+
+    Returns
+    -------
+    Claims
     """
     if address.kind == "hdf5" and follow_links:
         return Claims(tuple(map(Place.of, files_behind(address.file, address.internal))))
@@ -111,7 +115,7 @@ def reads_of(address: Address, *, follow_links: bool = True) -> Claims:
 
 
 def _tree_of_blocks(description_path: str) -> Tree | None:
-    """The folder of the blocks of an existing description; None where it has none on this disk."""
+    """Folder of the blocks of an existing description, or None if it has none on this disk."""
     if not Path(description_path).is_file():  # to open a pipe would wait for ever
         return None
     try:

@@ -27,7 +27,19 @@ AXES = ("x", "yx", "zyx", "czyx", "txyzc")
 
 @contextlib.contextmanager
 def refused(kind: type[BaseException], *words: str) -> Iterator[None]:
-    """Check that the block of code raises `kind` with a message that holds `words`."""
+    """Check that the block of code raises the right error.
+
+    Parameters
+    ----------
+    kind : type of exception
+    *words : str
+        Each must be in the message.
+
+    Raises
+    ------
+    AssertionError
+        If nothing or something else is raised, or a word is missing.
+    """
     try:
         yield
     except kind as error:
@@ -38,17 +50,45 @@ def refused(kind: type[BaseException], *words: str) -> Iterator[None]:
 
 
 def sample(shape: tuple[int, ...], dtype: str = "uint8", seed: int = 0) -> NDArray:
-    """Voxels that differ from place to place, the same at each call."""
+    """Voxels that differ from place to place, the same at each call.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels per axis.
+    dtype : str
+    seed : int
+        Another seed gives other voxels.
+
+    Returns
+    -------
+    ndarray of `shape` and `dtype`
+    """
     return np.random.default_rng(seed).integers(0, 120, shape).astype(dtype)
 
 
 class VolumeTests:
-    """What every volume must do. Each test gets a directory of its own from pytest."""
+    """Tests that every volume must pass. Each test gets a directory of its own from pytest."""
 
     writable = True
 
     def make(self, directory: Path, data: NDArray, axes: str) -> Volume:
-        """A volume that holds `data`, open for writing if the kind can be written."""
+        """Make a volume that holds `data`; those who inherit write this.
+
+        Parameters
+        ----------
+        directory : Path
+            An empty directory for the volume's files.
+        data : ndarray
+            The voxels.
+        axes : str
+            One letter per axis of `data`.
+
+        Returns
+        -------
+        Volume
+            Open for writing if the kind can be written.
+        """
         raise NotImplementedError
 
     def volume(self, directory: Path) -> tuple[Volume, NDArray]:
@@ -134,7 +174,7 @@ class VolumeTests:
         np.testing.assert_array_equal(volume.read(Roi.from_shape(data.shape)), data)
 
     def test_what_was_read_is_a_copy(self, tmp_path: Path) -> None:
-        """To change it changes nothing in the volume."""
+        """A change of the array that was read changes nothing in the volume."""
         volume, data = self.volume(tmp_path)
         roi = Roi.from_shape(data.shape)
         volume.read(roi)[...] = 99
@@ -161,7 +201,16 @@ class VolumeTests:
             np.testing.assert_array_equal(volume.read(Roi.from_shape(data.shape)), data)
 
     def write(self, volume: Volume, roi: Roi, data: NDArray) -> None:
-        """Write so that the voxels can be read at once; for those whose writes need more than `write`."""
+        """Write voxels so that they can be read at once; override it if that needs more than `write`.
+
+        Parameters
+        ----------
+        volume : Volume
+        roi : Roi
+            Within the volume.
+        data : ndarray of shape ``roi.shape``
+            Of the volume's dtype.
+        """
         volume.write(roi, data)
 
     def test_data_of_another_shape_or_dtype_is_refused(self, tmp_path: Path) -> None:

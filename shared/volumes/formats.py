@@ -1,4 +1,4 @@
-"""Addresses: where a volume lies, as a person writes it."""
+"""Addresses: the place of a volume, as a person writes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SUPPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a volume lies.
+    """The place of a volume.
 
     Attributes
     ----------
@@ -56,7 +56,11 @@ def split_address(text: str, base_dir: str | os.PathLike[str] | None = None) -> 
         ``x.json``, ``f.h5/volume/data``, ``a.npy``. Only whole path components count, so a
         directory may be called ``x.h5``.
     base_dir : str or path, optional
-        What a relative address is relative to. Default: it stays relative.
+        Folder from which relative addresses start. Default: they stay relative.
+
+    Returns
+    -------
+    Address
 
     Raises
     ------
@@ -84,7 +88,7 @@ _openers: dict[str, Callable[[str], Volume]] = {}
 
 
 def register_schema(name: str, opener: Callable[[str], Volume]) -> None:
-    """Have `open_volume` open the descriptions of one more schema.
+    """Make `open_volume` open the descriptions of one more schema.
 
     The schema alone decides; the original tries its classes one after the other, in no order.
 
@@ -93,12 +97,13 @@ def register_schema(name: str, opener: Callable[[str], Volume]) -> None:
     name : str
         The ``_schema_name`` in those descriptions.
     opener : callable
-        Takes the path of a description, gives a volume that can be read. Registering it again is harmless.
+        Takes the path of a description and returns a volume for reading. A second registration
+        of the same opener is harmless.
 
     Raises
     ------
     ValueError
-        If the schema is another's already.
+        If the schema belongs to another opener already.
     """
     if name in (SCHEMA_NAME, VOLUME_SCHEMA, FILESET_SCHEMA) or _openers.get(name, opener) is not opener:
         raise ValueError(f"descriptions of schema {name!r} are opened by something else already")
@@ -106,7 +111,7 @@ def register_schema(name: str, opener: Callable[[str], Volume]) -> None:
 
 
 def _open_described(path: str) -> Volume:
-    """The volume of a description: its schema says of which kind."""
+    """Open the volume of a description; its schema names the kind."""
     schema = schema_name(path)
     if isinstance(schema, str) and schema in _openers:
         return _openers[schema](path)
@@ -137,6 +142,11 @@ def open_volume(text: str, base_dir: str | os.PathLike[str] | None = None) -> Vo
     ----------
     text, base_dir
         See `split_address`.
+
+    Returns
+    -------
+    Volume
+        Of the class that belongs to the kind of address.
 
     Raises
     ------

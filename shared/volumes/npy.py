@@ -23,9 +23,9 @@ class NpyVolume:
     ----------
     path : str or path
     mode : {"r", "r+"}
-        Whether it may be written.
+        For reading, or for reading and writing.
     axes : str, optional
-        One letter per axis, which the file does not tell. Default: the last letters of ``tczyx``.
+        One letter per axis; the file does not hold them. Default: the last letters of ``tczyx``.
 
     Raises
     ------
@@ -64,7 +64,21 @@ class NpyVolume:
     def create(
         cls, path: str | os.PathLike[str], shape: Shape, dtype: DTypeLike, axes: str | None = None
     ) -> NpyVolume:
-        """A new file of zeros, with its space on disk reserved, open for writing.
+        """Make a new file of zeros, with its space on disk reserved, open for writing.
+
+        Parameters
+        ----------
+        path : str or path
+            The file must not exist.
+        shape : tuple of int
+            Voxels per axis.
+        dtype : dtype-like
+        axes : str, optional
+            One letter per axis. Default: the last letters of ``tczyx``.
+
+        Returns
+        -------
+        NpyVolume
 
         Raises
         ------
@@ -153,7 +167,7 @@ class NpyVolume:
 
 
 def _reserve(path: str) -> None:
-    """Have the whole file on disk: writing through a map to a full disk would kill the process."""
+    """Reserve the whole file on disk: a write through a map to a full disk would kill the process."""
     try:
         size_bytes = Path(path).stat().st_size
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

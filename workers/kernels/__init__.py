@@ -1,7 +1,9 @@
 """The operations that a worker can apply to a block.
 
-A kernel takes a block with its halo, ``context.read_roi`` large, and gives the result for
-``context.roi`` alone, in the operation's output dtype. The block is its own: it may work in place.
+A kernel takes a block with its halo (shape ``context.read_roi.shape``) and returns the result for
+``context.roi`` alone, in the operation's output dtype. It owns the block and may work in place.
+
+May import: shared.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ __all__ = ["BlockContext", "Kernel", "crop", "kernel_for"]
 
 
 def kernel_for(operation: Operation) -> Kernel:
-    """What computes `operation`; what it alone needs (scipy, the user's module) is imported now.
+    """The kernel that computes `operation`; its own imports (scipy, the user's module) happen now.
 
     Raises
     ------

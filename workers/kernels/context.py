@@ -1,4 +1,4 @@
-"""Where a block lies: what a kernel may know besides the voxels."""
+"""The position of a block, as kernels see it."""
 
 from __future__ import annotations
 
@@ -36,5 +36,16 @@ Kernel = Callable[[NDArray, BlockContext], NDArray]
 
 
 def crop(array: NDArray, context: BlockContext) -> NDArray:
-    """The part of an array over `context.read_roi` that lies in `context.roi`; a view."""
+    """Cut the halo off.
+
+    Parameters
+    ----------
+    array : ndarray of shape ``context.read_roi.shape``
+    context : BlockContext
+
+    Returns
+    -------
+    ndarray of shape ``context.roi.shape``
+        A view of `array`.
+    """
     return array[context.roi.relative_to(context.read_roi.start).to_slice()]

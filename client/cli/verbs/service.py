@@ -39,7 +39,7 @@ def command() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where units go: the machine's, or a person's own."""
+    """Folders of units: those of the machine, or of a person."""
 
     user: bool
     root: Path

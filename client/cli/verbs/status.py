@@ -63,7 +63,7 @@ def _show_jobs(service: Client, numbers: tuple[int, ...], as_json: bool, as_json
 
 
 def _failures(service: Client, number: int, as_json: bool) -> list[BlockFailure]:
-    """Blocks given up; of another user's job none are told."""
+    """Failed blocks; none of another user's job."""
     try:
         return service.failures(number, limit=1 << 31 if as_json else _MOST_FAILURES)
     except NoSuchJob:

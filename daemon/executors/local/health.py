@@ -1,4 +1,4 @@
-"""What is done about the workers from time to time: limits, recycling, numbers.
+"""Periodic care of local workers: memory limits, recycling, pool size.
 
 The supervisor knows processes, the coordinator leases; this part looks at both, in the engine's
 thread, and sees to it that a worker is drained before it is ended, and that no more workers are
@@ -56,7 +56,7 @@ class Upkeep:
         self._next_look_s = 0.0
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
-        """Have other limits of each worker, and of all together."""
+        """Change the limits of each worker, and of all together."""
         self._supervisor.limits = limits
         self._governor.budget_bytes = memory_bytes
 
@@ -70,7 +70,7 @@ class Upkeep:
         self._retire_the_idle(now_s)
 
     def set_count(self, count: int) -> None:
-        """Have `count` workers; those too many end once they have done what they have."""
+        """Set the number of workers. Surplus workers end after their current tasks."""
         self._supervisor.set_count(count)
         self._choose_retiring(now_s=None)
 
@@ -90,7 +90,7 @@ class Upkeep:
     # -- memory ---------------------------------------------------------------------
 
     def _limit_of(self, worker: int) -> int | None:
-        """What the worker may take now; one that works alone may take what all together may."""
+        """Memory limit of the worker now; one that works alone may take as much as all together."""
         leases = self._core.leases(worker)
         job = self._jobs.get(leases[0].job) if leases else None
         limit = (job.order.memory_bytes if job is not None else None) or self._supervisor.limits.memory_bytes
@@ -139,7 +139,7 @@ class Upkeep:
             self.retire(worker, "one worker less was asked for")
 
     def retire(self, worker: int, why: str) -> None:
-        """Let a worker end what it has, and then itself."""
+        """Let a worker finish its tasks, and then end it."""
         if worker not in self._retiring:
             self._retiring[worker] = why
             self._supervisor.retiring(worker)
@@ -153,7 +153,7 @@ class Upkeep:
     # -- what people see ------------------------------------------------------------
 
     def crew(self, now_s: float) -> tuple[WorkerInfo, ...]:
-        """All workers, and what each is doing."""
+        """All workers with their current tasks."""
         return tuple(self._infos(now_s))
 
     def _infos(self, now_s: float) -> Iterable[WorkerInfo]:

@@ -1,4 +1,4 @@
-"""How many workers may be busy with the memory that there is.
+"""The number of workers that may be busy with the memory that there is.
 
 `MemoryGovernor` decides and is pure; `available_bytes` and `total_bytes` ask the system, and the
 control group that this process is in where that allows less.
@@ -21,7 +21,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def reserve_bytes(total_bytes: int) -> int:
-    """What is left to the rest of the machine: 5 %, at least 256 MiB."""
+    """Memory for the rest of the machine: 5 %, at least 256 MiB."""
     return max(int(total_bytes * _RESERVE_SHARE), _LEAST_RESERVE_BYTES)
 
 
@@ -53,7 +53,7 @@ class MemoryGovernor:
         busy_rss_bytes: Mapping[int, int],
         count: int,
     ) -> int:
-        """How many workers may be busy, of `count`; at least 1.
+        """The number of workers, of `count`, that may be busy; at least 1.
 
         Parameters
         ----------

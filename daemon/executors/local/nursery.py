@@ -1,4 +1,4 @@
-"""The nursery as its supervisor holds it: a process, a socket to it, and a pipe whose end is its end."""
+"""Handle of the fork server: process, control socket, lifeline pipe (closing it kills all workers)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOOK_S = 0.001
 
 
 class _Process(Protocol):
-    """What is needed of `subprocess.Popen`."""
+    """The methods of `subprocess.Popen` that are needed here."""
 
     returncode: int | None
 
@@ -68,7 +68,7 @@ class NurseryProcess:
             os.close(lifeline_read)
 
     def forget_in_child(self) -> None:
-        """In a forked child: let go of what ties the workers to this process."""
+        """In a forked child: close everything that ties the workers to this process."""
         self.control.close()
         self._close_lifeline()
 
@@ -93,7 +93,7 @@ class NurseryProcess:
         self._log.close()
 
     def last_words(self, grace_s: float) -> str:
-        """Why it ended, as far as that can be told."""
+        """The reason of its end, as far as it is known."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)  # its end is seen a moment before its exit code
         return tail(Path(f"/proc/self/fd/{self._log.fileno()}")) or f"exit code {self._process.returncode}"

@@ -1,4 +1,4 @@
-"""The way to the workers: what each was sent, and what it must be told before."""
+"""Messages to workers: the tasks that each was sent, and the messages that must come before."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class Post:
             yield Letter(worker, job.attachment(task.slot))
 
     def farewells(self, job: EngineJob, segments: list[int], workers: Iterable[int]) -> Iterable[Letter]:
-        """What to tell `workers` when a job has ended and its segments are closed."""
+        """Messages to `workers` when a job has ended and its segments are closed."""
         for worker in job.knowing.intersection(workers):
             yield Letter(worker, wire.Forget(job.name, []))
         for segment in segments:  # perhaps of an earlier job, and other workers
             yield from self.released(segment)
 
     def released(self, segment: int) -> Iterable[Letter]:
-        """What to tell workers when a submitter has let go of shared memory that it lent."""
+        """Messages to workers when a submitter has released shared memory that it lent."""
         for worker, attached in self._attached.items():
             if segment in attached:
                 attached.discard(segment)
@@ -83,11 +83,11 @@ class Post:
         self._sent[worker].answered(lease)
 
     def lease_of(self, worker: int, number: int | None) -> Lease | None:
-        """The task that went to a worker as its `number`-th; None where it has been answered."""
+        """The lease of the `number`-th task that a worker was sent, or None if it has been answered."""
         return self._sent[worker].number(number) if worker in self._sent else None
 
     def bury(self, worker: int, running: int | None) -> Lease | None:
-        """Forget a dead worker; the task that it was in, its `running`-th."""
+        """Drop a dead worker's queues. Returns the lease of the `running`-th task it was sent, or None."""
         lease = self.lease_of(worker, running)
         for table in (self._sent, self._outbox, self._attached):
             table.pop(worker, None)

@@ -1,4 +1,4 @@
-"""The end of a worker, told in full."""
+"""The end of a worker, with all details."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ....shared.units import format_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostMortem:
-    """What is known of a worker's death.
+    """The facts about a worker's death.
 
     Attributes
     ----------

@@ -57,7 +57,7 @@ os.register_at_fork(
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """The end of a worker, told in full."""
+    """The end of a worker, with all details."""
 
     worker: int
     reason: str
@@ -131,7 +131,7 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
-        """Whether some worker process is known to run."""
+        """True if some worker process is known to run."""
         return any(worker.pid for worker in self.workers.values())
 
     def forget_in_child(self) -> None:
@@ -163,11 +163,11 @@ class Supervisor:
             self._order(wire.Spawn(worker.number, self._endpoint, str(log_path), self._marks.path, mark))
 
     def set_count(self, count: int) -> None:
-        """Keep `count` workers; `surplus` tells how many are too many then."""
+        """Keep `count` workers; `surplus` is then the number of those that are too many."""
         self.count = count
 
     def surplus(self) -> int:
-        """How many workers, of those that are to stay, are too many."""
+        """The number of workers, of those that are to stay, that are too many."""
         staying = sum(not worker.retiring for worker in self.workers.values())
         return max(staying - self.count, 0)
 
@@ -295,7 +295,7 @@ class Supervisor:
         )
 
     def said(self) -> list[Printed]:
-        """What workers (and the user's code in them) have printed since the last call, by lines."""
+        """Lines that workers (and the user's code in them) have printed since the last call."""
         for worker in self.workers.values():
             self._listen(worker, self._marks.running(worker.mark))
         said, self._said = self._said, []

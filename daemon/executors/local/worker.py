@@ -1,4 +1,4 @@
-"""What is known of one worker process, and what it may take."""
+"""Facts about one worker process, and its limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAGE_BYTES = resource.getpagesize()
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """What the supervisor knows of one worker."""
+    """The supervisor's facts about one worker."""
 
     number: int
     log_path: Path
@@ -43,7 +43,7 @@ class WorkerProcess:
 
     @property
     def at_work(self) -> bool:
-        """Whether it is up, and to stay."""
+        """True if it is up, and to stay."""
         return self.up and not self.retiring and self.kill_at_s is None
 
     def tired(self, limits: WorkerLimits, now_s: float) -> str | None:

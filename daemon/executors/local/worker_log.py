@@ -1,4 +1,4 @@
-"""What a worker prints, by tasks.
+"""The output of a worker, by tasks.
 
 All that a worker prints, and what runs in it or is started by it, goes to one file. After a task that
 printed something the worker adds a trailer line, which names the task: what stands before it

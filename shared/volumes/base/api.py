@@ -1,4 +1,4 @@
-"""What every volume offers, whatever lies behind it."""
+"""The interface that every volume has, whatever lies behind it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Volume(Protocol):
     shape : tuple of int
         Extent in voxels, in `axes` order.
     dtype : numpy.dtype
-        Element type of what `read` returns.
+        Element type of the arrays that `read` returns.
     axes : str
         One letter per axis, the first varies slowest (C order).
     block_shape : tuple of int or None
         The storage tile that one writer should own whole: block file, chunk. None: any.
     address : str
-        Where it lies, as a person would write it.
+        The volume's place, as a person would write it.
     """
 
     @property
@@ -47,7 +47,12 @@ class Volume(Protocol):
         roi : Roi
             Within ``[0, shape)``, not empty.
         out : ndarray of shape ``roi.shape``, optional
-            Filled (with numpy's unsafe casting where the dtype differs) and returned.
+            Filled, with numpy's unsafe casting if its dtype differs.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array of the volume's dtype.
 
         Raises
         ------
@@ -61,9 +66,17 @@ class Volume(Protocol):
         ...
 
     def write(self, roi: Roi, data: NDArray) -> None:
-        """Write `data` of shape ``roi.shape`` and exactly the volume's dtype."""
+        """Write voxels.
+
+        Parameters
+        ----------
+        roi : Roi
+            Within ``[0, shape)``, not empty.
+        data : ndarray of shape ``roi.shape``
+            Of exactly the volume's dtype.
+        """
         ...
 
     def close(self) -> None:
-        """Let go of files; closing twice is harmless."""
+        """Release files; closing twice is harmless."""
         ...

@@ -15,7 +15,7 @@ _NUMBER_KINDS = "biufc"
 
 
 def default_axes(ndim: int) -> str:
-    """The axes of an array that does not tell them: the last letters of ``tczyx``.
+    """Axes of an array that has none of its own: the last letters of ``tczyx``.
 
     Raises
     ------
@@ -29,11 +29,26 @@ def default_axes(ndim: int) -> str:
 
 
 def checked_axes(axes: str | None, ndim: int, where: str) -> str:
-    """`axes`, or the default, if it has one distinct letter per axis.
+    """Check that axes have one distinct letter per axis.
+
+    Parameters
+    ----------
+    axes : str or None
+        None stands for `default_axes`.
+    ndim : int
+        Number of axes.
+    where : str
+        Name of the volume in the error.
+
+    Returns
+    -------
+    str
+        `axes`, or the default.
 
     Raises
     ------
     JobError
+        If they don't fit.
     """
     if axes is None:
         try:
@@ -46,11 +61,23 @@ def checked_axes(axes: str | None, ndim: int, where: str) -> str:
 
 
 def checked_dtype(dtype: np.dtype, where: str) -> np.dtype:
-    """`dtype`, if its elements are plain numbers or bools.
+    """Check that the elements are plain numbers or bools.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+    where : str
+        Name of the volume in the error.
+
+    Returns
+    -------
+    numpy.dtype
+        `dtype` itself.
 
     Raises
     ------
     JobError
+        If they are something else.
     """
     if dtype.kind not in _NUMBER_KINDS:
         raise JobError(f"{where} has dtype {dtype}; only numbers and bools are supported")
@@ -60,9 +87,16 @@ def checked_dtype(dtype: np.dtype, where: str) -> np.dtype:
 def check_out(roi: Roi, out: Any) -> None:
     """Refuse a destination of another shape than the roi.
 
+    Parameters
+    ----------
+    roi : Roi
+    out : ndarray or h5py.Dataset
+        The destination of a read.
+
     Raises
     ------
     ValueError
+        With both shapes.
     """
     if tuple(out.shape) != roi.shape:
         raise ValueError(f"out has shape {list(out.shape)}, the roi {roi} has {list(roi.shape)}")
@@ -71,10 +105,20 @@ def check_out(roi: Roi, out: Any) -> None:
 def check_data(roi: Roi, data: Any, dtype: np.dtype, where: str) -> None:
     """Refuse data of another shape or dtype: nothing is cropped, broadcast or cast in silence.
 
+    Parameters
+    ----------
+    roi : Roi
+    data : ndarray
+        The voxels to write.
+    dtype : numpy.dtype
+        That of the volume.
+    where : str
+        Name of the volume in the error.
+
     Raises
     ------
     ValueError
-        Naming both shapes, or both dtypes.
+        With both shapes, or both dtypes.
     """
     if tuple(data.shape) != roi.shape:
         raise ValueError(f"the data has shape {list(data.shape)}, the roi {roi} has {list(roi.shape)}")

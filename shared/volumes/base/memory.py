@@ -12,7 +12,7 @@ __all__ = ["MemoryVolume", "default_axes"]
 
 
 class MemoryVolume:
-    """An ndarray as a volume; what is written goes into that very array.
+    """An ndarray as a volume; writes change that very array.
 
     Parameters
     ----------

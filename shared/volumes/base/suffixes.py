@@ -1,4 +1,4 @@
-"""The endings by which files that hold datasets are known, and paths that go on inside such a file."""
+"""File name endings of files that hold datasets, and paths that go on inside such a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HDF5_EXTENSIONS = (".h5", ".hdf5", ".ilp")
 def cuts(
     path: str, extensions: tuple[str, ...] = HDF5_EXTENSIONS, *, any_case: bool = False
 ) -> list[tuple[str, str]]:
-    """The places where ``f.h5/volume/data`` can be cut: behind each component with such an ending, in order.
+    """The places where ``f.h5/volume/data`` can be cut: behind each component with such an ending.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ def cuts(
     extensions : tuple of str
         The endings, with their dots.
     any_case : bool
-        Whether ``F.H5`` has the ending ``.h5``.
+        Accept ``F.H5`` for the ending ``.h5``.
 
     Returns
     -------
     list of (file, rest)
-        Together they are `path`: what is inside is empty, or begins with a slash.
+        In the order of `path`. Both together are `path`; the rest is empty or begins with a slash.
     """
     parts = path.split("/")
     ends = itertools.accumulate(len(part) + 1 for part in parts)
@@ -37,9 +37,9 @@ def cuts(
 
 
 def cut_at_file(path: str) -> tuple[str, str] | None:
-    """File and rest of a path on disk, cut where its first HDF5 file is; None where it names none.
+    """File and rest of a path on disk, cut behind its first HDF5 file; None if it names none.
 
-    A directory may be called ``x.h5``. A file need not exist yet: then the first name with an ending is it.
+    A directory may be called ``x.h5``. If no file exists yet, the first name with an ending counts as one.
     """
     return next((cut for cut in cuts(path, any_case=True) if not Path(cut[0]).is_dir()), None)
 

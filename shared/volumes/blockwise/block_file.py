@@ -1,7 +1,7 @@
 """One block file: an ordinary HDF5 file with one dataset of voxels, perhaps among others.
 
-New files are built in memory and handed out as bytes, so that they can be put down in one
-write whose failure harms nothing, and so that their checksum costs no second reading.
+New files are built in memory and returned as bytes: one write, whose failure harms nothing, puts
+them on disk, and their checksum costs no second reading.
 """
 
 from __future__ import annotations
@@ -30,7 +30,24 @@ _BAD_FILE = (OSError, KeyError, ValueError, RuntimeError, TypeError)
 def updated_image(
     old: bytes, layout: DatasetLayout, internal: str, shape: Shape, part: Roi, data: NDArray
 ) -> bytes:
-    """The bytes of a block file with `data` put into it; whatever else it holds is kept.
+    """The bytes of a block file with `data` put into it; everything else in it is kept.
+
+    Parameters
+    ----------
+    old : bytes
+        The file as it is.
+    layout : DatasetLayout
+    internal : str
+        Path of the dataset.
+    shape : tuple of int
+        Of the whole block, in voxels.
+    part : Roi
+        The place of `data`, relative to the block.
+    data : ndarray of shape ``part.shape``
+
+    Returns
+    -------
+    bytes
 
     Raises
     ------
@@ -88,12 +105,21 @@ def read_part(
 
     Parameters
     ----------
+    path : str
+        The block file.
+    internal : str
+        Path of the dataset.
     part : Roi
         Relative to the block.
     target : ndarray of shape ``part.shape``, optional
-        Writable; filled and returned if it has the dtype of the file, else not touched.
+        Writable; filled if it has the dtype of the file, else not touched.
     learn : callable, optional
         Called with the open file and dataset, the part and the voxels that were read.
+
+    Returns
+    -------
+    ndarray of shape ``part.shape``
+        `target` if it was filled, else a new array.
 
     Raises
     ------
@@ -158,7 +184,7 @@ def _read_dataset(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray | None
 
 
 def read_bytes(path: str) -> bytes | None:
-    """The bytes of a file; None where there is none."""
+    """The bytes of a file, or None if there is none."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:

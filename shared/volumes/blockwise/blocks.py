@@ -1,4 +1,4 @@
-"""The blocks of a fileset, each by its start in the view: status, places, and tidying up."""
+"""The blocks of a fileset, each named by its start in the view: status, paths, and tidying up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Durability = Literal["none", "block"]
 
 
 class FilesetBlocks:
-    """The part of a fileset that knows its blocks by where they start in the view.
+    """The part of a fileset that knows its blocks by their first corner in the view.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class FilesetBlocks:
         Absolute path of the description file.
     description : FilesetDescription
     store : BlockStore
-        Where the blocks lie.
+        The block files.
     mode : {"r", "a"}
 
     Attributes
@@ -47,7 +47,7 @@ class FilesetBlocks:
     path, description, store, mode
         As given; the mode changes with `reopen`.
     view : ViewBlocks
-        Which blocks the view shows.
+        The blocks that the view shows.
     """
 
     def __init__(self, path: str, description: FilesetDescription, store: BlockStore, mode: Mode) -> None:
@@ -76,65 +76,104 @@ class FilesetBlocks:
         Raises
         ------
         JobError
-            If `mode` is none.
+            If `mode` is neither "r" nor "a".
         """
         check_mode(mode)
         self.mode: Mode = mode
 
     def check_writable(self) -> None:
-        """Refuse to change what is open for reading."""
+        """Refuse to change a fileset that is open for reading."""
         if self.mode != "a":
             raise StorageError(f"{self.path} is open for reading only; open it with mode 'a' to change it")
 
     def block_status(self, start: Shape) -> bool:
-        """Whether the block that starts at `start` (in the view) is marked available."""
+        """Test if the block that starts at `start` (in the view) is marked available."""
         return self.store.available(self.view.at(start))
 
     def set_block_status(self, start: Shape, available: bool) -> None:
-        """Mark one block available, or not; see `mark_block` for the errors."""
+        """Mark one block available, or not.
+
+        Parameters
+        ----------
+        start : tuple of int
+            First corner of the block, in voxels of the view.
+        available : bool
+            The new status.
+
+        Raises
+        ------
+        StorageError
+            If the fileset is open for reading only, or a block without a file is to be available.
+        CorruptBlock
+            If the block is available already and was damaged by a power cut.
+        LockTimeout
+            If another process holds its lock; nothing was changed.
+        """
         self.check_writable()
         mark_block(self.store, self.view.at(start), available)
 
     def set_block_statuses(self, roi: Roi, available: bool) -> None:
-        """Mark every block that shares a voxel with `roi`."""
+        """Mark every block that shares a voxel with `roi` available, or not.
+
+        Parameters
+        ----------
+        roi : Roi
+            In voxels of the view.
+        available : bool
+            The new status.
+
+        Raises
+        ------
+        StorageError, CorruptBlock, LockTimeout
+            As for `set_block_status`; blocks before the one that failed are marked.
+        """
         self.check_writable()
         for block in self.view.touching(roi):
             mark_block(self.store, block, available)
 
     def block_record(self, start: Shape) -> StatusRecord | None:
-        """The status record of a block, without facts if lazyflow wrote it; None: not available."""
+        """Status record of a block, or None if it is not available. Records of lazyflow hold no facts."""
         return self.store.record(self.view.at(start))
 
     def verify_block(self, start: Shape, job: str | None = None) -> str | None:
-        """None if a block is available and its file agrees with its record, else the reason.
+        """Check that a block is available and that its file agrees with its record.
 
         Parameters
         ----------
+        start : tuple of int
+            First corner of the block, in voxels of the view.
         job : str, optional
-            Also ask that this job wrote it.
+            Identity of a job (16 hex digits) that must have written the block.
+
+        Returns
+        -------
+        str or None
+            The first disagreement; None if there is none.
         """
         return self.store.verify(self.view.at(start), job)
 
     def is_block_locked(self, start: Shape) -> bool:
-        """Whether a lock file lies beside the file of a block."""
+        """Test if a lock file lies beside the file of a block."""
         return self.store.locked(self.view.at(start))
 
     def purge_locks(self, roi: Roi | None = None, *, foreign: bool = True) -> list[PurgedLock]:
-        """Remove locks of the blocks that `roi` touches (default: all) which nobody will release.
+        """Remove locks of blocks which nobody will release.
 
         The lock of a living process of ours on this host always stays (the original removes every
-        lock, and so lets two writers into one block). Whether lazyflow, another host or another
-        container still lives can't be seen from here: make sure of that before.
+        lock, and so lets two writers into one block). Owners of lazyflow, on another host or in another
+        container can't be checked from here: make sure that they have ended before.
 
         Parameters
         ----------
+        roi : Roi, optional
+            The blocks that share a voxel with it, in voxels of the view. Default: all.
         foreign : bool
-            Whether their locks, and those of nobody knows whom, are removed too.
+            Also remove the locks of owners that can't be checked.
 
         Returns
         -------
         list of PurgedLock
-            Every lock that was found: which block, whose, and whether it was removed.
+            Every lock that was found: its block, its owner, and whether it was removed.
         """
         self.check_writable()
         found: list[PurgedLock] = []
@@ -145,11 +184,22 @@ class FilesetBlocks:
         return found
 
     def open_block_file(self, start: Shape, *, writable: bool = False) -> AbstractContextManager[h5py.File]:
-        """The HDF5 file of a block, to keep more in it than voxels; use it in a ``with`` statement.
+        """Open the HDF5 file of a block in a ``with`` statement, to keep more in it than voxels.
 
-        The original hands out the handle that it reads and writes by itself. Here `writable` opens a copy,
-        under the block's lock, which takes the place of the file in one step when the statement ends
-        without an error; an available block stays so, with the checksum of its new file.
+        The original hands out the handle that it uses itself. With `writable`, a copy is opened
+        under the block's lock. The copy replaces the file in one step when the statement ends without
+        an error; an available block stays available, with the checksum of its new file.
+
+        Parameters
+        ----------
+        start : tuple of int
+            First corner of the block, in voxels of the view.
+        writable : bool
+            Open a copy that replaces the file, instead of the file for reading.
+
+        Returns
+        -------
+        context manager of h5py.File
 
         Raises
         ------
@@ -176,7 +226,7 @@ class FilesetBlocks:
         return sum(sweep_block(self.store, block) for block in self.view.touching(roi or self.view.view))
 
     def remove_blocks(self, roi: Roi | None = None) -> None:
-        """Remove the blocks that `roi` touches (default: all), and nothing that is not theirs.
+        """Remove the blocks that `roi` touches (default: all), and no other files.
 
         The directory of all blocks goes too, if that leaves it empty.
 
@@ -192,7 +242,19 @@ class FilesetBlocks:
         remove_empty_until(root, root.parent if root != Path(self.path).parent else root)
 
     def doubtful_status(self, part: BlockPart, paths: BlockPaths) -> bytes | None:
-        """What casts doubt on a block's file; None if nothing does.
+        """Look up if a power cut may have damaged a block's file.
+
+        Parameters
+        ----------
+        part : BlockPart
+            The block, with the part of it that is read.
+        paths : BlockPaths
+            The paths of the block.
+
+        Returns
+        -------
+        bytes or None
+            Content of the status file if the file must be checked first; None if there is no doubt.
 
         Raises
         ------
@@ -208,7 +270,27 @@ class FilesetBlocks:
     def read_part(
         self, part: BlockPart, paths: BlockPaths, doubtful_status: bytes | None, target: NDArray | None
     ) -> NDArray[Any]:
-        """What a roi takes of a block; see `BlockStore.read`."""
+        """Read the part of a block that lies in a roi.
+
+        Parameters
+        ----------
+        part : BlockPart
+        paths : BlockPaths
+            The paths of the block.
+        doubtful_status : bytes or None
+            As `doubtful_status` returned it.
+        target : ndarray, optional
+            As for `BlockStore.read`.
+
+        Returns
+        -------
+        ndarray of shape ``part.part.shape``
+
+        Raises
+        ------
+        MissingBlock, CorruptBlock, LockTimeout, StorageError
+            As `BlockStore.read` and `BlockStore.check_whole`.
+        """
         try:
             self.store.check_whole(part.on_disk, doubtful_status)
             return self.store.read(part.on_disk, paths, part.part, target)
@@ -231,13 +313,13 @@ class FilesetBlocks:
 
 
 def check_mode(mode: str) -> None:
-    """Refuse a mode that is none."""
+    """Refuse an unknown mode."""
     if mode not in ("r", "a"):
         raise JobError(f'mode is {mode!r}, expected "r" to read or "a" to read and write')
 
 
 def check_durability(durability: str) -> None:
-    """Refuse a durability that is none."""
+    """Refuse an unknown durability."""
     if durability not in ("none", "block"):
         raise JobError(f'durability is {durability!r}, expected "none" or "block"')
 
@@ -251,7 +333,20 @@ def open_store(
     copy_description: bool,
     lock_timeout_s: float,
 ) -> BlockStore:
-    """The store of the blocks that the description in the file at `path` names; see `BlockwiseFileset`."""
+    """The store of the blocks of a description.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path of the description file.
+    description : FilesetDescription
+    job, durability, copy_description, lock_timeout_s
+        As for `BlockwiseFileset`.
+
+    Returns
+    -------
+    BlockStore
+    """
     inside = os.path.expanduser(description.dataset_root_dir)  # noqa: PTH111
     root = os.path.normpath(os.path.join(os.path.dirname(path), inside))
     return BlockStore(

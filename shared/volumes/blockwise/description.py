@@ -22,7 +22,7 @@ _PER_AXIS = ("shape", "chunks", "block_shape", "view_origin", "view_shape", "sub
 
 @dataclass(frozen=True, kw_only=True)
 class FilesetDescription(Description):
-    """What a fileset is: its shape and dtype, how it is cut into blocks, and how they are named.
+    """The properties of a fileset: its shape and dtype, its blocks, and their names.
 
     Everything is checked when it is made, so a description that exists is sound.
 
@@ -96,7 +96,7 @@ class FilesetDescription(Description):
 
     @property
     def origin(self) -> Shape:
-        """Where the view starts, in absolute voxels."""
+        """First corner of the view, in absolute voxels."""
         return self.view_origin or (0,) * len(self.shape)
 
     @property
@@ -106,7 +106,7 @@ class FilesetDescription(Description):
         return Roi(self.origin, tuple(o + n for o, n in zip(self.origin, extent, strict=True)))
 
     def with_view_filled_in(self) -> FilesetDescription:
-        """The same description with `view_origin` and `view_shape` said outright."""
+        """The same description with `view_origin` and `view_shape` written out."""
         return replace(self, view_origin=self.origin, view_shape=self.view.shape)
 
     def _misfits(self) -> Iterable[Problem]:
@@ -202,5 +202,13 @@ def format_description(description: FilesetDescription) -> bytes:
 def write_description(
     path: str | os.PathLike[str], description: FilesetDescription, *, overwrite: bool = True
 ) -> None:
-    """Write a description file in one step; see `Description.write`."""
+    """Write a description file in one step.
+
+    Parameters
+    ----------
+    path : str or path
+    description : FilesetDescription
+    overwrite : bool
+        Replace a file that exists, instead of raising FileExistsError.
+    """
     description.write(path, overwrite=overwrite)

@@ -17,7 +17,7 @@ class DebugCopy:
     Parameters
     ----------
     name : str
-        Of the file.
+        Name of the file.
     content : bytes
     """
 

@@ -1,4 +1,4 @@
-"""Parts of a fileset put elsewhere: as one HDF5 file, or as a smaller fileset of the same blocks."""
+"""Exports of parts of a fileset: one HDF5 file, or a smaller fileset of the same blocks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """What `export_subset` has made.
+    """The result of `export_subset`.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Subset:
     copied, kept : int
         Blocks that were copied now, and that the destination had already.
     missing : tuple of tuple of int
-        Where the blocks start (in the view that was exported from) that are not available.
+        First corners of the blocks that are not available, in the view of the export's source.
     """
 
     description: str
@@ -54,9 +54,21 @@ def export_roi(
     *,
     absolute: bool,
 ) -> str:
-    """Write the voxels that `read` gives for a roi of the view into one HDF5 file.
+    """Write the voxels of a roi of the view into one HDF5 file.
 
-    See `BlockwiseFileset.export_roi`.
+    Parameters
+    ----------
+    blocks : FilesetBlocks
+        The blocks of the fileset.
+    read : callable
+        Takes a roi of the view and returns its voxels.
+    roi, directory, absolute
+        As for `BlockwiseFileset.export_roi`, as are the errors.
+
+    Returns
+    -------
+    str
+        Path of the file.
     """
     roi, store = _seen(blocks, roi, absolute), blocks.store
     where = _existing(directory)
@@ -82,9 +94,9 @@ def export_subset(
     """Copy the available blocks of `roi`, and describe them as a fileset that shows just `roi`.
 
     The new view starts where `roi` starts; the original's starts where the old view did, so that all
-    before `roi` is missing. The blocks always lie below `directory`, and the new description says so,
-    also where the old one has an absolute root (the original's goes on naming the old place).
-    Locks and unfinished files are not copied. An export that was cut off is completed by another.
+    before `roi` is missing. The blocks always lie below `directory`, and the new description names that
+    place, even if the old one has an absolute root (the original's goes on naming the old place).
+    Locks and unfinished files are not copied. A second export completes one that was cut off.
 
     Parameters
     ----------
@@ -93,12 +105,12 @@ def export_subset(
     directory : path
         It must exist.
     absolute : bool
-        Whether `roi` is in voxels on disk instead of the view.
+        Read `roi` as voxels on disk instead of voxels of the view.
 
     Returns
     -------
     Subset
-        The new description's path, and which blocks are missing.
+        The new description's path, and the blocks that are missing.
 
     Raises
     ------
@@ -107,7 +119,7 @@ def export_subset(
     OutputRefused
         If the description in `directory` is another one, or the blocks lie there already.
     StorageError
-        If something can't be copied; what was copied is whole.
+        If something can't be copied; blocks that were copied are whole.
     """
     roi = _whole_blocks(blocks, _seen(blocks, roi, absolute))
     where = _existing(directory)
@@ -205,7 +217,7 @@ def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, note: bytes
 
 
 def _state(file: str) -> tuple[int, int, int] | None:
-    """What changes when a file is written; None where there is none."""
+    """Facts that change when a file is written; None if there is none."""
     try:
         facts = Path(file).stat()
     except FileNotFoundError:

@@ -46,25 +46,25 @@ class BlockwiseFileset:
     description_path : str or path
         The JSON description.
     mode : {"r", "a"}
-        Whether it may be written.
+        For reading, or for reading and writing.
     job : str
-        Noted in the status of each block that is written; see `verify_block`.
+        Kept in the status of each block that is written; see `verify_block`.
     durability : {"none", "block"}
         ``"block"``: each block file is on the medium before it is marked available.
     copy_description : bool
-        Whether a write that makes a block directory puts a copy of the description into it, as
-        the original does, for people who look around there.
+        Put a copy of the description into each new block directory, as the original does, for
+        people who look around there.
     lock_timeout_s : float
-        How long another writer's lock is waited for.
+        Longest wait for another writer's lock, in seconds.
     allow_pickle : bool
-        Whether a fileset of dtype object is opened. Its elements are pickles, as in the original: reading one
-        runs what the file says, so allow it for files of people whom you trust. (The original always reads
+        Open a fileset of dtype object. Its elements are pickles, as in the original: a read runs the code
+        in the file, so allow it only for files of people whom you trust. (The original always reads
         them.)
 
     Raises
     ------
     JobError
-        If the description is missing or wrong, or asks for what is not supported.
+        If the description is missing or wrong, or asks for something that is not supported.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class BlockwiseFileset:
         self.blocks = FilesetBlocks(path, description, self.store, mode)
 
     def _read_description(self, path: str) -> FilesetDescription:
-        """The description in the file; for filesets whose file holds more than that."""
+        """The description in the file; subclasses whose file holds more override it."""
         return read_description(path)
 
     @classmethod
@@ -117,13 +117,23 @@ class BlockwiseFileset:
 
         Parameters
         ----------
+        path : path
+            The description file (``cells.json``); its folder is made if need be.
+        description : FilesetDescription
+            Shape, dtype, block shape and layout of the fileset.
         **options
             As for `BlockwiseFileset`, except the mode.
+
+        Returns
+        -------
+        BlockwiseFileset
 
         Raises
         ------
         OutputRefused
             If the description file exists.
+        StorageError
+            If it can't be written.
         """
         where = os.path.expanduser(os.fspath(path))  # noqa: PTH111
         try:
@@ -183,17 +193,22 @@ class BlockwiseFileset:
         roi : Roi
             In voxels of the view.
         out : ndarray or h5py.Dataset of shape ``roi.shape``, optional
-            Filled, with numpy's unsafe casting where its dtype differs, and returned.
+            Filled, with numpy's unsafe casting if its dtype differs.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array of the fileset's dtype.
 
         Raises
         ------
         OutOfBounds
             If `roi` is empty or leaves the view.
         MissingBlock
-            If a block is not available. All are looked at before the first voxel is copied.
+            If a block is not available. All blocks are checked before the first voxel is copied.
         CorruptBlock, LockTimeout, StorageError
-            If a block file can't be read, or a power cut has damaged it; what was read before
-            stays in `out`.
+            If a block file can't be read, or a power cut has damaged it. Voxels that were read
+            before stay in `out`.
         """
         blocks = self.blocks
         roi = blocks.view.checked(roi)
@@ -244,15 +259,17 @@ class BlockwiseFileset:
             write_block(self.store, part.on_disk, part.part, data[part.place], available=available)
 
     def export_roi(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
-        """Write the voxels of `roi` into one HDF5 file, laid out and noted as the block files are.
+        """Write the voxels of `roi` into one HDF5 file, with the layout and attributes of a block file.
 
         Parameters
         ----------
+        roi : Roi
+            In voxels of the view.
         directory : path
-            It must exist. The file in it is named like a block file, by the absolute roi; an old one is
-            replaced in one step when the new one is whole.
+            It must exist. The new file is named like a block file, by the absolute roi. It replaces
+            an old one in one step when it is whole.
         absolute : bool
-            Whether `roi` is in voxels on disk instead of the view.
+            Read `roi` as voxels on disk instead of voxels of the view.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Reading filesets that are not complete: what is there is read, what is missing is filled."""
+"""Reads of incomplete filesets: voxels that are there are read, those that are missing are filled."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _STRIPE_VOXELS = 8
 
 
 class Reading(NamedTuple):
-    """Voxels, and what of them is only filling.
+    """Voxels, and the blocks of them that are only filling.
 
     Attributes
     ----------
     voxels : ndarray
     missing : tuple of tuple of int
-        Where the blocks start, in the view, that could not be read because they are missing.
+        First corners, in the view, of the blocks that are missing.
     """
 
     voxels: Any
@@ -36,16 +36,16 @@ class FilledFileset:
     """A fileset to look at while it is written: a volume for reading, with filling for missing blocks.
 
     The original's operator fills the *whole* request with a pattern as soon as one block is missing, which
-    hides what is there; this one fills no voxel of a block that can be read, and tells which blocks
-    are missing. Its pattern is of 0 and 1 for every dtype, by mistake; here it reaches from the lowest
+    hides the others; this one fills no voxel of a block that can be read, and reports the missing
+    blocks. Its pattern is of 0 and 1 for every dtype, by mistake; here it reaches from the lowest
     to the highest value that can be shown.
 
     Parameters
     ----------
     fileset : BlockwiseFileset, or path of a description
-        A `RESTfulBlockwiseFileset` too: there a block is missing when it could not be had.
+        Also a `RESTfulBlockwiseFileset`: its block is missing if the server did not deliver it.
     missing : {"raise", "pattern"} or number
-        What a read does about missing blocks: raise `MissingBlock`; fill in diagonal stripes, 8 voxels wide,
+        For missing blocks: raise `MissingBlock`; fill in diagonal stripes, 8 voxels wide,
         that go on across the borders of rois and blocks; or fill in this number.
 
     Raises
@@ -88,7 +88,7 @@ class FilledFileset:
 
     @property
     def drange(self) -> tuple[float, float] | None:
-        """Lowest and highest value, if the description tells them."""
+        """Lowest and highest value, if the description has them."""
         return self._fileset.description.drange
 
     @property
@@ -97,11 +97,22 @@ class FilledFileset:
         return self._fileset.address
 
     def read(self, roi: Roi, out: Any = None) -> Any:
-        """The voxels of `roi`, missing ones filled; see `read_and_tell`."""
+        """Read the voxels of `roi`, with missing ones filled.
+
+        Parameters
+        ----------
+        roi, out
+            As for `BlockwiseFileset.read`.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array.
+        """
         return self.read_and_tell(roi, out).voxels
 
     def read_and_tell(self, roi: Roi, out: Any = None) -> Reading:
-        """Read the voxels of `roi`, and tell which blocks are missing.
+        """Read the voxels of `roi`, and report the missing blocks.
 
         A roi without missing blocks costs what `BlockwiseFileset.read` costs.
 
@@ -109,6 +120,10 @@ class FilledFileset:
         ----------
         roi, out
             As for `BlockwiseFileset.read`.
+
+        Returns
+        -------
+        Reading
 
         Raises
         ------
@@ -147,11 +162,17 @@ class FilledFileset:
         return np.where(stripes == 1, self._high, self._low).astype(self.dtype)
 
     def write(self, roi: Roi, data: NDArray) -> None:
-        """Refused: this is for reading.
+        """Refuse to write: this is for reading.
+
+        Parameters
+        ----------
+        roi, data
+            As for any volume; not used.
 
         Raises
         ------
         StorageError
+            Always.
         """
         raise StorageError(f"{self.address} is open for reading only; write to the fileset itself")
 
@@ -160,7 +181,7 @@ class FilledFileset:
 
 
 def _extremes(fileset: BlockwiseFileset) -> tuple[Any, Any]:
-    """The lowest and highest value that the pattern is made of."""
+    """The lowest and highest value of the pattern."""
     if fileset.description.drange is not None:
         return fileset.description.drange
     if fileset.dtype.kind in "iu":

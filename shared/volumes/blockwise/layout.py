@@ -1,8 +1,8 @@
-"""Where the parts of a blockwise fileset lie: names only, no disk is touched.
+"""Paths of the parts of a blockwise fileset: names only, no disk is touched.
 
 A block has a directory of its own, one level per axis, named by its absolute start. In it lie
 the HDF5 file, named by the block's absolute roi, its lock while it is written, and STATUS.txt,
-whose presence says that the block is available.
+whose presence means that the block is available.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class BlockPaths:
     directory : str
         The block's own directory.
     file : str
-        The HDF5 file; deeper than `directory` where the name format has sub-directories.
+        The HDF5 file; deeper than `directory` if the name format has sub-directories.
     internal : str
         Path of the dataset inside the file, without a leading slash.
     """
@@ -43,13 +43,13 @@ class BlockPaths:
 
     @property
     def status(self) -> str:
-        """The file whose presence says that the block is available."""
+        """The file whose presence means that the block is available."""
         return f"{self.directory}/{STATUS_NAME}"
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How the blocks of one fileset are named.
+    """The names of the blocks of one fileset.
 
     Parameters
     ----------
@@ -92,7 +92,18 @@ class Naming:
         return f"{self.root.rstrip('/')}/{levels}"
 
     def split(self, start: tuple[int, ...], stop: tuple[int, ...], number: str = "{}") -> tuple[str, str]:
-        """File name and internal path for a roi in absolute voxels.
+        """File name and internal path for a roi.
+
+        Parameters
+        ----------
+        start, stop : tuple of int
+            The block, in absolute voxels.
+        number : str
+            Format of one number.
+
+        Returns
+        -------
+        name, internal : str
 
         Raises
         ------
@@ -113,7 +124,7 @@ _ROI = "\0"
 
 @functools.lru_cache(maxsize=64)
 def _pattern(name_format: str) -> tuple[str, str] | None:
-    """File name and internal path with a mark for the roi; None where the format is not as simple."""
+    """File name and internal path with a mark for the roi; None if the format is not as simple."""
     full = name_format.format(roiString=_ROI)
     return _split(full, name_format) if full == name_format.replace("{roiString}", _ROI) else None
 
@@ -133,7 +144,19 @@ def _split(full: str, name_format: str) -> tuple[str, str]:
 
 
 def roi_string(start: tuple[int, ...], stop: tuple[int, ...], number: str = "{}") -> str:
-    """The text of a roi in file names: ``([0, 50, 0], [100, 100, 50])``."""
+    """The text of a roi in file names: ``([0, 50, 0], [100, 100, 50])``.
+
+    Parameters
+    ----------
+    start, stop : tuple of int
+        In absolute voxels.
+    number : str
+        Format of one number.
+
+    Returns
+    -------
+    str
+    """
     if number == "{}":
         return f"({[*map(int, start)]}, {[*map(int, stop)]})"
     ends = [", ".join(number.format(int(n)) for n in end) for end in (start, stop)]

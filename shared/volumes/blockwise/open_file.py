@@ -1,4 +1,4 @@
-"""The HDF5 file of a block, open for those who keep more in it than voxels."""
+"""The HDF5 file of a block, open for users who keep more in it than voxels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,20 @@ from .writer import locked_to_write, put_status
 
 @contextlib.contextmanager
 def block_file_to_read(store: BlockStore, block: Roi, start: Shape) -> Iterator[h5py.File]:
-    """The file of a block, open for reading; whoever writes the block meanwhile does not disturb."""
+    """Open the file of a block for reading; a writer of the block does not disturb.
+
+    Parameters
+    ----------
+    store : BlockStore
+    block : Roi
+        In absolute voxels.
+    start : tuple of int
+        First corner in the view, for messages.
+
+    Yields
+    ------
+    h5py.File
+    """
     paths = store.paths(block)
     _check_there(paths.file, start)
     with told("open", paths.file), h5py.File(paths.file, "r") as file:
@@ -30,10 +43,22 @@ def block_file_to_read(store: BlockStore, block: Roi, start: Shape) -> Iterator[
 
 @contextlib.contextmanager
 def block_file_to_change(store: BlockStore, block: Roi, start: Shape) -> Iterator[h5py.File]:
-    """A copy of the file of a block, under the block's lock, that takes its place in one step at the end.
+    """Open a copy of the file of a block under the block's lock; it replaces the file in one step at the end.
 
-    If the caller raises, nothing has changed. A block that was available is so again, with the facts of the
-    new file.
+    If the caller raises, nothing has changed. A block that was available is available again, with the
+    facts of the new file.
+
+    Parameters
+    ----------
+    store : BlockStore
+    block : Roi
+        In absolute voxels.
+    start : tuple of int
+        First corner in the view, for messages.
+
+    Yields
+    ------
+    h5py.File
     """
     _check_there(store.paths(block).file, start)
     with told("change", store.paths(block).file), locked_to_write(store, block) as (paths, lock):

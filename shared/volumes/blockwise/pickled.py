@@ -1,6 +1,6 @@
 """Blocks of Python objects, each a pickle in a dataset of byte strings, as the original keeps them.
 
-To unpickle is to run what the file says. So nothing here is used unless somebody asks for it
+To unpickle a file is to run the code in it. So nothing here is used unless somebody asks for it
 by name: `BlockwiseFileset` refuses dtype object without ``allow_pickle=True``, and no address, job or
 service ever passes that.
 """
@@ -21,12 +21,17 @@ _PROTOCOL = 0
 
 
 def pickled(data: NDArray) -> NDArray:
-    """An array of the same shape, of `PICKLE_DTYPE`, with a pickle of protocol 0 for each element.
+    """Pickle each element of an array, by protocol 0.
+
+    Returns
+    -------
+    ndarray of `PICKLE_DTYPE`
+        Of the same shape.
 
     Raises
     ------
     ValueError
-        Naming the first element that can't be pickled.
+        With the first element that can't be pickled.
     """
     texts = np.empty(data.shape, PICKLE_DTYPE)
     for index in np.ndindex(data.shape):
@@ -38,7 +43,12 @@ def pickled(data: NDArray) -> NDArray:
 
 
 def unpickled(texts: NDArray) -> NDArray:
-    """The objects of an array of pickles; None where nothing was written (where the original fails).
+    """Unpickle each element of an array.
+
+    Returns
+    -------
+    ndarray of object
+        None where nothing was written (where the original fails).
 
     Raises
     ------
@@ -59,7 +69,7 @@ def unpickled(texts: NDArray) -> NDArray:
 
 
 class PickleCodec:
-    """What a store of Python objects keeps in its files, a layout of `PICKLE_DTYPE`, and back."""
+    """Converts Python objects to a layout of `PICKLE_DTYPE` for a store's files, and back."""
 
     encode = staticmethod(pickled)
     decode = staticmethod(unpickled)

@@ -1,8 +1,8 @@
-"""The status record of a block: what STATUS.txt holds.
+"""The status record of a block: the content of STATUS.txt.
 
-For the original the bare presence of the file says that the block is available, and it is
+For the original the bare presence of the file means that the block is available, and it is
 empty. Ours holds one line of JSON with facts by which the block file can be checked, mostly behind
-the text of the lock under which it was written, which tells host and process.
+the text of the lock under which it was written, which names host and process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StatusRecord:
     boot : str
         The boot of the host during which it was written.
     synced : bool
-        Whether the block file was brought to the medium before this record was written.
+        True if the block file was brought to the medium before this record was written.
     """
 
     size_bytes: int | None = None
@@ -48,7 +48,7 @@ class StatusRecord:
 
     @property
     def has_facts(self) -> bool:
-        """Whether the block file can be checked against this record."""
+        """True if the block file can be checked against this record."""
         return self.size_bytes is not None
 
 
@@ -70,7 +70,7 @@ def format_status(record: StatusRecord) -> bytes:
 def parse_status(content: bytes) -> StatusRecord:
     """The record in the content of a STATUS.txt; any bytes give one.
 
-    What is empty, of another version or not understood says that the block is available
+    Content that is empty, of another version or not understood means that the block is available,
     and no more. The text of a lock may stand before the line (see `FileLock.release_as`).
     """
     if content.startswith(_LOCK_LINE):
@@ -96,10 +96,10 @@ def _understood(facts: dict[str, Any]) -> bool:
 
 
 def may_be_torn(content: bytes) -> bool:
-    """Whether a power cut may have damaged a block after its status came to hold `content`.
+    """Test if a power cut may have damaged a block after its status came to hold `content`.
 
-    The block was written in another boot and not brought to the medium, so that its status may
-    have survived what its voxels have not. A block without facts can't be told from a whole one.
+    This is so if the block was written in another boot and not brought to the medium: its status may
+    have survived, and its voxels not. A block without facts can't be told from a whole one.
     """
     if not content or _written_in_this_boot() in content or _SYNCED in content:
         return False
@@ -144,7 +144,7 @@ def checksum_of_file(path: str) -> tuple[int, str]:
 
 @functools.cache
 def boot_id() -> str:
-    """Names the running boot of this host; empty where the system does not tell."""
+    """Identifies the running boot of this host; empty if the system has no such number."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

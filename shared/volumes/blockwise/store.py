@@ -1,6 +1,6 @@
-"""The block files of a fileset: where each lies, what its status says, what it holds.
+"""The block files of a fileset: their paths, their status, their voxels.
 
-Blocks are named here by their absolute roi, clipped to the shape on disk. `writer` has what changes them.
+Blocks are named here by their absolute roi, clipped to the shape on disk. `writer` changes them.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ class BlockStore:
     Attributes
     ----------
     naming : Naming
-        Where each block lies.
+        The paths of each block.
     layout : DatasetLayout
-        How new block files are laid out.
+        The layout of new block files.
     job : str
-        Noted in the status records of what is written.
+        Kept in the status records of new blocks.
     sync : bool
-        Whether each block is on the medium before it is marked available.
+        Bring each block to the medium before it is marked available.
     lock_timeout_s : float
-        How long another holder of a block's lock is waited for.
+        Longest wait for another holder of a block's lock, in seconds.
     note : DebugCopy
-        The file that notes the description in each block directory.
+        The copy of the description in each block directory.
     puts_note : bool
-        Whether a write that creates a block directory puts the note into it.
+        Put the note into each new block directory.
     known : KnownFiles
         The makes of block files that were met.
     codec : PickleCodec or None
-        Where the elements are Python objects.
+        Set if the elements are Python objects.
     """
 
     naming: Naming
@@ -75,11 +75,11 @@ class BlockStore:
         return paths
 
     def available(self, block: Roi) -> bool:
-        """Whether a block is marked available."""
+        """Test if a block is marked available."""
         return Path(self.naming.paths(block).status).exists()
 
     def sound(self, block: Roi) -> bool:
-        """Whether a block is marked available, has its file, and was not damaged by a power cut."""
+        """Test if a block is marked available, has its file, and was not damaged by a power cut."""
         status = self.status(block)
         if status is None or not Path(self.paths(block).file).exists():
             return False
@@ -90,7 +90,7 @@ class BlockStore:
         return True
 
     def why_not_available(self, block: Roi) -> str:
-        """What a block lacks that is not marked available, and what to do; goes on after its name."""
+        """The reason why a block is not available, and what to do; continues a sentence behind its name."""
         file = self.paths(block).file
         if not Path(file).exists():
             return f"has not been written: there is no file {file}. Finish the job that writes it"
@@ -101,7 +101,7 @@ class BlockStore:
         )
 
     def status(self, block: Roi) -> bytes | None:
-        """What the status file of a block holds; None where it is not available."""
+        """Content of the status file of a block, or None if it is not available."""
         return self.status_at(self.naming.paths(block))
 
     def status_at(self, paths: BlockPaths) -> bytes | None:
@@ -119,12 +119,25 @@ class BlockStore:
             os.close(descriptor)
 
     def record(self, block: Roi) -> StatusRecord | None:
-        """The status record of a block; None where it is not available."""
+        """The status record of a block, or None if it is not available."""
         content = self.status(block)
         return None if content is None else parse_status(content)
 
     def verify(self, block: Roi, job: str | None = None) -> str | None:
-        """None where the block file agrees with its status record, else the reason."""
+        """Check a block file against its status record.
+
+        Parameters
+        ----------
+        block : Roi
+            In absolute voxels.
+        job : str, optional
+            Identity of the job that must have written it.
+
+        Returns
+        -------
+        str or None
+            The first disagreement; None if there is none.
+        """
         record = self.record(block)
         if record is None:
             return "no status record"
@@ -142,13 +155,15 @@ class BlockStore:
         return None if checksum == record.checksum else "checksum differs"
 
     def check_whole(self, block: Roi, content: bytes | None) -> None:
-        """Refuse a block that a power cut has damaged; a file in one state is read for this once.
+        """Refuse a block that a power cut has damaged; each state of a file is read only once for this.
 
         Parameters
         ----------
+        block : Roi
+            In absolute voxels.
         content : bytes or None
-            Of the block's status file, as it was seen last; None, or one that leaves no doubt:
-            nothing is to be checked.
+            Last seen content of the block's status file. Nothing is checked if it is None or leaves
+            no doubt.
 
         Raises
         ------
@@ -184,25 +199,41 @@ class BlockStore:
         return None if found == record.checksum else "checksum differs"
 
     def locked(self, block: Roi) -> bool:
-        """Whether a lock file lies beside the block file."""
+        """Test if a lock file lies beside the block file."""
         return not FileLock(self.paths(block).file).available()
 
     def read(self, block: Roi, paths: BlockPaths, part: Roi, target: NDArray | None = None) -> NDArray:
-        """Read a part (relative to the block) of a block file, in the file's dtype.
+        """Read a part of a block file, in the file's dtype.
 
-        Our own writers rename whole files into place, so nothing is locked; a lock file of
-        any other writer, who may be changing the file itself, is waited for.
+        Our own writers rename whole files into place, so nothing is locked. The lock file of any
+        other writer, who may be changing the file itself, is waited for.
 
         Parameters
         ----------
+        block : Roi
+            In absolute voxels.
         paths : BlockPaths
-            Of the block, as `naming` tells them.
+            Of the block, from `naming`.
+        part : Roi
+            Relative to the block.
         target : ndarray of shape ``part.shape``, optional
-            Writable; filled and returned if it has the dtype of the file, else it may hold anything.
+            Writable; filled if it has the dtype of the file, else it may hold anything.
+
+        Returns
+        -------
+        ndarray of shape ``part.shape``
+            `target` if it was filled, else a new array.
 
         Raises
         ------
-        MissingBlock, CorruptBlock, LockTimeout, StorageError
+        MissingBlock
+            If there is no file, or it holds fewer voxels.
+        CorruptBlock
+            If the file is damaged.
+        LockTimeout
+            If another writer kept its lock for `lock_timeout_s`.
+        StorageError
+            If the system refuses.
         """
         try:
             try:
@@ -243,7 +274,7 @@ class BlockStore:
             nap_s = min(2 * nap_s, _LONGEST_NAP_S)
 
     def _read_now(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
-        """Read without HDF5 where the file is of a make that is known, else with it, and learn."""
+        """Read without HDF5 if the file is of a known make, else with it, and learn the make."""
         if self.codec is not None:
             return self.codec.decode(read_part(paths.file, paths.internal, part))
         voxels = self.known.read(paths.file, paths.internal, shape, part, target)
@@ -253,7 +284,18 @@ class BlockStore:
         return read_part(paths.file, paths.internal, part, target, learn)
 
     def corrupt(self, paths: BlockPaths, reason: str) -> str:
-        """The reason with all that helps to judge it, and what to do."""
+        """Message for a damaged block file: the reason, facts that help to judge it, and what to do.
+
+        Parameters
+        ----------
+        paths : BlockPaths
+            Of the block.
+        reason : str
+
+        Returns
+        -------
+        str
+        """
         size_bytes = Path(paths.file).stat().st_size if Path(paths.file).exists() else 0
         record = parse_status(read_bytes(paths.status) or b"")
         if record.size_bytes is not None and size_bytes != record.size_bytes:

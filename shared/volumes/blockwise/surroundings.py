@@ -1,4 +1,4 @@
-"""The surroundings of a block file: directories, status, what dead writers left, locks of other writers."""
+"""Everything around a block file: directories, status, files of dead writers, locks of others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ _OLD_CANDIDATE_S = 600
 
 @contextlib.contextmanager
 def told(doing: str, path: str) -> Iterator[None]:
-    """Turn what the system refuses into a StorageError that names the file."""
+    """Turn an OSError into a StorageError that names the file.
+
+    Parameters
+    ----------
+    doing : str
+        The verb for the message: could not ``doing`` ...
+    path : str
+        The file for the message.
+    """
     try:
         yield
     except StorageError:
@@ -32,7 +40,15 @@ def told(doing: str, path: str) -> Iterator[None]:
 
 
 def remove_empty_until(directory: Path, end: Path) -> None:
-    """Remove empty directories from `directory` upwards, `end` excluded."""
+    """Remove empty directories upwards.
+
+    Parameters
+    ----------
+    directory : Path
+        The first one to remove.
+    end : Path
+        Stays, as does all above it.
+    """
     while directory != end:
         try:
             directory.rmdir()
@@ -42,7 +58,7 @@ def remove_empty_until(directory: Path, end: Path) -> None:
 
 
 def make_directories(paths: BlockPaths) -> bool:
-    """Make the directories of a block; returns whether the block's own was not there before."""
+    """Make the directories of a block. Returns True if the block's own directory is new."""
     created = _made(paths.directory)
     if created is None:
         Path(paths.directory).parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +69,7 @@ def make_directories(paths: BlockPaths) -> bool:
 
 
 def _made(directory: str) -> bool | None:
-    """Whether a directory was made now; None where its parent lacks."""
+    """Make a directory: True if it is new, False if it exists, None if its parent does not exist."""
     try:
         os.mkdir(directory)  # noqa: PTH102 - a Path costs more than the system call
     except FileExistsError:
@@ -64,10 +80,10 @@ def _made(directory: str) -> bool | None:
 
 
 def leftovers(paths: BlockPaths) -> list[str]:
-    """What writers of this block left lying: partial files, and locks that never came into their place.
+    """Files that dead writers left of this block: partial files, and locks that never came into place.
 
-    Whoever holds the block's lock knows that nobody writes the partial files; of the locks, only
-    those of dead processes are told.
+    The caller holds the block's lock, so nobody writes the partial files. Of the locks, only
+    those of dead processes are listed.
     """
     found: list[str] = []
     directories = {os.path.dirname(paths.file), paths.directory}
@@ -83,7 +99,7 @@ def leftovers(paths: BlockPaths) -> list[str]:
 
 
 def _is_dead_candidate(entry: Path) -> bool:
-    """Whether a lock that is not in its place yet never will be."""
+    """Test if a lock that is not in its place yet never will be."""
     if stale(entry):
         return True
     try:
@@ -95,12 +111,12 @@ def _is_dead_candidate(entry: Path) -> bool:
 
 
 def remove_leftovers(paths: BlockPaths) -> int:
-    """Remove the left-overs of a block whose lock the caller holds; returns how many."""
+    """Remove the left-overs of a block whose lock the caller holds. Returns their number."""
     return sum(remove_if_there(path) for path in leftovers(paths))
 
 
 def other_writer(paths: BlockPaths) -> str | None:
-    """Who holds the lock of a block, in words, unless it is a writer of ours on this host."""
+    """The holder of the lock of a block, in words, unless it is a writer of ours on this host."""
     if not os.access(paths.lock, os.F_OK):
         return None
     holder = FileLock(paths.file).holder()
@@ -113,7 +129,17 @@ def _check_ours(lock: FileLock, paths: BlockPaths) -> None:
 
 
 def swap_in(partial: str, paths: BlockPaths, lock: FileLock) -> None:
-    """Drop the status and rename the partial file over the block; undone wherever that fails."""
+    """Drop the status and rename the partial file over the block; a failure is undone.
+
+    Parameters
+    ----------
+    partial : str
+        The new file, whole, in the block's directory.
+    paths : BlockPaths
+        Of the block.
+    lock : FileLock
+        The block's lock, held; LockLost is raised if it is ours no more.
+    """
     hidden = partial_name(paths.status)
     had_status = True
     try:
@@ -143,14 +169,14 @@ class PurgedLock:
     Attributes
     ----------
     block_start : tuple of int
-        The block, in the view.
+        First corner of the block, in the view.
     path : str
         The lock file.
     state : {"dead", "foreign", "alive"}
-        Of a dead process of ours on this host; of lazyflow, of another host or container, or of nobody
-        knows whom; or of a living process of ours, which is never removed.
+        "dead": of a dead process of ours on this host. "foreign": of lazyflow, of another host or
+        container, or unknown. "alive": of a living process of ours, never removed.
     holder : str
-        Who held it, in words.
+        The owner, in words.
     removed : bool
     """
 
@@ -162,7 +188,22 @@ class PurgedLock:
 
 
 def purge_lock(start: Shape, paths: BlockPaths, *, foreign: bool) -> PurgedLock | None:
-    """Remove the lock of a block if its owner is dead, or, where that is asked, not ours; None: no lock."""
+    """Remove the lock of a block if its owner is dead.
+
+    Parameters
+    ----------
+    start : tuple of int
+        First corner of the block, in the view.
+    paths : BlockPaths
+        Of the block.
+    foreign : bool
+        Also remove a lock whose owner can't be checked.
+
+    Returns
+    -------
+    PurgedLock or None
+        None if there is no lock.
+    """
     if not os.path.lexists(paths.lock):
         return None
     sight = look(paths.lock)

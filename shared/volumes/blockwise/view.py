@@ -1,4 +1,4 @@
-"""The blocks of a fileset as its view shows them, and where they lie on disk."""
+"""The blocks of a fileset as its view shows them, and their rois on disk."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .description import FilesetDescription
 
 
 class BlockPart(NamedTuple):
-    """What a roi of the view takes of one block.
+    """The part of one block that lies in a roi of the view.
 
     Attributes
     ----------
     start : tuple of int
-        Where the block starts in the view.
+        First corner of the block, in the view.
     on_disk : Roi
         The block, in absolute voxels, clipped to the shape on disk.
     part : Roi
-        What is taken of it, relative to its start.
+        The part, relative to the first corner of the block.
     place : tuple of slice
-        Where that lies in an array of the roi's shape.
+        The place of the part in an array of the roi's shape.
     all_seen : bool
-        Whether it is all of the block that the view shows.
+        True if it is all of the block that the view shows.
     """
 
     start: Shape
@@ -49,7 +49,7 @@ class ViewBlocks:
     grid : BlockGrid
         The blocks of the view, in its coordinates, clipped to it.
     origin : tuple of int
-        Where the view starts on disk.
+        First corner of the view, on disk.
     disk_shape : tuple of int
         Voxels on disk.
     where : str
@@ -63,7 +63,18 @@ class ViewBlocks:
 
     @classmethod
     def of(cls, description: FilesetDescription, where: str) -> ViewBlocks:
-        """The blocks of the view that a description names."""
+        """The blocks of the view of a description.
+
+        Parameters
+        ----------
+        description : FilesetDescription
+        where : str
+            Name of the fileset for messages.
+
+        Returns
+        -------
+        ViewBlocks
+        """
         grid = BlockGrid(Roi.from_shape(description.view.shape), description.block_shape)
         return cls(grid, description.origin, description.shape, where)
 
@@ -107,7 +118,7 @@ class ViewBlocks:
         return Roi(begin, tuple(min(a + b, n) for a, b, n in ends))
 
     def parts(self, roi: Roi) -> Iterator[BlockPart]:
-        """What `roi`, which lies within the view, takes of each block that it touches, in C order.
+        """Cut `roi`, which lies within the view, at the borders of blocks, in C order.
 
         Each axis is cut for itself, and the blocks are the products of these cuts.
         """
@@ -137,7 +148,7 @@ class ViewBlocks:
         return cuts
 
     def start_of(self, block: Roi) -> Shape:
-        """Where a block on disk starts in the view."""
+        """First corner, in the view, of a block on disk."""
         return tuple(a - o for a, o in zip(block.start, self.origin, strict=True))
 
     def touching(self, roi: Roi) -> Iterator[Roi]:

@@ -47,7 +47,18 @@ _DIRECTORY_ATTEMPTS = 20
 
 
 def write_block(store: BlockStore, block: Roi, part: Roi, data: NDArray, *, available: bool) -> None:
-    """Write `data` to a part (relative to the block); a part that is all writes the file anew.
+    """Write `data` to a part of a block. A part that is the whole block writes the file anew.
+
+    Parameters
+    ----------
+    store : BlockStore
+    block : Roi
+        In absolute voxels.
+    part : Roi
+        Relative to the block.
+    data : ndarray of shape ``part.shape``
+    available : bool
+        Mark the block available afterwards.
 
     Raises
     ------
@@ -75,10 +86,18 @@ def write_block(store: BlockStore, block: Roi, part: Roi, data: NDArray, *, avai
 
 
 def fill_block(store: BlockStore, block: Roi, make: Callable[[], NDArray]) -> bool:
-    """Write a block that is not there whole with the voxels that `make` gives, and mark it available.
+    """Write a block that is not there whole, and mark it available.
 
-    `make` runs under the block's lock, after another look at the block, so that of all who
-    want to fill it at once only one does. If `make` raises, nothing is changed.
+    `make` runs under the block's lock, after another look at the block, so that only one of
+    several callers fills it. If `make` raises, nothing is changed.
+
+    Parameters
+    ----------
+    store : BlockStore
+    block : Roi
+        In absolute voxels.
+    make : callable
+        Returns the voxels, an array of shape ``block.shape``.
 
     Returns
     -------
@@ -140,7 +159,7 @@ def _image(
 
 
 def _whole_image(store: BlockStore, internal: str, data: NDArray) -> ReadyImage | KnownImage:
-    """The content of a new file with all voxels of a block; by HDF5 only where it must be."""
+    """The content of a new file with all voxels of a block; HDF5 makes it only if it must."""
     if store.codec is not None:  # where the strings lie in the file is HDF5's business
         return ReadyImage(new_image(store.layout, internal, data.shape, Roi.from_shape(data.shape), data))
     known = known_of_new(store.layout, internal, data.shape)
@@ -160,7 +179,20 @@ def _whole_image(store: BlockStore, internal: str, data: NDArray) -> ReadyImage 
 def put_status(
     store: BlockStore, paths: BlockPaths, size_bytes: int, checksum: str, lock: FileLock | None = None
 ) -> None:
-    """Write the status of a block; with its lock, whose file becomes the status in the same step."""
+    """Write the status of a block. With its lock, the lock's file becomes the status in the same step.
+
+    Parameters
+    ----------
+    store : BlockStore
+    paths : BlockPaths
+        Of the block.
+    size_bytes : int
+        Of the block file.
+    checksum : str
+        Of the block file, as in `StatusRecord`.
+    lock : FileLock, optional
+        The block's lock, held.
+    """
     content = format_status(StatusRecord(size_bytes, checksum, store.job, boot_id(), store.sync))
     if lock is None or not lock.release_as(paths.status, content):
         write_atomically(paths.status, content)
@@ -168,7 +200,18 @@ def put_status(
 
 @contextlib.contextmanager
 def locked_to_write(store: BlockStore, block: Roi) -> Iterator[tuple[BlockPaths, FileLock]]:
-    """The block's directory, made if need be, and its lock, with dead writers' files removed."""
+    """Make the block's directory if need be, take its lock, and remove dead writers' files.
+
+    Parameters
+    ----------
+    store : BlockStore
+    block : Roi
+        In absolute voxels.
+
+    Yields
+    ------
+    BlockPaths, FileLock
+    """
     created, paths, lock = _lock_in_directory(store, block)
     try:
         if not created:
@@ -182,7 +225,7 @@ def locked_to_write(store: BlockStore, block: Roi) -> Iterator[tuple[BlockPaths,
 
 
 def _lock_in_directory(store: BlockStore, block: Roi) -> tuple[bool, BlockPaths, FileLock]:
-    """Make the directory of a block and take its lock; tells whether the directory is new."""
+    """Make the directory of a block and take its lock. The first result is True if the directory is new."""
     for _ in range(_DIRECTORY_ATTEMPTS):
         created = make_directories(store.naming.paths(block))
         paths = store.naming.paths(block) if created else store.paths(block)
@@ -200,12 +243,20 @@ def _lock_in_directory(store: BlockStore, block: Roi) -> tuple[bool, BlockPaths,
 def mark_block(store: BlockStore, block: Roi, available: bool) -> None:
     """Mark a block available, with the facts of its file as it is now, or not available.
 
+    Parameters
+    ----------
+    store : BlockStore
+    block : Roi
+        In absolute voxels.
+    available : bool
+        The new status.
+
     Raises
     ------
     StorageError
         If a block without a file is to be marked available.
     CorruptBlock
-        If a block is to be marked available that is so already, and was damaged by a power cut.
+        If the block is available already and was damaged by a power cut.
     LockTimeout
         If another holds its lock; nothing was changed.
     """
@@ -225,9 +276,20 @@ def mark_block(store: BlockStore, block: Roi, available: bool) -> None:
 
 
 def sweep_block(store: BlockStore, block: Roi) -> int:
-    """Remove what writers that died on this host left of a block; returns how many files.
+    """Remove the files that dead writers of this host left of a block.
 
-    A living writer's files stay: only who holds the block's lock removes anything.
+    A living writer's files stay: only the holder of the block's lock removes anything.
+
+    Parameters
+    ----------
+    store : BlockStore
+    block : Roi
+        In absolute voxels.
+
+    Returns
+    -------
+    int
+        Number of files that were removed.
     """
     paths = store.paths(block)
     if not Path(paths.directory).exists():
@@ -246,7 +308,13 @@ def sweep_block(store: BlockStore, block: Roi) -> int:
 
 
 def remove_block(store: BlockStore, block: Roi) -> None:
-    """Remove a block, with all that belongs to it and nothing else.
+    """Remove a block with all its files, and nothing else.
+
+    Parameters
+    ----------
+    store : BlockStore
+    block : Roi
+        In absolute voxels.
 
     Raises
     ------

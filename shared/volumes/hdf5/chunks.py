@@ -25,7 +25,7 @@ class _Chunking(NamedTuple):
     pipeline: Pipeline
 
     def cuts(self, part: Roi) -> Iterator[tuple[Shape, tuple[slice, ...], tuple[slice, ...]]]:
-        """What a part takes of each chunk: where the chunk starts, and where that lies in part and chunk."""
+        """Cut a part at the borders of chunks: first corner of the chunk, slices in part and in chunk."""
         axes = [
             [
                 (start, slice(max(a, start) - a, min(b, start + n) - a), slice(max(a - start, 0), b - start))
@@ -39,7 +39,7 @@ class _Chunking(NamedTuple):
 
 
 def _chunking(dataset: h5py.h5d.DatasetID, dtype: np.dtype) -> _Chunking | None:
-    """How a dataset is cut and packed; None where that is HDF5's business alone."""
+    """Chunk shape and filters of a dataset, or None if only HDF5 can handle them."""
     plist = dataset.get_create_plist()
     if plist.get_layout() != h5py.h5d.CHUNKED or not plist.get_nfilters():
         return None
@@ -56,13 +56,16 @@ def read_chunks(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray) -> bool
 
     Parameters
     ----------
+    dataset : h5py.h5d.DatasetID
+    part : Roi
+        In voxels of the dataset.
     target : ndarray of shape ``part.shape``
         Writable, and of the dtype of the dataset.
 
     Returns
     -------
     bool
-        False where HDF5 is to do it: then `target` may hold anything.
+        False if only HDF5 can read it; then `target` may hold anything.
     """
     chunking = _chunking(dataset, target.dtype)
     if chunking is None or not unpacks(chunking.pipeline):
@@ -82,10 +85,16 @@ def read_chunks(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray) -> bool
 def write_chunks(dataset: h5py.h5d.DatasetID, data: NDArray) -> bool:
     """Write all voxels of a dataset that is compressed with gzip, at the level that it asks for.
 
+    Parameters
+    ----------
+    dataset : h5py.h5d.DatasetID
+    data : ndarray
+        Of the dataset's shape and dtype.
+
     Returns
     -------
     bool
-        False where HDF5 is to do it, and nothing was written.
+        False if only HDF5 can do it; then nothing was written.
     """
     chunking = _chunking(dataset, data.dtype)
     if chunking is None or not packs(chunking.pipeline):

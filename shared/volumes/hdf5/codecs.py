@@ -1,6 +1,7 @@
 """Compressed chunks, by libraries that are quicker than those that HDF5 has built in.
 
-The streams are the same formats: whatever is packed here, any HDF5 unpacks, and the other way round.
+The streams have the same formats: any HDF5 unpacks the chunks that are packed here, and the
+other way round.
 """
 
 from __future__ import annotations
@@ -34,16 +35,23 @@ def pipeline_of(plist: h5py.h5p.PropDCID) -> Pipeline:
 
 
 def unpacked(chunk: Buffer, mask: int, pipeline: Pipeline, size_bytes: int) -> Buffer | None:
-    """The bytes of a chunk's voxels; None where only HDF5 can tell them.
+    """Unpack a chunk.
 
     Parameters
     ----------
-    pipeline : tuple
-        One that `unpacks` knows.
+    chunk : bytes-like
+        The chunk as it lies in the file.
     mask : int
         A bit for each filter of the pipeline that was left out for this chunk.
+    pipeline : tuple
+        One that `unpacks` knows.
     size_bytes : int
-        What a chunk has unpacked.
+        Size of the unpacked chunk.
+
+    Returns
+    -------
+    bytes-like or None
+        The bytes of the voxels; None if only HDF5 can unpack them.
     """
     for index in range(len(pipeline) - 1, -1, -1):
         if mask >> index & 1:
@@ -94,7 +102,7 @@ _UNPACKERS: dict[int, Callable[[Buffer, tuple[int, ...], int], Buffer]] = {
 
 
 def unpacks(pipeline: Pipeline) -> bool:
-    """Whether `unpacked` knows all filters."""
+    """Test if `unpacked` knows all filters."""
     return all(code in _UNPACKERS and (code != BLOSC2 or _has_blosc2()) for code, _ in pipeline)
 
 
@@ -104,17 +112,24 @@ def _has_blosc2() -> bool:
 
 
 def packs(pipeline: Pipeline) -> bool:
-    """Whether `packed` knows all filters: gzip, alone or of shuffled bytes."""
+    """Test if `packed` knows all filters: gzip, alone or of shuffled bytes."""
     return [code for code, _ in pipeline] in ([GZIP], [SHUFFLE, GZIP])
 
 
 def packed(chunk: Buffer, pipeline: Pipeline) -> tuple[Buffer, int]:
-    """The bytes of a chunk as they go into the file, and the mask of the filters that were left out.
+    """Pack a chunk.
 
     Parameters
     ----------
     chunk : bytes-like
         The voxels of a whole chunk.
+    pipeline : tuple
+        One that `packs` knows.
+
+    Returns
+    -------
+    bytes-like, int
+        The bytes for the file, and the mask of the filters that were left out.
     """
     size_bytes = len(chunk)
     for code, values in pipeline:

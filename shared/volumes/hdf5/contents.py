@@ -1,4 +1,4 @@
-"""What an HDF5 file holds beside one dataset."""
+"""The contents of an HDF5 file beside one dataset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Whether a file has the signature of HDF5, whatever its name.
+    """Test if a file has the signature of HDF5, whatever its name.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
 
 
 def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:
-    """What replacing the file would destroy beside one dataset, in words; empty where nothing.
+    """List, in words, what a new file would destroy beside one dataset.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:
     Returns
     -------
     list of str
-        Other datasets, groups, links and named types by their path, attributes of groups, a user block.
+        Other datasets, groups, links and named types by their path, attributes of groups, a user
+        block. Empty if there is nothing else.
 
     Raises
     ------

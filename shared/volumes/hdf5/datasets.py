@@ -1,4 +1,4 @@
-"""What data sets a file holds, and which of them a pattern means: HDF5 and npz.
+"""The datasets of a file, and those that match a pattern: HDF5 and npz.
 
 N5 containers, which the original lists too, are not looked into: nothing here reads them yet.
 """
@@ -22,7 +22,7 @@ from .volume import look_into
 
 
 class Dataset(NamedTuple):
-    """A data set in a file: its path inside, with a leading slash in HDF5, its shape and dtype."""
+    """A dataset in a file: its path inside (with a leading slash in HDF5), its shape and dtype."""
 
     name: str
     shape: Shape
@@ -30,10 +30,20 @@ class Dataset(NamedTuple):
 
 
 def list_datasets(path: str | os.PathLike[str], min_axes: int = 2, max_axes: int = 5) -> list[Dataset]:
-    """The data sets of a file that have from `min_axes` to `max_axes` axes, both included, by name.
+    """List the datasets of a file, by name.
 
     Only headers are read, and nothing is unpickled. The original's ``lsH5N5`` gives objects of
     the open file in place of shape and dtype.
+
+    Parameters
+    ----------
+    path : str or path
+    min_axes, max_axes : int
+        Fewest and most axes of a dataset, both included.
+
+    Returns
+    -------
+    list of Dataset
 
     Raises
     ------
@@ -46,17 +56,22 @@ def list_datasets(path: str | os.PathLike[str], min_axes: int = 2, max_axes: int
 
 
 def glob_datasets(path: str | os.PathLike[str], pattern: str) -> list[str]:
-    """The names of all data sets in a file that match a pattern, sorted, of any number of axes.
+    """The names of all datasets in a file that match a pattern, sorted, of any number of axes.
 
     Parameters
     ----------
+    path : str or path
     pattern : str
         As in `glob_list`; a leading slash may be left out, before ``volume/*`` for instance.
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
     StorageError
-        As `list_datasets`. (The original's ``globH5N5`` gave None for what it could not read.)
+        As `list_datasets`. (The original's ``globH5N5`` gave None for a file that it could not read.)
     """
     names = [item.name for item in list_datasets(path, 0, 2**31)]
     bare = glob_list([name.removeprefix("/") for name in names], pattern.removeprefix("/"))
@@ -64,7 +79,18 @@ def glob_datasets(path: str | os.PathLike[str], pattern: str) -> list[str]:
 
 
 def glob_list(names: Iterable[str], pattern: str) -> list[str]:
-    """The names that match a pattern of the shell, sorted; ``*`` goes across slashes, case counts."""
+    """The names that match a pattern of the shell, sorted.
+
+    Parameters
+    ----------
+    names : iterable of str
+    pattern : str
+        ``*`` goes across slashes; upper and lower case differ.
+
+    Returns
+    -------
+    list of str
+    """
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
 
 

@@ -1,4 +1,4 @@
-"""How a dataset of voxels is laid out and noted: dtype, axes, chunks, compression, attributes."""
+"""The layout and attributes of a dataset of voxels: dtype, axes, chunks, compression."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _image_numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class DatasetLayout:
-    """How the dataset of voxels in each block file is laid out.
+    """The layout of the dataset of voxels in each block file.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class DatasetLayout:
     axes : str
         One letter per axis.
     chunks : tuple of int or None
-        Clipped to each block. None: contiguous, or h5py's choice where compressed.
+        Clipped to each block. None: contiguous, or h5py's choice if compressed.
     compression, compression_opts : str or None, int or None
         As h5py takes them.
     drange : pair of numbers or None
@@ -50,7 +50,7 @@ class DatasetLayout:
 
 @functools.lru_cache(maxsize=64)
 def axistags(axes: str) -> str:
-    """The JSON text by which vigra tells axes, letter for letter."""
+    """The JSON text in which vigra keeps axes, letter for letter."""
     tags = [
         {"key": key, "typeFlags": _TYPE_FLAGS.get(key, _UNKNOWN_AXIS), "resolution": 0, "description": ""}
         for key in axes
@@ -59,7 +59,7 @@ def axistags(axes: str) -> str:
 
 
 def axes_of_tags(text: object) -> str | None:
-    """The axes letters in an ``axistags`` attribute; None where it holds none."""
+    """The axes letters in an ``axistags`` attribute, or None if it holds none."""
     try:
         keys = [tag["key"] for tag in json.loads(text)["axes"]]  # pyright: ignore[reportArgumentType]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -72,12 +72,18 @@ def new_image(layout: DatasetLayout, internal: str, shape: Shape, part: Roi, dat
 
     Parameters
     ----------
+    layout : DatasetLayout
     internal : str
         Path of the dataset.
     shape : tuple of int
         Of the whole block, in voxels.
     part : Roi
-        Where `data` goes, relative to the block; the rest reads as 0.
+        The place of `data`, relative to the block; the rest reads as 0.
+    data : ndarray of shape ``part.shape``
+
+    Returns
+    -------
+    bytes
 
     Raises
     ------
@@ -95,7 +101,20 @@ def image_and_more(
     data: NDArray,
     look: Callable[[h5py.h5d.DatasetID], T],
 ) -> tuple[bytes, T]:
-    """As `new_image`, and what `look` sees in the dataset when all is written."""
+    """Make a new block file, as `new_image`, and inspect its dataset before it is closed.
+
+    Parameters
+    ----------
+    layout, internal, shape, part, data
+        As for `new_image`.
+    look : callable
+        Takes the dataset when all is written.
+
+    Returns
+    -------
+    bytes, object
+        The file, and the result of `look`.
+    """
     # Two files in memory must not share a name, even for a moment.
     name = f"block-in-memory-{next(_image_numbers)}"
     room = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
@@ -107,7 +126,20 @@ def image_and_more(
 
 
 def create_dataset(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape) -> h5py.Dataset:
-    """Add a dataset that is laid out and noted as the original does it.
+    """Add a dataset with the layout and attributes that the original gives it.
+
+    Parameters
+    ----------
+    file : h5py.File
+    layout : DatasetLayout
+    internal : str
+        Path of the dataset.
+    shape : tuple of int
+        Voxels per axis.
+
+    Returns
+    -------
+    h5py.Dataset
 
     Raises
     ------
@@ -136,7 +168,15 @@ def create_dataset(file: h5py.File, layout: DatasetLayout, internal: str, shape:
 
 
 def put_voxels(dataset: h5py.Dataset, part: Roi, data: NDArray) -> None:
-    """Write a part of a dataset, in the form in which the dataset keeps its elements."""
+    """Write a part of a dataset, in the form in which the dataset keeps its elements.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    part : Roi
+        In voxels of the dataset.
+    data : ndarray of shape ``part.shape``
+    """
     if part.shape == dataset.shape:
         if not write_chunks(dataset.id, data):
             dataset.write_direct(np.ascontiguousarray(data))

@@ -11,12 +11,12 @@ _FIRST_FOREIGN = 256
 
 
 def make_filters_known(plist: h5py.h5p.PropDCID) -> None:
-    """Have HDF5 know all filters of a dataset, if that can be.
+    """Load the filters of a dataset that HDF5 lacks, from the hdf5plugin package.
 
     Raises
     ------
     StorageError
-        Naming the filter that lacks, and the package that has it.
+        With the filter that is missing, and the package that has it.
     """
     for index in range(plist.get_nfilters()):
         code, _flags, _values, name = plist.get_filter(index)

@@ -41,10 +41,15 @@ def _row_dtype(size_bytes: int) -> np.dtype:
 
 
 def copy_rows(target: NDArray, source: NDArray) -> None:
-    """Copy `source` to `target`, of the same shape and dtype, bit for bit.
+    """Copy an array bit for bit.
 
-    numpy copies element by element where rows are short. Taken for single elements, rows of
+    numpy copies element by element if rows are short. Taken for single elements, rows of
     64 bytes are copied in 0.7 of the time.
+
+    Parameters
+    ----------
+    target, source : ndarray
+        Of the same shape and dtype.
     """
     row_bytes = target.shape[-1] * target.itemsize
     unit = target.itemsize
@@ -55,12 +60,12 @@ def copy_rows(target: NDArray, source: NDArray) -> None:
 
 
 def planes_per_piece(plane_bytes: int) -> int:
-    """How many planes are copied at a time, so that they stay in a processor's cache."""
+    """Number of planes to copy at a time, so that they stay in a processor's cache."""
     return max(1, PIECE_BYTES // plane_bytes)
 
 
 def slabs_of(data: NDArray) -> list[NDArray]:
-    """`data` cut along its first axis into what `in_order` copies at a time; one where it need not copy."""
+    """Cut `data` along its first axis into slabs that `in_order` copies; one slab if it need not copy."""
     if data.flags.c_contiguous:
         return [data]
     if len(data) == 1 and data.ndim > 1:
@@ -70,7 +75,7 @@ def slabs_of(data: NDArray) -> list[NDArray]:
 
 
 def in_order(data: NDArray) -> memoryview:
-    """The bytes of an array in C order: its own memory, or a copy that the thread's next one overwrites."""
+    """The bytes of an array in C order: its own memory, or a copy that the thread's next call overwrites."""
     if not data.flags.c_contiguous:
         copy = scratch(data.nbytes).view(data.dtype).reshape(data.shape)
         copy_rows(copy, data)

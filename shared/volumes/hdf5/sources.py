@@ -1,4 +1,4 @@
-"""Which files the voxels of an HDF5 dataset come from: links, virtual datasets, raw files."""
+"""The files behind the voxels of an HDF5 dataset: links, virtual datasets, raw files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _sources(path: str, internal: str) -> list[tuple[str, str]]:
 
 
 def _external_links(file: h5py.File, internal: str) -> Iterator[tuple[str, str]]:
-    """The file that the way to a dataset leads into, and the rest of the way there."""
+    """Follow the path of a dataset; yields each file that it leads into, with the rest of the path."""
     parts = internal.strip("/").split("/")
     group: h5py.Group = file
     for index, part in enumerate(parts):

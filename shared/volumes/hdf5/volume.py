@@ -38,7 +38,7 @@ class Hdf5Volume:
     internal : str
         Path of the dataset inside the file.
     mode : {"r", "r+"}
-        Whether it may be written.
+        For reading, or for reading and writing.
     axes : str, optional
         One letter per axis. Default: the attribute ``axistags`` (as vigra writes it) or ``axes`` of
         the dataset, else the last letters of ``tczyx``.
@@ -73,16 +73,29 @@ class Hdf5Volume:
         compression_opts: int | None = None,
         drange: tuple[float, float] | None = None,
     ) -> Hdf5Volume:
-        """A new file with one dataset, which reads as 0, open for writing.
+        """Make a new file with one dataset, which reads as 0, open for writing.
 
         A contiguous dataset has its space on disk reserved.
 
         Parameters
         ----------
+        path : str or path
+            The file must not exist.
+        internal : str
+            Path of the dataset.
+        shape : tuple of int
+            Voxels per axis.
+        dtype : dtype-like
+        axes : str, optional
+            One letter per axis. Default: the last letters of ``tczyx``.
         chunks, compression, compression_opts
             As h5py takes them; chunks are clipped to `shape`.
         drange : pair of numbers, optional
-            Lowest and highest value, noted as an attribute.
+            Lowest and highest value, kept as an attribute.
+
+        Returns
+        -------
+        Hdf5Volume
 
         Raises
         ------
@@ -127,7 +140,7 @@ class Hdf5Volume:
 
     @property
     def block_shape(self) -> Shape | None:
-        """The chunk shape; None where the dataset is contiguous."""
+        """The chunk shape, or None if the dataset is contiguous."""
         return self._open().dataset.chunks
 
     @property
@@ -167,7 +180,7 @@ class Hdf5Volume:
             dataset[roi.to_slice()] = data
 
     def flush(self) -> None:
-        """Hand what was written to the system: a kill from here on to the next `write` harms nothing.
+        """Hand all writes to the system: a kill from here on to the next `write` harms nothing.
 
         Raises
         ------
@@ -259,7 +272,7 @@ def _reserve(path: str) -> None:
 
 
 def _abandon(file: h5py.File) -> None:
-    """Close a file whose writing failed; what is not yet in it is lost.
+    """Close a file after a failed write; voxels that are not yet in it are lost.
 
     HDF5 holds on to a file that it can't write, tries again whenever something of it is closed,
     and crashes at the end of the process. So it writes the rest to the null device.
@@ -272,7 +285,7 @@ def _abandon(file: h5py.File) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said, without the lines of bookkeeping that HDF5 puts around it."""
+    """The system's own reason, without the lines of bookkeeping that HDF5 puts around it."""
     said = re.search(r"error message = '([^']*)'", str(error))
     return said[1] if said else str(error)
 
@@ -301,7 +314,7 @@ def _voxels_in(file: h5py.File, internal: str, path: str) -> h5py.Dataset:
 
 
 def _noted_axes(dataset: h5py.Dataset) -> str | None:
-    """The axes that a dataset tells itself, if they fit it."""
+    """The axes in the attributes of a dataset, if they fit it."""
     text = dataset.attrs.get("axistags")
     letters = axes_of_tags(text) if isinstance(text, str | bytes) else None
     if letters is None:
@@ -330,7 +343,18 @@ def dataset_names(path: str | os.PathLike[str]) -> list[str]:
 
 
 def look_into(path: str | os.PathLike[str], tell: Callable[[str, h5py.Dataset], _Told]) -> list[_Told]:
-    """What `tell` says of each dataset in an HDF5 file, given its path without a leading slash.
+    """Apply a function to each dataset of an HDF5 file.
+
+    Parameters
+    ----------
+    path : str or path
+    tell : callable
+        Takes the path of a dataset, without a leading slash, and the dataset.
+
+    Returns
+    -------
+    list
+        The results of `tell`.
 
     Raises
     ------

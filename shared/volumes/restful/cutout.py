@@ -1,6 +1,6 @@
-"""Cut-outs as they go over the wire: an HDF5 file, a ``.npy`` file, or the bare voxels.
+"""Cut-outs in their forms on the wire: an HDF5 file, a ``.npy`` file, or the bare voxels.
 
-Bare voxels stand in C order. Since they don't tell what they are, their headers do:
+Bare voxels stand in C order. Their headers describe them:
 ``X-Voxel-Dtype: <u2`` and ``X-Voxel-Shape: 4,5,6``.
 """
 
@@ -34,12 +34,12 @@ _ROOM_FACTOR, _ROOM_BYTES = 4, 16 << 20  # chunks at the edge are stored whole; 
 
 
 class Wanted(NamedTuple):
-    """What a cut-out has to be.
+    """The properties of the cut-out that was asked for.
 
     Attributes
     ----------
     kind : {"hdf5", "npy", "raw"}
-        What the answer is where it does not tell.
+        The form of an answer whose headers name none.
     dataset : str
         Path in an HDF5 file.
     """
@@ -58,7 +58,7 @@ class Wanted(NamedTuple):
 
     @property
     def limit_bytes(self) -> int:
-        """No answer of such voxels is longer."""
+        """Upper bound on the length of an answer with such voxels."""
         return math.prod(self.shape) * self.dtype.itemsize * _ROOM_FACTOR + _ROOM_BYTES
 
 
@@ -67,12 +67,22 @@ class WrongCutout(Exception):
 
 
 def kind_of(headers: Mapping[str, str], default: Kind) -> Kind:
-    """What an answer holds, by its headers.
+    """The form of an answer, by its headers.
+
+    Parameters
+    ----------
+    headers : mapping
+    default : {"hdf5", "npy", "raw"}
+        The form if the headers name none.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
     WrongCutout
-        If it is a text, such as a page for people that says what is wrong.
+        If it is a text, such as a page for people about an error.
     """
     content = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content.startswith(_NO_VOXELS):
@@ -87,10 +97,17 @@ def kind_of(headers: Mapping[str, str], default: Kind) -> Kind:
 def check(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> None:
     """Check that a file is the cut-out that was asked for, without reading its voxels.
 
+    Parameters
+    ----------
+    file : binary file
+    headers : mapping
+        Of the answer.
+    wanted : Wanted
+
     Raises
     ------
     WrongCutout
-        Naming what it is instead.
+        With a description of the file.
     """
     kind = kind_of(headers, wanted.kind)
     with _told(kind):
@@ -102,12 +119,24 @@ def check(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> None:
 
 
 def read(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> NDArray:
-    """The voxels of a file, after `check`, in C order and the dtype that was asked for.
+    """The voxels of a file, after `check`.
+
+    Parameters
+    ----------
+    file : binary file
+    headers : mapping
+        Of the answer.
+    wanted : Wanted
+
+    Returns
+    -------
+    ndarray
+        In C order and the dtype that was asked for.
 
     Raises
     ------
     WrongCutout
-        Naming what it is instead, or why it can't be read.
+        With a description of the file, or the reason why it can't be read.
     """
     kind = kind_of(headers, wanted.kind)
     with _told(kind):
@@ -123,7 +152,7 @@ def read(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> NDArray:
 
 
 def _header(kind: Kind, file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> tuple[int, str]:
-    """Where the voxels begin, and their order; all that is told about them is checked."""
+    """Offset of the voxels, and their order; all facts about them in the file are checked."""
     if kind == "npy":
         return _npy_header(file, wanted)
     _check_raw(file, headers, wanted)
@@ -140,7 +169,7 @@ def _read_into(file: BinaryIO, voxels: NDArray) -> int:
 
 @contextlib.contextmanager
 def _told(kind: Kind) -> Iterator[None]:
-    """Turn what HDF5, numpy and the system say of a damaged file into WrongCutout."""
+    """Turn errors of HDF5, numpy and the system about a damaged file into WrongCutout."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, TypeError) as error:
@@ -165,7 +194,7 @@ def _dataset(file: h5py.File, wanted: Wanted) -> h5py.Dataset:
 
 
 def _npy_header(file: BinaryIO, wanted: Wanted) -> tuple[int, str]:
-    """Where the voxels of a .npy file begin, and their order."""
+    """Offset of the voxels of a .npy file, and their order."""
     file.seek(0)
     version = npy_format.read_magic(file)
     read_header = {
@@ -207,10 +236,17 @@ def encode(kind: Kind, voxels: NDArray, axes: str, dataset: str) -> tuple[bytes 
 
     Parameters
     ----------
+    kind : {"hdf5", "npy", "raw"}
     voxels : ndarray
         In C order; the body may be a view of it.
+    axes : str
+        One letter per axis.
     dataset : str
         Path in an HDF5 file.
+
+    Returns
+    -------
+    bytes-like, dict
     """
     headers = {
         "Content-Type": CONTENT_TYPES[kind],

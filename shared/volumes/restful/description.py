@@ -1,4 +1,4 @@
-"""Descriptions of what a web server gives out: of the volume, and of a fileset that keeps its blocks."""
+"""Descriptions of a web server's volume, and of a fileset that caches its blocks."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True)
 class RESTfulVolumeDescription(Description):
-    """Where a volume is to be had over HTTP, and what it is.
+    """A volume that is available over HTTP: its address and its properties.
 
     Parameters
     ----------
     name : str, optional
         A label.
     format : {"hdf5", "npy", "raw"}
-        What the server sends where its answer does not tell; the original knows the first alone.
+        The form of answers whose headers name none; the original knows the first alone.
     axes : str
         One letter per axis, in the order of the arrays that the server sends.
     dtype : numpy.dtype
@@ -69,12 +69,12 @@ class RESTfulVolumeDescription(Description):
     hdf5_dataset : str
         Path of the dataset in the HDF5 files; a leading slash is added.
     shape : tuple of int
-        Voxels per axis: always bounds less origin_offset, whatever a file says.
+        Voxels per axis: always bounds less origin_offset, whatever is written in a file.
 
     Raises
     ------
     JobError
-        Naming every field that is wrong, and why.
+        With every field that is wrong, and why.
     """
 
     schema_name: ClassVar[str] = VOLUME_SCHEMA
@@ -98,7 +98,7 @@ class RESTfulVolumeDescription(Description):
         object.__setattr__(self, "shape", shape)
 
     def remote(self, roi: Roi) -> Roi:
-        """What has to be asked for to get `roi`, in the server's coordinates.
+        """The roi to request for `roi`, in the server's coordinates.
 
         An axis that the address does not name is taken whole.
         """
@@ -192,7 +192,7 @@ def _differences(remote: RESTfulVolumeDescription, local: FilesetDescription) ->
 
 
 def schema_name(path: str | os.PathLike[str]) -> object:
-    """What a description file says it describes.
+    """The schema that a description file names.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def schema_name(path: str | os.PathLike[str]) -> object:
 
 
 def read_local_description(path: str | os.PathLike[str]) -> FilesetDescription | None:
-    """What a description file of any kind says of block files on disk; None: it is of a volume of a server.
+    """The part of a description file about block files on disk; None if it describes a server's volume.
 
     Raises
     ------
@@ -230,5 +230,13 @@ def write_restful_description(
     *,
     overwrite: bool = True,
 ) -> None:
-    """Write a description file of either kind in one step; see `Description.write`."""
+    """Write a description file of either kind in one step.
+
+    Parameters
+    ----------
+    path : str or path
+    description : RESTfulVolumeDescription or RESTfulFilesetDescription
+    overwrite : bool
+        Replace a file that exists, instead of raising FileExistsError.
+    """
     description.write(path, overwrite=overwrite)

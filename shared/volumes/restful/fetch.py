@@ -1,4 +1,4 @@
-"""Fetching over HTTP what may fail in every way: time-outs, retries, limits."""
+"""HTTP downloads with time-outs, retries and a size limit."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _TEXT_OF_ERROR_BYTES = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """How downloads are done.
+    """Settings of downloads.
 
     Parameters
     ----------
     timeout_s : float
-        How long a server may be silent, in connecting and between two pieces of an answer.
+        Longest silence of a server, in connecting and between two pieces of an answer, in seconds.
     deadline_s : float
-        How long one cut-out may take altogether, with all retries.
+        Longest time for one cut-out altogether, with all retries, in seconds.
     retries : int
         Further attempts after a failure that may pass: no connection, silence, an answer that is
         cut off, status 408, 425, 429, 500, 502, 503 or 504. The server's ``Retry-After`` is kept to.
@@ -53,12 +53,13 @@ class Transfer:
 
 
 class Fetcher:
-    """Gets addresses of one server into files; any number of threads may use it.
+    """Downloads from one server into files; any number of threads may use it.
 
     Parameters
     ----------
     url : str
         Any address of the server, for its token.
+    transfer : Transfer
     """
 
     def __init__(self, url: str, transfer: Transfer) -> None:
@@ -85,14 +86,16 @@ class Fetcher:
     def fetch(
         self, url: str, into: BinaryIO, accept: str, limit_bytes: int, stop: threading.Event | None = None
     ) -> Mapping[str, str]:
-        """Get `url` into a file, which is emptied before each attempt.
+        """Download `url` into a file, which is emptied before each attempt.
 
         Parameters
         ----------
+        url : str
+        into : binary file
         accept : str
-            What is wanted, as in the header of that name.
+            The header ``Accept``.
         limit_bytes : int
-            A longer answer is given up.
+            A longer answer ends the download.
         stop : threading.Event, optional
             Ends it early.
 
@@ -204,7 +207,7 @@ class Fetcher:
             raise StorageError(f"could not keep what was downloaded: {error}") from error
 
     def said(self, body: bytes | None) -> str:
-        """The first words of what a server says about an error, without secrets."""
+        """The first words of a server's message about an error, without secrets."""
         return self._clean(_said(body))
 
     def close(self) -> None:
@@ -243,7 +246,7 @@ def _innermost(error: BaseException) -> str:
 
 
 def _said(body: bytes | None) -> str:
-    """The first words of what a server says about an error."""
+    """The first words of a server's message about an error."""
     text = re.sub(
         r"<(style|script).*?</\1>|<[^>]*>", " ", (body or b"").decode("utf-8", "replace"), flags=re.S
     )

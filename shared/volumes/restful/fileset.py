@@ -21,7 +21,7 @@ from .volume import RESTfulVolume
 
 @dataclass(slots=True)
 class Downloads:
-    """What `RESTfulBlockwiseFileset.download_all` has done.
+    """The result of `RESTfulBlockwiseFileset.download_all`.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Downloads:
     downloaded : int
         Blocks that are there now.
     failed : dict
-        Of the others: where each starts in the view, and why it is not there.
+        Of the others: first corner in the view, and the reason.
     """
 
     present: int = 0
@@ -94,18 +94,25 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
         return self._composite
 
     def read(self, roi: Roi, out: Any = None) -> Any:
-        """Read the voxels of `roi`, after downloading what is missing of its blocks.
+        """Read the voxels of `roi`, after downloading the blocks that are missing.
 
         Parameters
         ----------
-        roi, out
-            As for `BlockwiseFileset.read`.
+        roi : Roi
+            In voxels of the view.
+        out : ndarray or h5py.Dataset of shape ``roi.shape``, optional
+            Filled, with numpy's unsafe casting if its dtype differs.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array of the fileset's dtype.
 
         Raises
         ------
         DownloadFailed
-            If a block can't be had from the server, with the cause (the original hides it, and says
-            that the block is not ready). What was downloaded before stays.
+            If the server does not deliver a block, with the cause (the original hides it, and reports
+            that the block is not ready). Blocks that were downloaded before stay.
         OutOfBounds, CorruptBlock, LockTimeout, StorageError
             As for `BlockwiseFileset.read`.
         """
@@ -121,7 +128,7 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
         Raises
         ------
         DownloadFailed, LockTimeout, StorageError
-            The first failure; what runs beside it is ended.
+            The first failure; downloads beside it are ended.
         """
         stop = threading.Event()
         missing = [block for block in self.blocks.view.touching(roi) if not self.store.sound(block)]
@@ -158,7 +165,7 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
         return report
 
     def _fill(self, block: Roi, stop: threading.Event) -> bool:
-        """Download a block, given in absolute voxels; False if another was quicker."""
+        """Download a block, given in absolute voxels. Returns False if another was quicker."""
         try:
             return fill_block(self.store, block, lambda: self._remote.read(block, stop=stop))
         except DownloadFailed as error:
@@ -167,7 +174,7 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
             ) from error
 
     def close(self) -> None:
-        """Let go of connections; closing twice is harmless."""
+        """Close connections; closing twice is harmless."""
         self._remote.close()
 
 

@@ -1,4 +1,4 @@
-"""Secrets for servers: which token goes to which server, and never into a message.
+"""Secrets for servers: the token of each server, which never appears in a message.
 
 They come from the environment variable ``BLOCKMILL_TOKENS`` or from the file that
 ``BLOCKMILL_TOKENS_FILE`` names: one ``host[:port] token`` a line, ``#`` begins a comment. A token
@@ -19,7 +19,7 @@ FILE_VARIABLE = "BLOCKMILL_TOKENS_FILE"
 
 
 def token_for(url: str) -> str | None:
-    """The token for the server of an address; None where there is none.
+    """The token for the server of an address, or None if there is none.
 
     Raises
     ------

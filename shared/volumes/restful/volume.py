@@ -1,4 +1,4 @@
-"""A volume that a web server gives out in cut-outs."""
+"""A volume that a web server offers in cut-outs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _T = TypeVar("_T")
 class RESTfulVolume:
     """A volume behind a url template; every read is a download, nothing is kept.
 
-    What came is checked for its size, shape and dtype before anybody sees it: a page that tells
-    an error, or an answer that was cut off, never becomes voxels. (The original checks nothing,
-    has no time-out, tries once, and leaves a truncated file where a transfer is aborted.)
+    Each answer is checked for its size, shape and dtype before anybody sees it: an error page,
+    or an answer that was cut off, never becomes voxels. (The original checks nothing,
+    has no time-out, tries once, and leaves a truncated file if a transfer is aborted.)
     Cut-outs may be HDF5 files, ``.npy`` files or bare voxels, by their content type.
 
     Any number of threads may read at once.
@@ -39,7 +39,7 @@ class RESTfulVolume:
     Parameters
     ----------
     source : str, path or RESTfulVolumeDescription
-        The JSON description, or what would be in it.
+        The JSON description, or its content.
     transfer : Transfer, optional
         Time-outs, retries, headers, token.
 
@@ -98,11 +98,16 @@ class RESTfulVolume:
         Parameters
         ----------
         roi : Roi
-            In voxels of the volume; the server is asked for these plus origin_offset.
+            In voxels of the volume; origin_offset is added in the request to the server.
         out : ndarray of shape ``roi.shape``, optional
-            Filled, with numpy's unsafe casting where its dtype differs, and returned.
+            Filled, with numpy's unsafe casting if its dtype differs.
         stop : threading.Event, optional
             Ends it early, with DownloadFailed.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+            `out` if it was given, else a new array.
 
         Raises
         ------
@@ -174,7 +179,7 @@ class RESTfulVolume:
         stop: threading.Event | None,
         use: Callable[[BinaryIO, Mapping[str, str], Wanted], _T],
     ) -> _T:
-        """Get what holds `roi` into `file`, and what `use` makes of it, which checks it."""
+        """Download `roi` into `file`. Returns the result of `use`, which checks the file."""
         remote = self._description.remote(roi)
         url = self._description.url(remote)
         kind = cast("Kind", self._description.format)
@@ -194,7 +199,7 @@ class RESTfulVolume:
         return f": {self._fetcher.said(file.read(2000))}"
 
     def _part(self, roi: Roi, voxels: NDArray) -> NDArray:
-        """`roi` out of what was downloaded, which has axes whole that the address does not name."""
+        """Cut `roi` out of a download, in which axes that the address does not name are whole."""
         if voxels.shape == roi.shape:
             return voxels
         fits = [
@@ -204,16 +209,22 @@ class RESTfulVolume:
         return np.ascontiguousarray(voxels[tuple(fits)])
 
     def write(self, roi: Roi, data: NDArray) -> None:
-        """Refused: what a server gives out can only be read.
+        """Refuse to write: a server's volume can only be read.
+
+        Parameters
+        ----------
+        roi, data
+            As for any volume; not used.
 
         Raises
         ------
         StorageError
+            Always.
         """
         raise StorageError(f"{self._address} is a volume of a server, which can only be read")
 
     def close(self) -> None:
-        """Let go of connections; closing twice is harmless."""
+        """Close connections; closing twice is harmless."""
         self._closed = True
         self._fetcher.close()
 
@@ -222,7 +233,7 @@ class RESTfulVolume:
 
 
 def _room_for(size_bytes: int) -> BinaryIO:
-    """Where an answer is kept until its voxels are out of it.
+    """A temporary file for an answer, until its voxels are out of it.
 
     In memory, unless it is large: on a disk, a file a block costs more than the download.
     """

@@ -1,4 +1,7 @@
-"""``blockmill volume``: each module is a verb of that group."""
+"""``blockmill volume``: each module is a verb of that group.
+
+May import: shared, cli, formatting, http, library, verify.
+"""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class _Verification:
                 self._display.stop()
 
     def _take(self, tally: Tally) -> None:
-        """Count, and tell each damaged block at once: there may be too many to keep."""
+        """Count, and print each damaged block at once: there may be too many to keep."""
         grid = self._check.grid
         self.total.add(tally)
         for number, reason in tally.damage:

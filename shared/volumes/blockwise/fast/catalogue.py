@@ -1,4 +1,4 @@
-"""The makes of block files that were met in a fileset, whose voxels are read without HDF5."""
+"""The layouts of block files that were met in a fileset; their voxels are read without HDF5."""
 
 from __future__ import annotations
 
@@ -43,15 +43,43 @@ class KnownFiles:
         self.meet(internal, shape, make)
 
     def makes(self, internal: str, shape: Shape) -> tuple[Make, ...]:
-        """The makes that are known, the one that was met last first."""
+        """The known makes, with the one that was met last first.
+
+        Parameters
+        ----------
+        internal : str
+            Path of the dataset.
+        shape : tuple of int
+            Of the whole block, in voxels.
+
+        Returns
+        -------
+        tuple of Make
+        """
         return self._makes.get((internal, shape), ())
 
     def read(
         self, path: str, internal: str, shape: Shape, part: Roi, target: NDArray | None
     ) -> NDArray | None:
-        """Read a part of a block's voxels, if its file is of a make that is known, else give None.
+        """Read a part of a block's voxels, if its file is of a make that is known.
 
-        They are in `target` if that has the dtype of the file; else it may hold anything.
+        Parameters
+        ----------
+        path : str
+            The block file.
+        internal : str
+            Path of the dataset.
+        shape : tuple of int
+            Of the whole block, in voxels.
+        part : Roi
+            Relative to the block.
+        target : ndarray of shape ``part.shape``, optional
+            Writable; filled if it has the dtype of the file, else it may hold anything.
+
+        Returns
+        -------
+        ndarray or None
+            None if the file is of no known make.
 
         Raises
         ------
@@ -90,7 +118,19 @@ class KnownFiles:
     def learn(
         self, internal: str, file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID, part: Roi, voxels: NDArray
     ) -> None:
-        """Learn from a file that HDF5 has just read `voxels` of, if it can be learned from."""
+        """Learn the make of a file that HDF5 has just read, if possible.
+
+        Parameters
+        ----------
+        internal : str
+            Path of the dataset.
+        file : h5py.h5f.FileID
+        dataset : h5py.h5d.DatasetID
+        part : Roi
+            The part that was read, relative to the block.
+        voxels : ndarray of shape ``part.shape``
+            The voxels that HDF5 read; they check the make.
+        """
         if self._in_vain >= _TRIES:
             return  # here each file is of another make
         self._in_vain += 1

@@ -1,10 +1,10 @@
-"""What the block files of a fileset look like around their voxels.
+"""The bytes of block files around voxels that lie in one piece.
 
 Block files of one make that hold their voxels in one piece differ in nothing but the voxels. So
-a file whose other bytes are all the same as those of a file that HDF5 has read has its voxels in
-the same place, and nothing of it needs to be parsed. Where the places are is told by HDF5 itself,
-and is checked against voxels that it has read or written. A file that differs in a single byte,
-or in its size, is HDF5's to read.
+a file whose other bytes all equal those of a file that HDF5 has read has its voxels in the same
+place, and nothing of it needs to be parsed. HDF5 itself reports these places; they are checked
+against voxels that it has read or written. HDF5 reads any file that differs in a single byte, or
+in its size.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class KnownBytes:
     dtype : numpy.dtype
         Of the voxels between them.
     data_bytes : int
-        How many bytes of voxels are between them.
+        Number of bytes of voxels between them.
     time_at : int or None
-        Where in `head` the four bytes with the time of the file's making stand, if it tells
-        that: they may differ.
+        Offset in `head` of the four bytes with the time at which the file was made, if it has
+        them: they may differ.
     """
 
     head: bytes
@@ -63,16 +63,23 @@ class KnownBytes:
         return len(self.head) + self.data_bytes + len(self.tail)
 
     def read(self, descriptor: int, shape: Shape, part: Roi, target: NDArray) -> bool:
-        """Read a part of the voxels, if the open file is of this make; else `target` may hold anything.
+        """Read a part of the voxels, if the open file is of this make.
 
         Parameters
         ----------
+        descriptor : int
+            The open file.
         shape : tuple of int
             Of the whole block.
         part : Roi
             Relative to the block.
         target : ndarray of shape ``part.shape``
             Of this make's dtype, and writable.
+
+        Returns
+        -------
+        bool
+            False if the file is of another make; then `target` may hold anything.
         """
         # One byte more than there should be: then a file that is too long shows.
         head, tail = bytearray(len(self.head)), bytearray(len(self.tail) + 1)
@@ -85,7 +92,19 @@ class KnownBytes:
 
 
 def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownBytes | None:
-    """What surrounds the voxels of an open dataset; None where they are not in one known piece."""
+    """The make of an open file.
+
+    Parameters
+    ----------
+    file : h5py.h5f.FileID
+    dataset : h5py.h5d.DatasetID
+        The dataset of its voxels.
+
+    Returns
+    -------
+    KnownBytes or None
+        None if the voxels do not lie in one known piece.
+    """
     plist, dtype = dataset.get_create_plist(), dataset.dtype
     offset = dataset.get_offset()
     fileno = h5py.h5o.get_info(dataset).fileno
@@ -110,14 +129,27 @@ def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownBytes | 
 
 
 def _time_in(head: bytes, time_s: int) -> int | None:
-    """Where the time of making stands, if that is the only place with these bytes."""
+    """Offset of the time of making, if that is the only place with these bytes."""
     text = struct.pack("<I", time_s & 0xFFFFFFFF)
     return head.index(text) if time_s and head.count(text) == 1 else None
 
 
 @functools.lru_cache(maxsize=64)
 def known_of_new(layout: DatasetLayout, internal: str, shape: Shape) -> KnownBytes | None:
-    """What surrounds the voxels in new block files; None where they are not in one piece.
+    """The make of new block files.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    internal : str
+        Path of the dataset.
+    shape : tuple of int
+        Of the block, in voxels.
+
+    Returns
+    -------
+    KnownBytes or None
+        None if the voxels do not lie in one piece.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""What block files look like whose voxels are one compressed chunk, at the end of the file.
+"""The bytes of block files whose voxels are one compressed chunk at the end of the file.
 
-As in `knownbytes`, but two numbers differ from file to file with the size of the chunk: that size,
-and the size of the file. Where they stand is found in a file that HDF5 has read or written, and
-only if they stand in one place alone; in another file both must say what the size of the file
-asks for, and all other bytes before the chunk must be the same.
+As in `contiguous`, but two numbers differ from file to file with the size of the chunk: that size,
+and the size of the file. Their places are found in a file that HDF5 has read or written, and only
+if each stands in one place alone. In another file both must agree with the size of the file, and
+all other bytes before the chunk must be the same.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class KnownChunk:
     shape : tuple of int
         Of the chunk, which is all of the block.
     pipeline : tuple
-        How the chunk is packed; see `codecs`.
+        Filters of the chunk; see `codecs`.
     chunk_at, end_at : int
-        Where in `head` the size of the chunk (4 bytes) and that of the file (8 bytes) stand.
+        Offsets in `head` of the size of the chunk (4 bytes) and that of the file (8 bytes).
     """
 
     head: bytes
@@ -56,7 +56,7 @@ class KnownChunk:
 
     @property
     def data_bytes(self) -> int:
-        """What the chunk has unpacked."""
+        """Size of the unpacked chunk."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def head_for(self, chunk_bytes: int) -> bytes:
@@ -84,7 +84,7 @@ def _with_numbers(head: bytes, chunk_at: int, chunk_bytes: int, end_at: int, end
 
 
 class _Seen(NamedTuple):
-    """What HDF5 tells about the one chunk of a dataset."""
+    """Facts from HDF5 about the one chunk of a dataset."""
 
     offset: int
     size_bytes: int
@@ -94,7 +94,19 @@ class _Seen(NamedTuple):
 
 
 def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownChunk | None:
-    """The make of an open file; None where its voxels are not one chunk at its end."""
+    """The make of an open file.
+
+    Parameters
+    ----------
+    file : h5py.h5f.FileID
+    dataset : h5py.h5d.DatasetID
+        The dataset of its voxels.
+
+    Returns
+    -------
+    KnownChunk or None
+        None if the voxels are not one chunk at the end of the file.
+    """
     descriptor = file.get_vfd_handle()
     seen = _look(dataset)
     if seen is None or seen.offset + seen.size_bytes != os.fstat(descriptor).st_size:
@@ -132,7 +144,20 @@ def _make(head: bytes, seen: _Seen) -> KnownChunk | None:
 
 
 def image_and_make(layout: DatasetLayout, internal: str, data: NDArray) -> tuple[bytes, KnownChunk | None]:
-    """The bytes of a new block file of all voxels, and its make, where it is one chunk that `packed` packs.
+    """A new block file of all voxels.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    internal : str
+        Path of the dataset.
+    data : ndarray
+        The voxels of the whole block.
+
+    Returns
+    -------
+    bytes, KnownChunk or None
+        The file, and its make if it is one chunk that `codecs.packed` packs.
 
     Raises
     ------

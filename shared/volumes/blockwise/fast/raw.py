@@ -1,4 +1,4 @@
-"""Reading voxels that lie in one piece in a file, straight to where they belong."""
+"""Reads of voxels that lie in one piece in a file, straight into their destination."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ _LARGEST_PLANE_BYTES = 1 << 24
 def read_planes(
     descriptor: int, head: bytearray, tail: bytearray, shape: Shape, part: Roi, target: NDArray
 ) -> bool:
-    """Read a part of the voxels of a block, and all that surrounds them in the file.
+    """Read a part of the voxels of a block, and all bytes that surround them in the file.
 
     The planes (along the first axis) that the part touches are read whole: one system call for
-    many rows costs less than one for each, even where most of what it reads is dropped.
+    many rows costs less than one for each, even if most of the bytes are dropped.
 
     Parameters
     ----------
+    descriptor : int
+        The open file.
     head, tail : bytearray
-        Filled. The voxels start right behind the head; the tail is one byte longer than what
-        should follow them, so that a file that is too long shows.
+        Filled. The voxels start right behind the head; the tail is one byte longer than the bytes
+        that should follow them, so that a file that is too long shows.
     shape : tuple of int
         Of the whole block.
     part : Roi
@@ -38,7 +40,7 @@ def read_planes(
     Returns
     -------
     bool
-        False where the file is shorter or longer than that, or HDF5 would be quicker: then
+        False if the file is shorter or longer than that, or HDF5 would be quicker; then
         `target` may hold anything.
     """
     axis = next((axis for axis, n in enumerate(shape) if n > 1), len(shape) - 1)

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 C = TypeVar("C")
 
 
-class WaitingCalls(Generic[C]):
+class LongPolls(Generic[C]):
     """Calls that wait, of users by their numbers.
 
     Parameters

@@ -14,7 +14,7 @@ _FIRST_GIVEN = 3
 _STATUS_EVERY_S = 1.0
 
 
-class Manager:
+class Systemd:
     """Tells the service manager how the service is, and that it lives."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ class _Owner:
         self.levels: dict[int, list[JobState]] = {}
 
 
-class Shares:
+class FairShare:
     """The jobs that may have a block to give."""
 
     def __init__(self) -> None:

@@ -113,7 +113,7 @@ class JobQueue:
         running, queued = self.table.counts()
         if (engine := self.keeper.engine) is None:
             return f"no engine: {self.keeper.trouble}"
-        busy = sum(worker.job is not None for worker in engine.view.crew)
+        busy = sum(worker.job is not None for worker in engine.view.workers)
         draining = "draining; " if self.keeper.draining else ""
         return (
             f"{draining}{running} jobs running, {queued} queued; {busy} of {self.keeper.workers} workers busy"

@@ -123,7 +123,7 @@ class RequestHandler:
         engine = self._queue.keeper.engine
         if engine is None:
             return p.Workers(workers=(), allowed=0)
-        return p.Workers(workers=engine.view.crew, allowed=engine.view.allowed)
+        return p.Workers(workers=engine.view.workers, allowed=engine.view.allowed)
 
     # -- jobs -----------------------------------------------------------------------
 

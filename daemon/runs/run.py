@@ -6,12 +6,10 @@ feed the engine, merge the results, leave things tidy however it ends.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -20,16 +18,14 @@ from ...shared.files.sync import sync_filesystem
 from ...shared.geometry.grid import BlockGrid
 from ...shared.jobs.job import Job, job_hash
 from ...shared.messages import engine as wire
-from ...shared.volumes.base.api import Volume
-from ...shared.volumes.claims import claims_of, reads_of
-from ...shared.volumes.formats import Address, open_volume, split_address
+from ...shared.volumes.formats import open_volume, split_address
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
 from ..planning.plan import Plan, make_plan
-from .input_state import code_fingerprint, fingerprint
 from .outputs import output_for
-from .record import Record, differences, plain
+from .ownership import begin, identity_of, own_record, refuse_own_input
+from .record import Record
 
 _POLL_S = 0.1
 _CANCEL_S = 3.0
@@ -135,11 +131,11 @@ class JobRun:
         if job.user_code is not None and not Path(job.user_code).is_dir():
             raise JobError(f"user_code: there is no folder {job.user_code}")
         target = split_address(job.output.address)
-        _refuse_own_input(split_address(job.input.address), target)
+        refuse_own_input(split_address(job.input.address), target)
         source = open_volume(job.input.address)
         try:
             self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
-            self._identity = _identity(job, self.plan, source, target)
+            self._identity = identity_of(job, self.plan, source, target)
         finally:
             source.close()
         self._target = target
@@ -188,7 +184,7 @@ class JobRun:
         if self._only is not None and not begun:
             raise OutputRefused(f"{self.output.path} is gone; retry the job without --failed to begin anew")
         if record is None or not begun:
-            self._start_output()
+            begin(self.output, self._record(finished=False))
             return b"", False
         self.keep_grid(record)
         self.output.files.take_up_old()
@@ -204,38 +200,7 @@ class JobRun:
         OutputRefused
             If the output is another job's, or its job is unknown.
         """
-        record = self.output.files.read_record() or self._adopted()
-        if record is None or not self.output.begun():
-            self._refuse_what_is_there()
-            return None
-        if differing := differences(self._translated(record.identity), self._identity):
-            raise OutputRefused(
-                f"{self.output.path} exists and belongs to another job; what differs:\n  "
-                + "\n  ".join(differing)
-                + "\nrun with --overwrite to replace it, or name another output"
-            )
-        return record
-
-    def _adopted(self) -> Record | None:
-        """A record for an output that came here without one, if its blocks name this job."""
-        if self.output.begun() and self.output.written_by(job_hash(self._identity)):
-            return self._record(finished=False)
-        return None
-
-    def _translated(self, identity: dict[str, Any]) -> dict[str, Any]:
-        """An identity in a record of the form before paths inside of files belonged to it."""
-        noted, here = identity.get("output_is"), self._identity["output_is"]
-        assert isinstance(here, dict)
-        if not isinstance(noted, dict) or "inside" in noted or "inside" not in here:
-            return identity
-        return identity | {"output_is": noted | {"inside": self.output.inside()}}
-
-    def _refuse_what_is_there(self) -> None:
-        if (found := self.output.in_the_way()) is not None:
-            raise OutputRefused(
-                f"{found} exists, and no record beside it says that this job wrote it; "
-                "run with --overwrite to replace it, or name another output"
-            )
+        return own_record(self.output, self._record(finished=False))
 
     def keep_grid(self, record: Record) -> None:
         """Cut the job into the same blocks as the run before, which may have had other workers."""
@@ -243,15 +208,6 @@ class JobRun:
             grid = BlockGrid(self.plan.grid.roi, record.task_block)
             self.plan = replace(self.plan, grid=grid)
             self.output = output_for(self._target, self._job, self.plan)
-
-    def _start_output(self) -> None:
-        """Begin the output; the old one goes first, and its record last."""
-        self.output.check_replaceable()
-        self.output.files.check_ours()
-        self.output.discard()
-        self.output.files.forget()
-        self.output.files.write_record(self._record(finished=False))
-        self.output.start()
 
     def _tell(self, text: str) -> None:
         self._watcher.notice(Notice(text))
@@ -414,36 +370,3 @@ class JobRun:
             retries=totals.retries,
             failures=failures,
         )
-
-
-def _refuse_own_input(source: Address, target: Address) -> None:
-    """Refuse an output that would replace what the input is made of, however both are spelled."""
-    if os.path.realpath(source.file) == os.path.realpath(target.file):
-        raise JobError(f"output {target.file} is the input itself; name another output file")
-    if (met := claims_of(target).meeting(reads_of(source))) is not None:
-        raise JobError(
-            f"output {target.file} would replace {met}, which the input {source} is made of; "
-            "name another output"
-        )
-
-
-def _identity(job: Job, plan: Plan, source: Volume, target: Address) -> dict[str, object]:
-    """The job's identity, completed with facts about its files."""
-    return plain(
-        {
-            **job.identity(),
-            "input_is": {
-                "shape": source.shape,
-                "dtype": source.dtype.str,
-                "state": fingerprint(job.input.address),
-            },
-            "user_code_is": code_fingerprint(job),
-            "output_is": {
-                "shape": plan.shape,
-                "dtype": plan.dtype.str,
-                "axes": plan.axes,
-                "storage_block": plan.storage_block,
-                **({"inside": target.internal} if target.kind == "hdf5" else {}),
-            },
-        }
-    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...shared.jobs.job import Job
+from ...shared.messages.records import JobInfo
 from ...shared.volumes.claims import Claims, claims_of, reads_of
 from ...shared.volumes.formats import split_address
 
@@ -50,3 +51,46 @@ class JobPlaces:
         if (met := earlier.claims.meeting(self.reads)) is not None:
             return f"writes {met}, which this job reads"
         return None
+
+
+class KnownPlaces:
+    """Where jobs read and write, by their numbers, as far as that could be looked up."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, JobPlaces] = {}
+
+    def note(self, number: int, places: JobPlaces | None) -> None:
+        """Note the places of a job; None where they are not known."""
+        if places is not None:
+            self._places[number] = places
+
+    def of(self, number: int) -> JobPlaces | None:
+        """The places of a job; None where they are not known."""
+        return self._places.get(number)
+
+    def forget(self, number: int) -> None:
+        """Forget the places of a job that is forgotten."""
+        self._places.pop(number, None)
+
+    def clash(self, places: JobPlaces | None, output: str, earlier: JobInfo) -> str | None:
+        """What an earlier job does to a place that a new one needs; None: nothing that is known.
+
+        Parameters
+        ----------
+        places : JobPlaces or None
+            Of the new job.
+        output : str
+            Address of its output.
+        earlier : JobInfo
+            A job that has not ended.
+
+        Returns
+        -------
+        str or None
+            Such as "writes /data/a.npy".
+        """
+        if earlier.output == output:
+            return f"writes {output}"
+        if places is None or (theirs := self._places.get(earlier.id)) is None:
+            return None
+        return places.clash(theirs)

@@ -25,7 +25,7 @@ import msgspec
 from ...shared.errors import Refused
 from ...shared.messages.records import ENDED, JobInfo, State
 from ..journal.records import JobRecord, age_to_show, order_to_show
-from .clashes import JobPlaces
+from .clashes import JobPlaces, KnownPlaces
 from .dependencies import ancestors, in_words, no_such_job, predecessor, unfinished, why_waiting
 
 MOST_KEPT = 100_000
@@ -64,6 +64,8 @@ class JobTable:
         Jobs that are running or being cancelled.
     last_id : int
         Largest number that was ever given.
+    places : KnownPlaces
+        Where jobs read and write.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class JobTable:
         self._seen = max((record.info.seen for record in self._jobs.values()), default=0) + _SEEN_STEP
         self._changed: set[int] = set()
         self._unaccepted: set[int] = set()
-        self._places: dict[int, JobPlaces] = {}
+        self.places = KnownPlaces()
         for number, record in list(self._jobs.items()):
             self._take_up(number, record)
 
@@ -192,7 +194,7 @@ class JobTable:
         follows = tuple(dict.fromkeys(predecessor(self._jobs, item, owner) for item in after))
         self._check_clashes(output, places, follows)
         self.last_id += 1
-        self.place(self.last_id, places)
+        self.places.note(self.last_id, places)
         info = JobInfo(
             id=self.last_id,
             name=name,
@@ -213,27 +215,14 @@ class JobTable:
         """Let a job start: it is in the journal."""
         self._unaccepted.discard(number)
 
-    def place(self, number: int, places: JobPlaces | None) -> None:
-        """Note where a job reads and writes, as far as that is known."""
-        if places is not None:
-            self._places[number] = places
-
     def _check_clashes(self, output: str, places: JobPlaces | None, follows: tuple[int, ...]) -> None:
         before = ancestors(self._jobs, follows)
         for number, record in self._open.items():
-            if number in before:
-                continue
-            clash = f"writes {output}" if record.info.output == output else self._clash(places, number)
-            if clash is not None:
+            if number not in before and (clash := self.places.clash(places, output, record.info)) is not None:
                 raise Refused(
                     f"job {number} ({record.info.name}), which has not ended, {clash}; "
                     f"name another output, or submit with --after {number}"
                 )
-
-    def _clash(self, places: JobPlaces | None, earlier: int) -> str | None:
-        if places is None or earlier not in self._places:
-            return None
-        return places.clash(self._places[earlier])
 
     # -- jobs run -------------------------------------------------------------------
 
@@ -339,7 +328,7 @@ class JobTable:
             raise Refused(f"job {number} is done; submit it again with --overwrite to do it anew")
         if failed_only and not info.failed:
             raise Refused(f"job {number} has no failed blocks; retry it without --failed")
-        self._check_clashes(info.output, self._places.get(number), info.after)
+        self._check_clashes(info.output, self.places.of(number), info.after)
         # Where only failed blocks are left, the run is one like any other and can end as done.
         some = failed_only and info.done + info.failed < (info.blocks or 0)
         record = msgspec.structs.replace(self._jobs[number], failed_only=some)
@@ -402,7 +391,7 @@ class JobTable:
         ]
         for number in old:
             del self._tokens[self._jobs.pop(number).token]
-            self._places.pop(number, None)
+            self.places.forget(number)
         return old
 
     def _change(self, number: int, *, journal: bool = True, **fields: Any) -> JobRecord:

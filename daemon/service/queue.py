@@ -13,21 +13,20 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ...shared.errors import BlockmillError, Refused, StorageError
+from ...shared.errors import BlockmillError, Refused
 from ...shared.jobs.job import Job
 from ...shared.messages.records import LogLine
 from ...shared.messages.service import SubmitJob
 from ...shared.system.impersonation import acting_as
 from ..engine.handle import Notice
 from ..engine.mailbox import Mailbox
-from ..journal.job_log import JobLog
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
 from .clashes import JobPlaces
 from .engine_keeper import EngineKeeper
+from .job_logs import JobLogs
 from .job_table import JobTable
-from .logging_setup import about
 from .runner import Ending, Runner, sweep_output
 from .settings import Settings
 
@@ -62,8 +61,7 @@ class JobQueue:
         loaded = self.journal.loaded
         self.table = JobTable(loaded.jobs, last_id=loaded.last_id, paused_all=loaded.paused_all)
         self.keeper = EngineKeeper(settings)
-        self._logs: dict[int, JobLog] = {}
-        self._lines: dict[int, list[LogLine]] = {}
+        self.logs = JobLogs(settings.state_dir / "jobs")
         self._runners: dict[int, Runner] = {}
         self._next_prune_s = 0.0
         for record in loaded.jobs:
@@ -75,7 +73,9 @@ class JobQueue:
         if not record.info.ended:
             self._place(record)
         if record.info.state == "running":
-            self.say(record.info.id, "the service was ended, and is back; the blocks that are left follow")
+            self.logs.say(
+                record.info.id, "the service was ended, and is back; the blocks that are left follow"
+            )
         elif record.info.state == "cancelling":
             self._sweep(self.table.get(record.info.id))
 
@@ -83,7 +83,7 @@ class JobQueue:
         """Note where a journaled job reads and writes, so that others keep clear of it."""
         try:
             with acting_as(self.rights.identity(record.info.owner)):
-                self.table.place(record.info.id, JobPlaces.of(Job.of(record.spec), follow_links=False))
+                self.table.places.note(record.info.id, JobPlaces.of(Job.of(record.spec), follow_links=False))
         except (BlockmillError, OSError) as error:
             _log.warning("job %d: can't look up its files (%s)", record.info.id, error)
 
@@ -136,7 +136,7 @@ class JobQueue:
         if now_s >= self._next_prune_s:
             self._next_prune_s = now_s + _PRUNE_S
             self._prune()
-        self._write_logs()
+        self.logs.write()
         self.save()
 
     def save(self) -> Future[None] | None:
@@ -246,7 +246,7 @@ class JobQueue:
         """
         ended = self.table.cancel(number, time.time())
         if ended is None:
-            self.say(number, "is being cancelled")
+            self.logs.say(number, "is being cancelled")
             if number in self._runners:
                 self._runners[number].cut_short(Ending("cancelled", "cancelled on request"), now=now)
             return
@@ -284,7 +284,7 @@ class JobQueue:
                 self.journal.begin_run(number)
             runner = Runner(record, engine, self.journal, self.rights, self._mailbox.put)
             self._runners[number] = runner
-            self.say(number, f"run {record.info.runs} begins")
+            self.logs.say(number, f"run {record.info.runs} begins")
             runner.start()
 
     def _count(self, runner: Runner) -> None:
@@ -322,7 +322,7 @@ class JobQueue:
             block=notice.block,
             attempt=notice.attempt,
         )
-        self._lines.setdefault(number, []).append(line)
+        self.logs.add(number, line)
 
     def _on_ended(self, number: int, ending: Ending) -> None:
         """A run is over; its repeated blocks are counted before the job's end is reported."""
@@ -331,7 +331,7 @@ class JobQueue:
             del self._runners[number]
             self.keeper.mend(time.monotonic(), in_use=bool(self._runners), reason=ending.reason)
             self.table.put_back(number, ending.reason)
-            self.say(number, f"waits to go on: {ending.reason}")
+            self.logs.say(number, f"waits to go on: {ending.reason}")
             return
 
         def counted(redone: Future[int]) -> None:
@@ -352,7 +352,7 @@ class JobQueue:
 
     def _say_end(self, number: int) -> None:
         info = self.table.get(number).info
-        self.say(number, info.state.replace("_", " ") + (f": {info.reason}" if info.reason else ""))
+        self.logs.say(number, info.state.replace("_", " ") + (f": {info.reason}" if info.reason else ""))
 
     # -- leavings -------------------------------------------------------------------
 
@@ -371,7 +371,7 @@ class JobQueue:
 
     def _on_swept(self, number: int, trouble: str) -> None:
         if trouble:
-            self.say(number, f"what the killed run left could not be removed: {trouble}")
+            self.logs.say(number, f"what the killed run left could not be removed: {trouble}")
         if self.table.get(number).info.state == "cancelling":
             self._end(number, Ending("cancelled", "cancelled on request"))
 
@@ -380,33 +380,4 @@ class JobQueue:
         if removed:
             self.journal.remove(removed)
         for number in removed:
-            self.log_of(number).remove()
-            del self._logs[number]
-
-    # -- logs -----------------------------------------------------------------------
-
-    def say(self, number: int, text: str) -> None:
-        """Add a line to the log of a job, written at the end of the turn."""
-        self._lines.setdefault(number, []).append(LogLine(time_s=time.time(), text=text))
-
-    def log_of(self, number: int) -> JobLog:
-        """The log of a job."""
-        if number not in self._logs:
-            self._logs[number] = JobLog(self.settings.state_dir / "jobs" / str(number))
-        return self._logs[number]
-
-    def _write_logs(self) -> None:
-        for number, lines in self._lines.items():
-            _tell(number, lines)
-            try:
-                self.log_of(number).append(lines)
-            except StorageError as error:
-                _log.error("job %d: lines of its log are lost: %s", number, error)
-        self._lines.clear()
-
-
-def _tell(number: int, lines: list[LogLine]) -> None:
-    """Say in the service's own log what happens to a job, but for what its operation prints."""
-    for line in lines:
-        if line.kind != "printed":
-            _log.info("%s", line.text, extra=about(number, line.block or (), line.worker))
+            self.logs.remove(number)

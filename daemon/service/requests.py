@@ -186,7 +186,7 @@ class RequestHandler:
 
         def news(anyway: bool) -> p.LogPart | None:
             ended = self._table.get(request.id).info.ended  # first: its last line is written before
-            lines, next_offset = self._queue.log_of(request.id).read(request.offset)
+            lines, next_offset = self._queue.logs.of(request.id).read(request.offset)
             if not (lines or ended or anyway):
                 return None
             return p.LogPart(lines=tuple(lines), next_offset=next_offset, ended=ended and not lines)
@@ -207,7 +207,7 @@ class RequestHandler:
     def retry(self, request: p.RetryJob, uid: int) -> Later:
         self._owned(request.id, uid, "retry")
         record = self._queue.retry(request.id, failed_only=request.failed_only)
-        self._queue.say(record.info.id, "is queued again")
+        self._queue.logs.say(record.info.id, "is queued again")
         return self._journaled(record.info.id)
 
     @handles(p.PauseJobs)

@@ -1,6 +1,6 @@
 """``blockmill volume``: each module is a verb of that group.
 
-May import: shared, cli, formatting, http, library, verify.
+May import: shared, daemon, cli, formatting, http, library, verify.
 """
 
 from __future__ import annotations

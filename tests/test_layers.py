@@ -45,9 +45,10 @@ MAY_IMPORT = {
     "daemon/runs": "shared shared/files shared/geometry shared/jobs shared/locking shared/messages"
     " shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
     " shared/volumes/restful daemon/engine daemon/executors/local daemon/planning daemon/scheduling",
+    "daemon/service/jobs": "shared shared/jobs shared/messages shared/volumes daemon/journal",
     "daemon/service": "shared shared/config shared/geometry shared/jobs shared/locking shared/messages"
     " shared/system shared/volumes shared/volumes/blockwise daemon/engine"
-    " daemon/executors daemon/journal daemon/planning daemon/runs daemon/scheduling",
+    " daemon/executors daemon/journal daemon/service/jobs daemon/planning daemon/runs daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
     "client/library": "shared shared/geometry shared/jobs shared/lazyflow shared/memory shared/messages"
     " shared/volumes shared/volumes/base shared/volumes/blockwise daemon/engine daemon/planning"
@@ -88,7 +89,7 @@ KEEPERS = {  # which files may import what, as few as there are reasons
     "sqlite3": {"daemon/journal/journal.py", "daemon/journal/database.py"},
     "pickle": {"shared/volumes/blockwise/pickled.py"},
 }
-PURE = (*sorted((ROOT / "daemon/scheduling").glob("*.py")), ROOT / "daemon/service/job_table.py")
+PURE = (*sorted((ROOT / "daemon/scheduling").glob("*.py")), ROOT / "daemon/service/jobs/job_table.py")
 NOT_PURE = {"time", "os", "socket", "threading", "random", "logging", "zmq"}
 
 

@@ -17,7 +17,7 @@ from ...shared.jobs.job import Job
 from ...shared.jobs.operations import PythonFunction
 from ...shared.system.impersonation import Identity, acting_as, identity_of, may_act, user_name, user_number
 from ..journal.records import JobRecord
-from .clashes import JobPlaces
+from .jobs.clashes import JobPlaces
 
 ENTRY_POINTS = "blockmill.operations"
 _ROOT = 0

@@ -23,10 +23,10 @@ from ..engine.mailbox import Mailbox
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
-from .clashes import JobPlaces
 from .engine_keeper import EngineKeeper
 from .job_logs import JobLogs
-from .job_table import JobTable
+from .jobs.clashes import JobPlaces
+from .jobs.job_table import JobTable
 from .runner import Ending, Runner, sweep_output
 from .settings import Settings
 

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from blockmill.daemon.journal.records import JobRecord
-from blockmill.daemon.service.job_table import JobTable
+from blockmill.daemon.service.jobs.job_table import JobTable
 from blockmill.shared.errors import NoSuchJob, Refused
 
 PICK = st.integers(0, 99)

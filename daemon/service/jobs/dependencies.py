@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...shared.errors import NoSuchJob, Refused
-from ...shared.messages.records import JobInfo, State
-from ..journal.records import JobRecord
+from ....shared.errors import NoSuchJob, Refused
+from ....shared.messages.records import JobInfo, State
+from ...journal.records import JobRecord
 
 Jobs = Mapping[int, JobRecord]
 

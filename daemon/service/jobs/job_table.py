@@ -22,9 +22,9 @@ from typing import Any
 
 import msgspec
 
-from ...shared.errors import Refused
-from ...shared.messages.records import ENDED, JobInfo, State
-from ..journal.records import JobRecord, age_to_show, order_to_show
+from ....shared.errors import Refused
+from ....shared.messages.records import ENDED, JobInfo, State
+from ...journal.records import JobRecord, age_to_show, order_to_show
 from .clashes import JobPlaces, KnownPlaces
 from .dependencies import ancestors, in_words, no_such_job, predecessor, unfinished, why_waiting
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...shared.jobs.job import Job
-from ...shared.messages.records import JobInfo
-from ...shared.volumes.claims import Claims, claims_of, reads_of
-from ...shared.volumes.formats import split_address
+from ....shared.jobs.job import Job
+from ....shared.messages.records import JobInfo
+from ....shared.volumes.claims import Claims, claims_of, reads_of
+from ....shared.volumes.formats import split_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The foreman: takes jobs from the book to the engine and back, for as long as the service lives.
 
 It owns the book of jobs, the journal, the logs and the runs. All of its verbs belong to the
-service's thread; runs tell their news through the mailbox, which come in by `hear`.
+service's thread; runs send their news through the mailbox, and `hear` takes them in.
 """
 
 from __future__ import annotations

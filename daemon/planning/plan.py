@@ -27,7 +27,7 @@ _LARGEST_DEFAULT_MEMORY_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The decisions about a job: blocks, dtype, memory.
+    """The decisions about a job: blocks, halo, dtype, memory.
 
     Attributes
     ----------

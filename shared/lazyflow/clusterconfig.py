@@ -168,7 +168,7 @@ def _notes(document: JsonObject, where: str) -> list[str]:
 
     Parameters
     ----------
-    document : dict
+    document : JsonObject
         The file's content.
     where : str
         Name of the file.

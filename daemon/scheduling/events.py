@@ -46,7 +46,7 @@ class Submit(msgspec.Struct, frozen=True):
     retries : int
         How often a block that failed is tried again; a block has ``retries + 1`` tries.
     on_error : {"fail", "finish"}
-        What a block that used up its tries means: the end of the job, or a mark on that block.
+        A block that used up its tries ends the job, or only that block is marked.
     priority : int
         Higher goes first; among equals, the first submitted.
     merge : bool

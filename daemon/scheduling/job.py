@@ -28,7 +28,7 @@ class JobState:
     submit : Submit
         The event that brought it.
     number : int
-        How many jobs came before it.
+        Number of jobs that came before it.
     least_credit : int
         See `Coordinator`.
 

@@ -56,7 +56,7 @@ class JobBook:
     last_id : int
         Largest number that was ever given.
     paused_all : bool
-        Whether nothing is started.
+        Start nothing.
 
     Attributes
     ----------

@@ -135,7 +135,7 @@ class Description:
         ----------
         path : str or os.PathLike
         overwrite : bool
-            Whether an existing file is replaced.
+            Replace an existing file.
 
         Raises
         ------

@@ -30,7 +30,7 @@ class Schema:
     Parameters
     ----------
     name : str
-        What stands at ``_schema_name``.
+        The value of ``_schema_name``.
     version : callable
         Converts what stands at ``_schema_version``; see `version_kind`.
     kinds : mapping

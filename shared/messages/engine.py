@@ -95,11 +95,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     job_hash : str
         Bound into the status record of each block written.
     resume : bool
-        Whether a block of the output whose record, size and checksum agree is skipped.
+        Skip a block of the output whose record, size and checksum agree.
     durability : {"none", "block"}
         See `BlockwiseFileset`.
     checksum : bool
-        Whether a result sent to the coordinator comes with the CRC of its bytes.
+        Send the CRC of its bytes with each result.
     probe : bool
         Only open the input and import the operation, and report the result.
     user_code : str or None
@@ -113,7 +113,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     grid : Grid or None
         Of the blocks; tasks then hold nothing but the number.
     prompt : bool
-        Whether no answer waits for those of other blocks.
+        Send each answer at once, instead of several together.
     """
 
     source: str | SharedArray

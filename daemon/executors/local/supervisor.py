@@ -92,7 +92,7 @@ class Supervisor:
     count : int
         Number of workers.
     endpoint : str
-        Where workers connect to.
+        The socket that workers connect to.
     run_dir : Path
         Private folder for the logs of workers.
     nursery : callable

@@ -43,7 +43,7 @@ class KnownImage:
     Parameters
     ----------
     known : KnownBytes
-        What surrounds the voxels.
+        The bytes that surround the voxels.
     data : ndarray
         The voxels of the whole block, of the dtype of `known`.
 

@@ -24,12 +24,12 @@ def _peak_bytes() -> int:
 def noop(count: int, folder: Path) -> None:
     """One job of so many blocks that do nothing, after a small one for warmth."""
     from blockmill.daemon.engine.engine import Engine
-    from ours import noop_order, run_order
+    from ours import noop_job, run_job
 
     with Engine(2) as engine:
-        run_order(engine, noop_order(100, folder))
+        run_job(engine, noop_job(100, folder))
         start_s = time.perf_counter()
-        run_order(engine, noop_order(count, folder))
+        run_job(engine, noop_job(count, folder))
         print((time.perf_counter() - start_s) / count, _peak_bytes())
 
 

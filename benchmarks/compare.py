@@ -4,7 +4,7 @@
 
 Each has its own environment, CHECKOUT/.venv (`make .venv/.core` makes it). In each round the two take turns
 at every row, old first and new first by turns, each in a new process; the first round is dropped. Exit code:
-0 no loss, 1 a row lost, 2 the checkouts can't be compared.
+0 no loss, 1 a row lost, 2 the checkouts can't be compared, 3 the machine was too busy to say.
 """
 
 from __future__ import annotations
@@ -190,7 +190,10 @@ def main(arguments: list[str] | None = None) -> int:
     if args.results is not None:
         args.results.parent.mkdir(parents=True, exist_ok=True)
         args.results.write_text(json.dumps(as_json(checkouts, found), indent=1) + "\n")
-    return 0 if all(one.verdict().no_loss for one in found.values()) else 1
+    verdicts = [one.verdict() for one in found.values()]
+    if not all(verdict.no_loss for verdict in verdicts):
+        return 1
+    return 3 if any(verdict.unclear for verdict in verdicts) else 0
 
 
 if __name__ == "__main__":

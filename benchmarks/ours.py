@@ -10,23 +10,23 @@ import numpy as np
 from blockmill import BlockGrid, Roi
 from blockmill.daemon.engine.engine import Engine
 from blockmill.daemon.engine.handle import Ended
-from blockmill.daemon.engine.job import Order
+from blockmill.daemon.engine.job import JobSpec
 from blockmill.shared.errors import BlockmillError
 from blockmill.shared.messages import engine as wire
 
 
-def noop_order(count: int, folder: Path, **options: Any) -> Order:
+def noop_job(count: int, folder: Path, **options: Any) -> JobSpec:
     """Blocks that go through leases, states and retries, and do nothing in the worker."""
     source = folder / "nothing.npy"
     if not source.exists():
         np.save(source, np.zeros((1, 1, 1), np.uint8))
     grid = BlockGrid(Roi((0, 0, 0), (count, 1, 1)), (1, 1, 1))
-    return Order(recipe=wire.Recipe(source=str(source), probe=True), blocks=grid, **options)
+    return JobSpec(recipe=wire.Recipe(source=str(source), probe=True), blocks=grid, **options)
 
 
-def run_order(engine: Engine, order: Order) -> None:
+def run_job(engine: Engine, spec: JobSpec) -> None:
     """Submit an order whose blocks give nothing back, and wait for its end."""
-    handle = engine.submit(order)
+    handle = engine.submit(spec)
     while not isinstance(item := handle.next(), Ended):
         pass
     if item.outcome != "done":

@@ -42,9 +42,15 @@ class Verdict:
         """Whether the interval is so wide that the verdict says little."""
         return self.high / self.low > _WIDE
 
+    @property
+    def unclear(self) -> bool:
+        """Whether it would be no loss, but a loss would have looked the same."""
+        return self.no_loss and self.wide
+
     def __str__(self) -> str:
-        told = "no loss" if self.no_loss else "LOSS"
-        told += " (a wide interval: take more rounds, or a quieter machine)" * self.wide
+        told = "LOSS" if not self.no_loss else "no loss"
+        if self.unclear:
+            told = "UNCLEAR: a wide interval; take more rounds, or a quieter machine"
         return f"{self.ratio:.3f} [{self.low:.3f} {self.high:.3f}]  {self.cpu_ratio:.3f}  {told}"
 
 

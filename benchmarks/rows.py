@@ -75,12 +75,13 @@ def _columns(count: int) -> BlockGrid:
 def _submitted(folder: Path, engine: Engine, count: int) -> None:
     """Blocks that do nothing in the worker, with full bookkeeping.
 
-    The classes of an order have no public names; the public `Engine.submit` says which they are, wherever
-    they lie. A field with another name in one of the two checkouts is another entry of `NOOP_RECIPES`.
+    The classes of a job's specification have no public names; the public `Engine.submit` says which they
+    are, wherever they lie and whatever its parameter is called. A field with another name in one of the
+    two checkouts is another entry of `NOOP_RECIPES`.
     """
-    order = get_type_hints(Engine.submit)["order"]
-    recipe = get_type_hints(order)["recipe"]
-    handle = engine.submit(order(recipe=_made(recipe, folder / "source.npy"), blocks=_columns(count)))
+    spec = next(hint for name, hint in get_type_hints(Engine.submit).items() if name != "return")
+    recipe = get_type_hints(spec)["recipe"]
+    handle = engine.submit(spec(recipe=_made(recipe, folder / "source.npy"), blocks=_columns(count)))
     while not hasattr(end := handle.next(), "outcome"):
         pass
     if end.outcome != "done":

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+_PROCESSES = tuple(f"tests/{folder}/" for folder in ("fixtures", "golden", "processes", "systemd"))
+
 # How fast a machine is, and what else it does, is no property of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -13,7 +15,7 @@ settings.load_profile("any machine")
 @pytest.hookimpl(tryfirst=True)  # before marks are looked at
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.nodeid.startswith(("tests/processes/", "tests/systemd/")):
+        if item.nodeid.startswith(_PROCESSES):
             item.add_marker("processes")
 
 

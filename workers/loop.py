@@ -39,7 +39,7 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _beat(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, answers: Answers) -> None:
+def _heartbeat(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, answers: Answers) -> None:
     process = psutil.Process()
     with context.socket(zmq.DEALER) as sock:
         sock.linger = 500
@@ -196,29 +196,31 @@ def _frames_of_the_user(error: Exception) -> list[str]:
     return [line.rstrip() for line in traceback.format_list(theirs[-_MOST_FRAMES:])]
 
 
-def run_worker(order: wire.Spawn) -> int:
+def run_worker(spawn: wire.Spawn) -> int:
     """Connect, serve, and return the exit code of the process."""
-    worker = order.worker
+    worker = spawn.worker
     signal.signal(signal.SIGTERM, _on_sigterm)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
     sock = context.socket(zmq.DEALER)
     sock.setsockopt(zmq.LINGER, 500)
     sock.setsockopt(zmq.IDENTITY, b"w%d" % worker)
     answers = Answers(worker)
-    server = Worker(sock, answers, Marks(order.mark + 1, order.marks), order.mark)
-    beat = threading.Thread(target=_beat, args=(context, order.endpoint, worker, answers), name="heartbeat")
+    server = Worker(sock, answers, Marks(spawn.mark + 1, spawn.marks), spawn.mark)
+    heartbeat = threading.Thread(
+        target=_heartbeat, args=(context, spawn.endpoint, worker, answers), name="heartbeat"
+    )
     try:
-        sock.connect(order.endpoint)
+        sock.connect(spawn.endpoint)
         sock.send(wire.encode(wire.Hello(worker, os.getpid())))
-        beat.start()
+        heartbeat.start()
         server.run()
     except Terminated:
         return 128 + signal.SIGTERM
     finally:
         answers.flush(sock.send)
         answers.end()
-        if beat.is_alive():
-            beat.join()
+        if heartbeat.is_alive():
+            heartbeat.join()
         server.close()
         sock.close()
         context.term()  # waits until the last answers are out, at most for the linger time

@@ -17,7 +17,7 @@ Send = Callable[[bytes], object]
 _MOST = 16
 _SHORT_S = 0.0005
 _LONGEST_S = 0.002
-_LOOK_S = 0.02
+_POLL_S = 0.02
 
 
 class Answers:
@@ -64,7 +64,7 @@ class Answers:
         deadline_s = time.monotonic() + timeout_s
         while (left_s := deadline_s - time.monotonic()) > 0 and not self._ended:
             if self._some.wait(left_s) and not self._ended:
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
                 self._some.clear()
                 with self._lock:
                     if self._held and time.monotonic() - self._since_s > _LONGEST_S:

@@ -15,12 +15,11 @@ import msgspec
 import zmq
 
 from blockmill.daemon.engine.engine import Engine
-from blockmill.daemon.engine.job import Standing
 from blockmill.daemon.journal.journal import Journal
-from blockmill.daemon.service.runner import _JournalSink
+from blockmill.daemon.service.runner import _JournalLog
 from blockmill.shared.messages import engine as wire
 from harness import Bench
-from ours import noop_order, run_order
+from ours import noop_job, run_job
 from peers import apart, distributed, installed, nothing, pool, run_daisy
 
 _DASK_TASKS = 1000
@@ -37,7 +36,7 @@ def noop(bench: Bench) -> None:
         journal = Journal(bench.scratch / "journal.db")
         stack.callback(journal.close)
         contenders: dict[str, Callable[[], float | None]] = {
-            "ours": lambda: run_order(engine, noop_order(count, bench.scratch)),
+            "ours": lambda: run_job(engine, noop_job(count, bench.scratch)),
             "ours, journal on": lambda: _journaled(engine, journal, count, bench.scratch),
             "Pool, chunk 1": lambda: _drain(workers.imap_unordered(nothing, range(count))),
             "bare zmq loop": lambda: loop.run(count),
@@ -72,8 +71,7 @@ def per_task(run: Callable[[], Any], count: int) -> Callable[[], float]:
 
 
 def _journaled(engine: Engine, journal: Journal, count: int, folder: Path) -> None:
-    standing = Standing(sink=_JournalSink(journal, 1, None))
-    run_order(engine, noop_order(count, folder, standing=standing))
+    run_job(engine, noop_job(count, folder, events=_JournalLog(journal, 1, None)))
     journal.flush().result()
 
 

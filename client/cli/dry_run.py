@@ -27,12 +27,12 @@ def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = 
     """
     with Interrupt() as interrupt:
 
-        def look() -> None:
+        def poll() -> None:
             if interrupt.came():
                 raise KeyboardInterrupt
 
         try:
-            found = _estimate(read_job(path), workers, overwrite, look)
+            found = _estimate(read_job(path), workers, overwrite, poll)
         except KeyboardInterrupt:
             complain("interrupted; nothing was changed")
             return INTERRUPTED
@@ -42,11 +42,11 @@ def dry_run(path: str, *, workers: int | None, as_json: bool, overwrite: bool = 
     return 0
 
 
-def _estimate(job: Job, workers: int | None, overwrite: bool, look: Callable[[], None]) -> Estimate:
+def _estimate(job: Job, workers: int | None, overwrite: bool, poll: Callable[[], None]) -> Estimate:
     """Find out, on an engine as ``run`` would have it."""
     count = workers or job.workers or len(os.sched_getaffinity(0))
     with throwaway_folder(job) as folder, Engine(count, preload=job.operation.preload, fork=True) as engine:
-        return estimate(job, engine, folder, overwrite=overwrite, look=look)
+        return estimate(job, engine, folder, overwrite=overwrite, poll=poll)
 
 
 def _say(found: Estimate, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from .launching import Attempt, Task, launch, log_of
 from .output import ClusterJob, is_done, prepare_output, who_writes
 
-_LOOK_S = 0.02
+_POLL_S = 0.02
 _STATUS_S = 1.0
 
 
@@ -137,7 +137,7 @@ class Master:
             if verdict is not None:
                 self._running.remove(attempt)
                 self._take(attempt.task, verdict)
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
     def _verdict(self, attempt: Attempt, fileset: BlockwiseFileset, looks: bool) -> str | None:
         """None while it runs, empty if it has done its block, else the reason why not."""

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...daemon.engine.engine import Engine
 from ...daemon.engine.handle import Ended, JobHandle, block_error
-from ...daemon.engine.job import Order
+from ...daemon.engine.job import JobSpec
 from ...shared import errors
 from ...shared.errors import BlockmillError, MissingBlock, StorageError
 from ...shared.geometry.grid import BlockGrid
@@ -248,7 +248,7 @@ class ParallelVolume:
     def _start(self, roi: Roi, place: wire.Place, lent: Lent, status: WriteStatus | None) -> JobHandle:
         transfer = wire.Transfer(place=place, origin=roi.start, write=status, session=self._session)
         recipe = wire.Recipe(source=self._path, transfer=transfer)
-        return self._engine.submit(Order(recipe=recipe, blocks=self._tasks(roi), lent=(lent.attach,)))
+        return self._engine.submit(JobSpec(recipe=recipe, blocks=self._tasks(roi), lent=(lent.attach,)))
 
     def _wait(self, handle: JobHandle) -> None:
         while not isinstance(ended := handle.next(), Ended):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...daemon.engine.engine import Engine
 from ...daemon.engine.handle import Ended, JobHandle, block_error
-from ...daemon.engine.job import Order, RoiList
+from ...daemon.engine.job import JobSpec, RoiList
 from ...daemon.scheduling.events import OnError
 from ...shared.errors import BlockError, JobError
 from ...shared.geometry.grid import BlockGrid
@@ -127,7 +127,7 @@ class BlockWork:
             source = self._shared_source(stack)
             engine = self.engine or stack.enter_context(self._own_engine())
             handle = engine.submit(
-                Order(
+                JobSpec(
                     recipe=wire.Recipe(source=source, operation=self.operation.to_plain()),
                     blocks=blocks,
                     merge_dtype=self.operation.output_dtype(self.source.dtype),

@@ -20,10 +20,10 @@ from .checks import Check, Tally, check_of, tally_of
 
 _LARGEST_BATCH = 16
 _BATCHES_PER_WORKER = 4
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
-def tallies(address: str, check: Check, workers: int, look: Callable[[], None]) -> Iterator[Tally]:
+def tallies(address: str, check: Check, workers: int, poll: Callable[[], None]) -> Iterator[Tally]:
     """The results for all blocks, batch by batch, in the order in which they are known.
 
     Parameters
@@ -34,7 +34,7 @@ def tallies(address: str, check: Check, workers: int, look: Callable[[], None]) 
         Of the same volume, for this process.
     workers : int
         Processes; with 1 it is done in this one.
-    look : callable
+    poll : callable
         Called several times a second; it may raise to end this.
     """
     blocks = len(check.grid)
@@ -42,14 +42,14 @@ def tallies(address: str, check: Check, workers: int, look: Callable[[], None]) 
     batches = ((first, min(first + size, blocks)) for first in range(0, blocks, size))
     if workers == 1:
         for batch in batches:
-            look()
+            poll()
             yield tally_of(check, *batch)
         return
-    yield from _answers(address, batches, workers, look)
+    yield from _answers(address, batches, workers, poll)
 
 
 def _answers(
-    address: str, batches: Iterator[tuple[int, int]], workers: int, look: Callable[[], None]
+    address: str, batches: Iterator[tuple[int, int]], workers: int, poll: Callable[[], None]
 ) -> Iterator[Tally]:
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         for _, batch in zip(range(workers), batches, strict=False):
@@ -57,8 +57,8 @@ def _answers(
             checker.ask(batch)
             selector.register(checker.answers, selectors.EVENT_READ, checker)
         while selector.get_map():
-            look()
-            for key, _ in selector.select(_LOOK_S):
+            poll()
+            for key, _ in selector.select(_POLL_S):
                 yield key.data.answer()
                 if (batch := next(batches, None)) is not None:
                     key.data.ask(batch)

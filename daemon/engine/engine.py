@@ -18,8 +18,8 @@ from ...shared.memory.arena import Lent
 from ..executors.api import WorkerLimits
 from ..executors.local.nursery import NurseryProcess
 from .handle import JobHandle
-from .job import EngineJob, Order
-from .loop import Dispatcher, Setup, View
+from .job import EngineJob, JobSpec
+from .loop import Dispatcher, EngineConfig, View
 from .mailbox import Mailbox
 
 
@@ -60,20 +60,20 @@ class Engine:
         self._mailbox = Mailbox()
         modules = tuple(preload)
         self._forked = forked = _forked_nursery(modules) if fork and threading.active_count() == 1 else None
-        setup = Setup(
+        config = EngineConfig(
             workers=self.workers,
             nursery=lambda: forked or NurseryProcess(modules),
             limits=limits or WorkerLimits(),
             memory_bytes=memory_bytes,
         )
-        self._dispatcher = Dispatcher(setup, self._mailbox)
+        self._dispatcher = Dispatcher(config, self._mailbox)
         # A daemon thread: an engine that nobody closed must not keep the interpreter from its end.
         self._thread = threading.Thread(target=self._dispatcher.run, name="blockmill-engine", daemon=True)
         self._owner = os.getpid()
         self._thread.start()
         atexit.register(self.close)
 
-    def submit(self, order: Order) -> JobHandle:
+    def submit(self, spec: JobSpec) -> JobHandle:
         """Start a job.
 
         Returns
@@ -86,7 +86,7 @@ class Engine:
         EngineError
             If the engine is closed or has broken down.
         """
-        job = EngineJob(f"j{next(self._numbers)}", order, self._tell, self._dispatcher.arenas)
+        job = EngineJob(f"j{next(self._numbers)}", spec, self._tell, self._dispatcher.arenas)
         if not self._mailbox.put("submit", job):
             raise EngineError(f"{self._dispatcher.cause}; make a new one")
         return job.handle

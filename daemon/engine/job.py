@@ -37,7 +37,7 @@ class RoiList:
         self._rois.extend(rois)
 
 
-class Sink(Protocol):
+class BlockLog(Protocol):
     """Records the ends of blocks and of attempts; called in the engine's thread."""
 
     def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
@@ -60,32 +60,26 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class JobOwner:
     """Owner and priority of a job among the others in the same engine.
 
     Attributes
     ----------
-    number : int or None
-        The submitter's number of the job.
-    owner : str
+    name : str
         Owners of equal priority get equal shares of the workers' time.
     priority : int
         Higher goes first.
-    sink : Sink or None
-        Records each block and each failed attempt.
     identity : Identity or None
         The user who reads and writes the files of the job; None: that of this process.
     """
 
-    number: int | None = None
-    owner: str = ""
+    name: str = ""
     priority: int = 0
-    sink: Sink | None = None
     identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class JobSpec:
     """A job as a submitter gives it to the engine.
 
     Attributes
@@ -114,7 +108,11 @@ class Order:
         Most resident memory of a worker that does a block of this job; it is killed beyond.
     lent : tuple of Attach
         Shared memory of the submitter's that the recipe names.
-    standing : Standing
+    number : int or None
+        What its submitter calls the job.
+    owner : JobOwner
+    events : BlockLog or None
+        Notes each block that has ended and each failed attempt.
     """
 
     recipe: wire.Recipe
@@ -130,16 +128,18 @@ class Order:
     block_timeout_s: float | None = None
     memory_bytes: int | None = None
     lent: tuple[wire.Attach, ...] = ()
-    standing: Standing = field(default_factory=Standing)
+    number: int | None = None
+    owner: JobOwner = field(default_factory=JobOwner)
+    events: BlockLog | None = None
 
 
 class EngineJob:
     """A job inside the engine: the slots of its results, the workers that know it, its totals."""
 
-    def __init__(self, name: str, order: Order, tell: Callable[..., None], arenas: Arenas) -> None:
+    def __init__(self, name: str, spec: JobSpec, tell: Callable[..., None], arenas: Arenas) -> None:
         self.name = name
-        self.order = order
-        self.recipe = _full(order)
+        self.spec = spec
+        self.recipe = _full(spec)
         self.handle = JobHandle(name, tell)
         self.knowing: set[int] = set()  # workers that hold the recipe
         self.out: set[int] = set()  # blocks given to a worker that have not come back
@@ -147,34 +147,34 @@ class EngineJob:
         self.kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
         self._arenas = arenas
         self._arena: Arena | None = None  # until it needs one
-        grid = order.blocks
+        grid = spec.blocks
         self._largest = math.prod(grid.block_shape) if isinstance(grid, BlockGrid) else None
         self._slots: dict[int, wire.Slot] = {}
         self._answers: dict[int, wire.Done] = {}  # of blocks that are not final yet
 
     def submission(self) -> Submit:
         """The event that adds this job to the coordinator."""
-        order = self.order
+        spec = self.spec
         return Submit(
             self.name,
-            len(order.blocks),
-            retries=order.retries,
-            on_error=order.on_error,
-            merge=order.merge_dtype is not None,
-            max_open=order.max_open,
-            parallel_merges=order.parallel_merges,
-            ordered=order.ordered,
-            done=order.done or None,
-            sealed=order.sealed,
-            block_timeout_s=order.block_timeout_s,
-            owner=order.standing.owner,
-            priority=order.standing.priority,
-            trial=order.recipe.probe and len(order.blocks) == 1,
+            len(spec.blocks),
+            retries=spec.retries,
+            on_error=spec.on_error,
+            merge=spec.merge_dtype is not None,
+            max_open=spec.max_open,
+            parallel_merges=spec.parallel_merges,
+            ordered=spec.ordered,
+            done=spec.done or None,
+            sealed=spec.sealed,
+            block_timeout_s=spec.block_timeout_s,
+            owner=spec.owner.name,
+            priority=spec.owner.priority,
+            probe=spec.recipe.probe and len(spec.blocks) == 1,
         )
 
     def cut_off(self) -> list[Roi]:
         """The blocks that were with a worker when the job ended."""
-        return [self.order.blocks.roi_of(block) for block in self.out]
+        return [self.spec.blocks.roi_of(block) for block in self.out]
 
     def task(self, block: int, attempt: int) -> wire.Task:
         """The message for one attempt at a block, with a slot for its result.
@@ -193,15 +193,15 @@ class EngineJob:
         self.out.add(block)
         if self._largest is not None:
             return wire.Task(self.name, block, attempt, slot=self._slot_for(block, self._largest))
-        roi = self.order.blocks.roi_of(block)
+        roi = self.spec.blocks.roi_of(block)
         slot = self._slot_for(block, roi.volume)
         return wire.Task(self.name, block, attempt, roi.start, roi.stop, slot)
 
     def _slot_for(self, block: int, voxels: int) -> wire.Slot | None:
         slot = None
-        if self.order.merge_dtype is not None:
+        if self.spec.merge_dtype is not None:
             # The slot of an earlier attempt serves again: whoever had it has answered or is dead.
-            slot = self._slots.get(block) or self._free_slot(voxels * self.order.merge_dtype.itemsize)
+            slot = self._slots.get(block) or self._free_slot(voxels * self.spec.merge_dtype.itemsize)
             self._slots[block] = slot
         return slot
 
@@ -232,9 +232,9 @@ class EngineJob:
 
     def result(self, block: int) -> Result:
         """The result of a block, to be merged; its slot frees itself when the array is gone."""
-        assert self.order.merge_dtype is not None and self._arena is not None
-        roi = self.order.blocks.roi_of(block)
-        array = self._arena.result(self._slots.pop(block), roi.shape, self.order.merge_dtype)
+        assert self.spec.merge_dtype is not None and self._arena is not None
+        roi = self.spec.blocks.roi_of(block)
+        array = self._arena.result(self._slots.pop(block), roi.shape, self.spec.merge_dtype)
         return Result(block, roi, array, self._answers[block].crc32)
 
     def drop(self, block: int) -> None:
@@ -248,13 +248,13 @@ class EngineJob:
         answer = self._answers.pop(ended.block, None)
         if answer is not None and ended.state == "done":
             self._count(answer)
-        if (sink := self.order.standing.sink) is not None:
-            sink.block(ended.block, self.order.blocks.roi_of(ended.block), ended, answer)
+        if (events := self.spec.events) is not None:
+            events.block(ended.block, self.spec.blocks.roi_of(ended.block), ended, answer)
 
     def attempted(self, attempt: Attempted) -> None:
         """Record a failed attempt in the submitter's sink, if there is one."""
-        if (sink := self.order.standing.sink) is not None:
-            sink.attempt(attempt)
+        if (events := self.spec.events) is not None:
+            events.attempt(attempt)
 
     def close(self) -> list[int]:
         """Give back the shared memory. Returns the numbers of the segments that workers may release.
@@ -270,12 +270,12 @@ class EngineJob:
         return self._arenas.give_back(self._arena, keep=keep)
 
 
-def _full(order: Order) -> wire.Recipe:
+def _full(spec: JobSpec) -> wire.Recipe:
     """The recipe, completed with the settings of the order."""
-    prompt, blocks, grid = order.block_timeout_s is not None, order.blocks, None
+    prompt, blocks, grid = spec.block_timeout_s is not None, spec.blocks, None
     if isinstance(blocks, BlockGrid):
         grid = wire.Grid(blocks.roi.start, blocks.roi.stop, blocks.block_shape, blocks.anchor)
-    return msgspec.structs.replace(order.recipe, grid=grid, prompt=prompt)
+    return msgspec.structs.replace(spec.recipe, grid=grid, prompt=prompt)
 
 
 Lease = tuple[str, int, int]  # job, block, attempt

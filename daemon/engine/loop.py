@@ -20,9 +20,9 @@ from ...shared.memory.arena import Arenas
 from ...shared.messages import engine as wire
 from ...shared.messages.records import WorkerInfo
 from ..executors.api import WorkerLimits
-from ..executors.local.health import Upkeep
+from ..executors.local.health import WorkerHealth
 from ..executors.local.nursery import NurseryProcess
-from ..executors.local.outbox import Letter, Post
+from ..executors.local.outbox import Envelope, Outbox
 from ..executors.local.run_dir import run_dir
 from ..executors.local.supervisor import GRACE_S, Death, Supervisor
 from ..scheduling import events as ev
@@ -37,7 +37,7 @@ _TICK_MS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class EngineConfig:
     """The configuration of an engine.
 
     Attributes
@@ -61,7 +61,7 @@ class Setup:
 class View:
     """The engine at its last tick: its workers, the number that may be busy, and if all is quiet."""
 
-    crew: tuple[WorkerInfo, ...] = ()
+    workers: tuple[WorkerInfo, ...] = ()
     allowed: int = 0
     quiet: bool = True
     time_s: float = 0.0  # monotonic
@@ -70,17 +70,17 @@ class View:
 class Dispatcher:
     """The engine's thread: messages and deaths in, events to the coordinator, actions out."""
 
-    def __init__(self, setup: Setup, mailbox: Mailbox) -> None:
+    def __init__(self, config: EngineConfig, mailbox: Mailbox) -> None:
         self.segment_numbers = itertools.count(1)
         self.arenas = Arenas(self.segment_numbers)
-        self.view = View(allowed=setup.workers)
+        self.view = View(allowed=config.workers)
         self.cause = "the engine was closed"  # why it has ended, once it has
-        self._setup = setup
+        self._config = config
         self._mailbox = mailbox
         self._core = Coordinator(least_credit=1)
         self._jobs: dict[str, EngineJob] = {}
-        self._post = Post(self._jobs)
-        self._notices = Notices(self._jobs, self._post)
+        self._outbox = Outbox(self._jobs)
+        self._notices = Notices(self._jobs, self._outbox)
         self._closing = False
         self._grace_s = GRACE_S
         self._next_tick_s = 0.0
@@ -114,9 +114,9 @@ class Dispatcher:
     def _serve(self, folder: Path) -> None:
         endpoint = f"ipc://{folder}/workers"
         self._router.bind(endpoint)
-        setup = self._setup
-        self._supervisor = Supervisor(setup.workers, endpoint, folder, setup.nursery, setup.limits)
-        self._upkeep = Upkeep(self._supervisor, self._core, self._jobs, self._feed, setup.memory_bytes)
+        config = self._config
+        self._supervisor = Supervisor(config.workers, endpoint, folder, config.nursery, config.limits)
+        self._health = WorkerHealth(self._supervisor, self._core, self._jobs, self._feed, config.memory_bytes)
         try:
             poller = zmq.Poller()
             for source in (self._router, self._mailbox.fileno(), self._supervisor.fileno()):
@@ -133,25 +133,25 @@ class Dispatcher:
         self._take_messages()
         now_s = time.monotonic()
         for death in self._supervisor.news(now_s):
-            self._bury(death)
+            self._forget_worker(death)
         self._take_commands()
         if now_s >= self._next_tick_s:
             self._tick(now_s)
-        for letter in self._post.letters():
-            self._send(letter)
+        for envelope in self._outbox.envelopes():
+            self._send(envelope)
 
     def _tick(self, now_s: float) -> None:
         self._next_tick_s = now_s + _TICK_S
         self._feed(ev.Tick(now_s))
         self._supervisor.fill(now_s)
         self._supervisor.enforce(now_s)
-        self._notices.relay(self._supervisor.said())
+        self._notices.relay(self._supervisor.output())
         for worker in self._supervisor.frozen(now_s):
             self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
-        self._upkeep.tick(now_s)
+        self._health.tick(now_s)
         for name in self._jobs:
             self._count(name)
-        self.view = View(self._upkeep.crew(now_s), self._upkeep.allowed, self._core.quiet, now_s)
+        self.view = View(self._health.workers(now_s), self._health.allowed, self._core.quiet, now_s)
 
     def _count(self, name: str) -> None:
         """Copy the coordinator's totals to where the submitter sees them."""
@@ -168,7 +168,7 @@ class Dispatcher:
         while self._supervisor.alive and (now_s := time.monotonic()) < deadline_s:
             poller.poll(20)
             for death in self._supervisor.news(now_s):
-                self._bury(death)
+                self._forget_worker(death)
             self._supervisor.enforce(now_s)
 
     def _fail_all(self, cause: str, error: BaseException | None) -> None:
@@ -200,15 +200,15 @@ class Dispatcher:
         now_s = time.monotonic()
         match message:
             case wire.Answers(worker=worker, answers=answers):
-                self._supervisor.heard(worker, now_s)
+                self._supervisor.seen(worker, now_s)
                 self._take_answers(worker, answers)
             case wire.Heartbeat(worker=worker, rss_bytes=rss):
-                self._supervisor.heard(worker, now_s, rss)
+                self._supervisor.seen(worker, now_s, rss)
             case wire.Hello(worker=worker, version=version):
                 if version != wire.VERSION:
                     why = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
                     self._supervisor.kill(worker, why, now_s, 0)
-                elif (known := self._supervisor.heard(worker, now_s)) is not None:
+                elif (known := self._supervisor.seen(worker, now_s)) is not None:
                     known.up = True
                     self._feed(ev.Ready(worker))
 
@@ -217,13 +217,13 @@ class Dispatcher:
         # Others are late or doubled. To the coordinator they would mean nothing, but what is noted of the job
         # and of the worker's tasks is another lease's by now.
         open_ones = [a for a in answers if holds(worker, a.job, a.block, a.attempt)]
-        self._upkeep.answered(worker, len(open_ones))
+        self._health.answered(worker, len(open_ones))
         self._act(self._core.handle_all([self._event_of(worker, answer) for answer in open_ones]))
 
     def _event_of(self, worker: int, answer: wire.Answer) -> ev.Event:
         name, block, attempt = answer.job, answer.block, answer.attempt
         job = self._jobs[name]
-        self._post.answered(worker, (name, block, attempt))
+        self._outbox.answered(worker, (name, block, attempt))
         job.out.discard(block)
         if isinstance(answer, wire.Done):
             job.answered(answer)
@@ -232,13 +232,13 @@ class Dispatcher:
             job.kinds[block] = answer.kind
         return ev.Failed(worker, name, block, attempt, answer.error, answer.retry, answer.memory)
 
-    def _bury(self, death: Death) -> None:
+    def _forget_worker(self, death: Death) -> None:
         """Report a death to the coordinator, with the lease that the worker was doing.
 
         The worker's mark is the better source for that than its answers: they may have died with it.
         """
-        busy_with = self._post.bury(death.worker, death.running)
-        self._upkeep.buried(death.worker)
+        busy_with = self._outbox.forget(death.worker, death.running)
+        self._health.forget(death.worker)
         if death.was_up:
             leases = [(a.job, a.block, a.attempt) for a in self._core.leases(death.worker)]
             running = leases.index(busy_with) if busy_with in leases else -1
@@ -259,8 +259,8 @@ class Dispatcher:
 
     def _command_extend(self, name: str, rois: list[Any], sealed: bool) -> None:
         if (job := self._jobs.get(name)) is not None:
-            assert isinstance(job.order.blocks, RoiList)
-            job.order.blocks.extend(rois)
+            assert isinstance(job.spec.blocks, RoiList)
+            job.spec.blocks.extend(rois)
             self._feed(ev.Extend(name, len(rois), sealed))
 
     def _command_merged(self, name: str, block: int) -> None:
@@ -299,14 +299,14 @@ class Dispatcher:
         self._feed(ev.Drain() if draining else ev.Undrain())
 
     def _command_release(self, segment: int) -> None:
-        for letter in self._post.released(segment):
-            self._send(letter)
+        for envelope in self._outbox.released(segment):
+            self._send(envelope)
 
     def _command_set_workers(self, count: int) -> None:
-        self._upkeep.set_count(count)
+        self._health.set_count(count)
 
     def _command_set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
-        self._upkeep.set_limits(limits, memory_bytes)
+        self._health.set_limits(limits, memory_bytes)
 
     def _command_close(self) -> None:
         for name in list(self._jobs):
@@ -329,7 +329,7 @@ class Dispatcher:
             reason = f"no place for the result: {error}"
             self._feed(ev.Failed(action.worker, action.job, action.block, action.attempt, reason, False))
         else:
-            self._post.add(action.worker, task)
+            self._outbox.add(action.worker, task)
 
     def _merge(self, action: ev.Merge) -> None:
         job = self._jobs[action.job]
@@ -337,18 +337,18 @@ class Dispatcher:
         job.handle.put(job.result(action.block))
 
     def _kill(self, action: ev.Kill) -> None:
-        self._post.withdraw(action.worker)
+        self._outbox.withdraw(action.worker)
         self._supervisor.kill(action.worker, action.reason, time.monotonic(), self._grace_s)
 
     def _finish(self, action: ev.Finish) -> None:
-        self._notices.relay(self._supervisor.said())  # what was printed comes before the end
+        self._notices.relay(self._supervisor.output())  # what was printed comes before the end
         self._count(action.job)
         job = self._jobs.pop(action.job)
         self._core.forget(action.job)
-        failures = [(b, job.order.blocks.roi_of(b), reason) for b, reason in action.failed]
+        failures = [(b, job.spec.blocks.roi_of(b), reason) for b, reason in action.failed]
         segments = job.close()
-        for letter in self._post.farewells(job, segments, self._supervisor.workers):
-            self._send(letter)
+        for envelope in self._outbox.end_job(job, segments, self._supervisor.workers):
+            self._send(envelope)
         cut_off = job.cut_off()
         job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=cut_off, kinds=job.kinds))
 
@@ -364,9 +364,11 @@ class Dispatcher:
         if (job := self._jobs.get(action.job)) is not None:
             job.attempted(action)
 
-    def _send(self, letter: Letter) -> None:
+    def _send(self, envelope: Envelope) -> None:
         try:
-            self._router.send_multipart((b"w%d" % letter.worker, wire.encode(letter.message)), zmq.NOBLOCK)
+            self._router.send_multipart(
+                (b"w%d" % envelope.worker, wire.encode(envelope.message)), zmq.NOBLOCK
+            )
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..executors.local.outbox import Post
+from ..executors.local.outbox import Outbox
 from ..executors.local.worker_log import Printed
 from ..scheduling.events import Notify, Reject
 from .handle import Notice
@@ -14,25 +14,25 @@ _WHAT_BECOMES = {"retry": "is tried again", "given_up": "is given up", "quaranti
 
 
 class Notices:
-    """Sends news to the submitters, as `Post` sends tasks to the workers.
+    """Sends news to the submitters, as `Outbox` sends tasks to the workers.
 
     Parameters
     ----------
     jobs : dict of str to EngineJob
         Those of the engine, by name.
-    post : Post
+    post : Outbox
         Knows the task in which a worker printed something.
     """
 
-    def __init__(self, jobs: dict[str, EngineJob], post: Post) -> None:
+    def __init__(self, jobs: dict[str, EngineJob], outbox: Outbox) -> None:
         self._jobs = jobs
-        self._post = post
+        self._outbox = outbox
 
     def notify(self, action: Notify) -> None:
         """Report that a failed block is tried again, or has failed for good."""
         if (job := self._jobs.get(action.job)) is None:
             return
-        roi = job.order.blocks.roi_of(action.block)
+        roi = job.spec.blocks.roi_of(action.block)
         text = f"block {roi} {_WHAT_BECOMES[action.kind]} after attempt {action.attempt}: {action.reason}"
         kind = "retry" if action.kind == "retry" else "failed"
         job.handle.put(Notice(text, kind, action.worker, roi.start, action.attempt))
@@ -42,13 +42,13 @@ class Notices:
         if (job := self._jobs.get(action.job)) is not None:
             job.handle.put(Notice(action.reason))
 
-    def relay(self, said: Iterable[Printed]) -> None:
+    def relay(self, output: Iterable[Printed]) -> None:
         """Hand the output of workers to the jobs whose tasks printed it; to all jobs if that is unknown."""
-        for printed in said:
-            lease = printed.lease or self._post.lease_of(printed.worker, printed.running)
+        for printed in output:
+            lease = printed.lease or self._outbox.lease_of(printed.worker, printed.running)
             job = self._jobs.get(lease[0]) if lease is not None else None
             if job is not None and lease is not None:
-                start = job.order.blocks.roi_of(lease[1]).start
+                start = job.spec.blocks.roi_of(lease[1]).start
                 job.handle.put(Notice(printed.text, "printed", printed.worker, start, lease[2]))
             elif lease is None:
                 self.tell_all(Notice(printed.text, "printed", printed.worker))

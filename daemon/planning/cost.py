@@ -144,10 +144,10 @@ def run_seconds(trial: Trial, voxels: int, share: float, disk: int, memory: int)
     """
     todo = voxels * share
     if todo <= trial.first_voxels:
-        milling_s = trial.first_s * todo / max(trial.first_voxels, 1)
+        compute_s = trial.first_s * todo / max(trial.first_voxels, 1)
     else:
-        milling_s = trial.first_s + (todo - trial.first_voxels) * trial.voxel_s
+        compute_s = trial.first_s + (todo - trial.first_voxels) * trial.voxel_s
     medium_s = todo * trial.sync_voxel_s
     # While blocks are computed, earlier ones go to the medium; what the system holds back is left.
     left = min(1.0, memory * _HELD_BACK_SHARE / max(disk * share, 1))
-    return trial.startup_s + max(milling_s, medium_s * (1 - left)) + trial.sync_s + medium_s * left
+    return trial.startup_s + max(compute_s, medium_s * (1 - left)) + trial.sync_s + medium_s * left

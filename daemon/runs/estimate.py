@@ -78,7 +78,7 @@ class Estimate:
 
 
 def estimate(
-    job: Job, engine: Engine, folder: Path, *, overwrite: bool, look: Callable[[], None]
+    job: Job, engine: Engine, folder: Path, *, overwrite: bool, poll: Callable[[], None]
 ) -> Estimate:
     """Estimate time, memory and disk of a job.
 
@@ -91,7 +91,7 @@ def estimate(
         For throw-away files; best on the file system of the output.
     overwrite : bool
         An output that exists will be replaced.
-    look : callable
+    poll : callable
         Called many times a second while blocks are tried; it may raise to end this.
 
     Returns
@@ -112,7 +112,7 @@ def estimate(
         source.close()
     trial = None
     if shutil.disk_usage(folder).free > _room(run, engine.workers):
-        trial = try_blocks(run, job, engine, folder, source_shape, look)
+        trial = try_blocks(run, job, engine, folder, source_shape, poll)
     plan, by_files = run.plan, run.output.worker_address is not None
     ratio = trial.stored_ratio if trial is not None else 1.0
     disk = disk_bytes(plan, job, per_file_blocks=by_files, stored_ratio=ratio)

@@ -76,6 +76,17 @@ class OutputFiles:
         old = self._old.partial
         return old if self._old_record() is not None and old.exists() else self._names.partial
 
+    def present(self) -> Iterator[Path]:
+        """What is ours beside the output, or looks so: the folder, what is in it, old records, locks."""
+        if self.folder.is_dir() and not self.folder.is_symlink():
+            yield self.folder
+            yield from self.folder.iterdir()
+        if self._old_record() is not None:
+            yield from (path for path in self._old if path.exists())
+        locks = f"{self._old.record.name}.lock"
+        if self.output.parent.is_dir():
+            yield from (path for path in self.output.parent.iterdir() if path.name.startswith(locks))
+
     # -- one run at a time ----------------------------------------------------------
 
     @contextlib.contextmanager

@@ -26,7 +26,7 @@ from ...shared.volumes.hdf5.contents import contents_beside, is_hdf5
 from ...shared.volumes.hdf5.volume import Hdf5Volume, dataset_names
 from ...shared.volumes.npy import NpyVolume
 from ..engine.handle import Result
-from ..engine.job import Order
+from ..engine.job import JobSpec
 from ..planning.plan import Plan
 from .output_files import OutputFiles
 from .single_file import SingleFile
@@ -49,7 +49,7 @@ class Output(Protocol):
     def inside(self) -> str | None: ...
     def start(self) -> None: ...
     def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes: ...
-    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order: ...
+    def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec: ...
     def merge(self, result: Result) -> None: ...
     def sweep(self, rois: list[Roi]) -> None: ...
     def finish(self) -> None: ...
@@ -203,7 +203,7 @@ class FilesetOutput:
             )
         return b""
 
-    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
+    def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec:
         """The order for the engine.
 
         Parameters
@@ -217,9 +217,9 @@ class FilesetOutput:
 
         Returns
         -------
-        Order
+        JobSpec
         """
-        return _order(recipe, self._plan, self._job, done)
+        return _spec(recipe, self._plan, self._job, done)
 
     def merge(self, result: Result) -> None:
         """Never asked for: workers write."""
@@ -348,20 +348,20 @@ class MergedOutput:
         """
         return self._file.go_on(check, tell)
 
-    def order(self, recipe: wire.Recipe, done: bytes, workers: int) -> Order:
+    def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec:
         """The order for the engine: results come back, a bounded number at a time.
 
         Parameters
         ----------
         recipe, done, workers
-            As for `FilesetOutput.order`.
+            As for `FilesetOutput.spec`.
 
         Returns
         -------
-        Order
+        JobSpec
         """
-        order = _order(recipe, self._plan, self._job, done)
-        return replace(order, merge_dtype=self._plan.dtype, max_open=_OPEN_PER_WORKER * workers)
+        spec = _spec(recipe, self._plan, self._job, done)
+        return replace(spec, merge_dtype=self._plan.dtype, max_open=_OPEN_PER_WORKER * workers)
 
     def merge(self, result: Result) -> None:
         """Write one result into the file."""
@@ -379,8 +379,8 @@ class MergedOutput:
         self._file.close()
 
 
-def _order(recipe: wire.Recipe, plan: Plan, job: Job, done: bytes) -> Order:
-    return Order(
+def _spec(recipe: wire.Recipe, plan: Plan, job: Job, done: bytes) -> JobSpec:
+    return JobSpec(
         recipe=recipe,
         blocks=plan.grid,
         retries=job.retries,

@@ -25,13 +25,13 @@ from ...shared.volumes.claims import claims_of, reads_of
 from ...shared.volumes.formats import Address, open_volume, split_address
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
-from ..engine.job import Order, RoiList, Standing
+from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
 from ..planning.plan import Plan, make_plan
 from .input_state import code_fingerprint, fingerprint
 from .outputs import output_for
 from .record import Record, differences, plain
 
-_LOOK_S = 0.1
+_POLL_S = 0.1
 _CANCEL_S = 3.0
 _INTERPRETER_BYTES = 96 << 20
 """What a worker takes before its first block; `memory_per_worker` is meant for the blocks."""
@@ -75,7 +75,7 @@ class Watcher:
     """Receives the reports of a run, in the thread that runs it; override the methods you need.
 
     `planned` gets the plan and the map of blocks known as finished, `started` the handle of the
-    job, or of the trial before it; `interrupted` is asked often, and True ends the run as a
+    job, or of the probe before it; `interrupted` is asked often, and True ends the run as a
     KeyboardInterrupt would.
     """
 
@@ -98,8 +98,12 @@ class JobRun:
         Replace an output that exists.
     watcher : Watcher, optional
         Receives plan, progress and notices.
-    standing : Standing, optional
+    number : int, optional
+        What the job is called where the engine tells what its workers do.
+    owner : JobOwner, optional
         Owner and priority of the job among others in the engine.
+    events : BlockLog, optional
+        Notes each block that has ended and each failed attempt, in the engine's thread.
     only : frozenset of int, optional
         Do these blocks alone, of an output that was begun; then the job does not end as done.
 
@@ -116,12 +120,16 @@ class JobRun:
         *,
         overwrite: bool = False,
         watcher: Watcher | None = None,
-        standing: Standing | None = None,
+        number: int | None = None,
+        owner: JobOwner | None = None,
+        events: BlockLog | None = None,
         only: frozenset[int] | None = None,
     ) -> None:
         self._job = job
         self._only = only
-        self._standing = standing or Standing()
+        self._number = number
+        self._owner = owner or JobOwner()
+        self._events = events
         self._overwrite = overwrite
         self._watcher = watcher or Watcher()
         if job.user_code is not None and not Path(job.user_code).is_dir():
@@ -159,7 +167,7 @@ class JobRun:
                 self._watcher.notice(Notice(note))
             self._watcher.planned(self.plan, done)
             try:
-                ended, handle = self._mill(engine, done, resumed)
+                ended, handle = self._run_blocks(engine, done, resumed)
             finally:
                 self.output.close()
             if ended.outcome == "done":
@@ -251,25 +259,39 @@ class JobRun:
     # -- the work -------------------------------------------------------------------
 
     def _recipe(self) -> wire.Recipe:
-        """The recipe of a trial: input and operation, nothing of the output."""
+        """The recipe of a probe: input and operation, nothing of the output."""
         return wire.Recipe(
             source=self._job.input.address,
             operation=self._job.operation.to_plain(),
             offset=self.plan.roi.start,
             user_code=self._job.user_code,
             code_hash=str(self._identity["user_code_is"] or ""),
-            identity=self._standing.identity,
+            identity=self._owner.identity,
         )
 
     def _probe(self, engine: Engine) -> None:
-        """Let a worker open the input and import the operation, before any output is touched."""
+        """Let a worker open the input and import the operation, before any output is touched.
+
+        A worker that dies meanwhile costs an attempt, as at any block: it may have been killed for
+        reasons that have nothing to do with the job. What it raises ends the job at once.
+        """
+        for attempts_left in range(self._job.retries, -1, -1):
+            ended = self._probe_once(engine)
+            if ended.outcome == "done":
+                return
+            reason = ended.failures[0][2] if ended.failures else ended.cause
+            if not (ended.outcome == "done_with_failures" and attempts_left):
+                raise JobError(reason)
+            self._watcher.notice(Notice(f"the trial of input and operation is made again: {reason}"))
+
+    def _probe_once(self, engine: Engine) -> Ended:
         recipe = msgspec.structs.replace(self._recipe(), probe=True)
-        trial = replace(self._standing, sink=None)
         blocks = RoiList([self.plan.grid.roi_of(0)])
-        handle = engine.submit(Order(recipe=recipe, blocks=blocks, retries=0, standing=trial))
+        spec = JobSpec(recipe=recipe, blocks=blocks, retries=0, number=self._number, owner=self._owner)
+        handle = engine.submit(spec)
         self._watcher.started(handle)
         try:
-            while not isinstance(ended := handle.next(_LOOK_S), Ended):
+            while not isinstance(ended := handle.next(_POLL_S), Ended):
                 self._check_interrupt()
                 if isinstance(ended, Notice):
                     self._watcher.notice(ended)
@@ -278,10 +300,9 @@ class JobRun:
             raise
         if ended.error is not None:
             raise EngineError(ended.cause) from ended.error
-        if ended.outcome != "done":
-            raise JobError(ended.failures[0][2] if ended.failures else ended.cause)
+        return ended
 
-    def _mill(self, engine: Engine, done: bytes, resumed: bool) -> tuple[Ended, JobHandle]:
+    def _run_blocks(self, engine: Engine, done: bytes, resumed: bool) -> tuple[Ended, JobHandle]:
         recipe = msgspec.structs.replace(
             self._recipe(),
             output=self.output.worker_address,
@@ -291,7 +312,7 @@ class JobRun:
             checksum=self.output.worker_address is None,
         )
         left_out = self._left_out(done)
-        handle = engine.submit(self._order(self.output.order(recipe, left_out, engine.workers)))
+        handle = engine.submit(self._with_share(self.output.spec(recipe, left_out, engine.workers)))
         self._watcher.started(handle)
         try:
             return self._told_truly(self._watch(handle)), handle
@@ -317,15 +338,22 @@ class JobRun:
         cause = "" if ended.failures else "the blocks that had failed are done, others were never begun"
         return replace(ended, outcome="failed", cause=cause)
 
-    def _order(self, order: Order) -> Order:
-        """`order` with the job's own settings for its share of the engine."""
-        most_open = order.max_open
+    def _with_share(self, spec: JobSpec) -> JobSpec:
+        """`spec` with the job's own settings for its share of the engine."""
+        most_open = spec.max_open
         if (workers := self._job.workers) is not None:
             most_open = workers if most_open is None else min(workers, most_open)
         memory_bytes = self._job.memory_per_worker
         if memory_bytes is not None:
             memory_bytes += _INTERPRETER_BYTES
-        return replace(order, max_open=most_open, memory_bytes=memory_bytes, standing=self._standing)
+        return replace(
+            spec,
+            max_open=most_open,
+            memory_bytes=memory_bytes,
+            number=self._number,
+            owner=self._owner,
+            events=self._events,
+        )
 
     def _sync(self) -> None:
         """Bring the blocks to the medium before the record calls the job finished."""
@@ -342,7 +370,7 @@ class JobRun:
         """
         while True:
             self._check_interrupt()
-            item = handle.next(_LOOK_S)
+            item = handle.next(_POLL_S)
             match item:
                 case Result():
                     self._merge(handle, item)

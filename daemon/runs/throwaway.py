@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
+from ...shared.locking.filelock import FileLock
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.formats import Address, split_address
 from ...shared.volumes.hdf5.layout import DatasetLayout, create_dataset
 from ...shared.volumes.hdf5.volume import Hdf5Volume
 from ..planning.plan import Plan
 from .outputs import FilesetOutput, MergedOutput, Output
+
+DRY_RUN_PREFIX = ".blockmill-dry-run-"
 
 
 @contextlib.contextmanager
@@ -33,11 +36,20 @@ def throwaway_folder(job: Job) -> Iterator[Path]:
     """
     parent = Path(split_address(job.output.address).file).parent
     usable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-    folder = Path(tempfile.mkdtemp(prefix=".blockmill-dry-run-", dir=parent if usable else None))
+    folder = Path(tempfile.mkdtemp(prefix=DRY_RUN_PREFIX, dir=parent if usable else None))
+    owner = owner_of(folder)
     try:
+        owner.acquire(blocking=False)
         yield folder
     finally:
+        if owner.locked():
+            owner.release()
         shutil.rmtree(folder)
+
+
+def owner_of(folder: Path) -> FileLock:
+    """The lock that the process of a dry run holds in its folder, as long as it lives."""
+    return FileLock(folder, lock_path=folder / "lock")
 
 
 def stored_bytes(path: Path) -> int:

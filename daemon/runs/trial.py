@@ -16,7 +16,7 @@ from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ..engine.engine import Engine
 from ..engine.handle import Ended, Result, block_error, failure_text
-from ..engine.job import RoiList, Standing
+from ..engine.job import RoiList
 from ..planning.cost import Trial
 from ..scheduling.events import Attempted, Persist
 from .output_files import OutputFiles
@@ -29,12 +29,12 @@ _BLOCKS_PER_WORKER = 3
 _WORTH_S = 0.8
 """Blocks that are over sooner are tried again, more of them."""
 _LONGEST_S = 3.0
-_LOOK_S = 0.05
+_POLL_S = 0.05
 _CANCEL_S = 3.0
 
 
 def try_blocks(
-    run: JobRun, job: Job, engine: Engine, folder: Path, source_shape: Shape, look: Callable[[], None]
+    run: JobRun, job: Job, engine: Engine, folder: Path, source_shape: Shape, poll: Callable[[], None]
 ) -> Trial:
     """Do some blocks of a planned job in `folder`, for a few seconds.
 
@@ -48,7 +48,7 @@ def try_blocks(
         For the throw-away output.
     source_shape : tuple of int
         Voxels per axis of the input.
-    look : callable
+    poll : callable
         Called many times a second; it may raise to end this.
 
     Returns
@@ -66,7 +66,7 @@ def try_blocks(
     run._probe(engine)
     _, bookkeeping_s = _timed(lambda: _write_a_record(folder))
     startup_s = time.monotonic() - started_s + bookkeeping_s  # the record is written twice
-    rounds = _Rounds(run, job, engine, folder, source_shape, look)
+    rounds = _Rounds(run, job, engine, folder, source_shape, poll)
     _sync(folder)
     (folder / "little").touch()
     _, sync_s = _timed(lambda: _sync(folder))
@@ -162,7 +162,7 @@ class _Rounds:
         engine: Engine,
         folder: Path,
         source_shape: Shape,
-        look: Callable[[], None],
+        poll: Callable[[], None],
     ) -> None:
         self.tried = 0
         self._run = run
@@ -170,7 +170,7 @@ class _Rounds:
         self._engine = engine
         self._folder = folder
         self._whole = Roi.from_shape(source_shape)
-        self._look = look
+        self._poll = poll
         self._rounds = 0
 
     def go(self, count: int) -> _Round:
@@ -198,12 +198,11 @@ class _Rounds:
             durability="block" if self._job.output.durability == "block" else "none",
             checksum=output.worker_address is None,
         )
-        order = self._run._order(output.order(recipe, b"", self._engine.workers))
-        standing = Standing(sink=clock)
-        handle = self._engine.submit(replace(order, blocks=RoiList(rois), retries=0, standing=standing))
+        spec = self._run._with_share(output.spec(recipe, b"", self._engine.workers))
+        handle = self._engine.submit(replace(spec, blocks=RoiList(rois), retries=0, events=clock))
         try:
-            while not isinstance(item := handle.next(_LOOK_S), Ended):
-                self._look()
+            while not isinstance(item := handle.next(_POLL_S), Ended):
+                self._poll()
                 if isinstance(item, Result):
                     output.merge(item)
                     handle.merged(item.block)

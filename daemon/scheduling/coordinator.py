@@ -41,7 +41,7 @@ from typing import Any
 from . import events as ev
 from .job import JobState
 from .scheduler import Scheduler
-from .worker_events import CrewEvents
+from .worker_events import WorkerEvents
 
 
 class Coordinator:
@@ -58,10 +58,10 @@ class Coordinator:
     def __init__(self, least_credit: int = 2) -> None:
         self._jobs: dict[str, JobState] = {}
         self._scheduler = Scheduler(least_credit)
-        self._crew = self._scheduler.crew
+        self._pool = self._scheduler.pool
         self._least_credit = least_credit
         self._submitted = 0
-        workers = CrewEvents(self._jobs, self._scheduler)
+        workers = WorkerEvents(self._jobs, self._scheduler)
         self._deciders: dict[type, Callable[[Any, list[ev.Action]], None]] = {
             ev.Submit: self._submit,
             ev.Extend: self._extend,
@@ -116,12 +116,12 @@ class Coordinator:
     @property
     def busy(self) -> int:
         """The number of workers that hold a lease."""
-        return self._crew.busy
+        return self._pool.busy
 
     @property
     def quiet(self) -> bool:
         """True if no lease is open, and no result of any job waits for its merge or is in it."""
-        return not self._crew.busy and all(job.quiet for job in self._jobs.values())
+        return not self._pool.busy and all(job.quiet for job in self._jobs.values())
 
     def paused(self, job: str) -> bool:
         """Test if a job is paused; KeyError if it is unknown."""
@@ -133,12 +133,12 @@ class Coordinator:
 
     def leases(self, worker: int) -> tuple[ev.Assign, ...]:
         """The open leases of a worker, the running one first; empty where it is unknown."""
-        known = self._crew.workers.get(worker)
+        known = self._pool.workers.get(worker)
         return tuple(known.leases) if known is not None else ()
 
     def holds(self, worker: int, job: str, block: int, attempt: int) -> bool:
         """Test if this lease is open, so that an answer to it would count."""
-        return self._crew.holds(worker, job, block, attempt)
+        return self._pool.holds(worker, job, block, attempt)
 
     def forget(self, job: str) -> None:
         """Drop an ended job, so that its name is free again.
@@ -161,7 +161,7 @@ class Coordinator:
             self._reject(event.job, event, "there is a job of this name already", actions)
             return
         job = self._jobs[event.job] = JobState(event, self._submitted, self._least_credit)
-        self._crew.release_all()
+        self._pool.release_all()
         self._submitted += 1
         self._scheduler.settle(job, actions)
 
@@ -193,7 +193,7 @@ class Coordinator:
     def _reprioritise(self, event: ev.Reprioritise, actions: list[ev.Action]) -> None:
         if (job := self._live(event.job, event, actions)) is not None:
             if job.queued:
-                self._scheduler.shares.remove(job)
+                self._scheduler.fair_share.remove(job)
             job.priority = event.priority
             self._scheduler.settle(job, actions)
 
@@ -206,7 +206,7 @@ class Coordinator:
     def _allow(self, event: ev.Allow, actions: list[ev.Action]) -> None:
         if event.busy < 1:
             raise ValueError(f"{event.busy} workers can't be busy; allow 1 or more")
-        self._crew.allowed = event.busy
+        self._pool.allowed = event.busy
 
     def _live(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
         """The job, if it is neither unknown nor over nor stopping; else reject the event."""

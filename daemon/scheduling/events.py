@@ -66,7 +66,7 @@ class Submit(msgspec.Struct, frozen=True):
         A block that runs longer has its worker killed, and has failed once more.
     owner : str
         Whose it is; owners of equal priority get equal shares of the workers' time.
-    trial : bool
+    probe : bool
         Another job follows at once if this one goes well: its worker is kept for that a moment.
     """
 
@@ -83,7 +83,7 @@ class Submit(msgspec.Struct, frozen=True):
     sealed: bool = True
     block_timeout_s: float | None = None
     owner: str = ""
-    trial: bool = False
+    probe: bool = False
 
 
 class Extend(msgspec.Struct, frozen=True, gc=False):

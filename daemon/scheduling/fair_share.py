@@ -22,7 +22,7 @@ class _Owner:
         self.levels: dict[int, list[JobState]] = {}
 
 
-class Shares:
+class FairShare:
     """Run queue: priority, then the owner with least worker time, then the smallest job."""
 
     def __init__(self) -> None:

@@ -43,12 +43,12 @@ class JobState:
         "_max_open",
         "_mean_s",
         "_merge",
+        "_merge_queue",
         "_merging",
         "_on_error",
         "_parallel_merges",
         "_quarantined",
         "_retries",
-        "_waiting",
         "block_timeout_s",
         "blocks",
         "credit",
@@ -58,11 +58,11 @@ class JobState:
         "owner",
         "paused",
         "priority",
+        "probe",
         "queued",
         "rank",
         "reason",
         "sealed",
-        "trial",
     )
 
     def __init__(self, submit: Submit, number: int, least_credit: int) -> None:
@@ -72,7 +72,7 @@ class JobState:
         self.priority = submit.priority
         self.block_timeout_s = submit.block_timeout_s
         self.sealed = submit.sealed
-        self.trial = submit.trial
+        self.probe = submit.probe
         self.blocks = BlockTable(submit.count, submit.done)
         self.rank = (self.blocks.undrawn, number)  # small ones first
         self.credit = self._least_credit = least_credit
@@ -86,7 +86,7 @@ class JobState:
         self._merge = submit.merge
         self._parallel_merges = submit.parallel_merges
         self._merging: dict[int, Assign] = {}
-        self._waiting = BlockOrder(self.blocks) if submit.ordered else ArrivalOrder()
+        self._merge_queue = BlockOrder(self.blocks) if submit.ordered else ArrivalOrder()
         self._mean_s = -1.0
         self._quarantined = 0
 
@@ -117,7 +117,7 @@ class JobState:
     def progress(self) -> Progress:
         """The counts, in constant time."""
         blocks = self.blocks
-        waiting = len(self._waiting) + len(self._merging)
+        waiting = len(self._merge_queue) + len(self._merging)
         returned = len(blocks.returned) + len(blocks.alone)
         return Progress(
             count=len(blocks.states),
@@ -151,7 +151,7 @@ class JobState:
             actions.append(Persist(lease.job, block, "done", lease.attempt))
         elif self.outcome is None:
             blocks.hold(block)
-            self._waiting.push(lease)
+            self._merge_queue.push(lease)
         else:
             blocks.cancel(block)
             actions.append(_drop(lease))
@@ -313,14 +313,14 @@ class JobState:
         if self.outcome is not None:
             return
         self.outcome, self.reason = outcome, reason
-        for lease in self._waiting.clear():
+        for lease in self._merge_queue.clear():
             self.blocks.cancel(lease.block)
             actions.append(_drop(lease))
         self.blocks.cancel_pending()
 
     def settle(self, actions: list[Action]) -> None:
         """Start the next merge, or end, as soon as that can be."""
-        while len(self._merging) < self._parallel_merges and (lease := self._waiting.pop()) is not None:
+        while len(self._merging) < self._parallel_merges and (lease := self._merge_queue.pop()) is not None:
             self._merging[lease.block] = lease
             actions.append(Merge(lease.worker, lease.job, lease.block, lease.attempt))
         blocks = self.blocks

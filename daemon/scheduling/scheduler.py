@@ -6,9 +6,9 @@ leases, `assign`.
 """
 
 from .events import Action, Assign, Kill
-from .fair_share import Shares
+from .fair_share import FairShare
 from .job import JobState
-from .workers import Crew, Worker
+from .workers import WorkerPool, WorkerState
 
 
 class Scheduler:
@@ -21,8 +21,8 @@ class Scheduler:
     """
 
     def __init__(self, least_credit: int) -> None:
-        self.crew = Crew(least_credit)
-        self.shares = Shares()
+        self.pool = WorkerPool(least_credit)
+        self.fair_share = FairShare()
         self.stopping: dict[str, JobState] = {}  # jobs that end once their leases are closed
         self.draining = False
         self._wanting_alone: dict[str, JobState] = {}
@@ -35,17 +35,17 @@ class Scheduler:
         if self._wanting_alone and (lonely := self._next_alone()) is not None:
             self._assign_alone(lonely, actions)
             return
-        crew, shares = self.crew, self.shares
+        pool, fair_share = self.pool, self.fair_share
         # A job that finds no room keeps the ones behind it waiting, too: else short blocks of
         # theirs would take each place that comes free before it counts as room for this one.
-        while (job := shares.choose()) is not None:
-            worker = crew.with_room(job.name, job.credit)
+        while (job := fair_share.choose()) is not None:
+            worker = pool.with_room(job.name, job.credit)
             if worker is None:
                 return
             block, attempt = job.blocks.draw()
             lease = Assign(worker.number, job.name, block, attempt)
-            crew.give(worker, lease)
-            shares.charge(job.owner, job.mean_s)
+            pool.give(worker, lease)
+            fair_share.charge(job.owner, job.mean_s)
             actions.append(lease)
 
     def _next_alone(self) -> JobState | None:
@@ -53,11 +53,11 @@ class Scheduler:
 
     def _assign_alone(self, job: JobState, actions: list[Action]) -> None:
         """Lease a block that must have nothing beside it, once nothing is."""
-        if self.crew.busy or (worker := self.crew.with_room(job.name, 1)) is None:
+        if self.pool.busy or (worker := self.pool.with_room(job.name, 1)) is None:
             return
         block, attempt = job.blocks.draw_alone()
         self._alone = lease = Assign(worker.number, job.name, block, attempt, alone=True)
-        self.crew.give(worker, lease)
+        self.pool.give(worker, lease)
         actions.append(lease)
 
     def close(self, lease: Assign) -> None:
@@ -75,33 +75,33 @@ class Scheduler:
         if job.outcome is not None:
             self._follow_end(job, actions)
         elif not job.queued and job.can_start():
-            self.shares.add(job)
+            self.fair_share.add(job)
 
     def _follow_end(self, job: JobState, actions: list[Action]) -> None:
         if job.queued:
-            self.shares.remove(job)
+            self.fair_share.remove(job)
         if job.ended:
             self.stopping.pop(job.name, None)
         elif job.name not in self.stopping:
             self.stopping[job.name] = job
-            for worker in self.crew.workers.values():
+            for worker in self.pool.workers.values():
                 self.kill_if_stopping(worker, actions)
 
-    def kill(self, worker: Worker, reason: str, actions: list[Action]) -> None:
+    def kill(self, worker: WorkerState, reason: str, actions: list[Action]) -> None:
         """Have a worker ended for the lease that it runs; that one is to blame once it is lost.
 
         Parameters
         ----------
-        worker : Worker
+        worker : WorkerState
         reason : str
         actions : list of Action
             The actions that follow are appended.
         """
-        self.crew.bench(worker)
+        self.pool.withhold(worker)
         worker.target, worker.kill_reason = worker.leases[0], reason
         actions.append(Kill(worker.number, reason))
 
-    def kill_if_stopping(self, worker: Worker, actions: list[Action]) -> None:
+    def kill_if_stopping(self, worker: WorkerState, actions: list[Action]) -> None:
         """Kill a worker that runs a block of a job that is to end."""
         if worker.leases and worker.target is None:
             job = self.stopping.get(worker.leases[0].job)

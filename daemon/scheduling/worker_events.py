@@ -11,7 +11,7 @@ from .job import JobState
 from .scheduler import Scheduler
 
 
-class CrewEvents:
+class WorkerEvents:
     """Takes in the events that workers, or those who watch them, bring about.
 
     Parameters
@@ -19,31 +19,31 @@ class CrewEvents:
     jobs : dict of str to JobState
         All jobs that are not forgotten, by name; the coordinator's own, shared.
     scheduler : Scheduler
-        Whose crew these workers are.
+        Whose workers these are.
     """
 
     def __init__(self, jobs: dict[str, JobState], scheduler: Scheduler) -> None:
         self._jobs = jobs
         self._scheduler = scheduler
-        self._crew = scheduler.crew
-        self._shares = scheduler.shares
+        self._pool = scheduler.pool
+        self._fair_share = scheduler.fair_share
         self._now_s: float | None = None
 
     # ------------------------------------------------------------------------- come and gone
 
     def ready(self, event: Ready, actions: list[Action]) -> None:
         """A worker is up: it may have leases."""
-        if event.worker not in self._crew.workers:  # to take up a doubled hello would undo a Retire or a Kill
-            self._crew.join(event.worker)
+        if event.worker not in self._pool.workers:  # to take up a doubled hello would undo a Retire or a Kill
+            self._pool.join(event.worker)
 
     def retire(self, event: Retire, actions: list[Action]) -> None:
         """A worker is to have nothing new."""
-        if (worker := self._crew.workers.get(event.worker)) is not None:
-            self._crew.bench(worker)
+        if (worker := self._pool.workers.get(event.worker)) is not None:
+            self._pool.withhold(worker)
 
     def lost(self, event: Lost, actions: list[Action]) -> None:
         """A worker is gone: the block that it was doing has failed, the others go back."""
-        worker = self._crew.leave(event.worker)
+        worker = self._pool.remove(event.worker)
         if worker is None:
             return
         for place, lease in enumerate(worker.leases):
@@ -65,8 +65,8 @@ class CrewEvents:
         if self._now_s is not None and now_s < self._now_s:
             raise ValueError(f"the time went back from {self._now_s} s to {now_s} s; use a monotonic clock")
         self._now_s = now_s
-        self._crew.tick()
-        for worker in self._crew.workers.values():
+        self._pool.tick()
+        for worker in self._pool.workers.values():
             if not worker.leases or worker.target is not None:
                 continue
             if worker.running_since_s is None:
@@ -85,11 +85,11 @@ class CrewEvents:
             return
         job = self._jobs[event.job]
         if 0.0 <= event.seconds < inf:
-            self._shares.charge(job.owner, event.seconds - job.mean_s)
+            self._fair_share.charge(job.owner, event.seconds - job.mean_s)
         job.lease_done(lease, event.seconds, actions)
         self._scheduler.settle(job, actions)
-        if job.trial:
-            self._crew.keep(self._crew.workers[event.worker])
+        if job.probe:
+            self._pool.reserve(self._pool.workers[event.worker])
         self._look_at_next(event.worker, actions)
 
     def failed(self, event: Failed, actions: list[Action]) -> None:
@@ -104,7 +104,7 @@ class CrewEvents:
 
     def _closed(self, event: Done | Failed) -> Assign | None:
         """The lease that an answer closes; None for a late or doubled answer."""
-        lease = self._crew.take(event.worker, event.job, event.block, event.attempt)
+        lease = self._pool.take(event.worker, event.job, event.block, event.attempt)
         if lease is not None:
             self._scheduler.close(lease)
         return lease
@@ -112,4 +112,4 @@ class CrewEvents:
     def _look_at_next(self, worker: int, actions: list[Action]) -> None:
         """Kill a worker if the lease that it comes to now is of a job that is to end."""
         if self._scheduler.stopping:
-            self._scheduler.kill_if_stopping(self._crew.workers[worker], actions)
+            self._scheduler.kill_if_stopping(self._pool.workers[worker], actions)

@@ -10,10 +10,10 @@ import sys
 from .events import Assign
 from .job import MOST_CREDIT
 
-_TICKS_KEPT = 3
+_TICKS_RESERVED = 3
 
 
-class Worker:
+class WorkerState:
     """One worker: its leases in the order in which they were given; the first one runs."""
 
     __slots__ = ("available", "kill_reason", "leases", "number", "running_since_s", "target")
@@ -27,70 +27,70 @@ class Worker:
         self.kill_reason = ""
 
 
-class Crew:
+class WorkerPool:
     """All live workers; each may always hold `least_credit` leases."""
 
-    __slots__ = ("_kept", "_least_credit", "_levels", "_lowest", "allowed", "busy", "workers")
+    __slots__ = ("_least_credit", "_levels", "_lowest", "_reserved", "allowed", "busy", "workers")
 
     def __init__(self, least_credit: int) -> None:
         self._least_credit = least_credit
-        self.workers: dict[int, Worker] = {}
-        self._kept: dict[int, int] = {}  # worker -> ticks that it is kept
+        self.workers: dict[int, WorkerState] = {}
+        self._reserved: dict[int, int] = {}  # worker -> ticks for which it is reserved
         self.busy = 0  # workers that hold a lease
         self.allowed = sys.maxsize  # how many may
-        self._levels: list[dict[int, Worker]] = [{} for _ in range(MOST_CREDIT + 1)]
+        self._levels: list[dict[int, WorkerState]] = [{} for _ in range(MOST_CREDIT + 1)]
         self._lowest = 0  # no worker stands lower; it may be that none stands here either
 
     def join(self, number: int) -> None:
         """Add a worker without leases."""
-        worker = self.workers[number] = Worker(number)
+        worker = self.workers[number] = WorkerState(number)
         self._levels[0][number] = worker
         self._lowest = 0
 
-    def leave(self, number: int) -> Worker | None:
+    def remove(self, number: int) -> WorkerState | None:
         """Remove a worker, with its leases. Returns None if there is no such worker."""
         worker = self.workers.pop(number, None)
         if worker is not None:
-            self.bench(worker)
+            self.withhold(worker)
             self.busy -= bool(worker.leases)
         return worker
 
-    def bench(self, worker: Worker) -> None:
+    def withhold(self, worker: WorkerState) -> None:
         """Let a worker have no more leases."""
-        self._kept.pop(worker.number, None)
+        self._reserved.pop(worker.number, None)
         if worker.available:
             worker.available = False
             del self._levels[len(worker.leases)][worker.number]
 
-    def keep(self, worker: Worker) -> None:
-        """Give a worker nothing before the job comes for which it has done the trial.
+    def reserve(self, worker: WorkerState) -> None:
+        """Give a worker nothing before the job comes for which it has done the probe.
 
         Else a long block of another job would take it in between.
         """
         if worker.available and not worker.leases:
-            self.bench(worker)
-            self._kept[worker.number] = _TICKS_KEPT
+            self.withhold(worker)
+            self._reserved[worker.number] = _TICKS_RESERVED
 
     def release_all(self) -> None:
-        """Let all kept workers have leases again: a job has come."""
-        for number in self._kept:
-            self._unbench(self.workers[number])
-        self._kept.clear()
+        """Let all reserved workers have leases again: a job has come."""
+        for number in self._reserved:
+            self._restore(self.workers[number])
+        self._reserved.clear()
 
     def tick(self) -> None:
-        """Count the time that workers are kept; not for long."""
-        for number in list(self._kept):
-            self._kept[number] -= 1
-            if not self._kept[number]:
-                del self._kept[number]
-                self._unbench(self.workers[number])
+        """Count the time for which workers are reserved; it is short."""
+        for number in list(self._reserved):
+            self._reserved[number] -= 1
+            if not self._reserved[number]:
+                del self._reserved[number]
+                self._restore(self.workers[number])
 
-    def _unbench(self, worker: Worker) -> None:
+    def _restore(self, worker: WorkerState) -> None:
         worker.available = True
         self._levels[len(worker.leases)][worker.number] = worker
         self._lowest = 0
 
-    def with_room(self, job: str, credit: int) -> Worker | None:
+    def with_room(self, job: str, credit: int) -> WorkerState | None:
         """A worker with the fewest leases that may hold one more.
 
         A worker that holds leases of another job gets no more than the least credit: many
@@ -105,7 +105,7 @@ class Crew:
 
         Returns
         -------
-        Worker or None
+        WorkerState or None
             None if no worker has room.
         """
         if self.busy > self.allowed:
@@ -127,7 +127,7 @@ class Crew:
             return worker
         return None
 
-    def give(self, worker: Worker, lease: Assign) -> None:
+    def give(self, worker: WorkerState, lease: Assign) -> None:
         """Add a lease to a worker that `with_room` named."""
         level = len(worker.leases)
         worker.leases.append(lease)

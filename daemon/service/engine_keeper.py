@@ -16,7 +16,7 @@ _LIVELY_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-class Mill:
+class EngineKeeper:
     """Keeps an engine running.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The book of jobs: what each one is waiting for, and what may be started next.
+"""The table of jobs: what each one is waiting for, and what may be started next.
 
 Pure: the time comes in, nothing goes out but records. Each change of a job makes a new record, gives it
 the next number of `seen`, and notes it for the journal; `progress` alone is not journaled. The
@@ -46,7 +46,7 @@ _RUN_COUNTS: dict[str, Any] = {
 }
 
 
-class JobBook:
+class JobTable:
     """All jobs of a service.
 
     Parameters

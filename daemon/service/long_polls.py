@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 C = TypeVar("C")
 
 
-class WaitingCalls(Generic[C]):
+class LongPolls(Generic[C]):
     """Pending long polls, bounded per user and per connection.
 
     Parameters

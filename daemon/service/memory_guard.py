@@ -25,7 +25,7 @@ def own_bytes() -> int:
     return (int(resident) - int(shared)) * _PAGE_BYTES
 
 
-class Flood:
+class MemoryGuard:
     """Detects that this process has grown by more than is allowed since it was smallest.
 
     Parameters
@@ -41,7 +41,7 @@ class Flood:
         self._least_bytes: int | None = None
         self._next_s = 0.0
 
-    def rises(self, now_s: float) -> int | None:
+    def exceeded(self, now_s: float) -> int | None:
         """Growth in bytes, if that is too much; reported once, then it starts anew."""
         if now_s < self._next_s:
             return None
@@ -54,7 +54,7 @@ class Flood:
         grown = found - self._least_bytes
         if grown <= self._allowed_bytes:
             return None
-        # What a job needs for good is no flood a second time: measure again when things have settled.
+        # What a job needs for good is not too much a second time: measure again when things have settled.
         self._least_bytes, self._next_s = None, now_s + _SETTLE_S
         return grown
 

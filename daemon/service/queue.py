@@ -1,6 +1,6 @@
-"""The foreman: takes jobs from the book to the engine and back, for as long as the service lives.
+"""The queue of jobs: takes them from their table to the engine and back, for as long as the service lives.
 
-It owns the book of jobs, the journal, the logs and the runs. All of its verbs belong to the
+It owns the table of jobs, the journal, the logs and the runs. All of its verbs belong to the
 service's thread; runs send their news through the mailbox, and `hear` takes them in.
 """
 
@@ -25,8 +25,8 @@ from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
 from .clashes import JobPlaces
-from .engine_keeper import Mill
-from .job_table import JobBook
+from .engine_keeper import EngineKeeper
+from .job_table import JobTable
 from .logging_setup import about
 from .runner import Ending, Runner, sweep_output
 from .settings import Settings
@@ -39,7 +39,7 @@ _LONGEST_END_S = 15.0
 _log = logging.getLogger(__name__)
 
 
-class Foreman:
+class JobQueue:
     """The jobs of a service, and what carries them out.
 
     Parameters
@@ -60,8 +60,8 @@ class Foreman:
         self._mailbox = mailbox
         self.journal = Journal(settings.state_dir / "journal.db", on_trouble=_log.error)
         loaded = self.journal.loaded
-        self.book = JobBook(loaded.jobs, last_id=loaded.last_id, paused_all=loaded.paused_all)
-        self.mill = Mill(settings)
+        self.table = JobTable(loaded.jobs, last_id=loaded.last_id, paused_all=loaded.paused_all)
+        self.keeper = EngineKeeper(settings)
         self._logs: dict[int, JobLog] = {}
         self._lines: dict[int, list[LogLine]] = {}
         self._runners: dict[int, Runner] = {}
@@ -77,13 +77,13 @@ class Foreman:
         if record.info.state == "running":
             self.say(record.info.id, "the service was ended, and is back; the blocks that are left follow")
         elif record.info.state == "cancelling":
-            self._sweep(self.book.get(record.info.id))
+            self._sweep(self.table.get(record.info.id))
 
     def _place(self, record: JobRecord) -> None:
         """Note where a journaled job reads and writes, so that others keep clear of it."""
         try:
             with acting_as(self.rights.identity(record.info.owner)):
-                self.book.place(record.info.id, JobPlaces.of(Job.of(record.spec), follow_links=False))
+                self.table.place(record.info.id, JobPlaces.of(Job.of(record.spec), follow_links=False))
         except (BlockmillError, OSError) as error:
             _log.warning("job %d: can't look up its files (%s)", record.info.id, error)
 
@@ -97,7 +97,7 @@ class Foreman:
         """
         self.rights = Rights(settings.access, settings.system)
         before, self.settings = self.settings, settings
-        self.mill.reconfigure(settings)
+        self.keeper.reconfigure(settings)
         fixed = {
             "socket": (before.socket, settings.socket),
             "state_dir": (before.state_dir, settings.state_dir),
@@ -110,13 +110,13 @@ class Foreman:
 
     def in_short(self) -> str:
         """The state of the service in a line."""
-        running, queued = self.book.counts()
-        if (engine := self.mill.engine) is None:
-            return f"no engine: {self.mill.trouble}"
-        busy = sum(worker.job is not None for worker in engine.view.crew)
-        draining = "draining; " if self.mill.draining else ""
+        running, queued = self.table.counts()
+        if (engine := self.keeper.engine) is None:
+            return f"no engine: {self.keeper.trouble}"
+        busy = sum(worker.job is not None for worker in engine.view.workers)
+        draining = "draining; " if self.keeper.draining else ""
         return (
-            f"{draining}{running} jobs running, {queued} queued; {busy} of {self.mill.workers} workers busy"
+            f"{draining}{running} jobs running, {queued} queued; {busy} of {self.keeper.workers} workers busy"
         )
 
     # -- turns ----------------------------------------------------------------------
@@ -129,7 +129,7 @@ class Foreman:
         """Start what may start, and write down what has changed."""
         now_s = time.monotonic()
         if start:
-            self.mill.mend(now_s, in_use=bool(self._runners))
+            self.keeper.mend(now_s, in_use=bool(self._runners))
             self._start_jobs()
         for runner in self._runners.values():
             self._count(runner)
@@ -142,7 +142,7 @@ class Foreman:
     def save(self) -> Future[None] | None:
         """Bring what has changed to the journal; done when the last of it is on the medium."""
         saved = None
-        for record in self.book.take_changes():
+        for record in self.table.take_changes():
             saved = self.journal.save(record)
             saved.add_done_callback(self._saved(record.info.id))
         return saved
@@ -156,7 +156,7 @@ class Foreman:
 
     def _on_unsaved(self, number: int) -> None:
         """Write this job again: the journal has reported that it could not."""
-        self.book.journal_again(number)
+        self.table.journal_again(number)
 
     def close(self) -> None:
         """End the runs and the workers; jobs that ran go on when the service is back."""
@@ -166,7 +166,7 @@ class Foreman:
         while self._runners and time.monotonic() < deadline_s:
             for command in self._mailbox.wait(0.1):
                 self.hear(*command)
-        self.mill.close()
+        self.keeper.close()
         self.turn(start=False)
         self.journal.close()
 
@@ -183,10 +183,10 @@ class Foreman:
             If it can't be accepted.
         """
         job, places = Job.of(request.job), None
-        if not self.book.knows(request.token, owner):
+        if not self.table.knows(request.token, owner):
             places = self.rights.check_paths(job, owner, follow_links=False)
             self._check_room(owner)
-        return self.book.submit(
+        return self.table.submit(
             job.model_dump(mode="json"),
             name=job.name or "job",
             owner=owner,
@@ -201,7 +201,7 @@ class Foreman:
         )
 
     def _check_room(self, owner: int) -> None:
-        limits, (everybodys, theirs) = self.settings.limits, self.book.open_jobs(owner)
+        limits, (everybodys, theirs) = self.settings.limits, self.table.open_jobs(owner)
         if everybodys >= limits.queue:
             raise Refused(
                 f"{everybodys} jobs have not ended, the most allowed (limits.queue); try again later"
@@ -226,17 +226,17 @@ class Foreman:
         NoSuchJob, Refused
             If there is none, it can't be retried, or it clashes on disk with another job by now.
         """
-        if (record := self.book.get(number)).info.ended:
+        if (record := self.table.get(number)).info.ended:
             self._place(record)  # what it reads and writes may lead elsewhere now
-        return self.book.retry(number, failed_only, time.time())
+        return self.table.retry(number, failed_only, time.time())
 
     def accept(self, number: int) -> None:
         """Let a job start, which the journal has by now."""
-        self.book.accept(number)
+        self.table.accept(number)
 
     def withdraw(self, number: int) -> None:
         """End a job that the journal could not take; its submitter got an error, and it never ran."""
-        if not self.book.get(number).info.ended:
+        if not self.table.get(number).info.ended:
             self.cancel(number)
 
     def cancel(self, number: int, *, now: bool = False) -> None:
@@ -244,7 +244,7 @@ class Foreman:
 
         `now`: their workers are killed, and get no time to tidy up; that is done for them.
         """
-        ended = self.book.cancel(number, time.time())
+        ended = self.table.cancel(number, time.time())
         if ended is None:
             self.say(number, "is being cancelled")
             if number in self._runners:
@@ -252,33 +252,33 @@ class Foreman:
             return
         for one in ended:
             self._say_end(one)
-        if (record := self.book.get(number)).info.runs:
+        if (record := self.table.get(number)).info.runs:
             self._sweep(record)
 
     def pause(self, numbers: tuple[int, ...] | None, paused: bool) -> None:
         """Pause or resume jobs; None: all, also those to come; resuming all ends a drain."""
-        affected = self.book.pause(numbers) if paused else self.book.resume(numbers)
+        affected = self.table.pause(numbers) if paused else self.table.resume(numbers)
         for number in affected:
             if number in self._runners:
                 self._runners[number].pause(paused)
         if numbers is None:
             self.journal.set_paused_all(paused)
-            if not paused and self.mill.draining:
-                self.mill.drain(False)
+            if not paused and self.keeper.draining:
+                self.keeper.drain(False)
 
     def set_priority(self, number: int, priority: int) -> None:
         """Let a job go before or after others."""
-        self.book.set_priority(number, priority)
+        self.table.set_priority(number, priority)
         if number in self._runners:
             self._runners[number].set_priority(priority)
 
     # -- runs -----------------------------------------------------------------------
 
     def _start_jobs(self) -> None:
-        engine = self.mill.engine
-        if self.mill.draining or engine is None:
+        engine = self.keeper.engine
+        if self.keeper.draining or engine is None:
             return
-        while (record := self.book.next_to_start(time.time(), MOST_ACTIVE)) is not None:
+        while (record := self.table.next_to_start(time.time(), MOST_ACTIVE)) is not None:
             number = record.info.id
             if not record.failed_only:
                 self.journal.begin_run(number)
@@ -288,11 +288,11 @@ class Foreman:
             runner.start()
 
     def _count(self, runner: Runner) -> None:
-        """Bring the totals of a run into the book."""
+        """Bring the totals of a run into the table of jobs."""
         totals, seconds = runner.progress, time.monotonic() - runner.started_s
         computed = totals.blocks - totals.skipped
         left = runner.blocks - totals.blocks - totals.failed
-        self.book.progress(
+        self.table.progress(
             runner.id,
             done=totals.blocks + runner.known,
             skipped=totals.skipped + runner.known,
@@ -307,9 +307,9 @@ class Foreman:
         )
 
     def _on_planned(self, number: int, blocks: int, done: int) -> None:
-        self.book.planned(number, blocks, done)
-        owner, most = self.book.get(number).info.owner, self.settings.limits.blocks_per_user
-        if (theirs := self.book.open_blocks(owner)) > most:
+        self.table.planned(number, blocks, done)
+        owner, most = self.table.get(number).info.owner, self.settings.limits.blocks_per_user
+        if (theirs := self.table.open_blocks(owner)) > most:
             why = f"with it {theirs} blocks of its owner have not ended, {most} may (limits.blocks_per_user)"
             self._runners[number].cut_short(Ending("failed", why))
 
@@ -329,8 +329,8 @@ class Foreman:
         self._count(self._runners[number])
         if ending.outcome == "put back":
             del self._runners[number]
-            self.mill.mend(time.monotonic(), in_use=bool(self._runners), reason=ending.reason)
-            self.book.put_back(number, ending.reason)
+            self.keeper.mend(time.monotonic(), in_use=bool(self._runners), reason=ending.reason)
+            self.table.put_back(number, ending.reason)
             self.say(number, f"waits to go on: {ending.reason}")
             return
 
@@ -342,16 +342,16 @@ class Foreman:
 
     def _on_counted(self, number: int, ending: Ending, redone: int) -> None:
         del self._runners[number]
-        self.mill.proved()
+        self.keeper.proved()
         self._end(number, ending, redone=redone, running=0, eta_s=None)
 
     def _end(self, number: int, ending: Ending, **counts: Any) -> None:
         assert ending.outcome != "put back"
-        for ended in self.book.ended(number, ending.outcome, ending.reason, time.time(), **counts):
+        for ended in self.table.ended(number, ending.outcome, ending.reason, time.time(), **counts):
             self._say_end(ended)
 
     def _say_end(self, number: int) -> None:
-        info = self.book.get(number).info
+        info = self.table.get(number).info
         self.say(number, info.state.replace("_", " ") + (f": {info.reason}" if info.reason else ""))
 
     # -- leavings -------------------------------------------------------------------
@@ -372,11 +372,11 @@ class Foreman:
     def _on_swept(self, number: int, trouble: str) -> None:
         if trouble:
             self.say(number, f"what the killed run left could not be removed: {trouble}")
-        if self.book.get(number).info.state == "cancelling":
+        if self.table.get(number).info.state == "cancelling":
             self._end(number, Ending("cancelled", "cancelled on request"))
 
     def _prune(self) -> None:
-        removed = self.book.prune(time.time(), self.settings.history_days * _DAY_S)
+        removed = self.table.prune(time.time(), self.settings.history_days * _DAY_S)
         if removed:
             self.journal.remove(removed)
         for number in removed:

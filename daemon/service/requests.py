@@ -19,7 +19,7 @@ from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused
 from ...shared.messages import service as p
 from ..journal.records import JobRecord
 from .keyring import NOBODY
-from .queue import Foreman
+from .queue import JobQueue
 
 _log = logging.getLogger(__name__)
 MOST_WORKERS = 1024
@@ -47,11 +47,11 @@ class Held:
 
 _Q = TypeVar("_Q", bound=p.Request[Any])
 _R = TypeVar("_R", bound=p.Reply | Later | Held)
-_HANDLERS: dict[type[p.Request[Any]], Callable[[Answers, Any, int], p.Reply | Later | Held]] = {}
+_HANDLERS: dict[type[p.Request[Any]], Callable[[RequestHandler, Any, int], p.Reply | Later | Held]] = {}
 
 
-def answers(kind: type[_Q]) -> Callable[[Callable[[Any, _Q, int], _R]], Callable[[Any, _Q, int], _R]]:
-    """Make a method of `Answers` the one that meets requests of this kind."""
+def handles(kind: type[_Q]) -> Callable[[Callable[[Any, _Q, int], _R]], Callable[[Any, _Q, int], _R]]:
+    """Make a method of `RequestHandler` the one that meets requests of this kind."""
 
     def register(method: Callable[[Any, _Q, int], _R]) -> Callable[[Any, _Q, int], _R]:
         if kind in _HANDLERS:
@@ -62,20 +62,20 @@ def answers(kind: type[_Q]) -> Callable[[Callable[[Any, _Q, int], _R]], Callable
     return register
 
 
-class Answers:
-    """The requests of clients, met by the foreman.
+class RequestHandler:
+    """The requests of clients, met by the queue of jobs.
 
     Parameters
     ----------
-    foreman : Foreman
+    queue : JobQueue
     """
 
-    def __init__(self, foreman: Foreman) -> None:
-        self._foreman = foreman
-        self._book = foreman.book
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+        self._table = queue.table
         self._started_s = time.time()
 
-    def to(self, request: p.AnyRequest, uid: int) -> p.Reply | Later | Held:
+    def handle(self, request: p.AnyRequest, uid: int) -> p.Reply | Later | Held:
         """Meet a request of the user `uid`; whatever goes wrong is a refusal."""
         try:
             if uid == NOBODY and not isinstance(request, p.GetService):
@@ -86,107 +86,107 @@ class Answers:
 
     # -- the service ----------------------------------------------------------------
 
-    @answers(p.GetService)
+    @handles(p.GetService)
     def get_service(self, request: p.GetService, uid: int) -> p.ServiceInfo:
         return self._service()
 
     def _service(self) -> p.ServiceInfo:
-        mill = self._foreman.mill
+        keeper = self._queue.keeper
         return p.ServiceInfo(
             version=metadata.version("blockmill"),
             pid=os.getpid(),
-            workers=mill.workers,
-            allowed=mill.engine.view.allowed if mill.engine is not None else 0,
+            workers=keeper.workers,
+            allowed=keeper.engine.view.allowed if keeper.engine is not None else 0,
             started_s=self._started_s,
-            draining=mill.draining,
-            quiet=mill.quiet,
-            jobs=len(self._book.active),
-            state_dir=str(self._foreman.settings.state_dir),
+            draining=keeper.draining,
+            quiet=keeper.quiet,
+            jobs=len(self._table.active),
+            state_dir=str(self._queue.settings.state_dir),
         )
 
-    @answers(p.Drain)
+    @handles(p.Drain)
     def drain(self, request: p.Drain, uid: int) -> p.ServiceInfo:
-        self._foreman.rights.check_admin(uid, "drain it")
-        self._foreman.mill.drain(True)
+        self._queue.rights.check_admin(uid, "drain it")
+        self._queue.keeper.drain(True)
         return self._service()
 
-    @answers(p.SetWorkers)
+    @handles(p.SetWorkers)
     def set_workers(self, request: p.SetWorkers, uid: int) -> p.ServiceInfo:
         if not 1 <= request.count <= MOST_WORKERS:
             raise Refused(f"{request.count} workers were asked for; give 1 to {MOST_WORKERS}")
-        self._foreman.rights.check_admin(uid, "set the number of workers")
-        self._foreman.mill.set_workers(request.count)
+        self._queue.rights.check_admin(uid, "set the number of workers")
+        self._queue.keeper.set_workers(request.count)
         return self._service()
 
-    @answers(p.ListWorkers)
+    @handles(p.ListWorkers)
     def list_workers(self, request: p.ListWorkers, uid: int) -> p.Workers:
-        engine = self._foreman.mill.engine
+        engine = self._queue.keeper.engine
         if engine is None:
             return p.Workers(workers=(), allowed=0)
-        return p.Workers(workers=engine.view.crew, allowed=engine.view.allowed)
+        return p.Workers(workers=engine.view.workers, allowed=engine.view.allowed)
 
     # -- jobs -----------------------------------------------------------------------
 
-    @answers(p.SubmitJob)
+    @handles(p.SubmitJob)
     def submit(self, request: p.SubmitJob, uid: int) -> Later:
-        known = self._book.last_id
-        number = self._foreman.submit(request, uid).info.id
+        known = self._table.last_id
+        number = self._queue.submit(request, uid).info.id
         if number <= known:  # it was sent again
             return self._journaled(number)
 
         def accepted(_: Any) -> p.OneJob:
-            self._foreman.accept(number)
+            self._queue.accept(number)
             return self._one(number)
 
-        return Later(self._saved(), accepted, lambda: self._foreman.withdraw(number))
+        return Later(self._saved(), accepted, lambda: self._queue.withdraw(number))
 
     def _journaled(self, number: int) -> Later:
         """The job as an answer, once all that changed is on the medium."""
         return Later(self._saved(), lambda _: self._one(number))
 
     def _saved(self) -> Future[Any]:
-        return self._foreman.save() or self._foreman.journal.flush()
+        return self._queue.save() or self._queue.journal.flush()
 
     def _one(self, number: int) -> p.OneJob:
-        return p.OneJob(job=self._book.get(number).info)
+        return p.OneJob(job=self._table.get(number).info)
 
-    @answers(p.ListJobs)
+    @handles(p.ListJobs)
     def list_jobs(self, request: p.ListJobs, uid: int) -> p.Jobs:
-        return p.Jobs(jobs=tuple(self._book.list(request.states, request.label, request.limit)))
+        return p.Jobs(jobs=tuple(self._table.list(request.states, request.label, request.limit)))
 
-    @answers(p.GetJob)
+    @handles(p.GetJob)
     def get_job(self, request: p.GetJob, uid: int) -> p.OneJob:
-        record = self._book.get(request.id)
-        mine = self._foreman.rights.owns(uid, record)
+        record = self._table.get(request.id)
+        mine = self._queue.rights.owns(uid, record)
         return p.OneJob(job=record.info, spec=record.spec if mine else None)
 
-    @answers(p.WaitJob)
+    @handles(p.WaitJob)
     def wait(self, request: p.WaitJob, uid: int) -> p.Reply | Held:
         def news(anyway: bool) -> p.OneJob | None:
-            info = self._book.get(request.id).info
+            info = self._table.get(request.id).info
             return p.OneJob(job=info) if anyway or info.ended or info.seen != request.seen else None
 
         return self._hold(news, request.wait_s)
 
-    @answers(p.ListFailures)
+    @handles(p.ListFailures)
     def list_failures(self, request: p.ListFailures, uid: int) -> Later:
         self._owned(request.id, uid, "see the failed blocks of")
-        found = self._foreman.journal.failures(request.id, request.limit)
+        found = self._queue.journal.failures(request.id, request.limit)
         return Later(found, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
 
     def _owned(self, number: int, uid: int, what: str) -> JobRecord:
         """The job, if this user may do `what` to it."""
-        record = self._book.get(number)
-        self._foreman.rights.check_owner(uid, record, what)
+        record = self._table.get(number)
+        self._queue.rights.check_owner(uid, record, what)
         return record
 
-    @answers(p.ReadLog)
+    @handles(p.ReadLog)
     def read_log(self, request: p.ReadLog, uid: int) -> p.Reply | Held:
         self._owned(request.id, uid, "read the log of")
 
         def news(anyway: bool) -> p.LogPart | None:
-            ended = self._book.get(request.id).info.ended  # first: its last line is written before
-            lines, next_offset = self._foreman.log_of(request.id).read(request.offset)
+            ended = self._table.get(request.id).info.ended  # first: its last line is written before
+            lines, next_offset = self._queue.log_of(request.id).read(request.offset)
             if not (lines or ended or anyway):
                 return None
             return p.LogPart(lines=tuple(lines), next_offset=next_offset, ended=ended and not lines)
@@ -197,43 +197,43 @@ class Answers:
         reply = news(wait_s <= 0)
         return reply or Held(time.monotonic() + min(wait_s, p.LONGEST_WAIT_S), news)
 
-    @answers(p.CancelJob)
+    @handles(p.CancelJob)
     def cancel(self, request: p.CancelJob, uid: int) -> Later:
         self._owned(request.id, uid, "cancel")
-        self._foreman.cancel(request.id, now=request.now)
+        self._queue.cancel(request.id, now=request.now)
         return self._journaled(request.id)
 
-    @answers(p.RetryJob)
+    @handles(p.RetryJob)
     def retry(self, request: p.RetryJob, uid: int) -> Later:
         self._owned(request.id, uid, "retry")
-        record = self._foreman.retry(request.id, failed_only=request.failed_only)
-        self._foreman.say(record.info.id, "is queued again")
+        record = self._queue.retry(request.id, failed_only=request.failed_only)
+        self._queue.say(record.info.id, "is queued again")
         return self._journaled(record.info.id)
 
-    @answers(p.PauseJobs)
+    @handles(p.PauseJobs)
     def pause(self, request: p.PauseJobs, uid: int) -> Later:
         return self._paused(request.ids, uid, True)
 
-    @answers(p.ResumeJobs)
+    @handles(p.ResumeJobs)
     def resume(self, request: p.ResumeJobs, uid: int) -> Later:
         return self._paused(request.ids, uid, False)
 
     def _paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
         what = "pause" if paused else "resume"
         if numbers is None:
-            self._foreman.rights.check_admin(uid, f"{what} all jobs")
+            self._queue.rights.check_admin(uid, f"{what} all jobs")
         for number in numbers or ():
             self._owned(number, uid, what)
-        self._foreman.pause(numbers, paused)
+        self._queue.pause(numbers, paused)
         saved = self._saved()
         if numbers is None:
-            return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.list((), None, 0))))
-        return Later(saved, lambda _: p.Jobs(jobs=tuple(self._book.get(n).info for n in numbers)))
+            return Later(saved, lambda _: p.Jobs(jobs=tuple(self._table.list((), None, 0))))
+        return Later(saved, lambda _: p.Jobs(jobs=tuple(self._table.get(n).info for n in numbers)))
 
-    @answers(p.SetPriority)
+    @handles(p.SetPriority)
     def set_priority(self, request: p.SetPriority, uid: int) -> Later:
         self._owned(request.id, uid, "change the priority of")
-        self._foreman.set_priority(request.id, request.priority)
+        self._queue.set_priority(request.id, request.priority)
         return self._journaled(request.id)
 
 

@@ -24,7 +24,7 @@ from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import split_address
 from ..engine.engine import Engine
 from ..engine.handle import JobHandle, Notice, Progress
-from ..engine.job import Standing
+from ..engine.job import JobOwner
 from ..journal.journal import Journal
 from ..journal.records import AttemptRow, BlockRow, JobRecord
 from ..planning.plan import Plan
@@ -44,7 +44,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class _JournalSink:
+class _JournalLog:
     """Brings the ends of blocks and attempts from the engine's thread to the journal."""
 
     journal: Journal
@@ -236,13 +236,13 @@ class Runner:
                 notice=self._noticed,
                 interrupted=lambda: self._cut is not None,
             ),
-            standing=Standing(
-                number=self.id,
-                owner=str(owner),
+            number=self.id,
+            owner=JobOwner(
+                name=str(owner),
                 priority=self._record.info.priority,
-                sink=_JournalSink(self._journal, self.id, folder if by_groups else None),
                 identity=self._rights.identity(owner),
             ),
+            events=_JournalLog(self._journal, self.id, folder if by_groups else None),
         )
 
 

@@ -1,6 +1,6 @@
-"""The service: one process that takes requests over a unix socket and mills jobs, for months.
+"""The service: one process that takes requests over a unix socket and runs jobs, for months.
 
-The main thread serves clients and keeps the book; the engine's thread feeds the workers; each
+The main thread serves clients and keeps the table of jobs; the engine's thread feeds the workers; each
 running job has a thread that merges. So a slow merge never keeps a client waiting.
 """
 
@@ -21,12 +21,12 @@ from ...shared.errors import BlockmillError, Refused, WireError
 from ...shared.locking.filelock import FileLock
 from ...shared.messages import service as p
 from ..engine.mailbox import Mailbox
-from .long_polls import WaitingCalls
-from .queue import Foreman
-from .requests import Answers, Held, Later, refusal
+from .long_polls import LongPolls
+from .queue import JobQueue
+from .requests import Held, Later, RequestHandler, refusal
 from .settings import Settings
-from .sockets import Doors, Peer
-from .systemd import Manager, given_sockets
+from .sockets import Peer, Sockets
+from .systemd import Systemd, given_sockets
 
 _TICK_MS = 100
 _MOST_HELD = 10_000
@@ -64,34 +64,34 @@ class Service:
     def __init__(self, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
         self._settings = settings
         self._read_again = reload or (lambda: settings)
-        self._manager = Manager()
+        self._systemd = Systemd()
         self._mailbox = Mailbox()
         self._stops = 0
         self._reload_wanted = False
-        self._held: WaitingCalls[tuple[Peer, int, Held]] = WaitingCalls(_MOST_HELD, _MOST_HELD_OF_CONNECTION)
+        self._long_polls: LongPolls[tuple[Peer, int, Held]] = LongPolls(_MOST_HELD, _MOST_HELD_OF_CONNECTION)
 
     def run(self) -> None:
         """Serve until asked to end."""
         with _signals(self._on_signal) as wake:
-            self._doors = Doors(self._settings, given_sockets())
+            self._sockets = Sockets(self._settings, given_sockets())
             try:
-                self._work(Foreman(self._settings, self._mailbox), wake)
+                self._work(JobQueue(self._settings, self._mailbox), wake)
             finally:
-                self._doors.close()
+                self._sockets.close()
         _log.info("service ended")
 
-    def _work(self, foreman: Foreman, wake: socket.socket) -> None:
-        self._answers = Answers(foreman)
+    def _work(self, queue: JobQueue, wake: socket.socket) -> None:
+        self._handler = RequestHandler(queue)
         settings = self._settings
         _log.info(
             "service ready: socket %s, state %s, %d workers",
-            *(settings.socket, settings.state_dir, foreman.mill.workers),
+            *(settings.socket, settings.state_dir, queue.keeper.workers),
         )
         try:
-            self._serve(foreman, wake)
+            self._serve(queue, wake)
         finally:
-            self._manager.stopping()
-            foreman.close()
+            self._systemd.stopping()
+            queue.close()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGHUP:
@@ -99,12 +99,12 @@ class Service:
         else:
             self._stops += 1
 
-    def _serve(self, foreman: Foreman, wake: socket.socket) -> None:
+    def _serve(self, queue: JobQueue, wake: socket.socket) -> None:
         for descriptor in (self._mailbox.fileno(), wake.fileno()):
-            self._doors.register(descriptor)
-        self._manager.ready()
+            self._sockets.register(descriptor)
+        self._systemd.ready()
         while True:
-            self._doors.wait(_TICK_MS)
+            self._sockets.wait(_TICK_MS)
             with contextlib.suppress(BlockingIOError):
                 wake.recv(64)
             self._take_calls()
@@ -113,36 +113,36 @@ class Service:
                     peer, number, make = args
                     self._send(peer, number, make())
                 else:
-                    foreman.hear(verb, *args)
-            if self._stops and not foreman.mill.draining:
+                    queue.hear(verb, *args)
+            if self._stops and not queue.keeper.draining:
                 _log.info("draining: running blocks end; a second signal ends them now")
-                foreman.mill.drain(True)
+                queue.keeper.drain(True)
             if self._reload_wanted:
-                self._reload(foreman)
-            foreman.turn()
+                self._reload(queue)
+            queue.turn()
             self._answer_held()
-            if foreman.mill.lively:  # else the watchdog is to see to it
-                self._manager.turn(time.monotonic(), foreman.in_short())
-            if self._stops > 1 or (self._stops and foreman.mill.quiet):
+            if queue.keeper.lively:  # else the watchdog is to see to it
+                self._systemd.turn(time.monotonic(), queue.in_short())
+            if self._stops > 1 or (self._stops and queue.keeper.quiet):
                 return
 
-    def _reload(self, foreman: Foreman) -> None:
+    def _reload(self, queue: JobQueue) -> None:
         """Take up what has changed in the configuration; one that is wrong changes nothing."""
         self._reload_wanted = False
-        self._manager.reloading()
+        self._systemd.reloading()
         try:
-            late = foreman.reconfigure(self._read_again())
+            late = queue.reconfigure(self._read_again())
         except BlockmillError as error:
             _log.error("the configuration is not taken up: %s", error)
         else:
             wait = f"; {', '.join(late)} count from the next start on" if late else ""
             _log.info("the configuration was read again%s", wait)
-        self._manager.ready()
+        self._systemd.ready()
 
     # -- clients --------------------------------------------------------------------
 
     def _take_calls(self) -> None:
-        for peer, frames in self._doors.calls():
+        for peer, frames in self._sockets.calls():
             if len(frames) == 1:
                 self._take_call(peer, frames[0])
             else:
@@ -157,7 +157,7 @@ class Service:
             _log.warning("nonsense from a client: %s", error)
             self._send(peer, 0, p.Refusal(kind="protocol", message=str(error)))
         else:
-            self._reply(peer, call.number, self._answers.to(call.request, peer.uid))
+            self._reply(peer, call.number, self._handler.handle(call.request, peer.uid))
 
     def _reply(self, peer: Peer, number: int, answer: p.Reply | Later | Held) -> None:
         match answer:
@@ -166,7 +166,9 @@ class Service:
                     lambda future: self._mailbox.put("answer", peer, number, _outcome(future, answer))
                 )
             case Held():
-                if not self._held.add(peer.uid, (id(peer.door), peer.route), (peer, number, answer)):
+                if not self._long_polls.add(
+                    peer.uid, (id(peer.listener), peer.route), (peer, number, answer)
+                ):
                     text = "too many of your calls wait for news already; end some of them"
                     self._send(peer, number, p.Refusal(kind="refused", message=text))
             case _:
@@ -185,10 +187,10 @@ class Service:
                 self._send(peer, number, reply)
             return reply is not None
 
-        self._held.take(answered)
+        self._long_polls.take(answered)
 
     def _send(self, peer: Peer, number: int, reply: p.Reply) -> None:
-        self._doors.send(peer, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply))))
+        self._sockets.send(peer, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply))))
 
 
 def _outcome(future: Future[Any], later: Later) -> Callable[[], p.Reply]:

@@ -1,4 +1,4 @@
-"""The doors of the service: a unix socket, and a TCP port where clients prove who they are.
+"""The sockets of the service: a unix socket, and a TCP port where clients prove who they are.
 
 A unix socket is made here and handed to libzmq, so that its mode and group are right from its
 first moment, and a socket that the service manager made is taken in the same way. The number of
@@ -27,7 +27,7 @@ from ...shared.errors import Refused
 from ...shared.system.impersonation import group_number
 from ...shared.units import format_size
 from .keyring import NOBODY, Keyring
-from .memory_guard import Flood
+from .memory_guard import MemoryGuard
 from .settings import Settings
 
 _BACKLOG = 128
@@ -44,13 +44,13 @@ _log = logging.getLogger(__name__)
 class Peer:
     """The origin of a call, which is the address of its answer; `uid` is the account behind it."""
 
-    door: Door
+    listener: Listener
     route: bytes
     uid: int
 
 
 @dataclass(eq=False, slots=True)
-class Door:
+class Listener:
     """One listening socket."""
 
     router: zmq.Socket[bytes]
@@ -72,8 +72,8 @@ class Door:
                 peer.shutdown(socket.SHUT_RDWR)
 
 
-class Doors:
-    """All doors of a service, and the poller that its main thread waits with.
+class Sockets:
+    """All listening sockets of a service, and the poller that its main thread waits with.
 
     Parameters
     ----------
@@ -93,10 +93,10 @@ class Doors:
         self._poller = zmq.Poller()
         self._authenticator: ThreadAuthenticator | None = None
         self._keyring: Keyring | None = None
-        self._doors: list[Door] = []
+        self._listeners: list[Listener] = []
         self._most_clients = _most_clients(settings.limits.connections)
         self._told_s = -_TELL_EVERY_S
-        self._flood = Flood()
+        self._memory_guard = MemoryGuard()
         self._path: Path | None = None
         try:
             self._make(given)
@@ -133,9 +133,9 @@ class Doors:
             router.curve_server = True
             router.curve_publickey, router.curve_secretkey = self._keyring.service_keys()
         monitor = router.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
-        door = Door(router, monitor, listening, endpoint)
-        door.open()
-        self._doors.append(door)
+        listener = Listener(router, monitor, listening, endpoint)
+        listener.open()
+        self._listeners.append(listener)
         for source in (router, monitor):
             self._poller.register(source, zmq.POLLIN)
 
@@ -158,9 +158,9 @@ class Doors:
     def wait(self, timeout_ms: int) -> None:
         """Return when there is something to do, or after `timeout_ms`."""
         self._poller.poll(timeout_ms)
-        for door in self._doors:
-            self._count_clients(door)
-        if (grown := self._flood.rises(time.monotonic())) is not None:
+        for listener in self._listeners:
+            self._count_clients(listener)
+        if (grown := self._memory_guard.exceeded(time.monotonic())) is not None:
             self._turn_all_away(grown)
 
     def _turn_all_away(self, grown: int) -> None:
@@ -168,21 +168,21 @@ class Doors:
         _log.warning(
             "this process has grown by %s; in case a client sends without end, the connections of all %d "
             "clients are ended; they come again by themselves",
-            *(format_size(grown), sum(len(door.clients) for door in self._doors)),
+            *(format_size(grown), sum(len(listener.clients) for listener in self._listeners)),
         )
-        for door in self._doors:
-            for descriptor in list(door.clients):
-                door.turn_away(descriptor)
+        for listener in self._listeners:
+            for descriptor in list(listener.clients):
+                listener.turn_away(descriptor)
 
-    def _count_clients(self, door: Door) -> None:
-        while door.monitor.poll(0):
-            message = recv_monitor_message(door.monitor)
+    def _count_clients(self, listener: Listener) -> None:
+        while listener.monitor.poll(0):
+            message = recv_monitor_message(listener.monitor)
             if message["event"] == zmq.EVENT_DISCONNECTED:
-                door.clients.discard(message["value"])
+                listener.clients.discard(message["value"])
                 continue
-            door.clients.add(message["value"])
-            if sum(len(one.clients) for one in self._doors) > self._most_clients:
-                door.turn_away(message["value"])
+            listener.clients.add(message["value"])
+            if sum(len(one.clients) for one in self._listeners) > self._most_clients:
+                listener.turn_away(message["value"])
                 self._tell_full()
 
     def _tell_full(self) -> None:
@@ -192,22 +192,22 @@ class Doors:
 
     def calls(self) -> Iterator[tuple[Peer, list[bytes]]]:
         """Calls that have come, a bounded number at a time: sender and frames."""
-        for door in self._doors:
+        for listener in self._listeners:
             for _ in range(_CALLS_A_TURN):
                 try:
-                    route, *frames = door.router.recv_multipart(zmq.NOBLOCK, copy=False)
+                    route, *frames = listener.router.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
                     break
-                uid = self._account(door, frames[-1]) if frames else NOBODY
-                yield Peer(door, route.bytes, uid), [frame.bytes for frame in frames]
+                uid = self._account(listener, frames[-1]) if frames else NOBODY
+                yield Peer(listener, route.bytes, uid), [frame.bytes for frame in frames]
 
-    def _account(self, door: Door, frame: zmq.Frame) -> int:
+    def _account(self, listener: Listener, frame: zmq.Frame) -> int:
         """Whose call this is: of a key its account, of a unix socket the peer's user.
 
-        The door decides which: of what libzmq did not find out itself, a client may claim anything.
+        The listener decides which: of what libzmq did not find out itself, a client may claim anything.
         """
         try:
-            if door.listening.family != socket.AF_UNIX:
+            if listener.listening.family != socket.AF_UNIX:
                 assert self._keyring is not None
                 return self._keyring.account_of(_property(frame, "User-Id"))
             return int(_property(frame, "Peer-Address").split(":")[-3])
@@ -217,15 +217,15 @@ class Doors:
     def send(self, peer: Peer, data: bytes) -> None:
         """Answer a peer; one that does not read its answers asks again."""
         with contextlib.suppress(zmq.Again):
-            peer.door.router.send_multipart((peer.route, data), zmq.NOBLOCK)
+            peer.listener.router.send_multipart((peer.route, data), zmq.NOBLOCK)
 
     def close(self) -> None:
-        """Close all doors, and remove the socket that was made here."""
-        for door in self._doors:
-            door.router.disable_monitor()
-            door.monitor.close(0)
-            door.router.close(0)
-            door.listening.close()
+        """Close all listeners, and remove the socket that was made here."""
+        for listener in self._listeners:
+            listener.router.disable_monitor()
+            listener.monitor.close(0)
+            listener.router.close(0)
+            listener.listening.close()
         if self._authenticator is not None:
             self._authenticator.stop()
         self._context.term()

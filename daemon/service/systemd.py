@@ -14,13 +14,13 @@ _FIRST_GIVEN = 3
 _STATUS_EVERY_S = 1.0
 
 
-class Manager:
+class Systemd:
     """Tells the service manager how the service is, and that it lives."""
 
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")  # not for workers
         self._watchdog_s = _watchdog_s()
-        self._next_beat_s = 0.0
+        self._next_heartbeat_s = 0.0
         self._next_status_s = 0.0
         self._status = ""
 
@@ -38,8 +38,8 @@ class Manager:
 
     def turn(self, now_s: float, status: str) -> None:
         """Say that the service lives, as often as it is expected, and what it does, once a second."""
-        if self._watchdog_s and now_s >= self._next_beat_s:
-            self._next_beat_s = now_s + self._watchdog_s / 3
+        if self._watchdog_s and now_s >= self._next_heartbeat_s:
+            self._next_heartbeat_s = now_s + self._watchdog_s / 3
             self._tell("WATCHDOG=1")
         if status != self._status and now_s >= self._next_status_s:
             self._next_status_s, self._status = now_s + _STATUS_EVERY_S, status

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -387,5 +388,5 @@ def _absolute(address: str, folder: Path) -> str:
     """The file part of an address made absolute; what names a scheme is left alone."""
     if not address.strip() or _SCHEME.match(address):
         return address
-    path = Path(address).expanduser() if address.startswith("~/") else Path(address)
-    return str(folder.absolute() / path)
+    # A name that is no account's stays as it is: then it is the name of a folder.
+    return str(folder.absolute() / os.path.expanduser(address))  # noqa: PTH111

@@ -2,7 +2,7 @@
 
 Linux keeps apart who a thread is and as whom it uses files (``setfsuid(2)``); both are of a
 thread alone, as are supplementary groups where the system call is made directly. So a service
-that mills the jobs of several people reads and writes the files of each as that person, and no
+that runs the jobs of several people reads and writes the files of each as that person, and no
 symbolic link, HDF5 link or description can lead it to what the person may not read.
 """
 

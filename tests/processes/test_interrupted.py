@@ -220,3 +220,47 @@ def test_a_child_that_the_program_forks_does_not_keep_workers_alive(bench, wait_
         assert not bench.gone([child])
     finally:
         child.kill()
+
+
+IMPORT_WAITS = """
+import os, time
+from pathlib import Path
+
+here = Path(__file__).parent
+(here / f"importing-{os.getpid()}").touch()
+while not (here / "go").exists():
+    time.sleep(0.005)
+
+def same(block, context):
+    return block
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_is_killed_before_the_first_block_costs_one_attempt(bench, wait_until, how):
+    voxels = bench.volume()
+    (bench.folder / "heavy.py").write_text(IMPORT_WAITS)
+    operation = {"python": {"function": "heavy:same"}}
+    bench.job(input="in.npy", output="out.npy", operation=operation, user_code=".", retries=1)
+    process = bench.start("run", "job.yaml", "--workers", "1")
+    wait_until(lambda: list(bench.folder.glob("importing-*")), "the import of the user's code")
+    os.kill(int(next(bench.folder.glob("importing-*")).name.split("-")[1]), how)
+    (bench.folder / "go").touch()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "is made again" in err
+    np.testing.assert_array_equal(bench.read("out.npy"), voxels)
+
+
+def test_code_that_kills_each_worker_at_its_import_ends_the_job_after_its_attempts(bench):
+    bench.volume()
+    (bench.folder / "deadly.py").write_text(
+        "import os, pathlib, signal\n"
+        "with (pathlib.Path(__file__).parent / 'imports').open('a') as file: file.write('x')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    operation = {"python": {"function": "deadly:none"}}
+    bench.job(input="in.npy", output="out.npy", operation=operation, user_code=".", retries=2)
+    _, err = bench.run("run", "job.yaml", "--workers", "1", code=5)
+    assert "SIGKILL" in err
+    assert (bench.folder / "imports").read_text() == "xxx"

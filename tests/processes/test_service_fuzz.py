@@ -1,4 +1,4 @@
-"""All sorts of nonsense at the live sockets of a service that mills a job meanwhile."""
+"""All sorts of nonsense at the live sockets of a service that runs a job meanwhile."""
 
 import contextlib
 import os
@@ -53,7 +53,7 @@ frames = st.binary(max_size=300) | nearly_calls | cut | bent
 
 
 @pytest.fixture
-def milling(bench):
+def at_work(bench):
     """A service with a job that is half done; called, it ends both and gives what was said."""
     voxels = bench.volume()
     bench.serve()
@@ -111,7 +111,7 @@ def dealer(bench):
         yield sock
 
 
-def test_calls_that_are_none_are_refused_and_others_are_answered(bench, milling):
+def test_calls_that_are_none_are_refused_and_others_are_answered(bench, at_work):
     with dealer(bench) as sock, bench.client() as other:
 
         @FEW
@@ -142,10 +142,10 @@ def test_calls_that_are_none_are_refused_and_others_are_answered(bench, milling)
             sock.send(replayed)
         assert {p.decode_answer(sock.recv()).number for _ in range(100)} == {5}
         assert other.service().jobs == 1
-    assert "nonsense from a client: not a message of protocol" in milling()
+    assert "nonsense from a client: not a message of protocol" in at_work()
 
 
-def test_garbage_on_the_bare_socket_hurts_nobody(bench, milling):
+def test_garbage_on_the_bare_socket_hurts_nobody(bench, at_work):
     with bench.client() as other, contextlib.ExitStack() as stack:
 
         @settings(FEW, max_examples=150)
@@ -179,10 +179,10 @@ def test_garbage_on_the_bare_socket_hurts_nobody(bench, milling):
         huge = stack.enter_context(greeted(bench))
         too_long = bytes([LARGE]) + (1 << 40).to_bytes(8, "big") + bytes(1 << 22)
         assert not send_all(huge, too_long)
-    milling()
+    at_work()
 
 
-def test_who_never_reads_his_answers_costs_little_and_nobody_waits_for_him(bench, milling):
+def test_who_never_reads_his_answers_costs_little_and_nobody_waits_for_him(bench, at_work):
     call = frame(LAST, p.encode(p.Call(p.VERSION, 1, p.ListJobs())))
     before = psutil.Process(bench.service.pid).memory_info().rss
     with contextlib.ExitStack() as stack, bench.client() as other:
@@ -191,10 +191,10 @@ def test_who_never_reads_his_answers_costs_little_and_nobody_waits_for_him(bench
         for _ in range(20):
             assert other.service().jobs == 1
         assert psutil.Process(bench.service.pid).memory_info().rss - before < 100 << 20
-    milling()
+    at_work()
 
 
-def test_a_message_without_end_is_cut_off_and_the_memory_comes_back(bench, milling, wait_until):
+def test_a_message_without_end_is_cut_off_and_the_memory_comes_back(bench, at_work, wait_until):
     process = psutil.Process(bench.service.pid)
     before = process.memory_info().rss
     chunk = frame(MORE, bytes(100_000)) * 10
@@ -207,10 +207,10 @@ def test_a_message_without_end_is_cut_off_and_the_memory_comes_back(bench, milli
     wait_until(lambda: process.memory_info().rss - before < ALLOWED_BYTES / 2, "the memory")
     with bench.client(timeout_s=30) as client:
         assert client.service().jobs == 1
-    assert "the connections of all" in milling()
+    assert "the connections of all" in at_work()
 
 
-def test_one_client_cannot_take_all_places_of_those_who_wait(bench, milling):
+def test_one_client_cannot_take_all_places_of_those_who_wait(bench, at_work):
     with dealer(bench) as sock:
         waiting = p.encode(p.Call(p.VERSION, 1, p.ReadLog(id=1, offset=1 << 40, wait_s=30.0)))
         for _ in range(101):
@@ -223,7 +223,7 @@ def test_one_client_cannot_take_all_places_of_those_who_wait(bench, milling):
     assert "too many of your calls wait" in reply.message
     with bench.client() as client:
         assert client.service().jobs == 1
-    milling()
+    at_work()
 
 
 def test_garbage_at_the_port_of_the_network_keeps_no_key_holder_waiting(bench, monkeypatch):

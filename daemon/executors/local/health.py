@@ -18,10 +18,10 @@ from ..api import WorkerLimits
 from .memory import MemoryGovernor, available_bytes, total_bytes
 from .supervisor import Supervisor
 
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 
-class Upkeep:
+class WorkerHealth:
     """The care for the workers of one engine.
 
     Parameters
@@ -53,7 +53,7 @@ class Upkeep:
         self._total_bytes = total_bytes()
         self._retiring: dict[int, str] = {}
         self._since_s: dict[int, tuple[ev.Assign, float]] = {}  # worker -> its block, first seen when
-        self._next_look_s = 0.0
+        self._next_poll_s = 0.0
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
         """Change the limits of each worker, and of all together."""
@@ -62,9 +62,9 @@ class Upkeep:
 
     def tick(self, now_s: float) -> None:
         """Look at every worker; called several times a second."""
-        self._kill_the_greedy(now_s)
-        if now_s >= self._next_look_s:
-            self._next_look_s = now_s + _LOOK_S
+        self._kill_over_limit(now_s)
+        if now_s >= self._next_poll_s:
+            self._next_poll_s = now_s + _POLL_S
             self._govern(now_s)
             self._choose_retiring(now_s)
         self._retire_the_idle(now_s)
@@ -82,7 +82,7 @@ class Upkeep:
             if most is not None and worker.tasks >= most and worker.at_work:
                 self.retire(number, f"has done {worker.tasks} blocks")
 
-    def buried(self, worker: int) -> None:
+    def forget(self, worker: int) -> None:
         """Forget a worker that has ended."""
         self._retiring.pop(worker, None)
         self._since_s.pop(worker, None)
@@ -93,13 +93,13 @@ class Upkeep:
         """Memory limit of the worker now; one that works alone may take as much as all together."""
         leases = self._core.leases(worker)
         job = self._jobs.get(leases[0].job) if leases else None
-        limit = (job.order.memory_bytes if job is not None else None) or self._supervisor.limits.memory_bytes
+        limit = (job.spec.memory_bytes if job is not None else None) or self._supervisor.limits.memory_bytes
         if limit is not None and leases and leases[0].alone:
             limit *= self._supervisor.count
         return limit
 
-    def _kill_the_greedy(self, now_s: float) -> None:
-        for worker, rss, limit in self._supervisor.over_memory(now_s, self._limit_of):
+    def _kill_over_limit(self, now_s: float) -> None:
+        for worker, rss, limit in self._supervisor.over_limit(now_s, self._limit_of):
             why = f"took {format_size(rss)} of memory, {format_size(limit)} are allowed"
             self._supervisor.kill(worker, why, now_s, 0, out_of_memory=True)
 
@@ -131,7 +131,7 @@ class Upkeep:
 
     def _choose_retiring(self, now_s: float | None) -> None:
         if now_s is not None:
-            for worker, why in self._supervisor.tired(now_s):
+            for worker, why in self._supervisor.needs_recycling(now_s):
                 self.retire(worker, why)
         spare = [w for w in self._supervisor.workers if w not in self._retiring]
         spare.sort(key=lambda worker: len(self._core.leases(worker)))
@@ -152,7 +152,7 @@ class Upkeep:
 
     # -- what people see ------------------------------------------------------------
 
-    def crew(self, now_s: float) -> tuple[WorkerInfo, ...]:
+    def workers(self, now_s: float) -> tuple[WorkerInfo, ...]:
         """All workers with their current tasks."""
         return tuple(self._infos(now_s))
 
@@ -178,8 +178,8 @@ class Upkeep:
                 self._since_s[number] = known = (lease, now_s)
             yield WorkerInfo(
                 **facts,
-                job=job.order.standing.number,
-                block=job.order.blocks.roi_of(lease.block).start,
+                job=job.spec.number,
+                block=job.spec.blocks.roi_of(lease.block).start,
                 attempt=lease.attempt,
                 busy_s=now_s - known[1],
             )

@@ -22,7 +22,7 @@ from ....shared.system.compute_threads import with_one_compute_thread
 from .worker_log import tail
 
 _MODULE = "blockmill.workers.nursery"
-_LOOK_S = 0.001
+_POLL_S = 0.001
 
 
 class _Process(Protocol):
@@ -156,13 +156,13 @@ class _Child:
     def wait(self, timeout: float | None = None) -> int:
         """As `Popen.wait`."""
         start_s = time.monotonic()
-        while (code := self._look()) is None:
+        while (code := self._poll()) is None:
             if timeout is not None and time.monotonic() - start_s >= timeout:
                 raise subprocess.TimeoutExpired("nursery", timeout)
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         return code
 
-    def _look(self) -> int | None:
+    def _poll(self) -> int | None:
         if self.returncode is None:
             try:
                 pid, status = os.waitpid(self._pid, os.WNOHANG)

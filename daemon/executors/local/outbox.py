@@ -11,14 +11,14 @@ from ....shared.messages import engine as wire
 from ...engine.job import EngineJob, Lease, SentTasks
 
 
-class Letter(msgspec.Struct, frozen=True, gc=False):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """A message for a worker."""
 
     worker: int
     message: wire.Message
 
 
-class Post:
+class Outbox:
     """Tasks on their way, gathered over one turn and sent as one message a worker.
 
     Parameters
@@ -29,54 +29,54 @@ class Post:
 
     def __init__(self, jobs: dict[str, EngineJob]) -> None:
         self._jobs = jobs
-        self._outbox: dict[int, list[wire.Task]] = defaultdict(list)
+        self._tasks: dict[int, list[wire.Task]] = defaultdict(list)
         self._attached: dict[int, set[int]] = defaultdict(set)  # worker -> segments
         self._sent: dict[int, SentTasks] = defaultdict(SentTasks)
 
     def add(self, worker: int, task: wire.Task) -> None:
-        """Send a task with the next `letters`."""
-        self._outbox[worker].append(task)
+        """Send a task with the next `envelopes`."""
+        self._tasks[worker].append(task)
 
     def withdraw(self, worker: int) -> None:
         """Send this worker nothing of what waits for it."""
-        self._outbox.pop(worker, None)
+        self._tasks.pop(worker, None)
 
-    def letters(self) -> Iterable[Letter]:
+    def envelopes(self) -> Iterable[Envelope]:
         """All that is to be sent now, in this order."""
-        for worker, tasks in self._outbox.items():
+        for worker, tasks in self._tasks.items():
             tasks = [task for task in tasks if task.job in self._jobs]
             for task in tasks:
-                yield from self._introductions(worker, task)
+                yield from self._prepare(worker, task)
                 self._sent[worker].add((task.job, task.block, task.attempt))
-            yield Letter(worker, wire.Run(tasks))
-        self._outbox.clear()
+            yield Envelope(worker, wire.Run(tasks))
+        self._tasks.clear()
 
-    def _introductions(self, worker: int, task: wire.Task) -> Iterable[Letter]:
+    def _prepare(self, worker: int, task: wire.Task) -> Iterable[Envelope]:
         job = self._jobs[task.job]
         if worker not in job.knowing:
             job.knowing.add(worker)
-            for segment in job.order.lent:
+            for segment in job.spec.lent:
                 if segment.segment not in self._attached[worker]:
                     self._attached[worker].add(segment.segment)
-                    yield Letter(worker, segment)
-            yield Letter(worker, wire.Prepare(job.name, job.recipe))
+                    yield Envelope(worker, segment)
+            yield Envelope(worker, wire.Prepare(job.name, job.recipe))
         if task.slot is not None and task.slot.segment not in self._attached[worker]:
             self._attached[worker].add(task.slot.segment)
-            yield Letter(worker, job.attachment(task.slot))
+            yield Envelope(worker, job.attachment(task.slot))
 
-    def farewells(self, job: EngineJob, segments: list[int], workers: Iterable[int]) -> Iterable[Letter]:
+    def end_job(self, job: EngineJob, segments: list[int], workers: Iterable[int]) -> Iterable[Envelope]:
         """Messages to `workers` when a job has ended and its segments are closed."""
         for worker in job.knowing.intersection(workers):
-            yield Letter(worker, wire.Forget(job.name, []))
+            yield Envelope(worker, wire.Forget(job.name, []))
         for segment in segments:  # perhaps of an earlier job, and other workers
             yield from self.released(segment)
 
-    def released(self, segment: int) -> Iterable[Letter]:
+    def released(self, segment: int) -> Iterable[Envelope]:
         """Messages to workers when a submitter has released shared memory that it lent."""
         for worker, attached in self._attached.items():
             if segment in attached:
                 attached.discard(segment)
-                yield Letter(worker, wire.Forget("", [segment]))
+                yield Envelope(worker, wire.Forget("", [segment]))
 
     def answered(self, worker: int, lease: Lease) -> None:
         """Note that a worker has done with a task, and with those sent before."""
@@ -86,9 +86,9 @@ class Post:
         """The lease of the `number`-th task that a worker was sent, or None if it has been answered."""
         return self._sent[worker].number(number) if worker in self._sent else None
 
-    def bury(self, worker: int, running: int | None) -> Lease | None:
+    def forget(self, worker: int, running: int | None) -> Lease | None:
         """Drop a dead worker's queues. Returns the lease of the `running`-th task it was sent, or None."""
         lease = self.lease_of(worker, running)
-        for table in (self._sent, self._outbox, self._attached):
+        for table in (self._sent, self._tasks, self._attached):
             table.pop(worker, None)
         return lease

@@ -117,7 +117,7 @@ class Supervisor:
         self._spawned = False
         self._pace = _Pace()
         self.workers: dict[int, WorkerProcess] = {}
-        self._said: list[Printed] = []
+        self._output: list[Printed] = []
         self._oom_kills = oom_kills()
         self._marks = Marks(_PLACES)
         self._free_marks = list(range(_PLACES))
@@ -156,11 +156,11 @@ class Supervisor:
             if now_s < self._pace.not_before_s:
                 return
             log_path, mark = self._run_dir / f"worker-{self._next}.log", self._free_marks.pop()
-            worker = WorkerProcess(self._next, log_path, mark, heard_s=now_s, started_s=now_s)
+            worker = WorkerProcess(self._next, log_path, mark, seen_s=now_s, started_s=now_s)
             self._next += 1
             self.workers[worker.number] = worker
             self._marks.clear(mark)
-            self._order(wire.Spawn(worker.number, self._endpoint, str(log_path), self._marks.path, mark))
+            self._send(wire.Spawn(worker.number, self._endpoint, str(log_path), self._marks.path, mark))
 
     def set_count(self, count: int) -> None:
         """Keep `count` workers; `surplus` is then the number of those that are too many."""
@@ -171,9 +171,11 @@ class Supervisor:
         staying = sum(not worker.retiring for worker in self.workers.values())
         return max(staying - self.count, 0)
 
-    def tired(self, now_s: float) -> list[tuple[int, str]]:
+    def needs_recycling(self, now_s: float) -> list[tuple[int, str]]:
         """Workers that are to be replaced, and why."""
-        found = [(w.number, w.tired(self.limits, now_s)) for w in self.workers.values() if w.at_work]
+        found = [
+            (w.number, w.needs_recycling(self.limits, now_s)) for w in self.workers.values() if w.at_work
+        ]
         return [(number, why) for number, why in found if why is not None]
 
     def retiring(self, number: int) -> None:
@@ -187,7 +189,7 @@ class Supervisor:
             worker.retired = True
             self.kill(number, why, now_s)
 
-    def over_memory(self, now_s: float, limit_of: Callable[[int], int | None]) -> list[tuple[int, int, int]]:
+    def over_limit(self, now_s: float, limit_of: Callable[[int], int | None]) -> list[tuple[int, int, int]]:
         """Workers that take more than `limit_of` them: number, resident memory, limit, in bytes.
 
         It asks the system, not the workers: one that holds the interpreter lock would not answer.
@@ -196,7 +198,7 @@ class Supervisor:
         for worker in self.workers.values():
             if not worker.pid or worker.kill_at_s is not None:
                 continue
-            worker.look_at_memory()
+            worker.poll_memory()
             worker.limit_bytes = limit_of(worker.number)
             if worker.limit_bytes is not None and worker.rss_bytes > worker.limit_bytes:
                 found.append((worker.number, worker.rss_bytes, worker.limit_bytes))
@@ -218,17 +220,17 @@ class Supervisor:
         worker.why, worker.kill_at_s = why, now_s + grace_s
         worker.out_of_memory = out_of_memory
         if grace_s > 0:
-            self._order(wire.Signal(number, signal.SIGTERM))
+            self._send(wire.Signal(number, signal.SIGTERM))
         self.enforce(now_s)
 
     def enforce(self, now_s: float) -> None:
         """Send SIGKILL to the workers whose grace is over."""
         for worker in self.workers.values():
             if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
-                self._order(wire.Signal(worker.number, signal.SIGKILL))
+                self._send(wire.Signal(worker.number, signal.SIGKILL))
                 worker.kill_at_s = now_s + GRACE_S
 
-    def _order(self, message: wire.ToNursery) -> None:
+    def _send(self, message: wire.ToNursery) -> None:
         try:
             self._nursery.control.send(wire.encode(message))
         except OSError as error:
@@ -255,7 +257,7 @@ class Supervisor:
                     self.workers[number].pid = pid
                     self._spawned = True
                 case wire.Exited() as exited:
-                    yield self._bury(exited, now_s)
+                    yield self._reap(exited, now_s)
 
     def _packet(self) -> bytes | None:
         try:
@@ -265,7 +267,7 @@ class Supervisor:
         except ConnectionError:
             return b""
 
-    def _bury(self, exited: wire.Exited, now_s: float) -> Death:
+    def _reap(self, exited: wire.Exited, now_s: float) -> Death:
         worker = self.workers.pop(exited.worker)
         running = self._marks.running(worker.mark)
         self._listen(worker, running, last=True)
@@ -294,24 +296,24 @@ class Supervisor:
             kernel_killed=kernel_killed,
         )
 
-    def said(self) -> list[Printed]:
+    def output(self) -> list[Printed]:
         """Lines that workers (and the user's code in them) have printed since the last call."""
         for worker in self.workers.values():
             self._listen(worker, self._marks.running(worker.mark))
-        said, self._said = self._said, []
-        return said
+        output, self._output = self._output, []
+        return output
 
     def _listen(self, worker: WorkerProcess, running: int | None, *, last: bool = False) -> None:
-        self._said += worker.log.read(last=last)
+        self._output += worker.log.read(last=last)
         # What has no trailer yet is the running task's, if that was the same all the while.
         if last or self._marks.running(worker.mark) == running:
-            self._said += worker.log.loose(running)
+            self._output += worker.log.loose(running)
 
-    def heard(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
+    def seen(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
         """Note a sign of life; None if no such worker is known."""
         worker = self.workers.get(number)
         if worker is not None:
-            worker.heard_s, worker.cpu_s = now_s, -1.0
+            worker.seen_s, worker.cpu_s = now_s, -1.0
             worker.rss_bytes = rss_bytes or worker.rss_bytes
         return worker
 
@@ -323,12 +325,12 @@ class Supervisor:
         """
         found: list[int] = []
         for worker in self.workers.values():
-            if now_s - worker.heard_s < SILENCE_S or not worker.pid or worker.kill_at_s is not None:
+            if now_s - worker.seen_s < SILENCE_S or not worker.pid or worker.kill_at_s is not None:
                 continue
             used_s = worker.used_s()
             if used_s == worker.cpu_s:
                 found.append(worker.number)
-            worker.cpu_s, worker.heard_s = used_s, now_s
+            worker.cpu_s, worker.seen_s = used_s, now_s
         return found
 
     # -- the end --------------------------------------------------------------------

@@ -22,7 +22,7 @@ class WorkerProcess:
     number: int
     log_path: Path
     mark: int
-    heard_s: float
+    seen_s: float
     started_s: float
     pid: int = 0
     up: bool = False
@@ -46,7 +46,7 @@ class WorkerProcess:
         """True if it is up, and to stay."""
         return self.up and not self.retiring and self.kill_at_s is None
 
-    def tired(self, limits: WorkerLimits, now_s: float) -> str | None:
+    def needs_recycling(self, limits: WorkerLimits, now_s: float) -> str | None:
         """Reason to recycle this worker (age, memory growth), or None; `health` checks the task count."""
         if limits.recycle_age_s is not None and now_s - self.started_s >= limits.recycle_age_s:
             return f"is {format_duration(now_s - self.started_s)} old"
@@ -55,7 +55,7 @@ class WorkerProcess:
             return f"has grown by {format_size(growth)}"
         return None
 
-    def look_at_memory(self) -> None:
+    def poll_memory(self) -> None:
         """Ask the system for its resident memory."""
         try:
             resident = int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1])

@@ -225,8 +225,10 @@ class _MayPass(Exception):
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float:
+    header = Retry()
+    header.retry_after_max = 10**9  # an attribute, as older versions know no such limit
     try:
-        return Retry(retry_after_max=10**9).get_retry_after(response) or 0.0
+        return header.get_retry_after(response) or 0.0
     except (InvalidHeader, TypeError):
         return 0.0
 

@@ -18,7 +18,7 @@ from blockmill import (
     RoiRequestBatchError,
     RoiRequestBufferIter,
 )
-from blockmill.daemon.engine.job import Order, RoiList
+from blockmill.daemon.engine.job import JobSpec, RoiList
 from blockmill.shared.errors import EngineError, JobError, OutOfBounds
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.messages import engine as wire
@@ -333,7 +333,7 @@ def test_an_engine_that_cannot_start_says_so(monkeypatch):
 
 def test_an_order_that_makes_no_sense_harms_no_other_job(engine):
     recipe = wire.Recipe(source="nothing.npy")
-    bad = engine.submit(Order(recipe=recipe, blocks=RoiList(TILES), block_timeout_s=-1.0))
+    bad = engine.submit(JobSpec(recipe=recipe, blocks=RoiList(TILES), block_timeout_s=-1.0))
     assert "block_timeout_s" in bad.next().cause
     test_all_rois_come_back_right_with_their_progress(engine)
 

@@ -102,7 +102,7 @@ def test_the_command_to_read_them_is_one_for_the_shell(tmp_path):
 
     folder = tmp_path / "my pages"
     result = CliRunner().invoke(cli, ["man", "-o", str(folder)])
-    assert shlex.split(result.stderr)[-3:] == ["-M", str(folder), "blockmill"]
+    assert shlex.split(result.output)[-3:] == ["-M", str(folder), "blockmill"]
 
 
 def test_the_command_writes_them_all(tmp_path):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from blockmill.daemon.engine.job import EngineJob, Order
+from blockmill.daemon.engine.job import EngineJob, JobSpec
 from blockmill.shared.geometry.grid import BlockGrid
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.memory.arena import Arenas
@@ -22,8 +22,8 @@ def arenas():
 
 def job_of(arenas, identity=None):
     recipe = wire.Recipe(source="in.npy", identity=identity)
-    order = Order(recipe=recipe, blocks=BlockGrid(Roi((0,), (40,)), (10,)), merge_dtype=np.dtype(np.uint8))
-    return EngineJob("j1", order, lambda *command: None, arenas)
+    spec = JobSpec(recipe=recipe, blocks=BlockGrid(Roi((0,), (40,)), (10,)), merge_dtype=np.dtype(np.uint8))
+    return EngineJob("j1", spec, lambda *command: None, arenas)
 
 
 def segment_of(job, block):

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from blockmill.daemon.engine.job import EngineJob, Order
-from blockmill.daemon.engine.loop import Dispatcher, Setup
+from blockmill.daemon.engine.job import EngineJob, JobSpec
+from blockmill.daemon.engine.loop import Dispatcher, EngineConfig
 from blockmill.daemon.engine.mailbox import Mailbox
 from blockmill.daemon.scheduling import events as ev
 from blockmill.shared.geometry.grid import BlockGrid
@@ -18,21 +18,21 @@ class Loop:
 
     def __init__(self) -> None:
         self.mailbox = Mailbox()
-        self.dispatcher = Dispatcher(Setup(workers=2), self.mailbox)
+        self.dispatcher = Dispatcher(EngineConfig(workers=2), self.mailbox)
         self.counted: list[tuple[int, int]] = []
         self.dispatcher._supervisor = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
-            heard=lambda *args: None, said=list, workers={}
+            seen=lambda *args: None, output=list, workers={}
         )
-        self.dispatcher._upkeep = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
+        self.dispatcher._health = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
             answered=lambda worker, count: self.counted.append((worker, count))
         )
-        order = Order(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
-        self.job = EngineJob("j1", order, lambda *command: None, self.dispatcher.arenas)
+        spec = JobSpec(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
+        self.job = EngineJob("j1", spec, lambda *command: None, self.dispatcher.arenas)
         self.dispatcher._command_submit(self.job)
 
     def feed(self, event: ev.Event) -> None:
         self.dispatcher._feed(event)
-        list(self.dispatcher._post.letters())  # they are sent
+        list(self.dispatcher._outbox.envelopes())  # they are sent
 
     def hear(self, worker: int, *answers: wire.Answer) -> None:
         self.dispatcher._hear(wire.Answers(worker, list(answers)))

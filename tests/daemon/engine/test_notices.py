@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from blockmill.daemon.engine.handle import Notice
-from blockmill.daemon.engine.job import EngineJob, Order
+from blockmill.daemon.engine.job import EngineJob, JobSpec
 from blockmill.daemon.engine.notices import Notices
-from blockmill.daemon.executors.local.outbox import Post
+from blockmill.daemon.executors.local.outbox import Outbox
 from blockmill.daemon.executors.local.worker_log import Printed
 from blockmill.daemon.scheduling.events import Notify, Reject
 from blockmill.shared.geometry.grid import BlockGrid
@@ -21,19 +21,19 @@ SECOND = (10,)  # first corner of block 1
 @pytest.fixture
 def jobs():
     arenas = Arenas(itertools.count())
-    order = Order(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
-    yield {name: EngineJob(name, order, lambda *command: None, arenas) for name in ("j1", "j2")}
+    spec = JobSpec(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
+    yield {name: EngineJob(name, spec, lambda *command: None, arenas) for name in ("j1", "j2")}
     arenas.close()
 
 
 @pytest.fixture
-def post(jobs):
-    return Post(jobs)
+def outbox(jobs):
+    return Outbox(jobs)
 
 
 @pytest.fixture
-def notices(jobs, post):
-    return Notices(jobs, post)
+def notices(jobs, outbox):
+    return Notices(jobs, outbox)
 
 
 def told(job):
@@ -41,18 +41,18 @@ def told(job):
 
 
 @pytest.mark.parametrize(
-    ("becomes", "kind", "said"),
+    ("becomes", "kind", "output"),
     [
         ("retry", "retry", "is tried again"),
         ("given_up", "failed", "is given up"),
         ("quarantined", "failed", "is set aside"),
     ],
 )
-def test_what_becomes_of_a_block_is_told_to_its_submitter_alone(jobs, notices, becomes, kind, said):
+def test_what_becomes_of_a_block_is_told_to_its_submitter_alone(jobs, notices, becomes, kind, output):
     notices.notify(Notify("j1", becomes, worker=7, block=1, attempt=2, reason="broken"))
     (notice,) = told(jobs["j1"])
     assert (notice.kind, notice.worker, notice.block, notice.attempt) == (kind, 7, SECOND, 2)
-    assert notice.text.endswith(f"{said} after attempt 2: broken")
+    assert notice.text.endswith(f"{output} after attempt 2: broken")
     assert told(jobs["j2"]) == []
 
 
@@ -68,9 +68,9 @@ def test_what_names_its_task_goes_to_the_job_of_that(jobs, notices):
     assert told(jobs["j2"]) == []
 
 
-def test_what_names_no_task_goes_to_the_job_of_the_one_that_runs(jobs, post, notices):
-    post.add(7, jobs["j2"].task(1, 1))
-    assert [letter.worker for letter in post.letters()] == [7, 7]
+def test_what_names_no_task_goes_to_the_job_of_the_one_that_runs(jobs, outbox, notices):
+    outbox.add(7, jobs["j2"].task(1, 1))
+    assert [envelope.worker for envelope in outbox.envelopes()] == [7, 7]
     notices.relay([Printed(7, "hello", running=1)])
     assert told(jobs["j1"]) == []
     assert told(jobs["j2"]) == [Notice("hello", "printed", 7, SECOND, 1)]

@@ -24,7 +24,7 @@ def failed(lease: ev.Assign, error: str = "broken", retry: bool = True) -> ev.Fa
     return ev.Failed(lease.worker, lease.job, lease.block, lease.attempt, error, retry)
 
 
-def crew_of(count: int) -> Coordinator:
+def pool_of(count: int) -> Coordinator:
     core = Coordinator()
     feed(core, *(ev.Ready(number) for number in range(count)))
     return core
@@ -47,7 +47,7 @@ def run_to_end(core: Coordinator, actions: list[Any], seconds: float = 1.0) -> l
 
 
 def test_a_job_runs_each_block_once_and_ends_as_done():
-    core = crew_of(3)
+    core = pool_of(3)
     seen = run_to_end(core, feed(core, ev.Submit("a", 20)))
     assert sorted(a.block for a in only(ev.Assign, seen)) == list(range(20))
     assert [(p.block, p.state) for p in only(ev.Persist, seen)] == [(n, "done") for n in range(20)]
@@ -71,7 +71,7 @@ def test_a_job_waits_for_a_worker():
 
 @pytest.mark.parametrize("mask", [b"\x01\x00\x01\x00", bytearray(b"\x02\x00\xff\x00"), [0, 2], iter([2, 0])])
 def test_finished_blocks_are_skipped(mask):
-    core = crew_of(1)
+    core = pool_of(1)
     seen = run_to_end(core, feed(core, ev.Submit("a", 4, done=mask)))
     assert [a.block for a in only(ev.Assign, seen)] == [1, 3]
     progress = core.progress("a")
@@ -79,12 +79,12 @@ def test_finished_blocks_are_skipped(mask):
 
 
 def test_a_job_that_was_finished_before_ends_at_once():
-    (finish,) = feed(crew_of(1), ev.Submit("a", 3, done=b"\x01\x01\x01"))
+    (finish,) = feed(pool_of(1), ev.Submit("a", 3, done=b"\x01\x01\x01"))
     assert finish == ev.Finish("a", "done", "", (), ev.Progress(3, 0, 0, 0, 0, 3, 0, 0, 0))
 
 
 def test_an_unsealed_job_ends_only_once_it_is_sealed():
-    core = crew_of(1)
+    core = pool_of(1)
     seen = run_to_end(core, feed(core, ev.Submit("a", 1, sealed=False)))
     assert only(ev.Finish, seen) == []
     seen = run_to_end(core, feed(core, ev.Extend("a", 2)))
@@ -100,14 +100,14 @@ def test_an_unsealed_job_ends_only_once_it_is_sealed():
 
 
 def test_no_worker_gets_a_second_block_while_another_has_none():
-    core = crew_of(4)
+    core = pool_of(4)
     assigned = only(ev.Assign, feed(core, ev.Submit("a", 100)))
     assert sorted(a.worker for a in assigned[:4]) == [0, 1, 2, 3]
     assert len(assigned) == 8
 
 
 def test_the_credit_grows_for_short_blocks_and_falls_to_two_for_long_ones():
-    core = crew_of(1)
+    core = pool_of(1)
     feed(core, ev.Submit("a", 10_000))
     for _ in range(70):
         feed(core, done(core.leases(0)[0], seconds=0.001))
@@ -118,7 +118,7 @@ def test_the_credit_grows_for_short_blocks_and_falls_to_two_for_long_ones():
 
 
 def test_answers_that_come_together_are_taken_in_one_by_one_and_followed_by_one_round_of_leases():
-    core = crew_of(1)
+    core = pool_of(1)
     first, second = feed(core, ev.Submit("a", 9))
     seen = core.handle_all([done(first), done(first), done(second)])
     assert [type(action) for action in seen] == [ev.Persist, ev.Persist, ev.Assign, ev.Assign]
@@ -139,13 +139,13 @@ def test_with_a_least_credit_of_one_no_long_block_waits_behind_another():
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e308, 0.0])
 def test_odd_times_do_not_stop_a_job(seconds):
-    core = crew_of(2)
+    core = pool_of(2)
     seen = run_to_end(core, feed(core, ev.Submit("a", 50)), seconds)
     assert only(ev.Finish, seen)[0].outcome == "done"
 
 
 def test_short_blocks_do_not_queue_behind_a_long_one_of_another_job():
-    core = crew_of(1)
+    core = pool_of(1)
     feed(core, ev.Submit("short", 200))
     for _ in range(70):
         feed(core, done(core.leases(0)[0], seconds=0.001))
@@ -165,7 +165,7 @@ def test_higher_priority_goes_first_then_the_one_submitted_first():
 
 
 def test_a_job_at_its_bound_leaves_workers_to_the_next_one():
-    core = crew_of(2)
+    core = pool_of(2)
     assigned = feed(core, ev.Submit("a", 9, max_open=1), ev.Submit("b", 9))
     assert [a.job for a in assigned] == ["a", "b", "b", "b"]
 
@@ -174,7 +174,7 @@ def test_a_job_at_its_bound_leaves_workers_to_the_next_one():
 
 
 def test_a_doubled_answer_changes_nothing():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, _) = feed(core, ev.Submit("a", 2))
     assert only(ev.Persist, feed(core, done(first)))
     assert feed(core, done(first)) == []
@@ -184,7 +184,7 @@ def test_a_doubled_answer_changes_nothing():
 
 
 def test_a_doubled_answer_does_not_drop_the_result_that_waits_for_its_merge():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, second) = feed(core, ev.Submit("a", 2, merge=True))
     feed(core, done(first), done(second))
     assert feed(core, done(first), done(second)) == []
@@ -192,7 +192,7 @@ def test_a_doubled_answer_does_not_drop_the_result_that_waits_for_its_merge():
 
 
 def test_an_answer_after_the_loss_of_its_worker_is_stale():
-    core = crew_of(1)
+    core = pool_of(1)
     (lease,) = feed(core, ev.Submit("a", 1))
     feed(core, ev.Lost(0, "killed by signal 9"), ev.Ready(0))
     assert not core.holds(0, "a", 0, lease.attempt)
@@ -202,7 +202,7 @@ def test_an_answer_after_the_loss_of_its_worker_is_stale():
 
 
 def test_only_the_running_block_of_a_lost_worker_has_failed():
-    core = crew_of(1)
+    core = pool_of(1)
     feed(core, ev.Submit("a", 2, retries=0, on_error="finish"))
     seen = feed(core, ev.Lost(0, "out of memory"))
     assert only(ev.Persist, seen) == [ev.Persist("a", 0, "failed", 1, "out of memory")]
@@ -222,26 +222,26 @@ def test_leases_that_went_back_do_not_use_up_tries():
 
 
 def test_a_lost_block_is_tried_again_before_new_ones():
-    core = crew_of(1)
+    core = pool_of(1)
     feed(core, ev.Submit("a", 9), ev.Lost(0, "gone"))
     assert [a.block for a in feed(core, ev.Ready(1))] == [0, 1]
 
 
 def test_loss_and_retirement_of_an_unknown_worker_change_nothing():
-    core = crew_of(1)
+    core = pool_of(1)
     leases = feed(core, ev.Submit("a", 2))
     assert feed(core, ev.Lost(3, "?"), ev.Retire(3)) == []
     assert list(core.leases(0)) == leases
 
 
 def test_a_second_hello_does_not_undo_a_retirement():
-    core = crew_of(1)
+    core = pool_of(1)
     feed(core, ev.Retire(0), ev.Ready(0))
     assert feed(core, ev.Submit("a", 1)) == []
 
 
 def test_a_retired_worker_ends_what_it_has_and_gets_nothing_new():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, second) = feed(core, ev.Submit("a", 9))
     feed(core, ev.Retire(0))
     assert only(ev.Assign, feed(core, done(first), done(second))) == []
@@ -253,7 +253,7 @@ def test_a_retired_worker_ends_what_it_has_and_gets_nothing_new():
 
 
 def test_a_failed_block_is_tried_again_until_its_tries_are_used_up():
-    core = crew_of(1)
+    core = pool_of(1)
     (lease,) = feed(core, ev.Submit("a", 1, retries=2))
     for attempt in (1, 2):
         attempted, notice, again = feed(core, failed(lease, "nan"))
@@ -270,13 +270,13 @@ def test_a_failed_block_is_tried_again_until_its_tries_are_used_up():
 
 
 def test_a_failure_that_another_try_cannot_mend_is_final():
-    core = crew_of(1)
+    core = pool_of(1)
     (lease,) = feed(core, ev.Submit("a", 1, retries=5))
     assert only(ev.Finish, feed(core, failed(lease, retry=False)))[0].outcome == "failed"
 
 
 def test_on_error_finish_goes_on_with_the_rest():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, second) = feed(core, ev.Submit("a", 3, retries=0, on_error="finish"))
     seen = feed(core, failed(first, "bad"))
     (finish,) = only(ev.Finish, run_to_end(core, [second, *seen]))
@@ -285,7 +285,7 @@ def test_on_error_finish_goes_on_with_the_rest():
 
 
 def test_a_failed_job_kills_the_workers_that_run_it_and_ends_when_they_are_gone():
-    core = crew_of(2)
+    core = pool_of(2)
     leases = feed(core, ev.Submit("a", 9, retries=0))
     first = next(a for a in leases if a.worker == 0)
     seen = feed(core, failed(first, "bad"))
@@ -301,7 +301,7 @@ def test_a_failed_job_kills_the_workers_that_run_it_and_ends_when_they_are_gone(
 
 
 def test_cancel_kills_the_running_worker_and_gives_back_the_blocks_of_other_jobs():
-    core = crew_of(1)
+    core = pool_of(1)
     feed(core, ev.Submit("a", 1), ev.Submit("b", 1))
     assert [a.job for a in core.leases(0)] == ["a", "b"]
     (kill,) = feed(core, ev.Cancel("a", "changed my mind"))
@@ -315,7 +315,7 @@ def test_cancel_kills_the_running_worker_and_gives_back_the_blocks_of_other_jobs
 
 
 def test_a_worker_that_is_being_killed_gets_nothing_new():
-    core = crew_of(1)
+    core = pool_of(1)
     feed(core, ev.Submit("a", 1), ev.Cancel("a"))
     assert feed(core, ev.Submit("b", 9)) == []
     assert feed(core, ev.Lost(0, "killed"), ev.Ready(1))[1:] == [
@@ -325,7 +325,7 @@ def test_a_worker_that_is_being_killed_gets_nothing_new():
 
 
 def test_a_worker_is_killed_once_a_block_of_a_cancelled_job_comes_to_run_on_it():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, _) = feed(core, ev.Submit("a", 1), ev.Submit("b", 1))
     assert feed(core, ev.Cancel("b")) == []
     seen = feed(core, done(first))
@@ -334,7 +334,7 @@ def test_a_worker_is_killed_once_a_block_of_a_cancelled_job_comes_to_run_on_it()
 
 
 def test_a_block_that_was_done_while_its_worker_was_being_killed_counts():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, second) = feed(core, ev.Submit("a", 2))
     feed(core, ev.Cancel("a"))
     assert only(ev.Persist, feed(core, done(first)))
@@ -344,7 +344,7 @@ def test_a_block_that_was_done_while_its_worker_was_being_killed_counts():
 
 
 def test_the_next_block_is_not_blamed_for_a_kill_that_was_meant_for_the_one_before():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, _) = feed(core, ev.Submit("a", 1), ev.Submit("b", 1, retries=0))
     feed(core, ev.Cancel("a"), done(first))
     assert only(ev.Notify, feed(core, ev.Lost(0, "killed"))) == []
@@ -352,7 +352,7 @@ def test_the_next_block_is_not_blamed_for_a_kill_that_was_meant_for_the_one_befo
 
 
 def test_a_cancelled_job_stays_cancelled_when_one_of_its_blocks_then_fails_for_good():
-    core = crew_of(1)
+    core = pool_of(1)
     (lease, _) = feed(core, ev.Submit("a", 2, retries=0))
     feed(core, ev.Cancel("a"))
     assert only(ev.Finish, feed(core, failed(lease, "bad"))) == []
@@ -367,7 +367,7 @@ def test_cancel_without_open_leases_ends_the_job_at_once():
 
 
 def test_a_paused_job_starts_nothing_but_ends_what_runs():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, second) = feed(core, ev.Submit("a", 3))
     assert feed(core, ev.Pause("a"), ev.Pause("a")) == []
     assert only(ev.Assign, feed(core, done(first), done(second))) == []
@@ -381,7 +381,7 @@ def test_a_paused_job_does_not_hold_up_the_others():
 
 
 def test_a_drained_coordinator_starts_nothing_and_falls_silent():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, second) = feed(core, ev.Submit("a", 9), ev.Drain())
     assert core.busy == 1
     assert only(ev.Assign, feed(core, done(first), done(second), ev.Ready(1), ev.Submit("b", 1))) == []
@@ -392,7 +392,7 @@ def test_a_drained_coordinator_starts_nothing_and_falls_silent():
 
 
 def test_one_merge_at_a_time_in_the_order_of_the_answers():
-    core = crew_of(3)
+    core = pool_of(3)
     leases = feed(core, ev.Submit("a", 3, merge=True))
     seen = feed(core, done(leases[2]), done(leases[0]), done(leases[1]))
     assert [m.block for m in only(ev.Merge, seen)] == [leases[2].block]
@@ -403,7 +403,7 @@ def test_one_merge_at_a_time_in_the_order_of_the_answers():
 
 
 def test_an_ordered_job_merges_in_order_of_blocks_and_passes_over_skipped_and_failed_ones():
-    core = crew_of(5)
+    core = pool_of(5)
     options = {"merge": True, "ordered": True, "retries": 0, "on_error": "finish"}
     leases = {a.block: a for a in feed(core, ev.Submit("a", 6, done=[1], **options))}
     early = feed(core, done(leases[5]), done(leases[4]), done(leases[2]), done(leases[0]))
@@ -414,7 +414,7 @@ def test_an_ordered_job_merges_in_order_of_blocks_and_passes_over_skipped_and_fa
 
 
 def test_results_that_came_too_early_do_not_keep_the_next_block_from_being_tried_again():
-    core = crew_of(3)
+    core = pool_of(3)
     leases = {a.block: a for a in feed(core, ev.Submit("a", 9, merge=True, ordered=True, max_open=3))}
     assert sorted(leases) == [0, 1, 2]
     seen = feed(core, done(leases[1]), done(leases[2]))
@@ -427,7 +427,7 @@ def test_results_that_came_too_early_do_not_keep_the_next_block_from_being_tried
 
 
 def test_a_slow_merge_does_not_stop_assigning_before_the_bound():
-    core = crew_of(1)
+    core = pool_of(1)
     seen = feed(core, ev.Submit("a", 99, merge=True, max_open=5))
     for _ in range(20):
         answers = [done(lease) for lease in core.leases(0)]
@@ -439,7 +439,7 @@ def test_a_slow_merge_does_not_stop_assigning_before_the_bound():
 
 
 def test_a_failed_merge_ends_the_job_and_drops_what_waited():
-    core = crew_of(2)
+    core = pool_of(2)
     leases = feed(core, ev.Submit("a", 4, merge=True, on_error="finish"))
     feed(core, *(done(lease) for lease in leases[:2]))
     seen = feed(core, ev.MergeFailed("a", 0, "disk full"))
@@ -452,7 +452,7 @@ def test_a_failed_merge_ends_the_job_and_drops_what_waited():
 
 
 def test_a_cancelled_job_waits_for_its_merge_and_merges_nothing_after_it():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, second) = feed(core, ev.Submit("a", 2, merge=True))
     feed(core, done(first), done(second))
     assert feed(core, ev.Cancel("a")) == [ev.Drop(0, "a", 1, 1)]
@@ -462,7 +462,7 @@ def test_a_cancelled_job_waits_for_its_merge_and_merges_nothing_after_it():
 
 
 def test_a_merge_that_was_not_asked_for_changes_nothing():
-    core = crew_of(1)
+    core = pool_of(1)
     (lease,) = feed(core, ev.Submit("a", 1, merge=True))
     events = [ev.Merged("b", 0), ev.Merged("a", 0), ev.MergeFailed("a", 1, "x"), ev.MergeFailed("c", 1, "x")]
     assert feed(core, *events) == []
@@ -474,7 +474,7 @@ def test_a_merge_that_was_not_asked_for_changes_nothing():
 
 
 def test_a_block_that_runs_too_long_has_its_worker_killed_and_has_failed_once():
-    core = crew_of(1)
+    core = pool_of(1)
     feed(core, ev.Submit("a", 2, block_timeout_s=10, retries=0, on_error="finish"), ev.Tick(100.0))
     assert feed(core, ev.Tick(110.0)) == []
     (kill,) = feed(core, ev.Tick(110.5))
@@ -486,7 +486,7 @@ def test_a_block_that_runs_too_long_has_its_worker_killed_and_has_failed_once():
 
 
 def test_the_time_of_a_block_runs_from_when_it_is_first_in_line():
-    core = crew_of(1)
+    core = pool_of(1)
     (first, _) = feed(core, ev.Submit("a", 2, block_timeout_s=10), ev.Tick(0.0))
     feed(core, ev.Tick(9.0), done(first))
     assert feed(core, ev.Tick(12.0)) == []
@@ -505,7 +505,7 @@ def test_the_time_must_not_go_back():
 
 
 def test_requests_about_unknown_ended_and_stopping_jobs_are_rejected():
-    core = crew_of(1)
+    core = pool_of(1)
     run_to_end(core, feed(core, ev.Submit("ended", 1)))
     feed(core, ev.Submit("stopping", 1), ev.Cancel("stopping"))
     for name in ("unknown", "ended", "stopping"):
@@ -515,7 +515,7 @@ def test_requests_about_unknown_ended_and_stopping_jobs_are_rejected():
 
 
 def test_a_name_is_taken_until_it_is_forgotten():
-    core = crew_of(1)
+    core = pool_of(1)
     leases = feed(core, ev.Submit("a", 1))
     assert type(feed(core, ev.Submit("a", 5))[0]) is ev.Reject
     with pytest.raises(ValueError, match="not ended"):
@@ -541,7 +541,7 @@ def test_a_name_is_taken_until_it_is_forgotten():
     ],
 )
 def test_options_out_of_bounds_raise_and_change_nothing(wrong):
-    core = crew_of(1)
+    core = pool_of(1)
     with pytest.raises(ValueError, match=r"give|finished"):
         feed(core, wrong)
     assert feed(core, ev.Submit("a", 1)) == [ev.Assign(0, "a", 0, 1)]
@@ -553,7 +553,7 @@ def test_what_is_not_an_event_raises():
 
 
 def test_progress_counts_what_runs_waits_and_is_left():
-    core = crew_of(2)
+    core = pool_of(2)
     leases = feed(core, ev.Submit("a", 10, merge=True, done=[9]))
     feed(core, done(leases[0]), done(leases[1]))
     feed(core, ev.Merged("a", leases[0].block))
@@ -563,7 +563,7 @@ def test_progress_counts_what_runs_waits_and_is_left():
 
 
 def test_as_many_merges_run_at_once_as_the_job_allows():
-    core = crew_of(4)
+    core = pool_of(4)
     leases = only(ev.Assign, feed(core, ev.Submit("a", 4, merge=True, parallel_merges=2)))
     merges = only(ev.Merge, feed(core, *(done(lease) for lease in leases)))
     assert [merge.block for merge in merges] == [0, 1]
@@ -575,7 +575,7 @@ def test_as_many_merges_run_at_once_as_the_job_allows():
 
 
 def test_one_failed_merge_of_several_ends_the_job_once_the_others_are_through():
-    core = crew_of(2)
+    core = pool_of(2)
     leases = only(ev.Assign, feed(core, ev.Submit("a", 2, merge=True, parallel_merges=2)))
     feed(core, *(done(lease) for lease in leases))
     assert only(ev.Finish, feed(core, ev.MergeFailed("a", 0, "disk full"))) == []

@@ -1,4 +1,4 @@
-"""Whose turn it is, and what runs beside it: shares, memory, quarantine, trials."""
+"""Whose turn it is, and what runs beside it: shares, memory, quarantine, probes."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from blockmill.daemon.scheduling import events as ev
 from blockmill.daemon.scheduling.coordinator import Coordinator
 
 
-def crew_of(count):
+def pool_of(count):
     core = Coordinator(least_credit=1)
     for number in range(count):
         core.handle(ev.Ready(number))
@@ -41,7 +41,7 @@ def serve(core, leases, count, seconds):
 
 @given(st.integers(1, 5), st.floats(0.2, 5.0), st.floats(0.2, 5.0))
 def test_owners_get_the_same_time_whatever_their_blocks_take(workers, ann_s, ben_s):
-    core = crew_of(workers)
+    core = pool_of(workers)
     leases = core.handle(ev.Submit("a", 2000, owner="ann"))
     leases += core.handle(ev.Submit("b", 2000, owner="ben"))
     order, _ = serve(core, leases, 400, {"a": ann_s, "b": ben_s})
@@ -51,7 +51,7 @@ def test_owners_get_the_same_time_whatever_their_blocks_take(workers, ann_s, ben
 
 
 def test_an_owner_with_many_jobs_gets_no_more_than_one_with_one():
-    core = crew_of(2)
+    core = pool_of(2)
     leases = []
     for number in range(9):
         leases += core.handle(ev.Submit(f"a{number}", 1000, owner="ann"))
@@ -63,7 +63,7 @@ def test_an_owner_with_many_jobs_gets_no_more_than_one_with_one():
 
 
 def test_an_owner_who_rested_has_not_saved_up():
-    core = crew_of(1)
+    core = pool_of(1)
     leases = core.handle(ev.Submit("a", 5000, owner="ann"))
     _, leases = serve(core, leases, 1000, {"a": 1.0})
     assert core.handle(ev.Submit("b", 1000, owner="ben")) == []
@@ -72,7 +72,7 @@ def test_an_owner_who_rested_has_not_saved_up():
 
 
 def test_a_small_job_goes_before_a_big_one_of_the_same_owner():
-    core = crew_of(2)
+    core = pool_of(2)
     leases = core.handle(ev.Submit("big", 1_000_000, owner="ann"))
     assert core.handle(ev.Submit("small", 3, owner="ann")) == []
     order, _ = serve(core, leases, 6, {"big": 1.0, "small": 1.0})
@@ -80,7 +80,7 @@ def test_a_small_job_goes_before_a_big_one_of_the_same_owner():
 
 
 def test_priority_goes_before_size_and_share_and_can_be_changed():
-    core = crew_of(1)
+    core = pool_of(1)
     leases = core.handle(ev.Submit("a", 100, owner="ann"))
     core.handle(ev.Submit("b", 1, owner="ben"))
     core.handle(ev.Submit("c", 50, owner="ann", priority=1))
@@ -95,7 +95,7 @@ def test_priority_goes_before_size_and_share_and_can_be_changed():
 
 
 def test_draining_can_be_taken_back():
-    core = crew_of(1)
+    core = pool_of(1)
     (lease,) = core.handle(ev.Submit("a", 2))
     core.handle(ev.Drain())
     core.handle(done(lease))
@@ -105,7 +105,7 @@ def test_draining_can_be_taken_back():
 
 
 def test_no_more_workers_are_busy_than_allowed():
-    core = crew_of(4)
+    core = pool_of(4)
     leases = core.handle(ev.Submit("a", 100))
     assert core.busy == 4
     assert core.handle(ev.Allow(2)) == []
@@ -121,7 +121,7 @@ def test_no_more_workers_are_busy_than_allowed():
 
 
 def test_a_block_that_ran_out_of_memory_is_tried_again_alone():
-    core = crew_of(3)
+    core = pool_of(3)
     leases = core.handle(ev.Submit("a", 10, retries=1))
     core.handle(ev.Submit("b", 10))
     actions = core.handle(lost(leases[0], memory=True))
@@ -137,7 +137,7 @@ def test_a_block_that_ran_out_of_memory_is_tried_again_alone():
 
 
 def test_a_paused_job_that_wants_to_be_alone_keeps_nobody_waiting():
-    core = crew_of(1)
+    core = pool_of(1)
     (lease,) = core.handle(ev.Submit("a", 2))
     core.handle(ev.Submit("b", 1))
     core.handle(ev.Pause("a"))
@@ -151,7 +151,7 @@ def test_a_paused_job_that_wants_to_be_alone_keeps_nobody_waiting():
 
 
 def test_a_block_that_kills_its_workers_is_set_aside_and_the_rest_finishes():
-    core = crew_of(1)
+    core = pool_of(1)
     actions = core.handle(ev.Submit("a", 5, retries=1, on_error="fail"))
     seen, worker = list(actions), 0
     while leases := only(ev.Assign, actions):
@@ -169,7 +169,7 @@ def test_a_block_that_kills_its_workers_is_set_aside_and_the_rest_finishes():
 
 
 def test_a_job_of_which_every_block_kills_its_worker_ends():
-    core = crew_of(1)
+    core = pool_of(1)
     actions, worker, seen = core.handle(ev.Submit("a", 100, retries=0)), 0, []
     while leases := only(ev.Assign, actions):
         worker += 1
@@ -181,19 +181,19 @@ def test_a_job_of_which_every_block_kills_its_worker_ends():
     assert "3 blocks were set aside because their workers died" in finish.reason
 
 
-def test_the_worker_of_a_trial_waits_for_the_job_that_follows():
-    core = crew_of(1)
-    (trial,) = core.handle(ev.Submit("trial", 1, trial=True))
+def test_the_worker_of_a_probe_waits_for_the_job_that_follows():
+    core = pool_of(1)
+    (probe,) = core.handle(ev.Submit("probe", 1, probe=True))
     core.handle(ev.Submit("long", 5))
-    assert only(ev.Assign, core.handle(done(trial))) == []
+    assert only(ev.Assign, core.handle(done(probe))) == []
     (lease,) = core.handle(ev.Submit("small", 1))
     assert lease.job == "small"
 
 
-def test_the_worker_of_a_trial_does_not_wait_for_ever():
-    core = crew_of(1)
-    (trial,) = core.handle(ev.Submit("trial", 1, trial=True))
+def test_the_worker_of_a_probe_does_not_wait_for_ever():
+    core = pool_of(1)
+    (probe,) = core.handle(ev.Submit("probe", 1, probe=True))
     core.handle(ev.Submit("long", 5))
-    core.handle(done(trial))
+    core.handle(done(probe))
     given_out = [only(ev.Assign, core.handle(ev.Tick(float(now_s)))) for now_s in range(4)]
     assert [len(leases) for leases in given_out] == [0, 0, 1, 0]

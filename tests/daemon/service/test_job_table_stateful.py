@@ -1,4 +1,4 @@
-"""The book of jobs under any order of requests and ends, and through restarts."""
+"""The table of jobs under any order of requests and ends, and through restarts."""
 
 import contextlib
 
@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from blockmill.daemon.journal.records import JobRecord
-from blockmill.daemon.service.job_table import JobBook
+from blockmill.daemon.service.job_table import JobTable
 from blockmill.shared.errors import NoSuchJob, Refused
 
 PICK = st.integers(0, 99)
@@ -20,7 +20,7 @@ ENDED = {"done", "done_with_failures", "failed", "cancelled"}
 class BookMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.book = JobBook()
+        self.table = JobTable()
         self.journal: dict[int, bytes] = {}
         self.states: dict[int, str] = {}  # as of the last look
         self.seen: dict[int, tuple[int, bytes]] = {}  # number of the news and the record, by job
@@ -30,14 +30,14 @@ class BookMachine(RuleBasedStateMachine):
         self.unaccepted: set[int] = set()
 
     def info(self, number):
-        return self.book.get(number).info
+        return self.table.get(number).info
 
     def pick(self, pick, *states):
         found = [n for n in self.journal if self.info(n).state in states]
         return found[pick % len(found)] if found else None
 
     def write_down(self):
-        for record in self.book.take_changes():
+        for record in self.table.take_changes():
             self.journal[record.info.id] = msgspec.json.encode(record)
 
     @rule(after=st.lists(PICK, max_size=3), priority=st.integers(-1, 1), output=st.integers(0, 9))
@@ -52,13 +52,13 @@ class BookMachine(RuleBasedStateMachine):
             n for n in self.journal if self.states[n] not in ENDED and self.info(n).output == f"o{output}"
         ]
         try:
-            record = self.book.submit({"a": 1}, token=token, after=follows, **options)
+            record = self.table.submit({"a": 1}, token=token, after=follows, **options)
         except Refused as error:
             assert writers, error
             assert any(f"job {n}" in str(error) for n in writers)
             return
         assert record.info.id > self.last_id
-        assert self.book.submit({}, token=token, **options).info.id == record.info.id
+        assert self.table.submit({}, token=token, **options).info.id == record.info.id
         self.last_id = record.info.id
         self.unaccepted.add(record.info.id)
         self.write_down()
@@ -66,13 +66,13 @@ class BookMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def accept(self, pick):
         if (number := self.pick(pick, "queued")) is not None:
-            self.book.accept(number)
+            self.table.accept(number)
             self.unaccepted.discard(number)
 
     @rule()
     def start(self):
         self.now_s += 1
-        record = self.book.next_to_start(self.now_s, MOST_ACTIVE)
+        record = self.table.next_to_start(self.now_s, MOST_ACTIVE)
         self.write_down()
         ready = [n for n in self.journal if self.states.get(n) == "queued" and self.may_start(n)]
         if record is None:
@@ -101,9 +101,9 @@ class BookMachine(RuleBasedStateMachine):
         if self.states[number] == "cancelling":
             outcome = "cancelled"
         failed = 1 if outcome == "done_with_failures" else 0
-        self.book.planned(number, blocks, 0)
-        assert not self.book.get(number).overwrite
-        ended = self.book.ended(number, outcome, "why", self.now_s, done=blocks - failed, failed=failed)
+        self.table.planned(number, blocks, 0)
+        assert not self.table.get(number).overwrite
+        ended = self.table.ended(number, outcome, "why", self.now_s, done=blocks - failed, failed=failed)
         self.write_down()
         followers = {n for n in self.journal if self.follows(n, number) and self.states[n] == "queued"}
         assert set(ended) == ({number} if outcome == "done" else {number} | followers)
@@ -118,7 +118,7 @@ class BookMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def put_back(self, pick):
         if (number := self.pick(pick, "running")) is not None:
-            self.book.put_back(number, "the engine broke down")
+            self.table.put_back(number, "the engine broke down")
             assert self.info(number).state == "queued"
 
     @rule(pick=PICK)
@@ -126,7 +126,7 @@ class BookMachine(RuleBasedStateMachine):
         self.now_s += 1
         if (number := self.pick(pick, "queued", "running", "cancelling")) is not None:
             was = self.info(number).state
-            ended = self.book.cancel(number, self.now_s)
+            ended = self.table.cancel(number, self.now_s)
             assert (ended is None) == (was != "queued")
             assert self.info(number).state == ("cancelled" if was == "queued" else "cancelling")
 
@@ -137,32 +137,32 @@ class BookMachine(RuleBasedStateMachine):
         before = self.info(number)
         whole = before.blocks is not None and before.done + before.failed == before.blocks
         with contextlib.suppress(Refused):
-            record = self.book.retry(number, failed_only, self.now_s)
+            record = self.table.retry(number, failed_only, self.now_s)
             assert whole or not failed_only
             assert record.info.state == "queued"
 
     @rule(pick=PICK, paused=st.booleans())
     def pause(self, pick, paused):
         if (number := self.pick(pick, "queued", "running")) is not None:
-            affected = self.book.pause((number,)) if paused else self.book.resume((number,))
+            affected = self.table.pause((number,)) if paused else self.table.resume((number,))
             assert affected == ([number] if self.info(number).state == "running" else [])
             assert self.info(number).paused == paused
 
     @rule(paused=st.booleans())
     def pause_all(self, paused):
         self.paused_all = paused
-        affected = self.book.pause(None) if paused else self.book.resume(None)
+        affected = self.table.pause(None) if paused else self.table.resume(None)
         assert set(affected) == set(self.running())
 
     @precondition(lambda self: self.journal)
     @rule(pick=PICK)
     def requests_that_make_no_sense(self, pick):
-        for verb in (self.book.get, lambda n: self.book.cancel(n, 0.0), lambda n: self.book.pause((n,))):
+        for verb in (self.table.get, lambda n: self.table.cancel(n, 0.0), lambda n: self.table.pause((n,))):
             with contextlib.suppress(NoSuchJob):
                 verb(1000)
                 raise AssertionError("there is no such job")
         if (number := self.pick(pick, "done")) is not None:
-            for verb in (lambda n: self.book.retry(n, False, 0.0), lambda n: self.book.cancel(n, 0.0)):
+            for verb in (lambda n: self.table.retry(n, False, 0.0), lambda n: self.table.cancel(n, 0.0)):
                 with contextlib.suppress(Refused):
                     verb(number)
                     raise AssertionError("a done job has nothing to do")
@@ -172,7 +172,7 @@ class BookMachine(RuleBasedStateMachine):
         """The service dies; what is journaled is all that is left."""
         self.write_down()
         records = [msgspec.json.decode(text, type=JobRecord) for text in self.journal.values()]
-        self.book = JobBook(records, last_id=self.last_id, paused_all=self.paused_all)
+        self.table = JobTable(records, last_id=self.last_id, paused_all=self.paused_all)
         self.unaccepted.clear()
         assert not [n for n in self.journal if self.info(n).state == "running"]
         for number, state in self.states.items():
@@ -183,7 +183,7 @@ class BookMachine(RuleBasedStateMachine):
     def prune(self, keep_s, most):
         self.write_down()
         ended = {n: self.info(n).ended_s for n in self.journal if self.states[n] in ENDED}
-        gone = self.book.prune(self.now_s, keep_s, most)
+        gone = self.table.prune(self.now_s, keep_s, most)
         needed = {n for number in self.journal for n in self.info_after(number)}
         for number in gone:
             assert self.states.pop(number) in ENDED
@@ -217,11 +217,11 @@ class BookMachine(RuleBasedStateMachine):
                 self.info(number).seen > self.seen.get(number, (-1, b""))[0] or self.seen[number][1] == text
             )
             self.seen[number] = (self.info(number).seen, text)
-        assert self.book.active == set(self.running())
+        assert self.table.active == set(self.running())
         assert len(self.running()) <= MOST_ACTIVE
-        listed = [info.id for info in self.book.list(limit=1000)]
+        listed = [info.id for info in self.table.list(limit=1000)]
         assert sorted(listed) == sorted(self.journal)
-        alive = [info.state in ENDED for info in self.book.list(limit=1000)]
+        alive = [info.state in ENDED for info in self.table.list(limit=1000)]
         assert alive == sorted(alive)
 
 

@@ -1,22 +1,22 @@
-from blockmill.daemon.service.memory_guard import Flood, own_bytes
+from blockmill.daemon.service.memory_guard import MemoryGuard, own_bytes
 
 
 def test_growth_is_told_once_and_measured_anew_from_where_it_has_settled():
     found = iter([100, 90, 190, 191, 160, 260, 261])
-    flood = Flood(100, lambda: next(found))
+    guard = MemoryGuard(100, lambda: next(found))
     clock = iter([0, 1, 2, 3, 5, 6, 7])
-    told = [flood.rises(now_s) for now_s in clock]
+    told = [guard.exceeded(now_s) for now_s in clock]
     assert told == [None, None, None, 101, None, None, 101]
 
 
 def test_it_looks_only_now_and_then_and_leaves_time_to_settle():
     looks = []
-    flood = Flood(100, lambda: looks.append(1) or 1000 * len(looks))
-    assert flood.rises(0.0) is None
-    assert flood.rises(0.05) is None
+    guard = MemoryGuard(100, lambda: looks.append(1) or 1000 * len(looks))
+    assert guard.exceeded(0.0) is None
+    assert guard.exceeded(0.05) is None
     assert len(looks) == 1
-    assert flood.rises(0.2) == 1000
-    assert flood.rises(1.0) is None
+    assert guard.exceeded(0.2) == 1000
+    assert guard.exceeded(1.0) is None
     assert len(looks) == 2
 
 

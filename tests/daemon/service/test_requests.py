@@ -21,4 +21,4 @@ def test_each_request_names_a_reply_that_can_be_sent():
 
 def test_a_second_method_for_a_request_is_refused():
     with pytest.raises(TypeError, match="Drain has two"):
-        requests.answers(p.Drain)(lambda answers, request, uid: request)
+        requests.handles(p.Drain)(lambda handles, request, uid: request)

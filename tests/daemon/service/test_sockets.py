@@ -4,7 +4,7 @@ import socket
 from types import SimpleNamespace
 
 from blockmill.daemon.service.keyring import NOBODY
-from blockmill.daemon.service.sockets import Doors
+from blockmill.daemon.service.sockets import Sockets
 
 
 class Frame:
@@ -19,8 +19,8 @@ class Frame:
 
 def account(family, frame, keys=None):
     keyring = SimpleNamespace(account_of=lambda key: (keys or {}).get(key, NOBODY))
-    door = SimpleNamespace(listening=SimpleNamespace(family=family))
-    return Doors._account(SimpleNamespace(_keyring=keyring), door, frame)
+    listener = SimpleNamespace(listening=SimpleNamespace(family=family))
+    return Sockets._account(SimpleNamespace(_keyring=keyring), listener, frame)
 
 
 def test_a_unix_socket_goes_by_the_kernels_word_whatever_key_is_claimed():

@@ -1,5 +1,6 @@
 import json
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -387,3 +388,16 @@ def test_reading_jobs_loads_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_home_of_an_account_may_be_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    root = pwd.getpwuid(0)
+    for written, meant in {
+        "~/a.npy": "/home/me/a.npy",
+        f"~{root.pw_name}/a.npy": f"{root.pw_dir}/a.npy",
+        "~nobody-of-this-name/a.npy": f"{tmp_path}/~nobody-of-this-name/a.npy",
+        "x~/a.npy": f"{tmp_path}/x~/a.npy",
+    }.items():
+        job = Job.of({"input": written, "output": "o.npy", "operation": "copy"}).resolved(tmp_path)
+        assert job.input.address == meant

@@ -146,7 +146,7 @@ def anatomy(path):
                 plist.fill_value_defined(),
                 plist.get_layout(),
                 plist.get_alloc_time(),
-                plist.get_fill_time(),
+                h5py.version.hdf5_version_tuple[0] >= 2 and plist.get_fill_time(),  # another one for HDF5 1
                 plist.get_obj_track_times(),
                 plist.get_attr_creation_order(),
                 item.chunks and item.id.get_num_chunks(),

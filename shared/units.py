@@ -17,7 +17,16 @@ def format_size(nbytes: float) -> str:
 
 
 def format_rate(nbytes: float, seconds: float) -> str:
-    """Bytes a second, in the unit that fits: "20.3 MiB/s"."""
+    """Bytes a second, in the unit that fits: "20.3 MiB/s".
+
+    Parameters
+    ----------
+    nbytes, seconds : float
+
+    Returns
+    -------
+    str
+    """
     return f"{format_size(nbytes / max(seconds, 1e-9))}/s"
 
 

@@ -60,7 +60,7 @@ class _Log:
             with contextlib.suppress(ValueError, OSError):  # the operation has closed or filled it
                 stream.flush()
         if os.fstat(1).st_size != self._size_bytes:
-            with contextlib.suppress(OSError):  # a full disk: the text is told as nobody's
+            with contextlib.suppress(OSError):  # a full disk: the text has no task then
                 os.write(1, wire.trailer(task.job, task.block, task.attempt))
             self._size_bytes = os.fstat(1).st_size
 

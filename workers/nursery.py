@@ -39,7 +39,7 @@ def tie_to(lifeline_fd: int) -> None:
     fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)
     poller = select.poll()
     poller.register(lifeline_fd)
-    if any(events & select.POLLHUP for _, events in poller.poll(0)):  # it closed before the kernel was told
+    if any(events & select.POLLHUP for _, events in poller.poll(0)):  # it closed before the kernel was asked
         os.killpg(0, signal.SIGKILL)
 
 
@@ -100,7 +100,7 @@ class Nursery:
             log = os.open(order.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)  # what is printed is told at once
+            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)  # each line is sent at once
             sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
             from .loop import run_worker
 
@@ -122,7 +122,7 @@ class Nursery:
                 self._tell(wire.Exited(worker, pid, code, usage.ru_maxrss * 1024))
 
     def _tell(self, message: wire.FromNursery) -> None:
-        # The coordinator may be gone; the end of the control socket says so next.
+        # The coordinator may be gone; the end of the control socket shows that next.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.send(wire.encode(message))
 

@@ -1,7 +1,7 @@
 """Answers on their way to the coordinator: those of very short blocks go several at a time.
 
 An answer waits for others only while there is more to do, and never long: where the next block
-turns out to be a long one, the thread that tells that the worker lives sends what waits.
+turns out to be a long one, the heartbeat thread sends the answers that wait.
 """
 
 from __future__ import annotations

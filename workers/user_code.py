@@ -37,7 +37,7 @@ class UserCode:
         if UserCode._active is not None:
             _put_aside(UserCode._active)
         UserCode._active = self._key
-        # Written bytecode is told from its source by time and size, which may be the same again.
+        # Written bytecode is matched with its source by time and size, which may be the same again.
         sys.dont_write_bytecode = True
         sys.path.insert(0, self._key[0])
         importlib.invalidate_caches()

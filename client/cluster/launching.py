@@ -29,7 +29,7 @@ class Task:
     block : Roi
         In voxels of the output's view.
     attempts : int
-        How many have begun.
+        Number of attempts that have begun.
     reason : str
         Why the last one failed.
     """

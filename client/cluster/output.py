@@ -36,7 +36,7 @@ class ClusterJob:
     source : Volume
         Its input.
     roi : Roi
-        What is taken of the input; voxel 0 of the output's view lies at its start.
+        The part of the input to compute; voxel 0 of the output's view lies at its start.
     output : str
         Path of the output's description.
     """

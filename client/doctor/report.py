@@ -90,7 +90,7 @@ def _told(name: str, make: Any) -> Parts:
 
 def _key_folders() -> list[Path]:
     folders = [default_folder()]
-    with contextlib.suppress(BlockmillError):  # where the configuration is wrong, the report tells it
+    with contextlib.suppress(BlockmillError):  # a wrong configuration is a part of the report
         folders.append(Settings.of(load_config().config).keys_dir)
     return folders
 

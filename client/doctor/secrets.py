@@ -37,7 +37,7 @@ class Scrubber:
     Parameters
     ----------
     folders : iterable of Path
-        Where ``*.key_secret`` files may lie.
+        Folders in which ``*.key_secret`` files may lie.
     environ : mapping, optional
         Default: the environment of the process.
     """

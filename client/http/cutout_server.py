@@ -68,9 +68,9 @@ class CutoutServer(ThreadingHTTPServer):
     volume : Volume
         Read by several threads at once; not closed here.
     host, port
-        Where to listen; port 0: any that is free, see `url`.
+        The address to listen at; port 0: any that is free, see `url`.
     kind : {"hdf5", "npy", "raw"}
-        What is sent to those who don't say, and what the description names.
+        The form for clients that ask for none, also named in the description.
     max_parallel : int
         Cut-outs that are read and encoded at a time. Others wait, then get 503.
     max_connections : int

@@ -38,7 +38,7 @@ class BigRequestStreamer(RoiRequestBatch):
     batch_size : int, optional
         Default: two for each worker, so that none waits for a callback.
     block_alignment : {"absolute", "relative"}
-        Whether the grid of blocks starts at the origin of the source or at ``roi[0]``.
+        The grid of blocks starts at the origin of the source, or at ``roi[0]``.
 
     Raises
     ------

@@ -84,7 +84,7 @@ class _Checker:
 
     def ask(self, batch: tuple[int, int]) -> None:
         """Have a batch of blocks checked."""
-        with contextlib.suppress(BrokenPipeError):  # the missing answer tells
+        with contextlib.suppress(BrokenPipeError):  # noticed by the missing answer
             print(*batch, file=self._questions, flush=True)
 
     def answer(self) -> Tally:

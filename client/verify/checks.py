@@ -35,7 +35,7 @@ class Tally:
         Blocks that agree with their record; that can be opened but have no checksum; that are not
         there; that don't agree.
     bytes_checked : int
-        What was summed up of the blocks that agree.
+        Bytes of the blocks that agree.
     damage : list of (int, str)
         Number of each damaged block, and why it is so.
     """

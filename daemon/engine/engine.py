@@ -140,7 +140,7 @@ class Engine:
                 self._forked.close(0)  # if the thread came to its end before it took it over
 
     def _tell(self, *command: Any) -> None:
-        self._mailbox.put(*command)  # to a dead engine nothing needs to be told: its jobs have ended
+        self._mailbox.put(*command)  # a dead engine needs no commands: its jobs have ended
 
     def __enter__(self) -> Engine:
         return self

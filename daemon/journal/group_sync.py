@@ -42,9 +42,13 @@ class GroupSync(Generic[T]):
         self._thread.start()
 
     def put(self, path: str | None, item: T) -> None:
-        """Give `item` on after a sync for `path`, and after all that came before.
+        """Pass an item on after a sync for its path, and after all items before it.
 
-        Where `path` is None, somebody waits for those before it: the next sync comes at once.
+        Parameters
+        ----------
+        path : str or None
+            None: somebody waits for the items before, so the next sync comes at once.
+        item : object
         """
         with self._changed:
             self._items.append((path, item))

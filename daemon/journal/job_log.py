@@ -35,7 +35,7 @@ class JobLog:
     segment_bytes : int
         A file that has grown beyond is followed by a new one.
     keep : int
-        How many files are kept.
+        Number of files that are kept.
     """
 
     def __init__(self, folder: Path, *, segment_bytes: int = 4 << 20, keep: int = 4) -> None:

@@ -105,7 +105,14 @@ class Journal:
         return self._put([(schema.SAVE_FACT, ("paused_all", int(paused)))])
 
     def note(self, row: BlockRow, sync: str | None = None) -> None:
-        """Add the end of a block; `sync`: only after the file system of this path was synced."""
+        """Add the end of a block.
+
+        Parameters
+        ----------
+        row : BlockRow
+        sync : str, optional
+            Only after the file system of this path was synced.
+        """
         failure = None if row.done else _to_json([row.start, row.stop, row.reason])
         times = int(row.done and not row.skipped)
         values = (row.job, row.block, row.done, times, row.attempts, row.seconds)
@@ -133,9 +140,20 @@ class Journal:
         return self._after_all(_Item([], future=Future()))
 
     def failures(self, job: int, limit: int) -> Future[tuple[list[BlockFailure], int]]:
-        """The first `limit` blocks that a job has given up, and how many there are in all.
+        """The first failed blocks of a job.
 
         It does not wait for blocks that are done to be synced, as their rows do.
+
+        Parameters
+        ----------
+        job : int
+        limit : int
+            Most blocks to list.
+
+        Returns
+        -------
+        Future of (list of BlockFailure, int)
+            The blocks, and the number of all failed ones.
         """
 
         def ask(database: sqlite3.Connection) -> tuple[list[BlockFailure], int]:

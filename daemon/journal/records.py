@@ -15,15 +15,15 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     info : JobInfo
-        What clients see. Its `running`, `eta_s` and `seen` are of the moment and begin anew.
+        The part that clients see. Its `running`, `eta_s` and `seen` are of the moment and begin anew.
     spec : dict
         The job as ``Job.model_dump(mode="json")`` gives it, all paths absolute.
     token : str
         The name that the client gave to its submission.
     overwrite : bool
-        Whether the first run replaces an output that exists.
+        The first run replaces an output that exists.
     failed_only : bool
-        Whether its run is for the blocks alone that earlier ones have given up.
+        Its run is for the failed blocks of earlier runs alone.
     """
 
     info: JobInfo

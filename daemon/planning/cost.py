@@ -98,7 +98,7 @@ class Trial:
     Attributes
     ----------
     blocks : int
-        How many were tried.
+        Number of blocks that were tried.
     startup_s : float
         From the plan to the first block: workers came up, an output was made and closed.
     first_s : float

@@ -27,12 +27,12 @@ _LARGEST_DEFAULT_MEMORY_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The decisions about a job: blocks, dtype, memory.
+    """The decisions about a job: blocks, halo, dtype, memory.
 
     Attributes
     ----------
     roi : Roi
-        What is taken of the input, in input voxels.
+        The part of the input to compute, in input voxels.
     grid : BlockGrid
         Task blocks over ``[0, roi.shape)``, the coordinates of the output.
     storage_block : tuple of int or None
@@ -46,7 +46,7 @@ class Plan:
     task_bytes : int
         Estimated memory of one task in a worker.
     notes : tuple of str
-        What was decided otherwise than asked, for people.
+        Decisions that differ from the job's wishes, for people.
     """
 
     roi: Roi
@@ -73,9 +73,9 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     source : Volume
         The input.
     workers : int
-        How many workers share the job.
+        Number of workers that share the job.
     per_file_blocks : bool
-        Whether the output has one file per block (and so needs a block shape).
+        True if the output has one file per block (and so needs a block shape).
 
     Raises
     ------

@@ -21,7 +21,7 @@ class Sizing:
     Attributes
     ----------
     shape : tuple of int
-        What is cut into blocks.
+        Voxels per axis of the volume that is cut into blocks.
     step : tuple of int
         A block should be a whole multiple of this.
     halo : tuple of int
@@ -29,7 +29,7 @@ class Sizing:
     voxel_bytes : float
         Memory that a task takes for each voxel that it reads.
     memory_bytes : int
-        What one task may take.
+        Memory limit of one task, in bytes.
     least_blocks : int
         Growing a block stops before there are fewer.
     """

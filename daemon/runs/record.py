@@ -52,7 +52,7 @@ def parse_record(content: bytes) -> Record:
     OtherVersion
         If another version has written it.
     ValueError
-        If it is no record at all; the message says why.
+        If it is no record at all; the message is the reason.
     """
     try:
         plain = json.loads(content)

@@ -178,7 +178,7 @@ class JobRun:
         return Record(self._identity, self.plan.grid.block_shape, finished)
 
     def _take_output(self) -> tuple[bytes, bool]:
-        """Make the output or take it up again. Returns the map of its finished blocks."""
+        """Make the output or take it up. Returns its map of finished blocks, and True if it was taken up."""
         record = None if self._overwrite else self.own_record()
         begun = record is not None and self.output.begun()
         if self._only is not None and not begun:

@@ -123,12 +123,19 @@ class BlockTable:
         self.states[block] = MERGING
 
     def give_back(self, block: int, *, alone: bool = False) -> None:
-        """Let a leased block wait for another lease, with nothing beside it where `alone`."""
+        """Return a leased block, so that it waits for another lease.
+
+        Parameters
+        ----------
+        block : int
+        alone : bool
+            Lease it only with no other block beside it.
+        """
         self.states[block] = PENDING
         (self.alone if alone else self.returned).append(block)
 
     def count_failure(self, block: int) -> int:
-        """Count one more failure of an open block; the number of them."""
+        """Count one more failure of an open block. Returns their number."""
         failures = self._failures.get(block, 0) + 1
         self._failures[block] = failures
         return failures
@@ -142,7 +149,13 @@ class BlockTable:
             self._forget(block)
 
     def fail(self, block: int, reason: str) -> None:
-        """Give an open block up."""
+        """Mark an open block as failed for good.
+
+        Parameters
+        ----------
+        block : int
+        reason : str
+        """
         self.states[block] = FAILED
         self.reasons[block] = reason
         self.failed += 1

@@ -1,9 +1,9 @@
 """The coordinator: a pure state machine that decides which worker does which block, and when.
 
 An event goes in, the actions to carry out come back; there is no socket, clock, file, thread or
-chance in here, nor in its parts. Time enters as `Tick`. Here events are told apart, and what people
-and merges say of jobs is taken in; `worker_events` takes in what comes from workers, and `scheduler`
-decides who gets a block. The life of a block (drawn in `blocks` in more detail)::
+chance in here, nor in its parts. Time enters as `Tick`. This module dispatches events, and handles those
+about jobs and merges; `worker_events` handles those from workers, and `scheduler` decides which worker
+gets a block. The life of a block (drawn in `blocks` in more detail)::
 
     pending --> leased --> (merging) --> done
        ^          |            |
@@ -22,7 +22,7 @@ What holds after every event:
 - A lease is (worker, job, block, attempt), where an attempt is one lease of the block, whatever
   becomes of it; failures are counted apart. An answer without a lease changes nothing: late
   answers are normal, not errors.
-- One place assigns, `Scheduler.assign`, at the end of each event. `fair_share` says whose turn it is.
+- One place assigns, `Scheduler.assign`, at the end of each event. `fair_share` chooses the job.
 - A block that ran out of memory runs alone: the machine runs dry, it is leased, and until its lease is
   closed nothing else is.
 - A block whose workers die is set aside after its tries, and does not end its job; one that answers

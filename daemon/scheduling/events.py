@@ -1,8 +1,8 @@
 """Input (events) and output (actions) of the coordinator.
 
 They are plain facts: a worker is a number, a job a name, a block its number in the order of
-the job's grid, an attempt the how-manieth lease of this block it is. They never cross a socket
-as they are; the shell translates wire messages to events and actions to deeds.
+the job's grid. `attempt` counts the leases of a block from 1. They never cross a socket
+as they are; the engine translates wire messages to events and carries out actions.
 
 All are msgspec Structs: one is made in 0.1 us, and a frozen one can be shared. Those that hold
 scalars alone are kept out of the garbage collector, which would otherwise walk all open leases.
@@ -46,7 +46,7 @@ class Submit(msgspec.Struct, frozen=True):
     retries : int
         How often a block that failed is tried again; a block has ``retries + 1`` tries.
     on_error : {"fail", "finish"}
-        What a block that used up its tries means: the end of the job, or a mark on that block.
+        A block that used up its tries ends the job, or only that block is marked.
     priority : int
         Higher goes first; among equals, the first submitted.
     merge : bool
@@ -119,7 +119,7 @@ class Done(msgspec.Struct, frozen=True, gc=False):
 class Failed(msgspec.Struct, frozen=True, gc=False):
     """A worker could not do a block.
 
-    `retry` is False where another try can't help; `memory` says that there was too little of it.
+    `retry` is False if another try can't help; `memory`: there was too little of it.
     """
 
     worker: int

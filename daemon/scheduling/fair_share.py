@@ -70,7 +70,14 @@ class FairShare:
         return min((o for o in owners if highest in o.levels), key=_used)
 
     def charge(self, owner: str, seconds: float) -> None:
-        """Count seconds of a worker's time, or take some back."""
+        """Count seconds of a worker's time, or take some back.
+
+        Parameters
+        ----------
+        owner : str
+        seconds : float
+            Negative to take them back.
+        """
         if (known := self._owners.get(owner)) is not None:
             known.used_s += seconds
         elif owner in self._resting:

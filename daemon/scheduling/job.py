@@ -1,8 +1,8 @@
 """One job as the coordinator sees it: its options, its blocks, its merges and its end.
 
-A job knows nothing of workers and of other jobs. Its verbs say what has become of a lease or of
-a merge, and append what is to be done because of it to `actions`; the coordinator calls `settle`
-once it has said all.
+A job knows nothing of workers and of other jobs. Its methods take in the result of a lease or of
+a merge, and append the actions that follow to `actions`. The coordinator calls `settle` after the
+last of them.
 """
 
 from math import inf
@@ -28,7 +28,7 @@ class JobState:
     submit : Submit
         The event that brought it.
     number : int
-        How many jobs came before it.
+        Number of jobs that came before it.
     least_credit : int
         See `Coordinator`.
 
@@ -134,7 +134,16 @@ class JobState:
     # ----------------------------------------------------------------------- ends of a lease
 
     def lease_done(self, lease: Assign, seconds: float, actions: list[Action]) -> None:
-        """A worker finished the block, in `seconds`."""
+        """A worker finished the block.
+
+        Parameters
+        ----------
+        lease : Assign
+        seconds : float
+            Duration of the attempt.
+        actions : list of Action
+            The actions that follow are appended.
+        """
         blocks, block = self.blocks, lease.block
         self._learn(seconds)
         if not self._merge:
@@ -157,7 +166,21 @@ class JobState:
         memory: bool = False,
         killed: bool = False,
     ) -> None:
-        """A worker could not do the block, or died of it: it is tried again, or given up."""
+        """A worker could not do the block, or died of it: it is tried again, or fails for good.
+
+        Parameters
+        ----------
+        lease : Assign
+        reason : str
+        actions : list of Action
+            The actions that follow are appended.
+        retry : bool
+            False if another try can't help.
+        memory : bool
+            There was too little memory for it.
+        killed : bool
+            Its worker died of it.
+        """
         blocks, block = self.blocks, lease.block
         failures = blocks.count_failure(block)
         actions.append(
@@ -193,7 +216,14 @@ class JobState:
         return None
 
     def lease_returned(self, lease: Assign, *, alone: bool = False) -> None:
-        """A block was not done, and is to be: it waits for another lease."""
+        """A block was not done: it waits for another lease.
+
+        Parameters
+        ----------
+        lease : Assign
+        alone : bool
+            Lease it only with no other block beside it.
+        """
         if self.outcome is None:
             self.blocks.give_back(lease.block, alone=alone or lease.alone)
         else:
@@ -214,7 +244,19 @@ class JobState:
     # ------------------------------------------------------------------------ ends of a merge
 
     def merged(self, block: int, actions: list[Action]) -> bool:
-        """The merge of this block is through; False where no such merge runs."""
+        """The merge of a block has ended well.
+
+        Parameters
+        ----------
+        block : int
+        actions : list of Action
+            The actions that follow are appended.
+
+        Returns
+        -------
+        bool
+            False if no such merge runs.
+        """
         lease = self._end_merge(block)
         if lease is None:
             return False
@@ -223,7 +265,21 @@ class JobState:
         return True
 
     def merge_failed(self, block: int, error: str, actions: list[Action]) -> bool:
-        """The merge of this block failed, and so the job; False where no such merge runs."""
+        """The merge of a block failed, and so the job.
+
+        Parameters
+        ----------
+        block : int
+        error : str
+            The reason.
+        actions : list of Action
+            The actions that follow are appended.
+
+        Returns
+        -------
+        bool
+            False if no such merge runs.
+        """
         lease = self._end_merge(block)
         if lease is None:
             return False
@@ -242,9 +298,17 @@ class JobState:
     # ---------------------------------------------------------------------------------- ends
 
     def stop(self, outcome: Outcome, reason: str, actions: list[Action]) -> None:
-        """Come to an early end: cancel all but what is leased or in its merge.
+        """Come to an early end: cancel all blocks but those that are leased or in their merge.
 
         A job that stops already keeps its first outcome.
+
+        Parameters
+        ----------
+        outcome : str
+            The outcome of the job.
+        reason : str
+        actions : list of Action
+            The actions that follow are appended.
         """
         if self.outcome is not None:
             return

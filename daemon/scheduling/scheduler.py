@@ -88,7 +88,15 @@ class Scheduler:
                 self.kill_if_stopping(worker, actions)
 
     def kill(self, worker: WorkerState, reason: str, actions: list[Action]) -> None:
-        """Have a worker ended for the lease that it runs; that one is to blame once it is lost."""
+        """Have a worker ended for the lease that it runs; that one is to blame once it is lost.
+
+        Parameters
+        ----------
+        worker : WorkerState
+        reason : str
+        actions : list of Action
+            The actions that follow are appended.
+        """
         self.pool.withhold(worker)
         worker.target, worker.kill_reason = worker.leases[0], reason
         actions.append(Kill(worker.number, reason))

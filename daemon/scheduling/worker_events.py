@@ -1,6 +1,6 @@
 """Events from the workers: they are up or gone, they did a block, could not, or take too long.
 
-A lease ends here, whichever way: its job is told what has become of it, the scheduler that there
+A lease ends here, whichever way: its job gets the result, and the scheduler notes that there
 is room. An answer without a lease is late or doubled, and changes nothing.
 """
 

@@ -91,10 +91,22 @@ class WorkerPool:
         self._lowest = 0
 
     def with_room(self, job: str, credit: int) -> WorkerState | None:
-        """A worker with the fewest leases, if it may hold one more, of `job`.
+        """A worker with the fewest leases that may hold one more.
 
         A worker that holds leases of another job gets no more than the least credit: many
         short blocks must not queue behind a long one.
+
+        Parameters
+        ----------
+        job : str
+            The job that gives the lease.
+        credit : int
+            Most leases of a worker that holds only leases of this job.
+
+        Returns
+        -------
+        WorkerState or None
+            None if no worker has room.
         """
         if self.busy > self.allowed:
             return None

@@ -31,7 +31,7 @@ class Rights:
     access : Access
         As configured.
     system : bool
-        Whether the service is the machine's, and so may touch nothing that is not named.
+        True if the service is the machine's, and so may touch nothing that is not named.
     uid : int, optional
         The service's own user; default: that of the process.
 
@@ -102,12 +102,12 @@ class Rights:
         owner : int
             The user as whom they are looked up.
         follow_links : bool
-            Whether links inside of HDF5 files count as well; to see them, the input is opened.
+            Check links inside of HDF5 files as well; for that, the input is opened.
 
         Returns
         -------
         JobPlaces
-            Where the job reads and writes.
+            The files that the job reads and writes.
 
         Raises
         ------

@@ -26,7 +26,7 @@ class EngineKeeper:
     Attributes
     ----------
     draining : bool
-        Whether no more blocks are started.
+        Start no more blocks.
     trouble : str
         Why there is no engine, while there is none.
     """

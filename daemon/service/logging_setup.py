@@ -1,6 +1,6 @@
 """Destination of the service's own messages: systemd's journal with fields, else stderr.
 
-What is said of a job, a block or a worker carries their numbers: give them in `about`.
+Messages about a job, a block or a worker carry their numbers: give them in `about`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The calls whose answers are held back until there is news, and how many one user may have there.
+"""Long polls: calls whose answers are held back until there is news, bounded per user.
 
 The bound is fair as shared buffers of switches are (Choudhury and Hahne, "Dynamic queue length
 thresholds", 1998): a user may hold as many places as are free, no more. So one alone gets half of
@@ -34,7 +34,20 @@ class LongPolls(Generic[C]):
         return len(self._calls)
 
     def add(self, uid: int, connection: Hashable, call: C) -> bool:
-        """Take a call in; False if its user or its connection has as many as they may."""
+        """Take a call in.
+
+        Parameters
+        ----------
+        uid : int
+            Its user.
+        connection : hashable
+        call : object
+
+        Returns
+        -------
+        bool
+            False if its user or its connection has as many as they may.
+        """
         free = self._most - len(self._calls)
         if self._of_user[uid] >= free or self._of_connection[connection] >= self._most_of_connection:
             return False

@@ -1,8 +1,8 @@
 """Notices that clients fill the service's memory.
 
 libzmq bounds a frame, and the messages that wait, but not the frames of a message that has no end:
-they pile up in memory before we see anything of them, and nothing tells whose they are. All there
-is to see is that the process grows; what helps is to end the connections, which frees them.
+they pile up in memory before we see anything of them, and their sender is unknown. All that can be
+seen is that the process grows; the remedy is to end the connections, which frees them.
 """
 
 from __future__ import annotations

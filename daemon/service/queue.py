@@ -1,7 +1,7 @@
 """The queue of jobs: takes them from their table to the engine and back, for as long as the service lives.
 
 It owns the table of jobs, the journal, the logs and the runs. All of its verbs belong to the
-service's thread; runs tell their news through the mailbox, which come in by `hear`.
+service's thread; runs send their news through the mailbox, and `hear` takes them in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One run of one job in the service: a thread that plans, feeds the engine and merges.
 
-It tells the service by `tell`, which may be called from any thread, and by `progress`. What it
-does to the job is what the command ``run`` does: all of that is in `jobrun`.
+It reports to the service by `tell`, which may be called from any thread, and by `progress`. It
+does the same as the command ``run``: all of that is in `daemon.runs.run`.
 """
 
 from __future__ import annotations

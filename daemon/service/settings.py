@@ -17,13 +17,13 @@ class Settings:
     Attributes
     ----------
     socket : Path
-        Where it listens.
+        The socket at which it listens.
     state_dir : Path
-        Where it keeps its journal and the logs of jobs; one service at a time.
+        Folder of its journal and the logs of jobs; for one service at a time.
     workers : int or None
         Worker processes at the start; None: one per usable processor.
     memory_bytes : int or None
-        What all workers together may take.
+        Memory limit of all workers together, in bytes.
     worker_memory_bytes : int or None
         Most resident memory of one worker; it is killed beyond, and its block tried again alone.
     recycle_tasks : int or None
@@ -33,15 +33,15 @@ class Settings:
     recycle_growth_bytes : int or None
         A worker is replaced once its memory has grown by so much since its first block.
     history_days : float
-        How long ended jobs are kept.
+        Time for which ended jobs are kept.
     access : Access
         Who may do what, and which files jobs may name.
     limits : Limits
         How much is taken in.
     tcp : Tcp
-        Whether it listens on the network, too.
+        Listen on the network, too.
     system : bool
-        Whether it is the machine's service, which touches nothing that is not named in `access`.
+        True for the machine's service, which touches nothing that is not named in `access`.
     """
 
     socket: Path

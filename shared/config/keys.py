@@ -49,7 +49,19 @@ def checked_name(name: str) -> str:
 
 
 def new_pair(folder: Path, name: str) -> Path:
-    """Make a pair of keys, ``NAME.key`` and ``NAME.key_secret``; gives the public one's file.
+    """Make a pair of keys, ``NAME.key`` and ``NAME.key_secret``.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    name : str
+        NAME in the files' names.
+
+    Returns
+    -------
+    Path
+        The public key's file.
 
     Raises
     ------

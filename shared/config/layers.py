@@ -92,7 +92,7 @@ def load_config(
     only : path, optional
         Read this file instead of those in the usual places.
     options : mapping of str to (str, value), optional
-        What the command line gives, by key such as ``workers.count``, with the option's name.
+        Settings of the command line, by key such as ``workers.count``, with the option's name.
     environ : mapping, optional
         Default: the environment of the process.
 

@@ -92,7 +92,7 @@ def found_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
                 return path
     try:
         return MACHINES_SOCKET if MACHINES_SOCKET.exists() else first
-    except PermissionError:  # it is for a group; whoever connects is told so
+    except PermissionError:  # it is for a group; the error comes when a client connects
         return MACHINES_SOCKET
 
 

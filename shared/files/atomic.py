@@ -94,9 +94,9 @@ def write_atomically(path: str, data: bytes, *, overwrite: bool = True, sync: bo
     Parameters
     ----------
     overwrite : bool
-        Whether an existing file is replaced. If not, it is left alone and refused.
+        Replace an existing file. If not, it is left alone and refused.
     sync : bool
-        Whether the data is on the medium before it gets its name.
+        Bring the data to the medium before it gets its name.
 
     Raises
     ------

@@ -17,9 +17,9 @@ from .schema import SCHEMA_KEYS, Kind, ParsingError, Problem, Schema, report, ve
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """The base of descriptions: each field's annotation, ``Annotated[type, kind]``, says what converts it.
+    """The base of descriptions: each field's annotation, ``Annotated[type, kind]``, names its converter.
 
-    The order of a class's fields is that in which a file leaves them out and mistakes are told. A field
+    Fields that a file leaves out follow in the order of the class, as do mistakes. A field
     without default must be there.
 
     Parameters
@@ -135,7 +135,7 @@ class Description:
         ----------
         path : str or os.PathLike
         overwrite : bool
-            Whether an existing file is replaced.
+            Replace an existing file.
 
         Raises
         ------

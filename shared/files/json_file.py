@@ -31,7 +31,7 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     ParsingError
-        If it is no JSON; `read_json` says of which file.
+        If it is no JSON; `read_json` adds the file's name.
     """
     try:
         return json.loads(text, object_pairs_hook=JsonObject)
@@ -76,6 +76,13 @@ def json_bytes(document: dict[str, Any]) -> bytes:
 def write_json(path: str | os.PathLike[str], document: dict[str, Any], *, overwrite: bool = True) -> None:
     """Write a JSON file in one step.
 
+    Parameters
+    ----------
+    path : str or path
+    document : dict
+    overwrite : bool
+        Replace a file that exists.
+
     Raises
     ------
     FileExistsError
@@ -85,5 +92,5 @@ def write_json(path: str | os.PathLike[str], document: dict[str, Any], *, overwr
 
 
 def dtype_text(dtype: np.dtype) -> str:
-    """The bare name of a dtype (``uint8``); an expression where a name can't say the byte order."""
+    """The bare name of a dtype (``uint8``); an expression if a name can't give the byte order."""
     return dtype.name if np.dtype(dtype.name) == dtype else f"numpy.dtype({dtype.str!r})"

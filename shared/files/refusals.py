@@ -18,7 +18,7 @@ def storage_errors(doing: str, path: object) -> Iterator[None]:
     Parameters
     ----------
     doing : str
-        What is being done, as a verb: "write", "look into".
+        The action, as a verb: "write", "look into".
     path : str or path
         The file or folder to name.
 

@@ -30,13 +30,13 @@ class Schema:
     Parameters
     ----------
     name : str
-        What stands at ``_schema_name``.
+        The value of ``_schema_name``.
     version : callable
         Converts what stands at ``_schema_version``; see `version_kind`.
     kinds : mapping
-        Field to what converts its value, in the order in which mistakes are told.
+        Field to the converter of its value, in the order in which mistakes are reported.
     absent : mapping
-        Field that must be there to what is said where it is absent or null.
+        Required field to the message for one that is absent or null.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Schema:
         self.absent = absent or {}
 
     def known(self, document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
-        """The known fields in the order of the file, and which of them stand twice.
+        """The known fields in the order of the file, and the problem of each that stands twice.
 
         Blanks in keys become underscores. Unknown keys are skipped, also repeated ones: people use
         them as comments.
@@ -56,7 +56,7 @@ class Schema:
         Raises
         ------
         SchemaError
-            If the file is of another schema; nothing else is told then.
+            If the file is of another schema; nothing else is reported then.
         """
         raw: dict[str, Any] = {}
         problems: list[Problem] = []
@@ -105,7 +105,19 @@ class Schema:
 
 
 def version_kind(understood: Callable[[float], bool], said: str) -> Kind:
-    """The converter of a schema's version."""
+    """The converter of a schema's version.
+
+    Parameters
+    ----------
+    understood : callable
+        Takes a version, and returns True if it is understood.
+    said : str
+        The understood versions in words, for the error.
+
+    Returns
+    -------
+    callable
+    """
 
     def convert(value: object) -> float:
         try:
@@ -126,7 +138,18 @@ def shown(value: object) -> str:
 
 
 def report(problems: Iterable[Problem], where: str = "") -> ParsingError:
-    """One error that lists every problem with its place: file (if named) and field."""
+    """One error that lists every problem with its place: file (if named) and field.
+
+    Parameters
+    ----------
+    problems : iterable of Problem
+    where : str
+        The file's name, or empty.
+
+    Returns
+    -------
+    ParsingError
+    """
     told = tuple(problems)
     kind = SchemaError if any(field in SCHEMA_KEYS for field, _ in told) else ParsingError
     error = kind("\n".join(f"{where and f'{where}: '}{field}: {problem}" for field, problem in told))

@@ -61,7 +61,7 @@ def nearest(word: object, known: Iterable[str]) -> str | None:
     Parameters
     ----------
     word : object
-        The word as written; anything but a text has no neighbour.
+        The word as written; anything but a text counts as its text.
     known : iterable of str
 
     Returns

@@ -240,7 +240,7 @@ class _Walk:
         if node.tag != _PREFIX + "map":
             return self._wrong_tag(node)
         mapping: dict[str, Any] = {}
-        before: yaml.Node | None = None  # told in flow mappings alone, where commas part
+        before: yaml.Node | None = None  # used in flow mappings alone, where commas part
         for key_node, value_node in node.value:
             key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):

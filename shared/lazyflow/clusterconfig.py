@@ -101,7 +101,7 @@ class ClusterConfig:
     task_launch_server : str
         ``localhost``, or a host on which the commands are run by ssh.
     server_working_directory : str or None
-        Where the command is run.
+        The folder in which the command is run.
     sys_tmp_dir : str or None
         For temporary files of a node.
     task_threadpool_size, task_total_ram_mb : int or None
@@ -168,7 +168,7 @@ def _notes(document: JsonObject, where: str) -> list[str]:
 
     Parameters
     ----------
-    document : dict
+    document : JsonObject
         The file's content.
     where : str
         Name of the file.

@@ -107,18 +107,7 @@ def full_slicing(shape: Iterable[object]) -> tuple[slice, ...]:
 
 
 def slicing_to_string(slicing: Iterable[Any], max_shape: Sequence[int] | None = None) -> str:
-    """A slicing as Python code, ``[2:5, :, 3]``.
-
-    Parameters
-    ----------
-    slicing : iterable of slice, int or Ellipsis
-    max_shape : sequence of int, optional
-        Voxels per axis; stops that equal it are left out.
-
-    Returns
-    -------
-    str
-    """
+    """A slicing as Python code, ``[2:5, :, 3]``; stops that equal `max_shape` are left out."""
 
     def written(axis: int, item: Any) -> str:
         if not isinstance(item, slice):
@@ -283,22 +272,7 @@ def get_intersecting_rois(
 
 
 def is_fully_contained(inner: RoiLike, outer: RoiLike) -> bool:
-    """Test if `inner` lies wholly inside `outer`.
-
-    Parameters
-    ----------
-    inner, outer : Roi or pair
-        With the same number of axes.
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    OutOfBounds
-        If the numbers of axes differ.
-    """
+    """Test if `inner` lies wholly inside `outer`; OutOfBounds if their numbers of axes differ."""
     one, other = Roi.of(inner), Roi.of(outer)
     _same_length(one.start, other.start)
     return other.contains(one)

@@ -195,7 +195,7 @@ class FileLock:
                 self._adopt(sight.fd, dead)
                 taken = True
             # Another user's file. To replace it leaves a gap, microseconds wide, in which a
-            # purge and a new lock would be overlooked; `still_ours` tells the robbed one.
+            # purge and a new lock would be overlooked; `still_ours` warns its owner.
             elif not self._create(os.replace):
                 return dead
             self.took_over = dead

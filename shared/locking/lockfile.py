@@ -290,17 +290,38 @@ def read_holder(fd: int) -> LockHolder:
 
 
 def link(candidate: str, lock_path: str) -> None:
-    """Give `candidate` the name `lock_path` as well; FileExistsError if that name is taken."""
+    """Give a candidate the name of the lock as well.
+
+    Parameters
+    ----------
+    candidate, lock_path : str
+        The existing and the new name.
+
+    Raises
+    ------
+    FileExistsError
+        If the new name is taken.
+    """
     try:
         os.link(candidate, lock_path)
     except FileExistsError:
-        # NFS can lose the answer to a link that succeeded; the second name tells.
+        # NFS can lose the answer to a link that succeeded; the second name proves it.
         if os.lstat(candidate).st_nlink != 2:
             raise
 
 
 def refusal(lock_path: str, error: OSError) -> StorageError:
-    """The error for a lock file that could not be made or removed."""
+    """The error for a lock file that could not be made or removed.
+
+    Parameters
+    ----------
+    lock_path : str
+    error : OSError
+
+    Returns
+    -------
+    StorageError
+    """
     directory = os.path.dirname(lock_path)
     if isinstance(error, FileNotFoundError):
         return StorageError(f"cannot make the lock {lock_path}: make its directory {directory} first")

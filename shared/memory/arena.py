@@ -97,7 +97,17 @@ class Lent:
         return self._root_ref() is not None
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
-        """The memory's beginning as an array."""
+        """The beginning of the memory as an array.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        dtype : numpy.dtype
+
+        Returns
+        -------
+        ndarray of `shape` and `dtype`
+        """
         return np.ndarray(shape, dtype, buffer=self._root)
 
     def place_of(self, array: NDArray[Any]) -> Place | None:
@@ -159,7 +169,18 @@ class Arena:
         self._free.append(slot)
 
     def result(self, slot: Slot, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
-        """The array in `slot`; the slot is free again once no array views that memory."""
+        """The array in a slot; the slot is free again once no array views that memory.
+
+        Parameters
+        ----------
+        slot : Slot
+        shape : tuple of int
+        dtype : numpy.dtype
+
+        Returns
+        -------
+        ndarray of `shape` and `dtype`
+        """
         root: NDArray[np.uint8] = np.frombuffer(
             self.segments[slot.segment].map, np.uint8, slot.nbytes, slot.offset
         )
@@ -209,7 +230,19 @@ class Arenas:
         return kept
 
     def give_back(self, arena: Arena, *, keep: bool) -> list[int]:
-        """Take an arena back; the numbers of the segments that have been closed for that."""
+        """Take an arena back.
+
+        Parameters
+        ----------
+        arena : Arena
+        keep : bool
+            Keep it for the next job, instead of closing it.
+
+        Returns
+        -------
+        list of int
+            Numbers of the segments that have been closed for that.
+        """
         if not keep or arena.nbytes > _MOST_KEPT_BYTES:
             return arena.close()
         kept, self._kept = self._kept, arena
@@ -223,12 +256,18 @@ class Arenas:
 
 
 def share_array(array: NDArray[Any], axes: str) -> tuple[Segment, SharedArray]:
-    """Copy `array` into a segment of its own that workers can open.
+    """Copy an array into a segment of its own that workers can open.
+
+    Parameters
+    ----------
+    array : ndarray
+    axes : str
+        One letter per axis.
 
     Returns
     -------
     Segment, SharedArray
-        The segment to close when no worker needs it, and what to send to workers.
+        The segment to close when no worker needs it, and its description for workers.
     """
     segment = Segment(max(array.nbytes, 1))
     try:

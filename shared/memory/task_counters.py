@@ -1,6 +1,6 @@
 """The current task of each worker, kept where it survives the worker.
 
-A worker that is killed can't say which block it was at, and answers that it had sent may be
+A worker that is killed can't report its current block, and answers that it had sent may be
 lost with it. So it counts the tasks that it has begun and ended in shared memory; the
 coordinator's side, which knows in what order it sent them, looks there after the death.
 """

@@ -95,13 +95,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     job_hash : str
         Bound into the status record of each block written.
     resume : bool
-        Whether a block of the output whose record, size and checksum agree is skipped.
+        Skip a block of the output whose record, size and checksum agree.
     durability : {"none", "block"}
         See `BlockwiseFileset`.
     checksum : bool
-        Whether a result sent to the coordinator comes with the CRC of its bytes.
+        Send the CRC of its bytes with each result.
     probe : bool
-        Only open the input and import the operation, and say how that went.
+        Only open the input and import the operation, and report the result.
     user_code : str or None
         Folder in which the operation's own modules are.
     code_hash : str
@@ -111,9 +111,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     transfer : Transfer or None
         Carry voxels between `source` and an array; nothing else of the recipe counts then.
     grid : Grid or None
-        Of the blocks; tasks then say nothing but the number.
+        Of the blocks; tasks then hold nothing but the number.
     prompt : bool
-        Whether no answer waits for those of other blocks.
+        Send each answer at once, instead of several together.
     """
 
     source: str | SharedArray
@@ -199,8 +199,8 @@ class Hello(Message, frozen=True):
 class Done(Message, frozen=True):
     """A block is finished: written, or its result lies in the slot of its task.
 
-    `nbytes_read` and `nbytes_written` count voxel data; `skipped` says that a finished
-    block was found and left alone; `crc32` is that of the result where the recipe asks;
+    `nbytes_read` and `nbytes_written` count voxel data; `skipped`: a finished
+    block was found and left alone; `crc32` is that of the result if the recipe asks for it;
     `voxels` are those of the block.
     """
 
@@ -218,8 +218,8 @@ class Done(Message, frozen=True):
 class Failed(Message, frozen=True):
     """A block failed; `retry` is False where another attempt would fail the same way.
 
-    The first line of `error` says what happened, further ones where in the user's code; `memory`
-    says that there was too little of it; `kind` is the class of the error where it is one of ours.
+    The first line of `error` is the reason, further ones the place in the user's code; `memory`:
+    there was too little of it; `kind` is the class of the error if it is one of ours.
     """
 
     job: str

@@ -136,7 +136,7 @@ class GetJob(Request[OneJob], frozen=True, kw_only=True):
 
 
 class WaitJob(Request[OneJob], frozen=True, kw_only=True):
-    """A job as soon as it has changed since `seen`, or after `wait_s` seconds."""
+    """Long poll: answered when the job's `seen` differs, at the latest after `wait_s` s."""
 
     reply: ClassVar[type[Reply]] = OneJob
     id: int

@@ -136,7 +136,17 @@ class NpyVolume:
         return self._path
 
     def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
-        """Read the voxels of `roi`; see `Volume.read`."""
+        """Read the voxels of `roi`.
+
+        Parameters
+        ----------
+        roi, out
+            As for `Volume.read`, as are result and errors.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+        """
         array, roi = self._open(), Roi.of(roi)
         roi.check_within(self.shape, self._path)
         if out is None:
@@ -146,7 +156,13 @@ class NpyVolume:
         return out
 
     def write(self, roi: Roi, data: NDArray) -> None:
-        """Write voxels; see `Volume.write`. They are on their way to the disk when this returns."""
+        """Write voxels. They are on their way to the disk when this returns.
+
+        Parameters
+        ----------
+        roi, data
+            As for `Volume.write`.
+        """
         array, roi = self._open(), Roi.of(roi)
         if self._mode != "r+":
             raise StorageError(f"{self._path} is open for reading only; open it with mode 'r+' to change it")

@@ -17,9 +17,9 @@ class BlockContext:
     Attributes
     ----------
     read_roi : Roi
-        What was read, halo included, in the input's voxels.
+        The roi that was read, halo included, in the input's voxels.
     roi : Roi
-        What is kept of it; inside of `read_roi`.
+        The roi of the result; inside of `read_roi`.
     volume_shape : tuple of int
         Shape of the input.
     axes : str

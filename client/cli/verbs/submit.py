@@ -66,7 +66,7 @@ def command(
             for job in jobs:
                 info = service.submit(job, priority=priority, label=label, after=follows, overwrite=overwrite)
                 infos.append(info)
-        finally:  # those that were accepted are told, whatever becomes of the next one
+        finally:  # accepted jobs are reported, whatever becomes of the next one
             at_the_end = as_json and (follow or wait) and len(infos) == len(jobs)
             if infos and not at_the_end:
                 _say_accepted(infos, id_only, as_json)

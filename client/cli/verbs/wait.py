@@ -31,7 +31,7 @@ def command(
     """Wait until jobs have ended; exit code 0 if all are done."""
     with options.client(socket) as service:
         for number in numbers:
-            service.job(number)  # one that is not there is told at once
+            service.job(number)  # an unknown job is an error at once
         return say_ends(_waited_for(service, numbers, timeout_s), as_json, as_jsonl)
 
 

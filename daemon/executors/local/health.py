@@ -33,7 +33,7 @@ class WorkerHealth:
     feed : callable
         Takes an event to the coordinator, and carries out what follows.
     memory_bytes : int or None
-        What all workers together may take.
+        Memory limit of all workers together, in bytes.
     """
 
     def __init__(

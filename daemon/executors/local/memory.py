@@ -34,7 +34,7 @@ class MemoryGovernor:
     Parameters
     ----------
     budget_bytes : int or None
-        What all workers together may take; None: what the machine has.
+        Memory limit of all workers together, in bytes; None: the memory of the machine.
     """
 
     def __init__(self, budget_bytes: int | None = None) -> None:

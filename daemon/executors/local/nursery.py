@@ -166,7 +166,7 @@ class _Child:
         if self.returncode is None:
             try:
                 pid, status = os.waitpid(self._pid, os.WNOHANG)
-            except ChildProcessError:  # where SIGCHLD is ignored nobody is told how a child ended
+            except ChildProcessError:  # if SIGCHLD is ignored, a child's exit status is lost
                 pid, status = self._pid, 0
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)

@@ -20,14 +20,14 @@ class PostMortem:
     peak_rss_bytes : int
         Most resident memory that it ever had.
     limit_bytes : int or None
-        What it was allowed.
+        Its limit.
     why : str
         Why we ended it; empty where we did not.
     log : str
         The last lines that it printed.
     out_of_memory : bool
     kernel_killed : bool
-        Whether the kernel has killed for want of memory meanwhile.
+        True if the kernel has killed for want of memory meanwhile.
     """
 
     worker: int

@@ -1,7 +1,7 @@
 """Keeps worker processes alive: starts them, watches them, replaces the dead.
 
-It owns the nursery, the process that forks workers; see `nurseryprocess`. It decides nothing
-about blocks: `deaths` says who died and why, the engine tells the coordinator.
+It owns the nursery, the process that forks workers; see `nursery`. It decides nothing
+about blocks: `deaths` returns the dead workers with reasons, the engine reports them to the coordinator.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Supervisor:
     count : int
         Number of workers.
     endpoint : str
-        Where workers connect to.
+        The socket that workers connect to.
     run_dir : Path
         Private folder for the logs of workers.
     nursery : callable
@@ -192,7 +192,7 @@ class Supervisor:
     def over_limit(self, now_s: float, limit_of: Callable[[int], int | None]) -> list[tuple[int, int, int]]:
         """Workers that take more than `limit_of` them: number, resident memory, limit, in bytes.
 
-        It asks the system, not the workers: one that holds the interpreter lock says nothing.
+        It asks the system, not the workers: one that holds the interpreter lock would not answer.
         """
         found: list[tuple[int, int, int]] = []
         for worker in self.workers.values():

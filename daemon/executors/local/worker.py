@@ -35,7 +35,7 @@ class WorkerProcess:
     why: str = ""
     out_of_memory: bool = False
     retiring: bool = False  # it gets nothing new
-    retired: bool = False  # it has been told to end
+    retired: bool = False  # it got the order to end
     log: LogReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class WorkerProcess:
         return self.up and not self.retiring and self.kill_at_s is None
 
     def needs_recycling(self, limits: WorkerLimits, now_s: float) -> str | None:
-        """Why it is to be replaced, but for the number of its blocks; None where it is not."""
+        """Reason to recycle this worker (age, memory growth), or None; `health` checks the task count."""
         if limits.recycle_age_s is not None and now_s - self.started_s >= limits.recycle_age_s:
             return f"is {format_duration(now_s - self.started_s)} old"
         growth = self.rss_bytes - self.first_rss_bytes if self.first_rss_bytes else 0
@@ -60,7 +60,7 @@ class WorkerProcess:
         try:
             resident = int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1])
         except (OSError, IndexError):
-            return  # it ended meanwhile; the nursery will tell
+            return  # it ended meanwhile; the nursery will report that
         self.rss_bytes = resident * _PAGE_BYTES
         if self.tasks and not self.first_rss_bytes:
             self.first_rss_bytes = self.rss_bytes

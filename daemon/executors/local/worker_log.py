@@ -33,7 +33,7 @@ class Printed:
     worker : int
     text : str
     lease : (str, int, int) or None
-        Job, block and attempt of its task, where the worker has said so.
+        Job, block and attempt of its task, if the worker has named it.
     running : int or None
         Else the number of the task that ran, counted from 1 as they were sent; None: in none.
     """
@@ -82,7 +82,7 @@ class LogReader:
         return found
 
     def loose(self, running: int | None) -> list[Printed]:
-        """The lines that have no trailer yet, as those of the task `running`, or of none."""
+        """Lines not yet attributed by a trailer, attributed to task `running`."""
         return self._taken(running=running)
 
     def _taken(self, lease: Lease | None = None, running: int | None = None) -> list[Printed]:

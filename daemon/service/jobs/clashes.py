@@ -26,7 +26,7 @@ class JobPlaces:
         ----------
         job : Job
         follow_links : bool
-            Whether HDF5 inputs are opened to see what other files they lead to, which may take long.
+            Open HDF5 inputs to find the other files that they lead to, which may take long.
         """
         source, target = split_address(job.input.address), split_address(job.output.address)
         return cls(reads_of(source, follow_links=follow_links), claims_of(target))

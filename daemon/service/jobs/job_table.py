@@ -56,7 +56,7 @@ class JobTable:
     last_id : int
         Largest number that was ever given.
     paused_all : bool
-        Whether nothing is started.
+        Start nothing.
 
     Attributes
     ----------

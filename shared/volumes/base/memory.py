@@ -76,7 +76,17 @@ class MemoryVolume:
         return self._address
 
     def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
-        """Copy the voxels of `roi`; see `Volume.read`."""
+        """Copy the voxels of `roi`.
+
+        Parameters
+        ----------
+        roi, out
+            As for `Volume.read`, as are result and errors.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+        """
         roi = Roi.of(roi)
         roi.check_within(self.shape, self._address)
         if out is None:
@@ -86,7 +96,13 @@ class MemoryVolume:
         return out
 
     def write(self, roi: Roi, data: NDArray) -> None:
-        """Copy `data` into the array; see `Volume.write`."""
+        """Copy `data` into the array.
+
+        Parameters
+        ----------
+        roi, data
+            As for `Volume.write`.
+        """
         roi = Roi.of(roi)
         roi.check_within(self.shape, self._address)
         check_data(roi, data, self.dtype, self._address)

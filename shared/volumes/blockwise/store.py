@@ -195,7 +195,7 @@ class BlockStore:
                     return f"file has {facts.st_size} bytes, the record says {record.size_bytes}"
                 found = _checksum_in_state(file, facts.st_mtime_ns, facts.st_size, facts.st_ino)
             except FileNotFoundError:
-                return None  # whoever reads it next says so
+                return None  # the next read of it raises the error
         return None if found == record.checksum else "checksum differs"
 
     def locked(self, block: Roi) -> bool:

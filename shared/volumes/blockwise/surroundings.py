@@ -106,7 +106,7 @@ def _is_dead_candidate(entry: Path) -> bool:
         facts = entry.stat()
     except FileNotFoundError:
         return False
-    # Killed before it told its owner. Living ones get their text within microseconds.
+    # Killed before it wrote its owner's name. Living ones get their text within microseconds.
     return facts.st_size == 0 and time.time() - facts.st_mtime > _OLD_CANDIDATE_S
 
 
@@ -151,8 +151,8 @@ def swap_in(partial: str, paths: BlockPaths, lock: FileLock) -> None:
         _check_ours(lock, paths)
         os.replace(partial, paths.file)  # noqa: PTH105
     except BaseException:
-        # The disk tells whether the rename came first. A status is not put back under
-        # another writer's hands: what it is now is theirs to say.
+        # The disk shows if the rename came first. A status is not put back while another
+        # writer is at work: that one decides about the status.
         if Path(partial).exists() and (lock.still_ours() or lock.available()):
             with contextlib.suppress(FileNotFoundError, FileExistsError):
                 os.link(hidden, paths.status)
@@ -218,7 +218,7 @@ def purge_lock(start: Shape, paths: BlockPaths, *, foreign: bool) -> PurgedLock 
             return PurgedLock(start, paths.lock, "foreign", holder.describe(), removed)
     finally:
         sight.close()
-    # The flock tells the dead from the living, and whoever has it may remove the file.
+    # The flock distinguishes the dead from the living, and whoever has it may remove the file.
     lock = FileLock(paths.file)
     if not lock.acquire(blocking=False):
         return PurgedLock(start, paths.lock, "alive", holder.describe(), False)

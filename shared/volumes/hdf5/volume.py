@@ -151,7 +151,17 @@ class Hdf5Volume:
     # ------------------------------------------------------------------ voxels
 
     def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
-        """Read the voxels of `roi`; see `Volume.read`."""
+        """Read the voxels of `roi`.
+
+        Parameters
+        ----------
+        roi, out
+            As for `Volume.read`, as are result and errors.
+
+        Returns
+        -------
+        ndarray of shape ``roi.shape``
+        """
         dataset, roi = self._open().dataset, Roi.of(roi)
         roi.check_within(dataset.shape, self.address)
         target = np.empty(roi.shape, dataset.dtype) if out is None else out
@@ -166,10 +176,15 @@ class Hdf5Volume:
         return target
 
     def write(self, roi: Roi, data: NDArray) -> None:
-        """Write voxels; see `Volume.write`. They may be held back until `flush`.
+        """Write voxels. They may be held back until `flush`.
 
         A crash between this and `flush` or `close` may damage the whole file. After a failure the
         volume is closed.
+
+        Parameters
+        ----------
+        roi, data
+            As for `Volume.write`.
         """
         dataset, roi = self._open().dataset, Roi.of(roi)
         if self._mode != "r+":
@@ -279,7 +294,7 @@ def _abandon(file: h5py.File) -> None:
     """
     if not file:
         return
-    with contextlib.suppress(*_FAILED):  # the failure that led here is the one to tell
+    with contextlib.suppress(*_FAILED):  # the failure that led here is the one to report
         _divert(file.id.get_vfd_handle())
         file.close()
 
@@ -372,7 +387,7 @@ def _told(file: h5py.File, tell: Callable[[str, h5py.Dataset], _Told]) -> list[_
     told: list[_Told] = []
 
     def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):  # told now: to keep them all open takes much memory
+        if isinstance(item, h5py.Dataset):  # at once: to keep them all open takes much memory
             told.append(tell(name, item))
 
     file.visititems(visit)

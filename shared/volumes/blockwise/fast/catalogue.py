@@ -32,11 +32,32 @@ class KnownFiles:
         self._ours: dict[tuple[str, Shape], KnownChunk] = {}
 
     def ours(self, internal: str, shape: Shape) -> KnownChunk | None:
-        """The make of the packed files that are written here, once one was written by HDF5."""
+        """The make of the packed files that are written here, once one was written by HDF5.
+
+        Parameters
+        ----------
+        internal : str
+            Path of the dataset.
+        shape : tuple of int
+            Of the whole block, in voxels.
+
+        Returns
+        -------
+        KnownChunk or None
+        """
         return self._ours.get((internal, shape))
 
     def meet_ours(self, internal: str, shape: Shape, make: KnownChunk) -> None:
-        """Note the make of a packed file that is written here."""
+        """Keep the make of a packed file that is written here.
+
+        Parameters
+        ----------
+        internal : str
+            Path of the dataset.
+        shape : tuple of int
+            Of the whole block, in voxels.
+        make : KnownChunk
+        """
         if len(self._ours) >= _MOST_KEYS:
             self._ours.clear()
         self._ours[internal, shape] = make
@@ -107,7 +128,16 @@ class KnownFiles:
         return None
 
     def meet(self, internal: str, shape: Shape, make: Make) -> None:
-        """Note a make that was met."""
+        """Add a make that was met.
+
+        Parameters
+        ----------
+        internal : str
+            Path of the dataset.
+        shape : tuple of int
+            Of the whole block, in voxels.
+        make : KnownBytes or KnownChunk
+        """
         if make is next(iter(self.makes(internal, shape)), None):
             return
         others = tuple(other for other in self.makes(internal, shape) if other != make)

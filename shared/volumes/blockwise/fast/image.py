@@ -43,7 +43,7 @@ class KnownImage:
     Parameters
     ----------
     known : KnownBytes
-        What surrounds the voxels.
+        The bytes that surround the voxels.
     data : ndarray
         The voxels of the whole block, of the dtype of `known`.
 
@@ -77,6 +77,19 @@ class KnownImage:
 
 
 def packed_image(known: KnownChunk, data: NDArray) -> ReadyImage | None:
-    """A new file of a make that is known, with one packed chunk; None if it can't be packed."""
+    """A new file of a make that is known, with one packed chunk.
+
+    Parameters
+    ----------
+    known : KnownChunk
+        The make.
+    data : ndarray
+        The voxels of the whole block.
+
+    Returns
+    -------
+    ReadyImage or None
+        None if it can't be packed.
+    """
     chunk, mask = packed(in_order(data), known.pipeline)
     return None if mask else ReadyImage(known.head_for(len(chunk)), chunk)

@@ -64,7 +64,18 @@ class KnownChunk:
         return _with_numbers(self.head, self.chunk_at, chunk_bytes, self.end_at, len(self.head) + chunk_bytes)
 
     def read(self, descriptor: int, shape: Shape, part: Roi, target: NDArray) -> bool:
-        """As `KnownBytes.read`."""
+        """Read a part of the voxels, if the open file is of this make.
+
+        Parameters
+        ----------
+        descriptor, shape, part, target
+            As for `KnownBytes.read`.
+
+        Returns
+        -------
+        bool
+            False if the file is of another make; then `target` may hold anything.
+        """
         head, room = bytearray(len(self.head)), scratch(self.data_bytes + _ROOM_TO_GROW_BYTES)
         chunk_bytes = os.preadv(descriptor, [head, room.data], 0) - len(head)
         if not 0 < chunk_bytes < len(room) or head != self.head_for(chunk_bytes):

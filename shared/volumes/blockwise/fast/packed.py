@@ -1,6 +1,6 @@
 """What block files look like whose voxels are one compressed chunk, at the end of the file.
 
-As in `knownbytes`, but two numbers differ from file to file with the size of the chunk: that size,
+As in `contiguous`, but two numbers differ from file to file with the size of the chunk: that size,
 and the size of the file. Where they stand is found in a file that HDF5 has read or written, and
 only if they stand in one place alone; in another file both must say what the size of the file
 asks for, and all other bytes before the chunk must be the same.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Run = Callable[[], float | None]
-Kind = Literal["faster", "within", "at most", "rate"]
+GoalKind = Literal["faster", "within", "at most", "rate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Goal:
     """
 
     text: str
-    kind: Kind
+    kind: GoalKind
     bound: float
     ours: str = "ours"
     peers: tuple[str, ...] = ()
@@ -150,7 +150,9 @@ class Bench:
         """A goal: at most `bound` times what the best of `peers` takes."""
         self._ratio("within", peers, bound, text, ours)
 
-    def _ratio(self, kind: Kind, peers: str | tuple[str, ...], bound: float, text: str, ours: str) -> None:
+    def _ratio(
+        self, kind: GoalKind, peers: str | tuple[str, ...], bound: float, text: str, ours: str
+    ) -> None:
         names = (peers,) if isinstance(peers, str) else peers
         self.goals.append(Goal(text or names[0], kind, bound, ours, names))
 

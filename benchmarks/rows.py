@@ -77,7 +77,8 @@ def _submitted(folder: Path, engine: Engine, count: int) -> None:
 
     The classes of a job's specification have no public names; the public `Engine.submit` says which they
     are, wherever they lie and whatever its parameter is called. A field with another name in one of the
-    two checkouts is another entry of `NOOP_RECIPES`.
+    two
+    checkouts is another entry of `NOOP_RECIPES`.
     """
     spec = next(hint for name, hint in get_type_hints(Engine.submit).items() if name != "return")
     recipe = get_type_hints(spec)["recipe"]

@@ -105,7 +105,7 @@ def simulate(blocks: int, workers: int, merge: bool, seed: int = 0) -> Cost:
         for actions in batches:
             rim.take(actions, merges)
         events = merges or rim.answers()
-    progress = core.progress("job")
+    progress = core.counts("job")
     if progress.done != blocks or rim.finish.outcome != "done":
         raise RuntimeError(f"{blocks - progress.done} of {blocks} blocks are missing: {rim.finish}")
     return Cost(blocks, seconds, fed, progress.retries, rim.losses)

@@ -24,8 +24,8 @@ from .task_rois import rois_of
 from .user_code import UserCode
 
 
-class Outcome(NamedTuple):
-    """The result of a finished task, in the order of `wire.Done` after its seconds."""
+class BlockOutcome(NamedTuple):
+    """The result of a finished task, in the order of `wire.TaskDone` after its seconds."""
 
     nbytes_read: int = 0
     nbytes_written: int = 0
@@ -62,7 +62,7 @@ class PreparedJob:
         self._source = source
         return source
 
-    def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> Outcome:
+    def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> BlockOutcome:
         """Do one block and return the result.
 
         Raises
@@ -74,25 +74,25 @@ class PreparedJob:
             self._user_code.activate()
         source = self._source or self._open()
         if self._recipe.probe:
-            return Outcome()
+            return BlockOutcome()
         if self._recipe.resume and self._output is not None and self._finished(self._output, roi):
-            return Outcome(skipped=True)
-        kept = roi.shifted(self._offset)
+            return BlockOutcome(skipped=True)
+        kept_roi = roi.shifted(self._offset)
         if task.slot is not None and segment is not None and self._plain_copy(source):
-            target = place(task.slot, segment, roi, source.dtype)
-            self._read(source, kept, target)
+            target = slot_array(task.slot, segment, roi, source.dtype)
+            self._read(source, kept_roi, target)
             return self._handed_over(target, target.nbytes)
-        read_roi = kept.grown(self._halo, within=self._whole)
+        read_roi = kept_roi.grown(self._halo, within=self._whole)
         block = self._read(source, read_roi)
         with acting_as(self._recipe.identity):
-            result = self._kernel(block, BlockContext(read_roi, kept, source.shape, source.axes))
+            result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, source.axes))
         if self._output is not None:
             with acting_as(self._recipe.identity):
                 self._output.write(roi, result)
-            return Outcome(block.nbytes, result.nbytes)
+            return BlockOutcome(block.nbytes, result.nbytes)
         if task.slot is None or segment is None:
             raise BlockError("the task names no place for its result")
-        target = place(task.slot, segment, roi, result.dtype)
+        target = slot_array(task.slot, segment, roi, result.dtype)
         target[...] = result
         return self._handed_over(target, block.nbytes)
 
@@ -111,9 +111,9 @@ class PreparedJob:
                 for block in output.grid.touching(roi)
             )
 
-    def _handed_over(self, result: NDArray[Any], nbytes_read: int) -> Outcome:
+    def _handed_over(self, result: NDArray[Any], nbytes_read: int) -> BlockOutcome:
         crc = crc32_of(result) if self._recipe.checksum else 0
-        return Outcome(nbytes_read, result.nbytes, crc32=crc)
+        return BlockOutcome(nbytes_read, result.nbytes, crc32=crc)
 
     def close(self) -> None:
         """Close the volumes."""
@@ -131,7 +131,7 @@ def open_source(source: str | wire.SharedArray) -> Volume:
     return MemoryVolume(attach_array(source), axes=source.axes)
 
 
-def place(slot: wire.Slot, segment: Segment, roi: Roi, dtype: np.dtype) -> NDArray[Any]:
+def slot_array(slot: wire.Slot, segment: Segment, roi: Roi, dtype: np.dtype) -> NDArray[Any]:
     """The array in a slot where the result of `roi` belongs.
 
     Raises

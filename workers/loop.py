@@ -19,11 +19,11 @@ import zmq
 
 from ..shared.errors import BlockmillError, JobError, MissingBlock, StorageError
 from ..shared.memory.arena import Segment
-from ..shared.memory.task_counters import Marks
+from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
 from .block_task import PreparedJob
-from .reply_batch import Answers
-from .transfer import Sessions, TransferJob
+from .reply_batch import ReplyBatch
+from .transfer import OpenVolumes, TransferJob
 
 HEARTBEAT_S = 1.0
 _OUR_CODE = Path(__file__).parent.parent
@@ -39,12 +39,14 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def _heartbeat(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, answers: Answers) -> None:
+def _heartbeat(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, replies: ReplyBatch
+) -> None:
     process = psutil.Process()
     with context.socket(zmq.DEALER) as sock:
         sock.linger = 500
         sock.connect(endpoint)
-        while answers.watch(sock.send, HEARTBEAT_S):
+        while replies.watch(sock.send, HEARTBEAT_S):
             sock.send(wire.encode(wire.Heartbeat(worker, process.memory_info().rss)))
 
 
@@ -68,13 +70,15 @@ class _Log:
 class Worker:
     """One worker process: its jobs, its shared memory, its queue of tasks."""
 
-    def __init__(self, sock: zmq.Socket[bytes], answers: Answers, marks: Marks, mark: int) -> None:
+    def __init__(
+        self, sock: zmq.Socket[bytes], replies: ReplyBatch, counters: TaskCounters, index: int
+    ) -> None:
         self._sock = sock
-        self._answers = answers
-        self._marks = marks
-        self._mark = mark
+        self._replies = replies
+        self._counters = counters
+        self._index = index
         self._jobs: dict[str, PreparedJob | TransferJob] = {}
-        self._sessions = Sessions()
+        self._volumes = OpenVolumes()
         self._segments: dict[int, Segment | OSError] = {}
         self._tasks: deque[wire.Task] = deque()
         self._log = _Log()
@@ -86,12 +90,12 @@ class Worker:
             self._receive(wait=not self._tasks)
             if self._tasks:
                 task = self._tasks.popleft()
-                self._marks.begin(self._mark)
-                answer = self._answer_to(task)
+                self._counters.begin(self._index)
+                reply = self._reply_to(task)
                 self._log.end(task)
-                self._marks.end(self._mark)
+                self._counters.end(self._index)
                 more = bool(self._tasks) and not self._jobs[task.job].prompt
-                self._answers.add(answer, self._sock.send, may_wait=more)
+                self._replies.add(reply, self._sock.send, may_wait=more)
 
     def _receive(self, wait: bool) -> None:
         """Take in all messages that are there; block for the first one if `wait`."""
@@ -110,17 +114,17 @@ class Worker:
                 self._tasks.extend(message.tasks)
             case wire.Prepare():
                 self._jobs[message.job] = self._prepared(message.recipe)
-            case wire.Attach():
-                self._attach(message)
+            case wire.MapSegment():
+                self._map_segment(message)
             case wire.Forget():
                 self._forget(message)
 
     def _prepared(self, recipe: wire.Recipe) -> PreparedJob | TransferJob:
         if (transfer := recipe.transfer) is None:
             return PreparedJob(recipe)
-        return TransferJob(recipe, transfer, self._sessions, lambda: self._segment_of(transfer.place))
+        return TransferJob(recipe, transfer, self._volumes, lambda: self._segment_of(transfer.view))
 
-    def _attach(self, message: wire.Attach) -> None:
+    def _map_segment(self, message: wire.MapSegment) -> None:
         try:
             self._segments[message.segment] = Segment(message.nbytes, message.path, populate=message.populate)
         except OSError as error:
@@ -132,16 +136,16 @@ class Worker:
         for number in message.segments:
             self._segments.pop(number, None)
 
-    def _answer_to(self, task: wire.Task) -> wire.Done | wire.Failed:
-        answer = None
+    def _reply_to(self, task: wire.Task) -> wire.TaskDone | wire.TaskFailed:
+        reply = None
         try:
-            answer = self._do(task)
-            return answer
+            reply = self._do(task)
+            return reply
         finally:
             if os.getpid() != self._pid:
-                _end_child(answer)
+                _end_child(reply)
 
-    def _do(self, task: wire.Task) -> wire.Done | wire.Failed:
+    def _do(self, task: wire.Task) -> wire.TaskDone | wire.TaskFailed:
         started_s = time.monotonic()
         try:
             job = self._jobs[task.job]
@@ -150,12 +154,12 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever a block raises is its answer
             return _failure(task, error)
         seconds = time.monotonic() - started_s
-        return wire.Done(task.job, task.block, task.attempt, seconds, *outcome, roi.volume)
+        return wire.TaskDone(task.job, task.block, task.attempt, seconds, *outcome, roi.volume)
 
-    def _segment_of(self, place: wire.Slot | wire.Place | None) -> Segment | None:
-        if place is None:
+    def _segment_of(self, memory: wire.Slot | wire.ArrayView | None) -> Segment | None:
+        if memory is None:
             return None
-        segment = self._segments[place.segment]
+        segment = self._segments[memory.segment]
         if isinstance(segment, OSError):
             raise StorageError(f"the shared memory for voxels can't be opened: {segment}") from segment
         return segment
@@ -164,18 +168,18 @@ class Worker:
         """Close the volumes of all jobs."""
         for job in self._jobs.values():
             job.close()
-        self._sessions.close()
+        self._volumes.close()
 
 
-def _end_child(answer: wire.Done | wire.Failed | None) -> NoReturn:
+def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
     """End a process that user code forked and let come back from there: its parent is the worker."""
-    if isinstance(answer, wire.Failed):
-        print("in a forked child:", answer.error, file=sys.stderr)
+    if isinstance(reply, wire.TaskFailed):
+        print("in a forked child:", reply.error, file=sys.stderr)
     sys.stdout.flush()
-    os._exit(0 if isinstance(answer, wire.Done) else 1)
+    os._exit(0 if isinstance(reply, wire.TaskDone) else 1)
 
 
-def _failure(task: wire.Task, error: Exception) -> wire.Failed:
+def _failure(task: wire.Task, error: Exception) -> wire.TaskFailed:
     """The answer that carries an error; what would fail the same way again is not retried."""
     if isinstance(error, MemoryError):
         text = "\n".join([f"out of memory: {error}".rstrip(": "), *_frames_of_the_user(error)])
@@ -186,7 +190,7 @@ def _failure(task: wire.Task, error: Exception) -> wire.Failed:
     retry = not isinstance(error, JobError | MissingBlock)
     memory = isinstance(error, MemoryError)
     kind = type(error).__name__ if isinstance(error, BlockmillError) else ""
-    return wire.Failed(task.job, task.block, task.attempt, text, retry, memory, kind)
+    return wire.TaskFailed(task.job, task.block, task.attempt, text, retry, memory, kind)
 
 
 def _frames_of_the_user(error: Exception) -> list[str]:
@@ -204,10 +208,12 @@ def run_worker(spawn: wire.Spawn) -> int:
     sock = context.socket(zmq.DEALER)
     sock.setsockopt(zmq.LINGER, 500)
     sock.setsockopt(zmq.IDENTITY, b"w%d" % worker)
-    answers = Answers(worker)
-    server = Worker(sock, answers, Marks(spawn.mark + 1, spawn.marks), spawn.mark)
+    replies = ReplyBatch(worker)
+    server = Worker(
+        sock, replies, TaskCounters(spawn.counters_index + 1, spawn.counters_path), spawn.counters_index
+    )
     heartbeat = threading.Thread(
-        target=_heartbeat, args=(context, spawn.endpoint, worker, answers), name="heartbeat"
+        target=_heartbeat, args=(context, spawn.endpoint, worker, replies), name="heartbeat"
     )
     try:
         sock.connect(spawn.endpoint)
@@ -217,8 +223,8 @@ def run_worker(spawn: wire.Spawn) -> int:
     except Terminated:
         return 128 + signal.SIGTERM
     finally:
-        answers.flush(sock.send)
-        answers.end()
+        replies.flush(sock.send)
+        replies.end()
         if heartbeat.is_alive():
             heartbeat.join()
         server.close()

@@ -74,7 +74,7 @@ class Nursery:
         match message:
             case wire.Spawn():
                 self._spawn(message)
-            case wire.Signal():
+            case wire.SendSignal():
                 # A pid stays taken until we reap it, so this can't hit a stranger.
                 if (pid := self._pids.get(message.worker)) is not None:
                     os.kill(pid, message.signum)

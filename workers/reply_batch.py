@@ -20,27 +20,27 @@ _LONGEST_S = 0.002
 _POLL_S = 0.02
 
 
-class Answers:
+class ReplyBatch:
     """The answers of one worker that have not been sent."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
-        self._held: list[wire.Answer] = []
+        self._waiting: list[wire.TaskReply] = []
         self._since_s = 0.0
         self._lock = threading.Lock()
         self._some = threading.Event()
         self._ended = False
 
-    def add(self, answer: wire.Answer, send: Send, *, may_wait: bool) -> None:
+    def add(self, reply: wire.TaskReply, send: Send, *, may_wait: bool) -> None:
         """Send an answer, now or with others."""
-        short = may_wait and isinstance(answer, wire.Done) and answer.seconds < _SHORT_S
+        short = may_wait and isinstance(reply, wire.TaskDone) and reply.seconds < _SHORT_S
         now_s = time.monotonic()
         with self._lock:
-            held = self._held
-            if not held:
+            waiting = self._waiting
+            if not waiting:
                 self._since_s = now_s
-            held.append(answer)
-            if short and len(held) < _MOST and now_s - self._since_s < _LONGEST_S:
+            waiting.append(reply)
+            if short and len(waiting) < _MOST and now_s - self._since_s < _LONGEST_S:
                 if not self._some.is_set():
                     self._some.set()
                 return
@@ -52,9 +52,9 @@ class Answers:
             self._send(send)
 
     def _send(self, send: Send) -> None:
-        if self._held:
-            send(wire.encode(wire.Answers(self._worker, self._held)))
-            self._held = []
+        if self._waiting:
+            send(wire.encode(wire.TaskReplies(self._worker, self._waiting)))
+            self._waiting = []
 
     def watch(self, send: Send, timeout_s: float) -> bool:
         """Send what has waited too long, for about `timeout_s`; False when the worker ends.
@@ -67,9 +67,9 @@ class Answers:
                 time.sleep(_POLL_S)
                 self._some.clear()
                 with self._lock:
-                    if self._held and time.monotonic() - self._since_s > _LONGEST_S:
+                    if self._waiting and time.monotonic() - self._since_s > _LONGEST_S:
                         self._send(send)
-                    elif self._held:
+                    elif self._waiting:
                         self._some.set()
         return not self._ended
 

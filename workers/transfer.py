@@ -13,13 +13,13 @@ from ..shared.messages import engine as wire
 from ..shared.volumes.base.api import Volume
 from ..shared.volumes.blockwise.fileset import BlockwiseFileset
 from ..shared.volumes.formats import open_volume
-from .block_task import Outcome
+from .block_task import BlockOutcome
 from .task_rois import rois_of
 
 _MOST_OPEN = 8
 
 
-class Sessions:
+class OpenVolumes:
     """Volumes that stay open from one transfer to the next; the ones used last."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class TransferJob:
         self,
         recipe: wire.Recipe,
         transfer: wire.Transfer,
-        sessions: Sessions,
+        sessions: OpenVolumes,
         segment: Callable[[], Segment | None],
     ) -> None:
         self.roi_of = rois_of(recipe)
@@ -71,7 +71,7 @@ class TransferJob:
         self._sessions = sessions
         self._segment = segment
 
-    def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> Outcome:
+    def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> BlockOutcome:
         """Carry one block; a reader fills its very place in the array, without a copy in between.
 
         Raises
@@ -82,19 +82,19 @@ class TransferJob:
         transfer = self._transfer
         assert isinstance(self._recipe.source, str)
         volume = self._sessions.volume(transfer.session, self._recipe.source, transfer.write is not None)
-        memory, place = self._segment(), transfer.place
+        memory, view = self._segment(), transfer.view
         if memory is None:
             raise StorageError("the transfer names no shared memory")
         whole = np.ndarray(
-            place.shape, np.dtype(place.dtype), buffer=memory.map, offset=place.offset, strides=place.strides
+            view.shape, np.dtype(view.dtype), buffer=memory.map, offset=view.offset, strides=view.strides
         )
-        part = whole[roi.relative_to(transfer.origin).to_slice()]
+        block = whole[roi.relative_to(transfer.origin).to_slice()]
         if transfer.write is not None:
             assert isinstance(volume, BlockwiseFileset)
-            volume.write(roi, part, status=transfer.write)
-            return Outcome(nbytes_written=part.nbytes)
-        volume.read(roi, out=part)
-        return Outcome(nbytes_read=part.nbytes)
+            volume.write(roi, block, status=transfer.write)
+            return BlockOutcome(nbytes_written=block.nbytes)
+        volume.read(roi, out=block)
+        return BlockOutcome(nbytes_read=block.nbytes)
 
     def close(self) -> None:
         """Nothing is the transfer's own: the volume stays open for the next one."""

@@ -116,7 +116,7 @@ class BareLoop:
 
     def run(self, count: int) -> None:
         """Send `count` tasks and take as many answers."""
-        encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(wire.Done).decode
+        encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(wire.TaskDone).decode
         socket, sent, done = self._socket, 0, 0
         for sent in range(min(count, _WINDOW * len(self._workers))):
             socket.send_multipart([self._workers[sent % len(self._workers)], encode(_task(sent))])
@@ -149,4 +149,4 @@ def _bare_worker(address: str) -> None:
     parent = os.getppid()
     while os.getppid() == parent:
         for task in decode(socket.recv()).tasks:
-            socket.send(encode(wire.Done(task.job, task.block, task.attempt, 0.0)))
+            socket.send(encode(wire.TaskDone(task.job, task.block, task.attempt, 0.0)))

@@ -19,7 +19,7 @@ _TERM_S = 3.0
 
 
 @dataclass(slots=True)
-class Task:
+class ClusterTask:
     """A block that is to be done.
 
     Attributes
@@ -40,7 +40,7 @@ class Task:
     reason: str = ""
 
 
-def command_of(config: ClusterConfig, job_file: str, task: Task) -> str:
+def command_of(config: ClusterConfig, job_file: str, task: ClusterTask) -> str:
     """The shell command that does a task, from ``command_format``."""
     words = ["cluster", "block", config.path, job_file, "--roi", format_subregion(task.block)]
     return config.command_format.format(
@@ -48,7 +48,7 @@ def command_of(config: ClusterConfig, job_file: str, task: Task) -> str:
     )
 
 
-def log_of(config: ClusterConfig, task: Task) -> str:
+def log_of(config: ClusterConfig, task: ClusterTask) -> str:
     """The file to which everything goes that a task prints."""
     return os.path.join(config.output_log_directory, f"{task.name}.log")
 
@@ -57,7 +57,7 @@ def log_of(config: ClusterConfig, task: Task) -> str:
 class Attempt:
     """A process that does a task; here, or an ssh that waits for one elsewhere."""
 
-    task: Task
+    task: ClusterTask
     process: subprocess.Popen[bytes]
     started_s: float = field(default_factory=time.monotonic)
 
@@ -80,7 +80,7 @@ class Attempt:
         self.process.wait()
 
 
-def launch(config: ClusterConfig, job_file: str, task: Task) -> Attempt:
+def launch(config: ClusterConfig, job_file: str, task: ClusterTask) -> Attempt:
     """Begin an attempt, with a process group of its own, and its output appended to the task's log.
 
     Raises

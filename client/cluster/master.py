@@ -11,7 +11,7 @@ from pathlib import Path
 from ...shared.errors import StorageError
 from ...shared.lazyflow.clusterconfig import ClusterConfig
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from .launching import Attempt, Task, launch, log_of
+from .launching import Attempt, ClusterTask, launch, log_of
 from .output import ClusterJob, is_done, prepare_output, who_writes
 
 _POLL_S = 0.02
@@ -19,7 +19,7 @@ _STATUS_S = 1.0
 
 
 @dataclass(slots=True)
-class Outcome:
+class ClusterOutcome:
     """How a cluster run ended.
 
     Attributes
@@ -33,8 +33,8 @@ class Outcome:
 
     blocks: int = 0
     found: int = 0
-    done: list[Task] = field(default_factory=list)
-    failed: list[Task] = field(default_factory=list)
+    done: list[ClusterTask] = field(default_factory=list)
+    failed: list[ClusterTask] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
 
     @property
@@ -87,12 +87,12 @@ class Master:
         self._detached = detached
         self._say = say
         self._interrupted = interrupted
-        self._outcome = Outcome()
-        self._waiting: deque[Task] = deque()
+        self._outcome = ClusterOutcome()
+        self._waiting: deque[ClusterTask] = deque()
         self._running: list[Attempt] = []
         self._looked_s = 0.0
 
-    def run(self) -> Outcome:
+    def run(self) -> ClusterOutcome:
         """Do what is not done yet.
 
         Raises
@@ -124,7 +124,7 @@ class Master:
             elif (writer := who_writes(fileset, block.start)) is not None:
                 self._outcome.locked.append(f"block {block} is being written by {writer}")
             else:
-                self._waiting.append(Task(f"J{index:02}", block))
+                self._waiting.append(ClusterTask(f"J{index:02}", block))
 
     def _step(self, fileset: BlockwiseFileset) -> None:
         while self._waiting and len(self._running) < self._at_once:
@@ -155,7 +155,7 @@ class Master:
             return None
         return _reason_of(code)
 
-    def _take(self, task: Task, reason: str) -> None:
+    def _take(self, task: ClusterTask, reason: str) -> None:
         task.reason = reason
         if not reason:
             self._outcome.done.append(task)

@@ -24,11 +24,11 @@ import numpy as np
 from ...shared.errors import BlockmillError, MissingBlock, OutOfBounds
 from ...shared.geometry.roi import Roi
 from ...shared.volumes.base.api import Volume
-from ...shared.volumes.restful.cutout import CONTENT_TYPES, Kind, encode
+from ...shared.volumes.restful.cutout import CONTENT_TYPES, BodyFormat, encode
 from ...shared.volumes.restful.description import RESTfulVolumeDescription
 
 DATASET = "/cutout"
-_EXTENSIONS: dict[str, Kind] = {".h5": "hdf5", ".hdf5": "hdf5", ".npy": "npy", ".raw": "raw"}
+_EXTENSIONS: dict[str, BodyFormat] = {".h5": "hdf5", ".hdf5": "hdf5", ".npy": "npy", ".raw": "raw"}
 _PATH = re.compile(r"/cutout/(?P<ends>[0-9,/]+)(?P<extension>\.[a-z0-9]+)?")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
@@ -37,7 +37,7 @@ _IDLE_S = 60.0
 _BUSY_WAIT_S = 20.0
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """The response to a client."""
 
     status: HTTPStatus
@@ -45,12 +45,12 @@ class Answer(NamedTuple):
     body: bytes | memoryview
 
 
-class Refusal(Exception):
+class HttpRefusal(Exception):
     """A request that gets no voxels, with the status and the reason for its client."""
 
     def __init__(self, status: HTTPStatus, reason: str, **headers: str) -> None:
         super().__init__(reason)
-        self.answer = Answer(
+        self.answer = Response(
             status,
             {
                 "Content-Type": "text/plain; charset=utf-8",
@@ -94,13 +94,13 @@ class CutoutServer(ThreadingHTTPServer):
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        kind: Kind = "hdf5",
+        kind: BodyFormat = "hdf5",
         max_parallel: int = 4,
         max_connections: int = 256,
         max_cutout_bytes: int = 1 << 30,
     ) -> None:
         self.volume = volume
-        self.kind: Kind = kind
+        self.kind: BodyFormat = kind
         self.max_cutout_bytes = max_cutout_bytes
         self._places = threading.BoundedSemaphore(max_parallel)
         self._max_connections = max_connections
@@ -144,7 +144,7 @@ class CutoutServer(ThreadingHTTPServer):
             hdf5_dataset=DATASET,
         )
 
-    def answer(self, path: str, accept: str, host: str) -> Answer:
+    def answer(self, path: str, accept: str, host: str) -> Response:
         """The whole answer to a GET of `path`.
 
         Raises
@@ -156,32 +156,32 @@ class CutoutServer(ThreadingHTTPServer):
             base = f"http://{host}/" if _HOST.fullmatch(host) else self.url
             plain = self.description(base, negotiable=True).plain()
             body = json.dumps(plain, indent=4).encode() + b"\n"
-            return _tagged(Answer(HTTPStatus.OK, {"Content-Type": "application/json"}, body))
+            return _tagged(Response(HTTPStatus.OK, {"Content-Type": "application/json"}, body))
         roi, kind = self._asked(path, accept)
         if not self._places.acquire(timeout=_BUSY_WAIT_S):
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many cut-outs at once", Retry_After="1")
+            raise HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many cut-outs at once", Retry_After="1")
         try:
             voxels = np.ascontiguousarray(self.volume.read(roi))
             body, headers = encode(kind, voxels, self.volume.axes, DATASET)
         except MissingBlock as error:
-            raise Refusal(HTTPStatus.NOT_FOUND, str(error)) from error
+            raise HttpRefusal(HTTPStatus.NOT_FOUND, str(error)) from error
         except (BlockmillError, OSError, MemoryError) as error:
-            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error) or type(error).__name__) from error
+            raise HttpRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error) or type(error).__name__) from error
         finally:
             self._places.release()
-        return _tagged(Answer(HTTPStatus.OK, {**headers, "Vary": "Accept"}, body))
+        return _tagged(Response(HTTPStatus.OK, {**headers, "Vary": "Accept"}, body))
 
-    def _asked(self, path: str, accept: str) -> tuple[Roi, Kind]:
+    def _asked(self, path: str, accept: str) -> tuple[Roi, BodyFormat]:
         match = _PATH.fullmatch(path)
         if match is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, f"there is no {path[:200]}; / describes the volume")
+            raise HttpRefusal(HTTPStatus.NOT_FOUND, f"there is no {path[:200]}; / describes the volume")
         roi = self._roi(match["ends"])
         size = math.prod(roi.shape) * self.volume.dtype.itemsize
         if size > self.max_cutout_bytes:
             reason = (
                 f"the cut-out has {size} bytes, more than the {self.max_cutout_bytes} that are sent at once"
             )
-            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
+            raise HttpRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
         return roi, self._kind(match["extension"], accept)
 
     def _roi(self, text: str) -> Roi:
@@ -189,38 +189,38 @@ class CutoutServer(ThreadingHTTPServer):
         pairs = [part.split(",") for part in text.strip("/").split("/")]
         if len(pairs) != len(axes) or any(len(p) != 2 or not all(p) or len(max(p)) > 18 for p in pairs):
             form = "/".join(f"{letter}_start,{letter}_stop" for letter in axes)
-            raise Refusal(HTTPStatus.BAD_REQUEST, f"expected /cutout/{form} in whole numbers")
+            raise HttpRefusal(HTTPStatus.BAD_REQUEST, f"expected /cutout/{form} in whole numbers")
         try:
             roi = Roi(tuple(int(a) for a, _ in pairs), tuple(int(b) for _, b in pairs))
             roi.check_within(shape, "volume")
         except OutOfBounds as error:
-            raise Refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, str(error)) from error
+            raise HttpRefusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, str(error)) from error
         return roi
 
-    def _kind(self, extension: str | None, accept: str) -> Kind:
+    def _kind(self, extension: str | None, accept: str) -> BodyFormat:
         if extension is not None:
             if extension not in _EXTENSIONS:
                 known = ", ".join(_EXTENSIONS)
-                raise Refusal(HTTPStatus.NOT_FOUND, f"{extension} is none of {known}")
+                raise HttpRefusal(HTTPStatus.NOT_FOUND, f"{extension} is none of {known}")
             return _EXTENSIONS[extension]
         return self._accepted(accept)
 
-    def _accepted(self, accept: str) -> Kind:
+    def _accepted(self, accept: str) -> BodyFormat:
         """The kind with the highest weight in an Accept header; ours among equals."""
         weights: dict[str, float] = {}
         for item in accept.lower().split(","):
             name, _, parameters = item.partition(";")
             weight = re.search(r"\bq=([0-9.]+)", parameters)
             weights[name.strip()] = float(weight[1]) if weight and weight[1].count(".") <= 1 else 1.0
-        kinds: list[Kind] = [self.kind, *(kind for kind in CONTENT_TYPES if kind != self.kind)]
+        kinds: list[BodyFormat] = [self.kind, *(kind for kind in CONTENT_TYPES if kind != self.kind)]
 
-        def weight_of(kind: Kind) -> float:
+        def weight_of(kind: BodyFormat) -> float:
             anything = weights.get("*/*", 0.0 if accept.strip() else 1.0)
             return weights.get(CONTENT_TYPES[kind], weights.get("application/*", anything))
 
         best = max(kinds, key=weight_of)
         if weight_of(best) <= 0:
-            raise Refusal(HTTPStatus.NOT_ACCEPTABLE, f"sent are {', '.join(CONTENT_TYPES.values())}")
+            raise HttpRefusal(HTTPStatus.NOT_ACCEPTABLE, f"sent are {', '.join(CONTENT_TYPES.values())}")
         return best
 
     # ------------------------------------------------------------------ connections
@@ -276,7 +276,7 @@ class CutoutServer(ThreadingHTTPServer):
                     connection.shutdown(how)
 
 
-def _tagged(answer: Answer) -> Answer:
+def _tagged(answer: Response) -> Response:
     """The answer with an ETag, which is the same where every byte is."""
     tag = hashlib.sha256(answer.body).hexdigest()[:32]
     return answer._replace(headers={**answer.headers, "ETag": f'"{tag}"'})
@@ -301,20 +301,20 @@ class _Connection(BaseHTTPRequestHandler):
                 self.path, self.headers.get("Accept", ""), self.headers.get("Host", "")
             )
             answer = self._cut(self._unless_known(whole))
-        except Refusal as refusal:
+        except HttpRefusal as refusal:
             answer = refusal.answer
         self._send(answer)
 
     do_HEAD = do_GET  # noqa: N815
 
-    def _unless_known(self, answer: Answer) -> Answer:
+    def _unless_known(self, answer: Response) -> Response:
         """304 for a client that has this very answer already."""
         known = [tag.strip().removeprefix("W/") for tag in self.headers.get("If-None-Match", "").split(",")]
         if answer.headers["ETag"] in known or "*" in known:
-            return Answer(HTTPStatus.NOT_MODIFIED, answer.headers, b"")
+            return Response(HTTPStatus.NOT_MODIFIED, answer.headers, b"")
         return answer
 
-    def _cut(self, answer: Answer) -> Answer:
+    def _cut(self, answer: Response) -> Response:
         """The part of an answer that ``Range`` asks for; several ranges get all, as HTTP allows."""
         match = _RANGE.fullmatch(self.headers.get("Range", "").strip())
         fresh = self.headers.get("If-Range", answer.headers["ETag"]) == answer.headers["ETag"]
@@ -326,11 +326,13 @@ class _Connection(BaseHTTPRequestHandler):
             if match[1] and match[2] and int(match[1]) > int(match[2]):
                 return answer  # no valid range: as if it were not there
             reason = f"there are {size} bytes"
-            raise Refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, reason, Content_Range=f"bytes */{size}")
+            raise HttpRefusal(
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, reason, Content_Range=f"bytes */{size}"
+            )
         headers = {**answer.headers, "Content-Range": f"bytes {first}-{last}/{size}"}
-        return Answer(HTTPStatus.PARTIAL_CONTENT, headers, memoryview(answer.body)[first : last + 1])
+        return Response(HTTPStatus.PARTIAL_CONTENT, headers, memoryview(answer.body)[first : last + 1])
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: Response) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

@@ -22,7 +22,7 @@ from ...shared import errors
 from ...shared.errors import BlockmillError, MissingBlock, StorageError
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
-from ...shared.memory.arena import Lent
+from ...shared.memory.arena import SharedBuffer
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.checks import check_data, check_out
@@ -72,8 +72,8 @@ class ParallelVolume:
         self._engine = engine or Engine(workers)
         self._owns_engine = engine is None
         self._session = uuid.uuid4().hex
-        self._targets: list[Lent] = []
-        self._stages: list[Lent] = []
+        self._targets: list[SharedBuffer] = []
+        self._stages: list[SharedBuffer] = []
         self._staging = threading.Lock()
 
     @property
@@ -119,10 +119,10 @@ class ParallelVolume:
         """
         shape = self.shape if shape is None else tuple(shape)
         kind = np.dtype(self.dtype if dtype is None else dtype)
-        lent = self._engine.lend(max(math.prod(shape) * kind.itemsize, 1))
-        array = lent.array(shape, kind)
-        lent.let_go()
-        self._targets = [known for known in self._targets if known.alive] + [lent]
+        buffer = self._engine.shared_buffer(max(math.prod(shape) * kind.itemsize, 1))
+        array = buffer.array(shape, kind)
+        buffer.release()
+        self._targets = [known for known in self._targets if known.alive] + [buffer]
         return array
 
     def read(self, roi: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -153,7 +153,7 @@ class ParallelVolume:
             check_out(roi, out)
         if self._small(roi):
             return self._volume.read(roi, out)
-        found = self._place_of(out) if out is not None else None
+        found = self._view_of(out) if out is not None else None
         if out is not None and found is not None:
             self._carry(roi, *found)
             return out
@@ -192,7 +192,7 @@ class ParallelVolume:
         check_data(roi, data, self.dtype, self.address)
         if self._small(roi):
             self._local_writer().write(roi, data, status=status)
-        elif (found := self._place_of(data)) is not None:
+        elif (found := self._view_of(data)) is not None:
             self._carry(roi, *found, status)
         else:
             self._through_stages(roi, data, status)
@@ -230,25 +230,31 @@ class ParallelVolume:
         steps = len(self._grid(roi, 1)) // (_TASKS_PER_WORKER * self._engine.workers)
         return self._grid(roi, max(steps, _LEAST_TASK_BYTES // self._step_bytes(roi), 1))
 
-    def _place_of(self, array: NDArray[Any]) -> tuple[wire.Place, Lent] | None:
-        for lent in self._targets:
-            if (place := lent.place_of(array)) is not None:
-                return place, lent
+    def _view_of(self, array: NDArray[Any]) -> tuple[wire.ArrayView, SharedBuffer] | None:
+        for buffer in self._targets:
+            if (view := buffer.view_of(array)) is not None:
+                return view, buffer
         return None
 
     # -- carrying -----------------------------------------------------------------------
 
-    def _carry(self, roi: Roi, place: wire.Place, lent: Lent, status: WriteStatus | None = None) -> None:
-        handle = self._start(roi, place, lent, status)
+    def _carry(
+        self, roi: Roi, view: wire.ArrayView, buffer: SharedBuffer, status: WriteStatus | None = None
+    ) -> None:
+        handle = self._start(roi, view, buffer, status)
         try:
             self._wait(handle)
         finally:
             _abandon(handle)
 
-    def _start(self, roi: Roi, place: wire.Place, lent: Lent, status: WriteStatus | None) -> JobHandle:
-        transfer = wire.Transfer(place=place, origin=roi.start, write=status, session=self._session)
+    def _start(
+        self, roi: Roi, view: wire.ArrayView, buffer: SharedBuffer, status: WriteStatus | None
+    ) -> JobHandle:
+        transfer = wire.Transfer(view=view, origin=roi.start, write=status, session=self._session)
         recipe = wire.Recipe(source=self._path, transfer=transfer)
-        return self._engine.submit(JobSpec(recipe=recipe, blocks=self._tasks(roi), lent=(lent.attach,)))
+        return self._engine.submit(
+            JobSpec(recipe=recipe, blocks=self._tasks(roi), shared_buffers=(buffer.map_segment,))
+        )
 
     def _wait(self, handle: JobHandle) -> None:
         while not isinstance(ended := handle.next(), Ended):
@@ -293,27 +299,29 @@ class ParallelVolume:
     def _pieces(self, roi: Roi) -> list[Roi]:
         return list(self._grid(roi, max(_STAGE_BYTES // self._step_bytes(roi), 1)))
 
-    def _grown_stages(self, pieces: list[Roi]) -> list[Lent]:
+    def _grown_stages(self, pieces: list[Roi]) -> list[SharedBuffer]:
         """Two buffers, each large enough for any of the pieces."""
         needed = max(piece.volume for piece in pieces) * self.dtype.itemsize
         if not self._stages or self._stages[0].nbytes < needed:
-            self._let_go_of_stages()
+            self._release_stages()
             size = min(-(-needed // _LEAST_TASK_BYTES) * _LEAST_TASK_BYTES, max(needed, _STAGE_BYTES))
-            self._stages = [self._engine.lend(size) for _ in range(_STAGES)]
+            self._stages = [self._engine.shared_buffer(size) for _ in range(_STAGES)]
         return self._stages
 
-    def _let_go_of_stages(self) -> None:
+    def _release_stages(self) -> None:
         for stage in self._stages:
-            stage.let_go()
+            stage.release()
         self._stages = []
 
-    def _begin(self, piece: Roi, stage: Lent, part: NDArray[Any], status: WriteStatus | None) -> _Piece:
+    def _begin(
+        self, piece: Roi, stage: SharedBuffer, part: NDArray[Any], status: WriteStatus | None
+    ) -> _Piece:
         buffer = stage.array(piece.shape, self.dtype)
         if status is not None:
             buffer[...] = part
-        place = stage.place_of(buffer)
-        assert place is not None, "a buffer lies in its own memory"
-        return _Piece(self._start(piece, place, stage, status), part if status is None else None, buffer)
+        view = stage.view_of(buffer)
+        assert view is not None, "a buffer lies in its own memory"
+        return _Piece(self._start(piece, view, stage, status), part if status is None else None, buffer)
 
     def _end(self, piece: _Piece) -> None:
         try:
@@ -327,7 +335,7 @@ class ParallelVolume:
 
     def close(self) -> None:
         """End the workers and close the volume; targets stay as they are."""
-        self._let_go_of_stages()
+        self._release_stages()
         if self._owns_engine:
             self._engine.close()
         for volume in (self._volume, self._writer):

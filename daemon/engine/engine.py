@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from ...shared.errors import EngineError
-from ...shared.memory.arena import Lent
+from ...shared.memory.arena import SharedBuffer
 from ..executors.api import WorkerLimits
 from ..executors.local.nursery import NurseryProcess
 from .handle import JobHandle
@@ -91,13 +91,13 @@ class Engine:
             raise EngineError(f"{self._dispatcher.cause}; make a new one")
         return job.handle
 
-    def lend(self, nbytes: int) -> Lent:
-        """Pre-faulted shared memory of `nbytes`, for orders that name it as `lent`.
+    def shared_buffer(self, nbytes: int) -> SharedBuffer:
+        """Pre-faulted shared memory of `nbytes`, for jobs that name it in `shared_buffers`.
 
         Workers release it by themselves once no array uses it any more.
         """
         number = next(self._dispatcher.segment_numbers)
-        return Lent(number, nbytes, lambda number: self._tell("release", number))
+        return SharedBuffer(number, nbytes, lambda number: self._tell("release", number))
 
     @property
     def view(self) -> View:

@@ -40,7 +40,7 @@ class RoiList:
 class BlockLog(Protocol):
     """Records the ends of blocks and of attempts; called in the engine's thread."""
 
-    def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
+    def block(self, number: int, roi: Roi, ended: Persist, reply: wire.TaskDone | None) -> None:
         """Record that a block is done, or has failed for good.
 
         Parameters
@@ -51,8 +51,8 @@ class BlockLog(Protocol):
             Its voxels.
         ended : Persist
             Its final state.
-        answer : Done or None
-            The worker's answer; None if the block failed.
+        reply : TaskDone or None
+            The worker's reply; None if the block failed.
         """
 
     def attempt(self, attempted: Attempted) -> None:
@@ -106,7 +106,7 @@ class JobSpec:
         Longest time for one attempt, in seconds; its worker is killed then.
     memory_bytes : int or None
         Most resident memory of a worker that does a block of this job; it is killed beyond.
-    lent : tuple of Attach
+    shared_buffers : tuple of MapSegment
         Shared memory of the submitter's that the recipe names.
     number : int or None
         What its submitter calls the job.
@@ -127,7 +127,7 @@ class JobSpec:
     sealed: bool = True
     block_timeout_s: float | None = None
     memory_bytes: int | None = None
-    lent: tuple[wire.Attach, ...] = ()
+    shared_buffers: tuple[wire.MapSegment, ...] = ()
     number: int | None = None
     owner: JobOwner = field(default_factory=JobOwner)
     events: BlockLog | None = None
@@ -150,7 +150,7 @@ class EngineJob:
         grid = spec.blocks
         self._largest = math.prod(grid.block_shape) if isinstance(grid, BlockGrid) else None
         self._slots: dict[int, wire.Slot] = {}
-        self._answers: dict[int, wire.Done] = {}  # of blocks that are not final yet
+        self._replies: dict[int, wire.TaskDone] = {}  # of blocks that are not final yet
 
     def submission(self) -> Submit:
         """The event that adds this job to the coordinator."""
@@ -210,17 +210,17 @@ class EngineJob:
             self._arena = self._arenas.take(nbytes)
         return self._arena.take(nbytes)
 
-    def attachment(self, slot: wire.Slot) -> wire.Attach:
+    def map_segment(self, slot: wire.Slot) -> wire.MapSegment:
         """The message that lets a worker open the segment of a slot."""
         assert self._arena is not None, "the slot is one of its own"
         segment = self._arena.segments[slot.segment]
-        return wire.Attach(slot.segment, segment.path, segment.nbytes)
+        return wire.MapSegment(slot.segment, segment.path, segment.nbytes)
 
-    def answered(self, done: wire.Done) -> None:
+    def answered(self, done: wire.TaskDone) -> None:
         """Keep a worker's answer about a finished block until the block is final."""
-        self._answers[done.block] = done
+        self._replies[done.block] = done
 
-    def _count(self, done: wire.Done) -> None:
+    def _count(self, done: wire.TaskDone) -> None:
         """Add a finished block to the totals; a block whose result is dropped is never added."""
         totals = self.handle.progress
         totals.blocks += 1
@@ -235,21 +235,21 @@ class EngineJob:
         assert self.spec.merge_dtype is not None and self._arena is not None
         roi = self.spec.blocks.roi_of(block)
         array = self._arena.result(self._slots.pop(block), roi.shape, self.spec.merge_dtype)
-        return Result(block, roi, array, self._answers[block].crc32)
+        return Result(block, roi, array, self._replies[block].crc32)
 
     def drop(self, block: int) -> None:
         """Release a result that will not be merged."""
         if (slot := self._slots.pop(block, None)) is not None and self._arena is not None:
             self._arena.give_back(slot)
-        self._answers.pop(block, None)
+        self._replies.pop(block, None)
 
     def persist(self, ended: Persist) -> None:
         """Record the end of a block in the submitter's sink, if there is one."""
-        answer = self._answers.pop(ended.block, None)
-        if answer is not None and ended.state == "done":
-            self._count(answer)
+        reply = self._replies.pop(ended.block, None)
+        if reply is not None and ended.state == "done":
+            self._count(reply)
         if (events := self.spec.events) is not None:
-            events.block(ended.block, self.spec.blocks.roi_of(ended.block), ended, answer)
+            events.block(ended.block, self.spec.blocks.roi_of(ended.block), ended, reply)
 
     def attempted(self, attempt: Attempted) -> None:
         """Record a failed attempt in the submitter's sink, if there is one."""
@@ -278,22 +278,19 @@ def _full(spec: JobSpec) -> wire.Recipe:
     return msgspec.structs.replace(spec.recipe, grid=grid, prompt=prompt)
 
 
-Lease = tuple[str, int, int]  # job, block, attempt
-
-
 class SentTasks:
     """The tasks that a worker was sent and has not answered, numbered from 1 in order of sending."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._leases: dict[int, Lease] = {}
+        self._leases: dict[int, wire.Lease] = {}
 
-    def add(self, lease: Lease) -> None:
+    def add(self, lease: wire.Lease) -> None:
         """Note a task that goes out."""
         self._count += 1
         self._leases[self._count] = lease
 
-    def answered(self, lease: Lease) -> None:
+    def answered(self, lease: wire.Lease) -> None:
         """Forget a task, and those sent before it: a worker does them in order."""
         first = next(iter(self._leases), 0)
         if self._leases.get(first) == lease:
@@ -302,6 +299,6 @@ class SentTasks:
             while self._leases.pop(first) != lease:
                 first = next(iter(self._leases))
 
-    def number(self, number: int | None) -> Lease | None:
+    def number(self, number: int | None) -> wire.Lease | None:
         """The lease of the task that was sent as `number`, or None if it has been answered."""
         return None if number is None else self._leases.get(number)

@@ -155,7 +155,7 @@ class Dispatcher:
 
     def _count(self, name: str) -> None:
         """Copy the coordinator's totals to where the submitter sees them."""
-        counts, totals = self._core.progress(name), self._jobs[name].handle.progress
+        counts, totals = self._core.counts(name), self._jobs[name].handle.progress
         totals.running, totals.failed, totals.retries = counts.running, counts.failed, counts.retries
 
     def _end_workers(self) -> None:
@@ -199,9 +199,9 @@ class Dispatcher:
     def _hear(self, message: wire.FromWorker) -> None:
         now_s = time.monotonic()
         match message:
-            case wire.Answers(worker=worker, answers=answers):
+            case wire.TaskReplies(worker=worker, replies=replies):
                 self._supervisor.seen(worker, now_s)
-                self._take_answers(worker, answers)
+                self._take_replies(worker, replies)
             case wire.Heartbeat(worker=worker, rss_bytes=rss):
                 self._supervisor.seen(worker, now_s, rss)
             case wire.Hello(worker=worker, version=version):
@@ -212,36 +212,36 @@ class Dispatcher:
                     known.up = True
                     self._feed(ev.Ready(worker))
 
-    def _take_answers(self, worker: int, answers: list[wire.Answer]) -> None:
+    def _take_replies(self, worker: int, replies: list[wire.TaskReply]) -> None:
         holds = self._core.holds
         # Others are late or doubled. To the coordinator they would mean nothing, but what is noted of the job
         # and of the worker's tasks is another lease's by now.
-        open_ones = [a for a in answers if holds(worker, a.job, a.block, a.attempt)]
+        open_ones = [a for a in replies if holds(worker, a.job, a.block, a.attempt)]
         self._health.answered(worker, len(open_ones))
-        self._act(self._core.handle_all([self._event_of(worker, answer) for answer in open_ones]))
+        self._act(self._core.handle_all([self._event_of(worker, reply) for reply in open_ones]))
 
-    def _event_of(self, worker: int, answer: wire.Answer) -> ev.Event:
-        name, block, attempt = answer.job, answer.block, answer.attempt
+    def _event_of(self, worker: int, reply: wire.TaskReply) -> ev.Event:
+        name, block, attempt = reply.job, reply.block, reply.attempt
         job = self._jobs[name]
-        self._outbox.answered(worker, (name, block, attempt))
+        self._outbox.answered(worker, wire.Lease(name, block, attempt))
         job.out.discard(block)
-        if isinstance(answer, wire.Done):
-            job.answered(answer)
-            return ev.Done(worker, name, block, attempt, answer.seconds)
-        if answer.kind:
-            job.kinds[block] = answer.kind
-        return ev.Failed(worker, name, block, attempt, answer.error, answer.retry, answer.memory)
+        if isinstance(reply, wire.TaskDone):
+            job.answered(reply)
+            return ev.Done(worker, name, block, attempt, reply.seconds)
+        if reply.kind:
+            job.kinds[block] = reply.kind
+        return ev.Failed(worker, name, block, attempt, reply.error, reply.retry, reply.memory)
 
     def _forget_worker(self, death: Death) -> None:
         """Report a death to the coordinator, with the lease that the worker was doing.
 
-        The worker's mark is the better source for that than its answers: they may have died with it.
+        The worker's mark is the better source for that than its replies: those may have died with it.
         """
         busy_with = self._outbox.forget(death.worker, death.running)
         self._health.forget(death.worker)
         if death.was_up:
-            leases = [(a.job, a.block, a.attempt) for a in self._core.leases(death.worker)]
-            running = leases.index(busy_with) if busy_with in leases else -1
+            leases = [wire.Lease(a.job, a.block, a.attempt) for a in self._core.leases(death.worker)]
+            running = leases.index(busy_with) if busy_with is not None and busy_with in leases else -1
             memory = death.post_mortem.out_of_memory
             self._feed(ev.Lost(death.worker, death.reason, running, memory))
 

@@ -46,10 +46,10 @@ class Notices:
         """Hand the output of workers to the jobs whose tasks printed it; to all jobs if that is unknown."""
         for printed in output:
             lease = printed.lease or self._outbox.lease_of(printed.worker, printed.running)
-            job = self._jobs.get(lease[0]) if lease is not None else None
+            job = self._jobs.get(lease.job) if lease is not None else None
             if job is not None and lease is not None:
-                start = job.spec.blocks.roi_of(lease[1]).start
-                job.handle.put(Notice(printed.text, "printed", printed.worker, start, lease[2]))
+                start = job.spec.blocks.roi_of(lease.block).start
+                job.handle.put(Notice(printed.text, "printed", printed.worker, start, lease.attempt))
             elif lease is None:
                 self.tell_all(Notice(printed.text, "printed", printed.worker))
 

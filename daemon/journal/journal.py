@@ -36,7 +36,7 @@ _Write = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedJournal:
     """The content of a journal when it is opened."""
 
     jobs: list[JobRecord]
@@ -86,7 +86,7 @@ class Journal:
         self._trouble = ""
         self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._closed = False
-        opened: Future[Loaded] = Future()
+        opened: Future[LoadedJournal] = Future()
         self._thread = threading.Thread(target=self._serve, args=(opened,), name="journal", daemon=True)
         self._thread.start()
         self.loaded = opened.result()
@@ -223,7 +223,7 @@ class Journal:
 
     # -- the journal's thread -------------------------------------------------------
 
-    def _serve(self, opened: Future[Loaded]) -> None:
+    def _serve(self, opened: Future[LoadedJournal]) -> None:
         try:
             database = open_database(self.path)
             loaded = _load(database)
@@ -324,7 +324,7 @@ def _failure(block: int, attempts: int, failure: bytes) -> BlockFailure:
     return BlockFailure(block, tuple(start), tuple(stop), attempts, reason)
 
 
-def _load(database: sqlite3.Connection) -> Loaded:
+def _load(database: sqlite3.Connection) -> LoadedJournal:
     facts = dict(database.execute(schema.FACTS).fetchall())
     jobs = [_record.decode(row[0]) for row in database.execute(schema.JOBS)]
-    return Loaded(jobs, facts.get("last_id", 0), bool(facts.get("paused_all", 0)))
+    return LoadedJournal(jobs, facts.get("last_id", 0), bool(facts.get("paused_all", 0)))

@@ -143,7 +143,7 @@ class _Clock:
     def __init__(self) -> None:
         self.ends: list[tuple[float, int]] = []
 
-    def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
+    def block(self, number: int, roi: Roi, ended: Persist, reply: wire.TaskDone | None) -> None:
         """Record that a block is done, or has failed for good."""
         if ended.state == "done":
             self.ends.append((time.monotonic(), number))

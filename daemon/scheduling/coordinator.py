@@ -127,9 +127,9 @@ class Coordinator:
         """Test if a job is paused; KeyError if it is unknown."""
         return self._jobs[job].paused
 
-    def progress(self, job: str) -> ev.Progress:
+    def counts(self, job: str) -> ev.BlockCounts:
         """The counts of a job, in constant time; KeyError where the job is unknown."""
-        return self._jobs[job].progress()
+        return self._jobs[job].counts()
 
     def leases(self, worker: int) -> tuple[ev.Assign, ...]:
         """The open leases of a worker, the running one first; empty where it is unknown."""

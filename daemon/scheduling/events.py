@@ -17,7 +17,7 @@ Outcome = Literal["done", "done_with_failures", "failed", "cancelled"]
 OnError = Literal["fail", "finish"]
 
 
-class Progress(msgspec.Struct, frozen=True, gc=False):
+class BlockCounts(msgspec.Struct, frozen=True, gc=False):
     """The counts of one job; ``count`` is the sum of all others but ``retries``.
 
     ``skipped`` blocks were finished before the job was submitted, ``running`` ones are leased,
@@ -296,7 +296,7 @@ class Finish(msgspec.Struct, frozen=True):
     outcome: Outcome
     reason: str
     failed: tuple[tuple[int, str], ...]
-    progress: Progress
+    counts: BlockCounts
 
 
 class Notify(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,19 @@ last of them.
 from math import inf
 
 from .blocks import BlockTable
-from .events import Action, Assign, Attempted, Drop, Finish, Merge, Notify, Outcome, Persist, Progress, Submit
+from .events import (
+    Action,
+    Assign,
+    Attempted,
+    BlockCounts,
+    Drop,
+    Finish,
+    Merge,
+    Notify,
+    Outcome,
+    Persist,
+    Submit,
+)
 from .merge_queue import ArrivalOrder, BlockOrder
 
 MOST_CREDIT = 64
@@ -114,12 +126,12 @@ class JobState:
         """About how long a block takes; 0 while nobody knows."""
         return max(self._mean_s, 0.0)
 
-    def progress(self) -> Progress:
+    def counts(self) -> BlockCounts:
         """The counts, in constant time."""
         blocks = self.blocks
         waiting = len(self._merge_queue) + len(self._merging)
         returned = len(blocks.returned) + len(blocks.alone)
-        return Progress(
+        return BlockCounts(
             count=len(blocks.states),
             pending=blocks.undrawn + returned,
             running=blocks.open - waiting - returned,
@@ -330,7 +342,7 @@ class JobState:
             self.outcome = "done_with_failures" if blocks.failed else "done"
         self.ended = True
         failed = tuple(sorted(blocks.reasons.items()))
-        actions.append(Finish(self.name, self.outcome, self.reason, failed, self.progress()))
+        actions.append(Finish(self.name, self.outcome, self.reason, failed, self.counts()))
 
 
 def _drop(lease: Assign) -> Drop:

@@ -1,6 +1,6 @@
 """Access rights: owners, admins, and the folders that jobs may touch.
 
-The kernel keeps people from the files of others (`shared.acting`); here stands what is the
+The kernel keeps people from the files of others (`shared.system.impersonation`); here stands what is the
 service's own to decide.
 """
 

@@ -51,19 +51,19 @@ class _JournalLog:
     job: int
     sync: str | None
 
-    def block(self, number: int, roi: Roi, ended: Persist, answer: wire.Done | None) -> None:
+    def block(self, number: int, roi: Roi, ended: Persist, reply: wire.TaskDone | None) -> None:
         """Note the end of a block."""
         done = ended.state == "done"
-        answer = answer or wire.Done("", number, ended.attempt, 0.0)
+        reply = reply or wire.TaskDone("", number, ended.attempt, 0.0)
         row = BlockRow(
             job=self.job,
             block=number,
             done=done,
-            skipped=answer.skipped,
+            skipped=reply.skipped,
             attempts=ended.attempt,
-            seconds=answer.seconds,
-            bytes_read=answer.nbytes_read,
-            bytes_written=answer.nbytes_written,
+            seconds=reply.seconds,
+            bytes_read=reply.nbytes_read,
+            bytes_written=reply.nbytes_written,
             reason=ended.reason,
             start=() if done else roi.start,
             stop=() if done else roi.stop,

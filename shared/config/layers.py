@@ -38,7 +38,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfig:
     """A configuration, where each of its keys was set, and the sources that were read."""
 
     config: Config
@@ -84,7 +84,7 @@ def load_config(
     only: str | os.PathLike[str] | None = None,
     options: Mapping[str, tuple[str, Any]] | None = None,
     environ: Mapping[str, str] | None = None,
-) -> Loaded:
+) -> LoadedConfig:
     """Read the configuration from all of its places.
 
     Parameters
@@ -113,7 +113,7 @@ def load_config(
     if mistakes or isinstance(checked, list):
         raise ConfigError("\n".join(mistakes))
     origins = {path: places[1] for path, places in merged.places.items()}
-    return Loaded(checked, origins, [layer.source for layer in layers])
+    return LoadedConfig(checked, origins, [layer.source for layer in layers])
 
 
 def config_files() -> list[Path]:

@@ -1,6 +1,6 @@
 """The configuration of the service: every key that its files know, with type, unit and default.
 
-`configfiles` reads it from its places; ``blockmill config schema`` hands it to editors.
+`layers` reads it from its places; ``blockmill config schema`` hands it to editors.
 """
 
 from __future__ import annotations

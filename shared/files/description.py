@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, get_args
 import numpy as np
 
 from .json_file import JsonObject, dtype_text, read_json, write_json
-from .schema import SCHEMA_KEYS, Kind, ParsingError, Problem, Schema, report, version_kind
+from .schema import SCHEMA_KEYS, Converter, ParsingError, Problem, Schema, report, version_kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class Description:
         write_json(path, self.plain(), overwrite=overwrite)
 
 
-def _kind(hint: Any) -> Kind:
+def _kind(hint: Any) -> Converter:
     """The converter of a field by its annotation; ``Annotated[type, kind] | None`` is such a hint, too."""
     return next(part.__metadata__[0] for part in (hint, *get_args(hint)) if hasattr(part, "__metadata__"))
 

@@ -17,7 +17,7 @@ from .json_file import JsonObject, ParsingError, Problem, without_pairs
 
 SCHEMA_KEYS = ("_schema_name", "_schema_version")
 
-Kind = Callable[[Any], Any]  # converts the value of a field, or raises what is wrong with it
+Converter = Callable[[Any], Any]  # converts the value of a field, or raises what is wrong with it
 
 
 class SchemaError(ParsingError):
@@ -40,7 +40,11 @@ class Schema:
     """
 
     def __init__(
-        self, name: str, version: Kind, kinds: Mapping[str, Kind], absent: Mapping[str, str] | None = None
+        self,
+        name: str,
+        version: Converter,
+        kinds: Mapping[str, Converter],
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.version = version
@@ -104,7 +108,7 @@ class Schema:
         return {field: values.get(field) for field in raw}
 
 
-def version_kind(understood: Callable[[float], bool], said: str) -> Kind:
+def version_kind(understood: Callable[[float], bool], said: str) -> Converter:
     """The converter of a schema's version.
 
     Parameters

@@ -13,7 +13,7 @@ import numpy as np
 from ..files.atomic import write_atomically
 from ..files.field_kinds import as_switch
 from ..files.json_file import JsonObject, dtype_text, parse_json, read_json
-from ..files.schema import SCHEMA_KEYS, Kind, ParsingError, Schema, report, version_kind
+from ..files.schema import SCHEMA_KEYS, Converter, ParsingError, Schema, report, version_kind
 
 
 class Namespace:
@@ -78,7 +78,9 @@ class JsonConfigParser:
             raise ValueError(f"the schema lacks {' and '.join(missing)}")
         self.schema_name = str(fields["_schema_name"])
         self.schema_version = float(fields["_schema_version"])
-        self.fields: dict[str, Kind] = {key: kind for key, kind in fields.items() if key not in SCHEMA_KEYS}
+        self.fields: dict[str, Converter] = {
+            key: kind for key, kind in fields.items() if key not in SCHEMA_KEYS
+        }
         least, last = math.floor(self.schema_version), self.schema_version
         version = version_kind(
             lambda found: least <= found <= last, f", but only {least}.0 to {last} are understood"

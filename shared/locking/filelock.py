@@ -29,7 +29,7 @@ import portalocker
 
 from ..errors import BlockmillError, LockLost, StorageError
 from ..files.atomic import remove_if_there
-from . import lockfile as lockholder
+from . import lockfile
 from .lockfile import LockHolder, Sight
 
 _EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
@@ -44,7 +44,7 @@ def stale(lock_path: str | os.PathLike[str]) -> bool:
     it; only a stale candidate may be unlinked. During this test, a dead lock seems alive.
     """
     path = os.fspath(lock_path)
-    sight = lockholder.look(path)
+    sight = lockfile.look(path)
     if sight is None:
         return False
     try:
@@ -67,7 +67,7 @@ def _seize(sight: Sight, lock_path: str) -> bool:
     bool
         True if the owner was ours and is dead; its flock is now ours.
     """
-    return sight.holder.is_here and _try_flock(sight.fd) and lockholder.lies_at(lock_path, os.fstat(sight.fd))
+    return sight.holder.is_here and _try_flock(sight.fd) and lockfile.lies_at(lock_path, os.fstat(sight.fd))
 
 
 def _try_flock(fd: int) -> bool:
@@ -165,7 +165,7 @@ class FileLock:
                 return False
             left_s = start_s + limit_s - time.monotonic()
             if left_s <= 0:
-                raise lockholder.time_out(self.lock_path, limit_s, rival)
+                raise lockfile.time_out(self.lock_path, limit_s, rival)
             # A new owner means that the lock goes from hand to hand: be quick again.
             pause_s = _SHORTEST_WAIT_S if rival.token != last else min(pause_s * _BACK_OFF, _LONGEST_WAIT_S)
             last = rival.token
@@ -181,16 +181,16 @@ class FileLock:
     def _attempt(self) -> LockHolder | None:
         """Try once. Returns None if the lock is ours now, else the holder that is in the way."""
         # Waiters look before they write: a candidate per poll would cost a file each time.
-        if not os.path.lexists(self.lock_path) and self._create(lockholder.link):
+        if not os.path.lexists(self.lock_path) and self._create(lockfile.link):
             return None
-        sight = lockholder.look(self.lock_path)
+        sight = lockfile.look(self.lock_path)
         if sight is None:
-            return lockholder.GONE
+            return lockfile.GONE
         taken = False
         try:
             if not _seize(sight, self.lock_path):
                 return sight.holder
-            dead = lockholder.read_holder(sight.fd)  # again: an earlier taker may have died since
+            dead = lockfile.read_holder(sight.fd)  # again: an earlier taker may have died since
             if sight.writable:
                 self._adopt(sight.fd, dead)
                 taken = True
@@ -209,22 +209,22 @@ class FileLock:
         token = os.urandom(8).hex()
         candidate = f"{self.lock_path}-{token}"
         try:
-            fd = lockholder.open_lock_file(candidate, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            fd = lockfile.open_lock_file(candidate, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except OSError as error:
-            raise lockholder.refusal(self.lock_path, error) from error
+            raise lockfile.refusal(self.lock_path, error) from error
         held = None
         try:
             if _try_flock(fd):
-                os.write(fd, lockholder.compose(token, self.contents))
+                os.write(fd, lockfile.compose(token, self.contents))
                 place(candidate, self.lock_path)
                 self._held = held = _Held(fd, os.fstat(fd), os.getpid(), token)
         except FileExistsError:
             return False
         except OSError as error:
-            raise lockholder.refusal(self.lock_path, error) from error
+            raise lockfile.refusal(self.lock_path, error) from error
         finally:
             if held is None:
-                lockholder.close_lock_file(fd)  # whatever happened: without a flock, nobody waits for it
+                lockfile.close_lock_file(fd)  # whatever happened: without a flock, nobody waits for it
             remove_if_there(candidate)
         return held is not None
 
@@ -235,7 +235,7 @@ class FileLock:
         if facts.st_nlink > 1 and dead.token is not None:
             remove_if_there(f"{self.lock_path}-{dead.token}")  # it died before it could do so
         # One write, never shorter than what is there: killed in between, it is one of both.
-        os.pwrite(fd, lockholder.compose(token, self.contents).ljust(facts.st_size, b"\n"), 0)
+        os.pwrite(fd, lockfile.compose(token, self.contents).ljust(facts.st_size, b"\n"), 0)
         self._held = _Held(fd, facts, os.getpid(), token)
 
     def release(self) -> None:
@@ -267,11 +267,11 @@ class FileLock:
         if held is None:
             return False
         try:
-            return lockholder.lies_at(self.lock_path, held.facts) and remove_if_there(self.lock_path)
+            return lockfile.lies_at(self.lock_path, held.facts) and remove_if_there(self.lock_path)
         except OSError as error:
-            raise lockholder.refusal(self.lock_path, error) from error
+            raise lockfile.refusal(self.lock_path, error) from error
         finally:
-            lockholder.close_lock_file(held.fd)
+            lockfile.close_lock_file(held.fd)
 
     def release_as(self, path: str, note: bytes) -> bool:
         """Release the lock by renaming its file to `path`, with `note` behind its text, in one step.
@@ -306,9 +306,9 @@ class FileLock:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.replace(self.lock_path, path)  # noqa: PTH105 - a Path costs more than the system call
         except OSError as error:
-            raise lockholder.refusal(self.lock_path, error) from error
+            raise lockfile.refusal(self.lock_path, error) from error
         self._held = None
-        lockholder.close_lock_file(held.fd)
+        lockfile.close_lock_file(held.fd)
         return True
 
     def locked(self) -> bool:
@@ -326,7 +326,7 @@ class FileLock:
         False after a purge by somebody else. Call it right before a rename makes data visible.
         """
         held = self._held
-        return held is not None and self.locked() and lockholder.lies_at(self.lock_path, held.facts)
+        return held is not None and self.locked() and lockfile.lies_at(self.lock_path, held.facts)
 
     def available(self) -> bool:
         """Test if nobody holds the lock: no lock file, or that of a dead process of ours."""
@@ -334,7 +334,7 @@ class FileLock:
 
     def holder(self) -> LockHolder | None:
         """The owner according to the lock file, alive or dead; None if there is no lock."""
-        sight = lockholder.look(self.lock_path)
+        sight = lockfile.look(self.lock_path)
         if sight is None:
             return None
         sight.close()
@@ -348,7 +348,7 @@ class FileLock:
         try:
             return remove_if_there(self.lock_path)
         except OSError as error:
-            raise lockholder.refusal(self.lock_path, error) from error
+            raise lockfile.refusal(self.lock_path, error) from error
 
     def __enter__(self) -> FileLock:
         self.acquire()

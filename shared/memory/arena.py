@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..messages.engine import Attach, Place, SharedArray, Slot
+from ..messages.engine import ArrayView, MapSegment, SharedArray, Slot
 
 _ALIGN_BYTES = 4096
-_MOST_KEPT_BYTES = 64 << 20
+_MOST_CACHED_BYTES = 64 << 20
 
 
 class Segment:
@@ -65,7 +65,7 @@ class Segment:
             self._fd = -1
 
 
-class Lent:
+class SharedBuffer:
     """Pre-faulted shared memory that its owner uses again and again, and lends to workers.
 
     Parameters
@@ -73,21 +73,21 @@ class Lent:
     number : int
         By which workers know it.
     nbytes : int
-    release : callable
+    released : callable
         Takes `number` when no array looks at the memory any more; from any thread.
     """
 
-    def __init__(self, number: int, nbytes: int, release: Callable[[int], None]) -> None:
+    def __init__(self, number: int, nbytes: int, released: Callable[[int], None]) -> None:
         self.number = number
         self.nbytes = nbytes
         self._segment = Segment(nbytes, populate=True)
-        self.attach = Attach(number, self._segment.path, nbytes, populate=True)
+        self.map_segment = MapSegment(number, self._segment.path, nbytes, populate=True)
         self._root = np.frombuffer(self._segment.map, np.uint8)
         self.address: int = self._root.ctypes.data
         self._root_ref = weakref.ref(self._root)
-        weakref.finalize(self._root, _let_go, self._segment, number, release).atexit = False
+        weakref.finalize(self._root, _release, self._segment, number, released).atexit = False
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Keep the memory no longer than arrays look at it."""
         del self._root
 
@@ -110,7 +110,7 @@ class Lent:
         """
         return np.ndarray(shape, dtype, buffer=self._root)
 
-    def place_of(self, array: NDArray[Any]) -> Place | None:
+    def view_of(self, array: NDArray[Any]) -> ArrayView | None:
         """The place of an array in this memory; None if (a part of) it lies elsewhere."""
         if min(array.strides, default=0) < 0:
             return None
@@ -119,12 +119,12 @@ class Lent:
         extent = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True))
         if not (self.alive and offset >= 0 and offset + extent + array.itemsize <= self.nbytes):
             return None
-        return Place(self.number, offset, array.shape, array.strides, array.dtype.str)
+        return ArrayView(self.number, offset, array.shape, array.strides, array.dtype.str)
 
 
-def _let_go(segment: Segment, number: int, release: Callable[[int], None]) -> None:
+def _release(segment: Segment, number: int, released: Callable[[int], None]) -> None:
     segment.close()
-    release(number)
+    released(number)
 
 
 class Arena:
@@ -219,15 +219,15 @@ class Arenas:
 
     def __init__(self, numbers: Iterator[int]) -> None:
         self._numbers = numbers
-        self._kept: Arena | None = None
+        self._cached: Arena | None = None
 
     def take(self, nbytes: int) -> Arena:
         """An arena for results of `nbytes`."""
-        kept = self._kept
-        if kept is None or not kept.suits(nbytes):
+        cached = self._cached
+        if cached is None or not cached.suits(nbytes):
             return Arena(self._numbers)
-        self._kept = None
-        return kept
+        self._cached = None
+        return cached
 
     def give_back(self, arena: Arena, *, keep: bool) -> list[int]:
         """Take an arena back.
@@ -243,16 +243,16 @@ class Arenas:
         list of int
             Numbers of the segments that have been closed for that.
         """
-        if not keep or arena.nbytes > _MOST_KEPT_BYTES:
+        if not keep or arena.nbytes > _MOST_CACHED_BYTES:
             return arena.close()
-        kept, self._kept = self._kept, arena
-        return kept.close() if kept is not None else []
+        cached, self._cached = self._cached, arena
+        return cached.close() if cached is not None else []
 
     def close(self) -> None:
         """Close what waits."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        if self._cached is not None:
+            self._cached.close()
+            self._cached = None
 
 
 def share_array(array: NDArray[Any], axes: str) -> tuple[Segment, SharedArray]:

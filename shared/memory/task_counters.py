@@ -12,19 +12,19 @@ from .arena import Segment
 _PER_WORKER = 2
 
 
-class Marks:
+class TaskCounters:
     """Two counters a worker, in a segment of shared memory.
 
     Parameters
     ----------
-    places : int
-        For how many workers.
+    workers : int
+        For how many of them there are counters.
     path : str, optional
         Attach to the segment at this path instead of making one.
     """
 
-    def __init__(self, places: int, path: str | None = None) -> None:
-        self._segment = Segment(places * _PER_WORKER * 8, path)
+    def __init__(self, workers: int, path: str | None = None) -> None:
+        self._segment = Segment(workers * _PER_WORKER * 8, path)
         self._counts = memoryview(self._segment.map).cast("q")
 
     @property
@@ -32,21 +32,21 @@ class Marks:
         """The path at which other processes open it."""
         return self._segment.path
 
-    def clear(self, place: int) -> None:
-        """Set the counters of a place to 0, for a new worker."""
-        self._counts[place * _PER_WORKER] = self._counts[place * _PER_WORKER + 1] = 0
+    def clear(self, index: int) -> None:
+        """Set the counters at `index` to 0, for a new worker."""
+        self._counts[index * _PER_WORKER] = self._counts[index * _PER_WORKER + 1] = 0
 
-    def begin(self, place: int) -> None:
+    def begin(self, index: int) -> None:
         """Count a task that begins."""
-        self._counts[place * _PER_WORKER] += 1
+        self._counts[index * _PER_WORKER] += 1
 
-    def end(self, place: int) -> None:
+    def end(self, index: int) -> None:
         """Count a task that has ended, well or not."""
-        self._counts[place * _PER_WORKER + 1] += 1
+        self._counts[index * _PER_WORKER + 1] += 1
 
-    def running(self, place: int) -> int | None:
+    def running(self, index: int) -> int | None:
         """Which task the worker is in, counted from 1 as they were sent; None if in none."""
-        begun, ended = self._counts[place * _PER_WORKER], self._counts[place * _PER_WORKER + 1]
+        begun, ended = self._counts[index * _PER_WORKER], self._counts[index * _PER_WORKER + 1]
         return begun if begun > ended else None
 
     def close(self) -> None:

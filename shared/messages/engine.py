@@ -14,12 +14,20 @@ import msgspec
 from ..errors import WireError
 from ..system.impersonation import Identity
 
-VERSION = 2
+VERSION = 3
 """Protocol version, told in the hello; both sides must agree."""
 
 
 class Message(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
     """Base of all messages."""
+
+
+class Lease(msgspec.Struct, frozen=True, gc=False):
+    """One attempt at one block: what a worker holds from the task until its reply."""
+
+    job: str
+    block: int
+    attempt: int
 
 
 class Slot(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -48,7 +56,7 @@ class Grid(msgspec.Struct, frozen=True):
     anchor: tuple[int, ...]
 
 
-class Place(msgspec.Struct, frozen=True):
+class ArrayView(msgspec.Struct, frozen=True):
     """An array anywhere in shared memory segment `segment`, with strides in bytes as numpy has them."""
 
     segment: int
@@ -63,7 +71,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    place : Place
+    view : ArrayView
         The array; its first voxel is the one at `origin` of the volume.
     origin : tuple of int
     write : {"whole", "all", "none"} or None
@@ -72,7 +80,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
         The volume stays open under this name for the next transfer.
     """
 
-    place: Place
+    view: ArrayView
     origin: tuple[int, ...]
     write: Literal["whole", "all", "none"] | None = None
     session: str = ""
@@ -150,7 +158,7 @@ class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
 # coordinator -> worker
 
 
-class Attach(Message, frozen=True):
+class MapSegment(Message, frozen=True):
     """A shared memory segment for results: opened by `path`, `nbytes` long.
 
     `populate`: all of it will be used again and again, so it is mapped at once.
@@ -182,7 +190,7 @@ class Forget(Message, frozen=True):
     segments: list[int]
 
 
-ToWorker = Attach | Prepare | Run | Forget
+ToWorker = MapSegment | Prepare | Run | Forget
 
 
 # worker -> coordinator
@@ -196,7 +204,7 @@ class Hello(Message, frozen=True):
     version: int = VERSION
 
 
-class Done(Message, frozen=True):
+class TaskDone(Message, frozen=True):
     """A block is finished: written, or its result lies in the slot of its task.
 
     `nbytes_read` and `nbytes_written` count voxel data; `skipped`: a finished
@@ -215,7 +223,7 @@ class Done(Message, frozen=True):
     voxels: int = 0
 
 
-class Failed(Message, frozen=True):
+class TaskFailed(Message, frozen=True):
     """A block failed; `retry` is False where another attempt would fail the same way.
 
     The first line of `error` is the reason, further ones the place in the user's code; `memory`:
@@ -238,17 +246,17 @@ class Heartbeat(Message, frozen=True):
     rss_bytes: int
 
 
-Answer = Done | Failed
+TaskReply = TaskDone | TaskFailed
 
 
-class Answers(Message, frozen=True):
+class TaskReplies(Message, frozen=True):
     """The results of some tasks, in the order in which `worker` did them."""
 
     worker: int
-    answers: list[Answer]
+    replies: list[TaskReply]
 
 
-FromWorker = Hello | Answers | Heartbeat
+FromWorker = Hello | TaskReplies | Heartbeat
 
 
 # coordinator <-> nursery (the process that forks the workers)
@@ -257,25 +265,25 @@ FromWorker = Hello | Answers | Heartbeat
 class Spawn(Message, frozen=True):
     """Fork a worker that connects to `endpoint`.
 
-    What it prints goes to `log_path`. It notes how many tasks it has begun and ended in two
-    64-bit numbers at `mark` (their place, counted in such numbers) of the shared file `marks`.
+    What it prints goes to `log_path`. It counts the tasks that it has begun and ended in the
+    `counters_index`-th pair of `TaskCounters`, in the shared file at `counters_path`.
     """
 
     worker: int
     endpoint: str
     log_path: str
-    marks: str
-    mark: int
+    counters_path: str
+    counters_index: int
 
 
-class Signal(Message, frozen=True):
+class SendSignal(Message, frozen=True):
     """Send a signal to a worker, if it still lives."""
 
     worker: int
     signum: int
 
 
-ToNursery = Spawn | Signal
+ToNursery = Spawn | SendSignal
 
 
 class Spawned(Message, frozen=True):
@@ -307,11 +315,11 @@ def trailer(job: str, block: int, attempt: int) -> bytes:
     return TRAILER + f"{job} {block} {attempt}\n".encode()
 
 
-def trailer_lease(text: bytes) -> tuple[str, int, int] | None:
+def trailer_lease(text: bytes) -> Lease | None:
     """Job, block and attempt in what follows `TRAILER`; None where a program printed such bytes itself."""
     try:
         job, block, attempt = text.decode().split(" ")
-        return job, int(block), int(attempt)
+        return Lease(job, int(block), int(attempt))
     except ValueError:
         return None
 

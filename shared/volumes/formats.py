@@ -17,7 +17,7 @@ from .hdf5.volume import Hdf5Volume, dataset_names
 from .npy import NpyVolume
 from .restful.description import FILESET_SCHEMA, VOLUME_SCHEMA, schema_name
 
-Kind = Literal["fileset", "hdf5", "npy"]
+VolumeKind = Literal["fileset", "hdf5", "npy"]
 
 _SUPPORTED = (
     "supported are 'x.json' (a blockwise fileset, or a volume of a web server), "
@@ -39,7 +39,7 @@ class Address:
         Path of the dataset inside an HDF5 file, without a leading slash; else empty.
     """
 
-    kind: Kind
+    kind: VolumeKind
     file: str
     internal: str = ""
 

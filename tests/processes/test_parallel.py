@@ -93,7 +93,7 @@ def test_the_memory_of_a_target_goes_with_its_last_array(tmp_path, engine, wait_
     volume = ParallelVolume(fileset(tmp_path, sample((9, 14, 11), "int32")).address, engine=engine)
     target = volume.target()
     volume.read(Roi.from_shape(volume.shape), out=target)
-    workers = [psutil.Process(info.pid) for info in engine.view.crew]
+    workers = [psutil.Process(info.pid) for info in engine.view.workers]
     maps = len(_memfds(workers))
     kept = target[1:2]
     del target
@@ -137,8 +137,8 @@ def test_a_worker_that_is_killed_costs_a_moment_and_no_voxel(tmp_path, wait_unti
     with ParallelVolume(address, workers=2) as volume:
         target = volume.target()
         volume.read(whole, out=target)
-        wait_until(lambda: len([i for i in volume._engine.view.crew if i.pid]) == 2, "the workers")
-        victim = psutil.Process(volume._engine.view.crew[0].pid)
+        wait_until(lambda: len([i for i in volume._engine.view.workers if i.pid]) == 2, "the workers")
+        victim = psutil.Process(volume._engine.view.workers[0].pid)
         target[...] = 0
         reader = threading.Thread(target=volume.read, args=(whole, target))
         reader.start()

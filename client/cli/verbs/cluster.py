@@ -15,7 +15,7 @@ from ..groups import JOBS, group
 
 if TYPE_CHECKING:
     from ....shared.lazyflow.clusterconfig import ClusterConfig
-    from ...cluster.master import Outcome
+    from ...cluster.master import ClusterOutcome
     from ...cluster.output import ClusterJob
 
 _ELSEWHERE_AT_ONCE = 16
@@ -87,7 +87,7 @@ def _default_at_once(config: ClusterConfig) -> int:
     return max(1, len(os.sched_getaffinity(0)) // config.workers)
 
 
-def _say_outcome(outcome: Outcome, work: ClusterJob) -> int:
+def _say_outcome(outcome: ClusterOutcome, work: ClusterJob) -> int:
     for line in outcome.locked:
         complain(f"left out: {line}")
     for task in outcome.failed:

@@ -13,7 +13,7 @@ from .. import options
 from ..groups import SERVICE, group
 
 if TYPE_CHECKING:
-    from ....shared.config.layers import Loaded
+    from ....shared.config.layers import LoadedConfig
     from ....shared.jobs.complaints import KeyPath
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -53,7 +53,7 @@ def _leaves(data: Mapping[str, Any], at: KeyPath = ()) -> Iterable[tuple[KeyPath
             yield (*at, key), value
 
 
-def _yaml(data: Mapping[str, Any], loaded: Loaded, origin: bool, at: KeyPath = ()) -> Iterable[str]:
+def _yaml(data: Mapping[str, Any], loaded: LoadedConfig, origin: bool, at: KeyPath = ()) -> Iterable[str]:
     import json
 
     indent = "  " * len(at)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ....shared.messages import engine as wire
-from ...engine.job import EngineJob, Lease, SentTasks
+from ...engine.job import EngineJob, SentTasks
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -47,7 +47,7 @@ class Outbox:
             tasks = [task for task in tasks if task.job in self._jobs]
             for task in tasks:
                 yield from self._prepare(worker, task)
-                self._sent[worker].add((task.job, task.block, task.attempt))
+                self._sent[worker].add(wire.Lease(task.job, task.block, task.attempt))
             yield Envelope(worker, wire.Run(tasks))
         self._tasks.clear()
 
@@ -55,14 +55,14 @@ class Outbox:
         job = self._jobs[task.job]
         if worker not in job.knowing:
             job.knowing.add(worker)
-            for segment in job.spec.lent:
+            for segment in job.spec.shared_buffers:
                 if segment.segment not in self._attached[worker]:
                     self._attached[worker].add(segment.segment)
                     yield Envelope(worker, segment)
             yield Envelope(worker, wire.Prepare(job.name, job.recipe))
         if task.slot is not None and task.slot.segment not in self._attached[worker]:
             self._attached[worker].add(task.slot.segment)
-            yield Envelope(worker, job.attachment(task.slot))
+            yield Envelope(worker, job.map_segment(task.slot))
 
     def end_job(self, job: EngineJob, segments: list[int], workers: Iterable[int]) -> Iterable[Envelope]:
         """Messages to `workers` when a job has ended and its segments are closed."""
@@ -72,21 +72,21 @@ class Outbox:
             yield from self.released(segment)
 
     def released(self, segment: int) -> Iterable[Envelope]:
-        """Messages to workers when a submitter has released shared memory that it lent."""
+        """Messages to workers when a submitter has released shared buffer."""
         for worker, attached in self._attached.items():
             if segment in attached:
                 attached.discard(segment)
                 yield Envelope(worker, wire.Forget("", [segment]))
 
-    def answered(self, worker: int, lease: Lease) -> None:
+    def answered(self, worker: int, lease: wire.Lease) -> None:
         """Note that a worker has done with a task, and with those sent before."""
         self._sent[worker].answered(lease)
 
-    def lease_of(self, worker: int, number: int | None) -> Lease | None:
+    def lease_of(self, worker: int, number: int | None) -> wire.Lease | None:
         """The lease of the `number`-th task that a worker was sent, or None if it has been answered."""
         return self._sent[worker].number(number) if worker in self._sent else None
 
-    def forget(self, worker: int, running: int | None) -> Lease | None:
+    def forget(self, worker: int, running: int | None) -> wire.Lease | None:
         """Drop a dead worker's queues. Returns the lease of the `running`-th task it was sent, or None."""
         lease = self.lease_of(worker, running)
         for table in (self._sent, self._tasks, self._attached):

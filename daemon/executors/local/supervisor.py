@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....shared.errors import EngineError
-from ....shared.memory.task_counters import Marks
+from ....shared.memory.task_counters import TaskCounters
 from ....shared.messages import engine as wire
 from ..api import WorkerLimits
 from .memory import oom_kills
@@ -32,7 +32,7 @@ SILENCE_S = 10.0
 _START_FAILURES_ALLOWED = 5
 _IDLE_DEATHS_ALLOWED = 5
 _LONGEST_BACK_OFF_S = 5.0
-_PLACES = 4096
+_MOST_WORKERS = 4096
 """Workers that may be there at the same time, those on their way out included."""
 
 
@@ -119,14 +119,14 @@ class Supervisor:
         self.workers: dict[int, WorkerProcess] = {}
         self._output: list[Printed] = []
         self._oom_kills = oom_kills()
-        self._marks = Marks(_PLACES)
-        self._free_marks = list(range(_PLACES))
+        self._counters = TaskCounters(_MOST_WORKERS)
+        self._free_counters = list(range(_MOST_WORKERS))
         try:
             with _starting:
                 self._nursery = nursery()
                 _supervisors.add(self)
         except BaseException:
-            self._marks.close()
+            self._counters.close()
             raise
 
     @property
@@ -155,12 +155,14 @@ class Supervisor:
         for _ in range(self.count - staying):
             if now_s < self._pace.not_before_s:
                 return
-            log_path, mark = self._run_dir / f"worker-{self._next}.log", self._free_marks.pop()
-            worker = WorkerProcess(self._next, log_path, mark, seen_s=now_s, started_s=now_s)
+            log_path, counters_index = self._run_dir / f"worker-{self._next}.log", self._free_counters.pop()
+            worker = WorkerProcess(self._next, log_path, counters_index, seen_s=now_s, started_s=now_s)
             self._next += 1
             self.workers[worker.number] = worker
-            self._marks.clear(mark)
-            self._send(wire.Spawn(worker.number, self._endpoint, str(log_path), self._marks.path, mark))
+            self._counters.clear(counters_index)
+            self._send(
+                wire.Spawn(worker.number, self._endpoint, str(log_path), self._counters.path, counters_index)
+            )
 
     def set_count(self, count: int) -> None:
         """Keep `count` workers; `surplus` is then the number of those that are too many."""
@@ -220,14 +222,14 @@ class Supervisor:
         worker.why, worker.kill_at_s = why, now_s + grace_s
         worker.out_of_memory = out_of_memory
         if grace_s > 0:
-            self._send(wire.Signal(number, signal.SIGTERM))
+            self._send(wire.SendSignal(number, signal.SIGTERM))
         self.enforce(now_s)
 
     def enforce(self, now_s: float) -> None:
         """Send SIGKILL to the workers whose grace is over."""
         for worker in self.workers.values():
             if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
-                self._send(wire.Signal(worker.number, signal.SIGKILL))
+                self._send(wire.SendSignal(worker.number, signal.SIGKILL))
                 worker.kill_at_s = now_s + GRACE_S
 
     def _send(self, message: wire.ToNursery) -> None:
@@ -269,12 +271,12 @@ class Supervisor:
 
     def _reap(self, exited: wire.Exited, now_s: float) -> Death:
         worker = self.workers.pop(exited.worker)
-        running = self._marks.running(worker.mark)
+        running = self._counters.running(worker.counters_index)
         self._listen(worker, running, last=True)
         post_mortem = self._post_mortem(worker, exited)
         worker.log_path.unlink(missing_ok=True)
         death = Death(worker.number, post_mortem.text(), worker.up, running, post_mortem)
-        self._free_marks.append(worker.mark)
+        self._free_counters.append(worker.counters_index)
         if worker.kill_at_s is None or not worker.up:
             self._pace.note(death, worker.tasks, now_s, worker.why or post_mortem.log)
         return death
@@ -299,14 +301,14 @@ class Supervisor:
     def output(self) -> list[Printed]:
         """Lines that workers (and the user's code in them) have printed since the last call."""
         for worker in self.workers.values():
-            self._listen(worker, self._marks.running(worker.mark))
+            self._listen(worker, self._counters.running(worker.counters_index))
         output, self._output = self._output, []
         return output
 
     def _listen(self, worker: WorkerProcess, running: int | None, *, last: bool = False) -> None:
         self._output += worker.log.read(last=last)
         # What has no trailer yet is the running task's, if that was the same all the while.
-        if last or self._marks.running(worker.mark) == running:
+        if last or self._counters.running(worker.counters_index) == running:
             self._output += worker.log.loose(running)
 
     def seen(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
@@ -338,5 +340,5 @@ class Supervisor:
     def close(self) -> None:
         """End the nursery and every worker that is left, and reap them."""
         self._nursery.close(GRACE_S if self._spawned else 0)
-        self._marks.close()
+        self._counters.close()
         _supervisors.discard(self)

@@ -21,7 +21,7 @@ class WorkerProcess:
 
     number: int
     log_path: Path
-    mark: int
+    counters_index: int
     seen_s: float
     started_s: float
     pid: int = 0

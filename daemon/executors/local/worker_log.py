@@ -11,7 +11,7 @@ import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....shared.messages.engine import TRAILER, trailer_lease
+from ....shared.messages.engine import TRAILER, Lease, trailer_lease
 
 _TAIL_BYTES = 1 << 16
 _MOST_BYTES = 8 << 20
@@ -20,8 +20,6 @@ _TAIL_LINES = 8
 _FREE_EVERY_BYTES = 8 << 20
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _libc = ctypes.CDLL(None)
-
-Lease = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,8 @@ class Printed:
     ----------
     worker : int
     text : str
-    lease : (str, int, int) or None
-        Job, block and attempt of its task, if the worker has named it.
+    lease : Lease or None
+        Of its task, if the worker has named it.
     running : int or None
         Else the number of the task that ran, counted from 1 as they were sent; None: in none.
     """

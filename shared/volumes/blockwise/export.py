@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import OutOfBounds, OutputRefused, StorageError
 from ...files.atomic import PARTIAL_MARK, replacing, write_atomically
+from ...files.refusals import storage_errors
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
 from ..hdf5.layout import create_dataset, put_voxels
@@ -21,7 +22,6 @@ from .blocks import FilesetBlocks
 from .description import FilesetDescription, format_description
 from .layout import STATUS_NAME, Naming
 from .status import boot_id, format_status, parse_status
-from .surroundings import told
 
 _ATTEMPTS = 20
 
@@ -75,7 +75,7 @@ def export_roi(
     on_disk = roi.shifted(blocks.description.origin)
     name, internal = store.naming.split(on_disk.start, on_disk.stop)
     path = os.path.join(where, name)
-    with told("export to", path), replacing(path) as partial:
+    with storage_errors("export to", path), replacing(path) as partial:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(partial, "w") as file:
             dataset = create_dataset(file, store.layout, internal, roi.shape)
@@ -142,7 +142,7 @@ def export_subset(
         if outcome == "missing":
             missing.append(block.start)
     # Last of all: what is described is there, as far as it is anywhere.
-    with told("write", path), contextlib.suppress(FileExistsError):
+    with storage_errors("write", path), contextlib.suppress(FileExistsError):
         write_atomically(path, content, overwrite=False)
     return Subset(path, copied, kept, tuple(missing))
 
@@ -207,7 +207,7 @@ def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, note: bytes
         if Path(target.status).exists():
             return "kept"
         store.check_whole(block, status)
-        with told("copy a block to", target.directory):
+        with storage_errors("copy a block to", target.directory):
             _copy_files(store.paths(block).directory, target.directory, {store.note.name: note})
             # A writer may have put another file there meanwhile: then what was copied may be of both.
             if (store.status(block), _state(store.paths(block).file)) == (status, before):

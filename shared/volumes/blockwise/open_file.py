@@ -12,10 +12,11 @@ import h5py
 
 from ...errors import MissingBlock
 from ...files.atomic import partial_name, removed_on_error, sync_directory, sync_file
+from ...files.refusals import storage_errors
 from ...geometry.roi import Roi, Shape
 from .status import checksum_of_file
 from .store import BlockStore
-from .surroundings import swap_in, told
+from .surroundings import swap_in
 from .writer import locked_to_write, put_status
 
 
@@ -37,7 +38,7 @@ def block_file_to_read(store: BlockStore, block: Roi, start: Shape) -> Iterator[
     """
     paths = store.paths(block)
     _check_there(paths.file, start)
-    with told("open", paths.file), h5py.File(paths.file, "r") as file:
+    with storage_errors("open", paths.file), h5py.File(paths.file, "r") as file:
         yield file
 
 
@@ -61,7 +62,7 @@ def block_file_to_change(store: BlockStore, block: Roi, start: Shape) -> Iterato
     h5py.File
     """
     _check_there(store.paths(block).file, start)
-    with told("change", store.paths(block).file), locked_to_write(store, block) as (paths, lock):
+    with storage_errors("change", store.paths(block).file), locked_to_write(store, block) as (paths, lock):
         _check_there(paths.file, start)
         status = store.status(block)
         store.check_whole(block, status)

@@ -14,6 +14,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from ...errors import CorruptBlock, LockTimeout, MissingBlock, StorageError
+from ...files.refusals import storage_errors
 from ...geometry.roi import Roi, Shape
 from ...locking.filelock import FileLock
 from ..hdf5.layout import DatasetLayout
@@ -23,7 +24,7 @@ from .fast.catalogue import KnownFiles
 from .layout import BlockPaths, Naming
 from .pickled import PickleCodec
 from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
-from .surroundings import other_writer, told
+from .surroundings import other_writer
 
 _LONGEST_NAP_S = 0.02
 _LONGEST_STATUS_BYTES = 1 << 16
@@ -188,7 +189,7 @@ class BlockStore:
 
     def _damage(self, block: Roi, record: StatusRecord) -> str | None:
         file = self.paths(block).file
-        with told("check", file):
+        with storage_errors("check", file):
             try:
                 facts = Path(file).stat()
                 if facts.st_size != record.size_bytes:

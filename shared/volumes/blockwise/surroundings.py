@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ...errors import LockLost, StorageError
+from ...errors import LockLost
 from ...files.atomic import PARTIAL_MARK, partial_name, remove_if_there
 from ...geometry.roi import Shape
 from ...locking.filelock import FileLock, stale
@@ -18,25 +17,6 @@ from ...locking.lockfile import lies_at, look
 from .layout import BlockPaths
 
 _OLD_CANDIDATE_S = 600
-
-
-@contextlib.contextmanager
-def told(doing: str, path: str) -> Iterator[None]:
-    """Turn an OSError into a StorageError that names the file.
-
-    Parameters
-    ----------
-    doing : str
-        The verb for the message: could not ``doing`` ...
-    path : str
-        The file for the message.
-    """
-    try:
-        yield
-    except StorageError:
-        raise
-    except OSError as error:
-        raise StorageError(f"could not {doing} {path}: {error}") from error
 
 
 def remove_empty_until(directory: Path, end: Path) -> None:

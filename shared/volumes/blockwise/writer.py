@@ -31,6 +31,7 @@ from ...files.atomic import (
     write_atomically,
     write_new,
 )
+from ...files.refusals import storage_errors
 from ...geometry.roi import Roi
 from ...locking.filelock import FileLock
 from ..hdf5.layout import new_image
@@ -41,7 +42,7 @@ from .fast.packed import image_and_make
 from .layout import BlockPaths
 from .status import StatusRecord, boot_id, checksum_of_file, checksum_text, format_status
 from .store import BlockStore
-from .surroundings import leftovers, make_directories, remove_empty_until, remove_leftovers, swap_in, told
+from .surroundings import leftovers, make_directories, remove_empty_until, remove_leftovers, swap_in
 
 _DIRECTORY_ATTEMPTS = 20
 
@@ -77,7 +78,7 @@ def write_block(store: BlockStore, block: Roi, part: Roi, data: NDArray, *, avai
     if store.codec is not None:
         data = store.codec.encode(data)
     with (
-        told("write", store.naming.paths(block).file),
+        storage_errors("write", store.naming.paths(block).file),
         locked_to_write(store, block) as (paths, lock),
     ):
         if part.shape != block.shape:
@@ -111,7 +112,7 @@ def fill_block(store: BlockStore, block: Roi, make: Callable[[], NDArray]) -> bo
     """
     try:
         with (
-            told("write", store.naming.paths(block).file),
+            storage_errors("write", store.naming.paths(block).file),
             locked_to_write(store, block) as (paths, lock),
         ):
             if store.sound(block):
@@ -265,7 +266,7 @@ def mark_block(store: BlockStore, block: Roi, available: bool) -> None:
         raise StorageError(f"{paths.file} does not exist; write the block before marking it available")
     if not Path(os.path.dirname(paths.file)).exists():
         return
-    with told("mark", paths.file), FileLock(paths.file, timeout_s=store.lock_timeout_s):
+    with storage_errors("mark", paths.file), FileLock(paths.file, timeout_s=store.lock_timeout_s):
         if not available:
             remove_if_there(paths.status)
             return
@@ -325,7 +326,7 @@ def remove_block(store: BlockStore, block: Roi) -> None:
     if not Path(paths.directory).exists():
         return
     if Path(paths.file).parent.exists():
-        with told("remove", paths.file), FileLock(paths.file, timeout_s=store.lock_timeout_s):
+        with storage_errors("remove", paths.file), FileLock(paths.file, timeout_s=store.lock_timeout_s):
             remove_if_there(paths.status)
             remove_if_there(paths.file)
             remove_if_there(store.naming.paths_of_numpy2(block).file)

@@ -22,8 +22,8 @@ from ...geometry.roi import Roi, Shape
 from ..blockwise.fast.contiguous import known_of_new
 from ..hdf5.layout import DatasetLayout, new_image
 
-Kind = Literal["hdf5", "npy", "raw"]
-CONTENT_TYPES: dict[Kind, str] = {
+BodyFormat = Literal["hdf5", "npy", "raw"]
+CONTENT_TYPES: dict[BodyFormat, str] = {
     "hdf5": "application/x-hdf5",
     "npy": "application/x-npy",
     "raw": "application/octet-stream",
@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 
     shape: Shape
     dtype: np.dtype
-    kind: Kind
+    kind: BodyFormat
     dataset: str
 
     @property
@@ -66,7 +66,7 @@ class WrongCutout(Exception):
     """The bytes are no cut-out of the shape and dtype that were asked for."""
 
 
-def kind_of(headers: Mapping[str, str], default: Kind) -> Kind:
+def kind_of(headers: Mapping[str, str], default: BodyFormat) -> BodyFormat:
     """The form of an answer, by its headers.
 
     Parameters
@@ -151,7 +151,7 @@ def read(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> NDArray:
         return voxels if order == "C" else np.ascontiguousarray(voxels.T)
 
 
-def _header(kind: Kind, file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> tuple[int, str]:
+def _header(kind: BodyFormat, file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> tuple[int, str]:
     """Offset of the voxels, and their order; all facts about them in the file are checked."""
     if kind == "npy":
         return _npy_header(file, wanted)
@@ -168,7 +168,7 @@ def _read_into(file: BinaryIO, voxels: NDArray) -> int:
 
 
 @contextlib.contextmanager
-def _told(kind: Kind) -> Iterator[None]:
+def _told(kind: BodyFormat) -> Iterator[None]:
     """Turn errors of HDF5, numpy and the system about a damaged file into WrongCutout."""
     try:
         yield
@@ -231,7 +231,9 @@ def _check_size(file: BinaryIO, offset: int, wanted: Wanted) -> None:
         raise WrongCutout(f"it has {found} bytes, such voxels have {expected}")
 
 
-def encode(kind: Kind, voxels: NDArray, axes: str, dataset: str) -> tuple[bytes | memoryview, dict[str, str]]:
+def encode(
+    kind: BodyFormat, voxels: NDArray, axes: str, dataset: str
+) -> tuple[bytes | memoryview, dict[str, str]]:
     """The body and the headers of a cut-out; the same voxels always give the same bytes.
 
     Parameters

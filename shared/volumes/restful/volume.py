@@ -17,7 +17,7 @@ from ...files.atomic import replacing
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_out
 from ..base.suffixes import cut_at_file
-from .cutout import CONTENT_TYPES, Kind, Wanted, WrongCutout, check, read
+from .cutout import CONTENT_TYPES, BodyFormat, Wanted, WrongCutout, check, read
 from .description import RESTfulVolumeDescription, read_volume_description
 from .fetch import Fetcher, Transfer, shown
 
@@ -182,7 +182,7 @@ class RESTfulVolume:
         """Download `roi` into `file`. Returns the result of `use`, which checks the file."""
         remote = self._description.remote(roi)
         url = self._description.url(remote)
-        kind = cast("Kind", self._description.format)
+        kind = cast("BodyFormat", self._description.format)
         wanted = Wanted(remote.shape, self.dtype, kind, self._description.hdf5_dataset or "/cutout")
         accept = wanted.accept if use is read else f"{CONTENT_TYPES[kind]}, */*;q=0.1"
         headers = self._fetcher.fetch(url, file, accept, wanted.limit_bytes, stop)

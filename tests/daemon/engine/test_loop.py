@@ -34,8 +34,8 @@ class Loop:
         self.dispatcher._feed(event)
         list(self.dispatcher._outbox.envelopes())  # they are sent
 
-    def hear(self, worker: int, *answers: wire.Answer) -> None:
-        self.dispatcher._hear(wire.Answers(worker, list(answers)))
+    def hear(self, worker: int, *replies: wire.TaskReply) -> None:
+        self.dispatcher._hear(wire.TaskReplies(worker, list(replies)))
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def loop():
     loop.dispatcher.arenas.close()
 
 
-def done(block: int, attempt: int = 1) -> wire.Done:
-    return wire.Done("j1", block, attempt, voxels=10, seconds=1.0)
+def done(block: int, attempt: int = 1) -> wire.TaskDone:
+    return wire.TaskDone("j1", block, attempt, voxels=10, seconds=1.0)
 
 
 def test_a_late_answer_is_not_noted_once_the_block_is_with_another_worker(loop):
@@ -73,6 +73,6 @@ def test_a_doubled_answer_counts_once_in_one_message_and_in_two(loop):
 
 def test_an_answer_of_a_job_that_nobody_knows_changes_nothing(loop):
     loop.feed(ev.Ready(0))
-    loop.hear(0, wire.Done("j9", 0, 1, seconds=1.0))
+    loop.hear(0, wire.TaskDone("j9", 0, 1, seconds=1.0))
     assert loop.counted == [(0, 0)]
     assert loop.job.out == {0}

@@ -63,7 +63,7 @@ def test_a_rejection_goes_to_the_one_who_asked(jobs, notices):
 
 
 def test_what_names_its_task_goes_to_the_job_of_that(jobs, notices):
-    notices.relay([Printed(7, "hello", lease=("j1", 1, 3))])
+    notices.relay([Printed(7, "hello", lease=wire.Lease("j1", 1, 3))])
     assert told(jobs["j1"]) == [Notice("hello", "printed", 7, SECOND, 3)]
     assert told(jobs["j2"]) == []
 
@@ -84,5 +84,5 @@ def test_what_is_of_no_known_task_goes_to_all(jobs, notices):
 def test_nobody_is_told_of_a_job_that_has_ended(jobs, notices):
     notices.notify(Notify("gone", "retry", worker=7, block=1, attempt=1, reason="broken"))
     notices.reject(Reject("gone", "Pause", "there is no such job"))
-    notices.relay([Printed(7, "hello", lease=("gone", 1, 1))])
+    notices.relay([Printed(7, "hello", lease=wire.Lease("gone", 1, 1))])
     assert told(jobs["j1"]) == told(jobs["j2"]) == []

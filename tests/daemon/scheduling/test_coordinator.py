@@ -53,7 +53,7 @@ def test_a_job_runs_each_block_once_and_ends_as_done():
     assert [(p.block, p.state) for p in only(ev.Persist, seen)] == [(n, "done") for n in range(20)]
     (finish,) = only(ev.Finish, seen)
     assert (finish.outcome, finish.failed, finish.reason) == ("done", (), "")
-    assert finish.progress == ev.Progress(20, 0, 0, 0, 20, 0, 0, 0, 0)
+    assert finish.counts == ev.BlockCounts(20, 0, 0, 0, 20, 0, 0, 0, 0)
     assert core.busy == 0
 
 
@@ -74,13 +74,13 @@ def test_finished_blocks_are_skipped(mask):
     core = pool_of(1)
     seen = run_to_end(core, feed(core, ev.Submit("a", 4, done=mask)))
     assert [a.block for a in only(ev.Assign, seen)] == [1, 3]
-    progress = core.progress("a")
+    progress = core.counts("a")
     assert (progress.skipped, progress.done) == (2, 2)
 
 
 def test_a_job_that_was_finished_before_ends_at_once():
     (finish,) = feed(pool_of(1), ev.Submit("a", 3, done=b"\x01\x01\x01"))
-    assert finish == ev.Finish("a", "done", "", (), ev.Progress(3, 0, 0, 0, 0, 3, 0, 0, 0))
+    assert finish == ev.Finish("a", "done", "", (), ev.BlockCounts(3, 0, 0, 0, 0, 3, 0, 0, 0))
 
 
 def test_an_unsealed_job_ends_only_once_it_is_sealed():
@@ -122,7 +122,7 @@ def test_answers_that_come_together_are_taken_in_one_by_one_and_followed_by_one_
     first, second = feed(core, ev.Submit("a", 9))
     seen = core.handle_all([done(first), done(first), done(second)])
     assert [type(action) for action in seen] == [ev.Persist, ev.Persist, ev.Assign, ev.Assign]
-    assert core.progress("a").done == 2
+    assert core.counts("a").done == 2
 
 
 def test_with_a_least_credit_of_one_no_long_block_waits_behind_another():
@@ -179,8 +179,8 @@ def test_a_doubled_answer_changes_nothing():
     assert only(ev.Persist, feed(core, done(first)))
     assert feed(core, done(first)) == []
     assert feed(core, failed(first)) == []
-    assert core.progress("a").done == 1
-    assert core.progress("a").retries == 0
+    assert core.counts("a").done == 1
+    assert core.counts("a").retries == 0
 
 
 def test_a_doubled_answer_does_not_drop_the_result_that_waits_for_its_merge():
@@ -188,7 +188,7 @@ def test_a_doubled_answer_does_not_drop_the_result_that_waits_for_its_merge():
     (first, second) = feed(core, ev.Submit("a", 2, merge=True))
     feed(core, done(first), done(second))
     assert feed(core, done(first), done(second)) == []
-    assert core.progress("a").waiting_merge == 2
+    assert core.counts("a").waiting_merge == 2
 
 
 def test_an_answer_after_the_loss_of_its_worker_is_stale():
@@ -198,7 +198,7 @@ def test_an_answer_after_the_loss_of_its_worker_is_stale():
     assert not core.holds(0, "a", 0, lease.attempt)
     assert core.holds(0, "a", 0, lease.attempt + 1)
     assert feed(core, done(lease)) == []
-    assert core.progress("a").running == 1
+    assert core.counts("a").running == 1
 
 
 def test_only_the_running_block_of_a_lost_worker_has_failed():
@@ -217,8 +217,8 @@ def test_leases_that_went_back_do_not_use_up_tries():
         (bait, queued) = feed(core, ev.Ready(number))
         assert (bait.job, queued) == ("bait", ev.Assign(number, "a", 0, number + 1))
         feed(core, ev.Lost(number, "gone"))
-    assert core.progress("bait").failed == 5
-    assert core.progress("a").pending == 1
+    assert core.counts("bait").failed == 5
+    assert core.counts("a").pending == 1
 
 
 def test_a_lost_block_is_tried_again_before_new_ones():
@@ -246,7 +246,7 @@ def test_a_retired_worker_ends_what_it_has_and_gets_nothing_new():
     feed(core, ev.Retire(0))
     assert only(ev.Assign, feed(core, done(first), done(second))) == []
     assert core.leases(0) == ()
-    assert core.progress("a").done == 2
+    assert core.counts("a").done == 2
 
 
 # ----------------------------------------------------------------------------------- failures
@@ -266,7 +266,7 @@ def test_a_failed_block_is_tried_again_until_its_tries_are_used_up():
     assert notice.kind == "given_up"
     assert (finish.outcome, finish.failed) == ("failed", ((0, "nan"),))
     assert finish.reason == "block 0 failed in 3 tries: nan"
-    assert finish.progress.retries == 2
+    assert finish.counts.retries == 2
 
 
 def test_a_failure_that_another_try_cannot_mend_is_final():
@@ -281,7 +281,7 @@ def test_on_error_finish_goes_on_with_the_rest():
     seen = feed(core, failed(first, "bad"))
     (finish,) = only(ev.Finish, run_to_end(core, [second, *seen]))
     assert (finish.outcome, finish.failed) == ("done_with_failures", ((0, "bad"),))
-    assert finish.progress.done == 2
+    assert finish.counts.done == 2
 
 
 def test_a_failed_job_kills_the_workers_that_run_it_and_ends_when_they_are_gone():
@@ -294,7 +294,7 @@ def test_a_failed_job_kills_the_workers_that_run_it_and_ends_when_they_are_gone(
     assert only(ev.Finish, feed(core, ev.Lost(0, "killed"))) == []
     (finish,) = feed(core, ev.Lost(1, "killed"))
     assert finish.outcome == "failed"
-    assert (finish.progress.failed, finish.progress.cancelled) == (1, 8)
+    assert (finish.counts.failed, finish.counts.cancelled) == (1, 8)
 
 
 # ------------------------------------------------------------------------- cancel, pause, drain
@@ -311,7 +311,7 @@ def test_cancel_kills_the_running_worker_and_gives_back_the_blocks_of_other_jobs
     seen = feed(core, ev.Lost(0, "killed"), ev.Ready(1))
     assert only(ev.Finish, seen)[0].outcome == "cancelled"
     assert only(ev.Assign, seen) == [ev.Assign(1, "b", 0, 2), ev.Assign(1, "c", 0, 1)]
-    assert core.progress("b").retries == 0
+    assert core.counts("b").retries == 0
 
 
 def test_a_worker_that_is_being_killed_gets_nothing_new():
@@ -339,7 +339,7 @@ def test_a_block_that_was_done_while_its_worker_was_being_killed_counts():
     feed(core, ev.Cancel("a"))
     assert only(ev.Persist, feed(core, done(first)))
     (finish,) = feed(core, ev.Lost(0, "killed"))
-    assert (finish.progress.done, finish.progress.cancelled) == (1, 1)
+    assert (finish.counts.done, finish.counts.cancelled) == (1, 1)
     assert second.block == 1
 
 
@@ -363,7 +363,7 @@ def test_a_cancelled_job_stays_cancelled_when_one_of_its_blocks_then_fails_for_g
 
 def test_cancel_without_open_leases_ends_the_job_at_once():
     (finish,) = feed(Coordinator(), ev.Submit("a", 1000), ev.Cancel("a", "no need"))
-    assert (finish.outcome, finish.reason, finish.progress.cancelled) == ("cancelled", "no need", 1000)
+    assert (finish.outcome, finish.reason, finish.counts.cancelled) == ("cancelled", "no need", 1000)
 
 
 def test_a_paused_job_starts_nothing_but_ends_what_runs():
@@ -399,7 +399,7 @@ def test_one_merge_at_a_time_in_the_order_of_the_answers():
     seen = feed(core, ev.Merged("a", leases[2].block))
     assert [m.block for m in only(ev.Merge, seen)] == [leases[0].block]
     assert [p.block for p in only(ev.Persist, seen)] == [leases[2].block]
-    assert core.progress("a").waiting_merge == 2
+    assert core.counts("a").waiting_merge == 2
 
 
 def test_an_ordered_job_merges_in_order_of_blocks_and_passes_over_skipped_and_failed_ones():
@@ -458,7 +458,7 @@ def test_a_cancelled_job_waits_for_its_merge_and_merges_nothing_after_it():
     assert feed(core, ev.Cancel("a")) == [ev.Drop(0, "a", 1, 1)]
     persist, finish = feed(core, ev.Merged("a", 0))
     assert (persist.block, finish.outcome) == (0, "cancelled")
-    assert (finish.progress.done, finish.progress.cancelled) == (1, 1)
+    assert (finish.counts.done, finish.counts.cancelled) == (1, 1)
 
 
 def test_a_merge_that_was_not_asked_for_changes_nothing():
@@ -466,7 +466,7 @@ def test_a_merge_that_was_not_asked_for_changes_nothing():
     (lease,) = feed(core, ev.Submit("a", 1, merge=True))
     events = [ev.Merged("b", 0), ev.Merged("a", 0), ev.MergeFailed("a", 1, "x"), ev.MergeFailed("c", 1, "x")]
     assert feed(core, *events) == []
-    assert core.progress("a").running == 1
+    assert core.counts("a").running == 1
     assert only(ev.Merge, feed(core, done(lease)))
 
 
@@ -523,7 +523,7 @@ def test_a_name_is_taken_until_it_is_forgotten():
     run_to_end(core, leases)
     core.forget("a")
     with pytest.raises(KeyError):
-        core.progress("a")
+        core.counts("a")
     assert feed(core, ev.Submit("a", 1)) == [ev.Assign(0, "a", 0, 1)]
 
 
@@ -557,7 +557,7 @@ def test_progress_counts_what_runs_waits_and_is_left():
     leases = feed(core, ev.Submit("a", 10, merge=True, done=[9]))
     feed(core, done(leases[0]), done(leases[1]))
     feed(core, ev.Merged("a", leases[0].block))
-    assert core.progress("a") == ev.Progress(
+    assert core.counts("a") == ev.BlockCounts(
         count=10, pending=3, running=4, waiting_merge=1, done=1, skipped=1, failed=0, cancelled=0, retries=0
     )
 

@@ -163,7 +163,7 @@ def test_a_block_that_kills_its_workers_is_set_aside_and_the_rest_finishes():
             actions = core.handle(done(lease))
         seen += actions
     (finish,) = only(ev.Finish, seen)
-    assert (finish.outcome, finish.progress.done, finish.failed) == ("done_with_failures", 4, ((2, "died"),))
+    assert (finish.outcome, finish.counts.done, finish.failed) == ("done_with_failures", 4, ((2, "died"),))
     assert [notice.kind for notice in only(ev.Notify, seen)] == ["retry", "quarantined"]
     assert [attempt.killed for attempt in only(ev.Attempted, seen)] == [True, True]
 

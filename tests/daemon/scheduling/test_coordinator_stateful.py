@@ -259,7 +259,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         failed = [n for n, state in enumerate(job.blocks) if state == "failed"]
         assert [block for block, _ in finish.failed] == failed
         assert finish.outcome == (job.stopping or ("done_with_failures" if failed else "done"))
-        assert finish.progress == self.core.progress(finish.job)
+        assert finish.counts == self.core.counts(finish.job)
         job.finishes.append(finish)
 
     def see_notify(self, notify: ev.Notify) -> None:
@@ -522,7 +522,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def progress_adds_up(self):
         for name, job in self.jobs.items():
             states = job.blocks
-            expected = ev.Progress(
+            expected = ev.BlockCounts(
                 count=len(states),
                 pending=states.count("pending"),
                 running=states.count("leased"),
@@ -533,7 +533,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
                 cancelled=states.count("cancelled"),
                 retries=job.retries,
             )
-            assert self.core.progress(name) == expected
+            assert self.core.counts(name) == expected
             finals = {n: s for n, s in enumerate(states) if s in ("done", "failed")}
             assert job.persisted == finals
             assert job.attempted == sum(job.failures.values())

@@ -15,7 +15,7 @@ DECODERS = [
 ]
 TASK = wire.Task("j1", 3, 1, (0, 0), (4, 4), wire.Slot(1, 4096, 16))
 MESSAGES = [
-    (wire.decode_to_worker, wire.Attach(1, "/proc/1/fd/3", 4096)),
+    (wire.decode_to_worker, wire.MapSegment(1, "/proc/1/fd/3", 4096)),
     (wire.decode_to_worker, wire.Prepare("j1", wire.Recipe(source="a.npy", operation={"copy": {}}))),
     (
         wire.decode_to_worker,
@@ -26,11 +26,11 @@ MESSAGES = [
     (wire.decode_from_worker, wire.Hello(3, 4711)),
     (
         wire.decode_from_worker,
-        wire.Answers(2, [wire.Done("j1", 3, 1, 0.5, 100, 50), wire.Failed("j1", 4, 1, "why")]),
+        wire.TaskReplies(2, [wire.TaskDone("j1", 3, 1, 0.5, 100, 50), wire.TaskFailed("j1", 4, 1, "why")]),
     ),
     (wire.decode_from_worker, wire.Heartbeat(3, 1 << 33)),
     (wire.decode_to_nursery, wire.Spawn(3, "ipc:///tmp/x", "/tmp/log", "/proc/1/fd/4", 2)),
-    (wire.decode_to_nursery, wire.Signal(3, 15)),
+    (wire.decode_to_nursery, wire.SendSignal(3, 15)),
     (wire.decode_from_nursery, wire.Spawned(3, 4711)),
     (wire.decode_from_nursery, wire.Exited(3, 4711, -9, 1 << 30)),
 ]

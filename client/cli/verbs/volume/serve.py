@@ -15,7 +15,7 @@ from ... import options
 from ...groups import VOLUMES, verb
 
 if TYPE_CHECKING:
-    from .....shared.volumes.restful.cutout import Kind
+    from .....shared.volumes.restful.cutout import BodyFormat
     from ....http.cutout_server import CutoutServer
 
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -33,7 +33,7 @@ _LOOPBACK = ("127.", "::1", "localhost")
     show_default=True,
     help="What is sent to those who don't say.",
 )
-def command(address: str, host: str, port: int, kind: Kind) -> int:
+def command(address: str, host: str, port: int, kind: BodyFormat) -> int:
     """Give out a volume in cut-outs over HTTP, as a RESTfulVolume asks for them, until Ctrl-C."""
     from .....shared.volumes.formats import open_volume
     from ....http.cutout_server import CutoutServer

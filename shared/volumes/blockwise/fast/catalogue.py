@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....geometry.roi import Roi, Shape
-from . import contiguous as knownbytes
-from . import packed as knownchunk
+from . import contiguous, packed
 from .contiguous import KnownBytes
 from .packed import KnownChunk
 
@@ -164,7 +163,7 @@ class KnownFiles:
         if self._in_vain >= _TRIES:
             return  # here each file is of another make
         self._in_vain += 1
-        make = knownbytes.make_of(file, dataset) or knownchunk.make_of(file, dataset)
+        make = contiguous.make_of(file, dataset) or packed.make_of(file, dataset)
         if make is None:
             return
         again = np.empty(voxels.shape, voxels.dtype)

@@ -1,5 +1,5 @@
 from blockmill.daemon.executors.local.worker_log import LogReader, Printed, tail
-from blockmill.shared.messages.engine import trailer, trailer_lease
+from blockmill.shared.messages.engine import Lease, trailer, trailer_lease
 
 
 def reader(tmp_path, content=b""):
@@ -16,9 +16,9 @@ def add(path, content):
 def test_text_belongs_to_the_trailer_that_follows_it(tmp_path):
     _, log = reader(tmp_path, b"one\ntwo\n" + trailer("j1", 5, 2) + b"no line break" + trailer("j2", 6, 1))
     assert log.read() == [
-        Printed(3, "one", ("j1", 5, 2)),
-        Printed(3, "two", ("j1", 5, 2)),
-        Printed(3, "no line break", ("j2", 6, 1)),
+        Printed(3, "one", Lease("j1", 5, 2)),
+        Printed(3, "two", Lease("j1", 5, 2)),
+        Printed(3, "no line break", Lease("j2", 6, 1)),
     ]
     assert log.loose(None) == []
 
@@ -36,7 +36,7 @@ def test_what_was_not_taken_waits_for_its_trailer(tmp_path):
     path, log = reader(tmp_path, b"text\n")
     assert log.read() == []
     add(path, trailer("j1", 1, 1))
-    assert log.read() == [Printed(3, "text", ("j1", 1, 1))]
+    assert log.read() == [Printed(3, "text", Lease("j1", 1, 1))]
 
 
 def test_the_last_words_need_no_line_break(tmp_path):

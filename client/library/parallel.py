@@ -119,7 +119,7 @@ class ParallelVolume:
         """
         shape = self.shape if shape is None else tuple(shape)
         kind = np.dtype(self.dtype if dtype is None else dtype)
-        buffer = self._engine.shared_buffer(max(math.prod(shape) * kind.itemsize, 1))
+        buffer = self._engine.lend(max(math.prod(shape) * kind.itemsize, 1))
         array = buffer.array(shape, kind)
         buffer.release()
         self._targets = [known for known in self._targets if known.alive] + [buffer]
@@ -305,7 +305,7 @@ class ParallelVolume:
         if not self._stages or self._stages[0].nbytes < needed:
             self._release_stages()
             size = min(-(-needed // _LEAST_TASK_BYTES) * _LEAST_TASK_BYTES, max(needed, _STAGE_BYTES))
-            self._stages = [self._engine.shared_buffer(size) for _ in range(_STAGES)]
+            self._stages = [self._engine.lend(size) for _ in range(_STAGES)]
         return self._stages
 
     def _release_stages(self) -> None:

@@ -174,7 +174,7 @@ def test_overwriting_spares_other_datasets_in_the_file(bench):
     with h5py.File(bench.folder / "out.h5", "w") as file:
         file["precious"] = voxels
     job = bench.job(input="in.npy", output="out.h5/v", operation="copy")
-    _, err = bench.run("run", "--overwrite", job, code=5)
+    _, err = bench.run("run", "--overwrite", job, code=6)
     assert "precious" in err
     assert list(h5py.File(bench.folder / "out.h5")) == ["precious"]
 

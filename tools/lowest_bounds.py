@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
-_REQUIREMENT = re.compile(
-    r"(?P<name>[\w.-]+)(?:\[(?P<extras>[\w,. -]+)\])?(?:(?P<how>>=|==)(?P<version>[\w.]+))?"
-)
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<extras>[\w,. -]+)\])?(?:(?:>=|==)(?P<version>[\w.]+))?")
 
 
 def pins(project: dict[str, Any], extras: list[str]) -> dict[str, str]:

@@ -193,9 +193,10 @@ def test_messages_are_in_the_journal_with_their_fields(running):
         "blockmill", "submit", "-", "--id-only", stdin=json.dumps(job), user="ann"
     ).stdout.strip()
     running.run("blockmill", "wait", number, user="ann")
-    lines = running.run("journalctl", f"JOB_ID={number}", "-o", "json").stdout.splitlines()
+    chosen = ("-t", "blockmill", f"JOB_ID={number}")  # systemd numbers its own jobs in a field of this name
+    lines = running.run("journalctl", *chosen, "-o", "json").stdout.splitlines()
     entries = [json.loads(line) for line in lines]
-    assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"blockmill"}
+    assert {entry["_SYSTEMD_UNIT"] for entry in entries} == {"blockmill.service"}
     (retried,) = [entry for entry in entries if "no luck today" in entry["MESSAGE"]]
     assert (retried["BLOCK"], retried["WORKER"] in "01") == ("10,0,0", True)
     assert any(entry["MESSAGE"] == "done" for entry in entries)

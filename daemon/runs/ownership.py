@@ -12,7 +12,7 @@ from ...shared.volumes.claims import claims_of, reads_of
 from ...shared.volumes.formats import Address
 from ..planning.plan import Plan
 from .input_state import code_fingerprint, fingerprint
-from .outputs import Output
+from .output_base import Output
 from .record import Record, differences, plain
 
 

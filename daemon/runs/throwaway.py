@@ -23,7 +23,9 @@ from ...shared.volumes.formats import Address, split_address
 from ...shared.volumes.hdf5.layout import DatasetLayout, create_dataset
 from ...shared.volumes.hdf5.volume import Hdf5Volume
 from ..planning.plan import Plan
-from .outputs import FilesetOutput, MergedOutput, Output
+from .fileset_output import FilesetOutput
+from .merged_output import MergedOutput
+from .output_base import Output
 
 DRY_RUN_PREFIX = ".blockmill-dry-run-"
 

@@ -19,8 +19,8 @@ from ..engine.handle import Ended, Result, block_error, failure_text
 from ..engine.job import RoiList
 from ..planning.cost import Trial
 from ..scheduling.events import Attempted, Persist
+from .output_base import Output
 from .output_files import OutputFiles
-from .outputs import Output
 from .record import Record
 from .run import JobRun
 from .throwaway import stored_bytes, throwaway_output

@@ -1,0 +1,185 @@
+"""An output of block files that the workers write: this side makes, tidies and removes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ...shared.errors import JobError, OutputRefused
+from ...shared.files.places import Place
+from ...shared.files.refusals import storage_errors
+from ...shared.geometry.roi import Roi
+from ...shared.jobs.job import Job
+from ...shared.messages import engine as wire
+from ...shared.volumes.blockwise.description import FilesetDescription, read_description
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset
+from ...shared.volumes.blockwise.layout import STATUS_NAME
+from ...shared.volumes.blockwise.status import parse_status
+from ...shared.volumes.claims import blocks_folder, reads_of
+from ...shared.volumes.formats import Address
+from ..engine.handle import Result
+from ..engine.job import JobSpec
+from ..planning.plan import Plan
+from .output_base import job_spec, refuse_odd_file
+from .output_files import OutputFiles
+
+
+class FilesetOutput:
+    """A blockwise fileset: workers write its block files, this side makes and tidies it."""
+
+    def __init__(self, target: Address, job: Job, plan: Plan) -> None:
+        self.path = Path(target.file)
+        self.files = OutputFiles(self.path)
+        self.worker_address: str | None = str(self.path)
+        self._target = target
+        self._plan = plan
+        self._job = job
+        self._description = self._described(job, plan)
+
+    def _described(self, job: Job, plan: Plan) -> FilesetDescription:
+        assert plan.storage_block is not None, "the planner gives a fileset its block shape"
+        return FilesetDescription(
+            name=job.name,
+            axes=plan.axes,
+            shape=plan.shape,
+            dtype=plan.dtype,
+            block_shape=plan.storage_block,
+            chunks=job.output.chunks,
+            compression=job.output.compression,
+            compression_opts=job.output.compression_opts,
+            dataset_root_dir=blocks_folder(self.path).name,
+            block_file_name_format="block-{roiString}.h5/volume/data",
+            schema_version=1.0,
+        )
+
+    def begun(self) -> bool:
+        """True if the description of an earlier run is there."""
+        return self.path.exists()
+
+    def in_the_way(self) -> Path | None:
+        """A file or folder that has the name of a new output, or None."""
+        return next((path for path in (self.path, blocks_folder(self.path)) if os.path.lexists(path)), None)
+
+    def check_replaceable(self) -> None:
+        """Check that the existing files may be replaced.
+
+        Raises
+        ------
+        OutputRefused
+            If a description or a folder of blocks is something else.
+        """
+        refuse_odd_file(self.path)
+        root = blocks_folder(self.path)
+        if os.path.lexists(root) and not root.is_dir():
+            raise OutputRefused(
+                f"{root} is no folder, and the blocks belong there; move it, or name another output"
+            )
+
+    def discard(self) -> None:
+        """Remove the existing fileset: its description and its blocks, and nothing else.
+
+        Blocks that the description keeps elsewhere than such an output does stay: they are others'.
+        """
+        if not os.path.lexists(self.path):
+            return
+        if self.path.exists():
+            self._remove_blocks()
+        with storage_errors("remove", self.path):
+            self.path.unlink()
+
+    def _remove_blocks(self) -> None:
+        try:
+            with BlockwiseFileset(self.path, "a") as old:
+                if self._keeps_blocks_here():
+                    old.remove_blocks()
+        except JobError as error:
+            raise JobError(
+                f"{error}; so the blocks of the old output can't be found: "
+                f"remove {self.path} and the folder of its blocks by hand, then run this again"
+            ) from error
+
+    def _keeps_blocks_here(self) -> bool:
+        """Test if the existing description has its blocks where such an output has them."""
+        here = Place.of(blocks_folder(self.path))
+        return any(tree.place.is_same(here) for tree in reads_of(self._target).trees)
+
+    def written_by(self, job: str) -> bool:
+        """Test if a block's status names this job, as in a fileset that was moved without its record."""
+        with storage_errors("look into", blocks_folder(self.path)):
+            status = next(blocks_folder(self.path).rglob(STATUS_NAME), None)
+            return status is not None and parse_status(status.read_bytes()).job == job
+
+    def inside(self) -> str | None:
+        """Nothing lies beside the voxels."""
+        return None
+
+    def start(self) -> None:
+        """Write the description; the blocks come from the workers."""
+        BlockwiseFileset.create(self.path, self._description).close()
+
+    def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
+        """Take up an earlier output. No block is known as finished: workers check each block before doing it.
+
+        Parameters
+        ----------
+        check, tell : callable
+            Not used.
+
+        Returns
+        -------
+        bytes
+            Empty.
+
+        Raises
+        ------
+        OutputRefused
+            If the description is not the one that this job wrote.
+        """
+        found, ours = read_description(self.path), self._description
+        differing = [
+            f"{key}: {getattr(found, key)} there, {getattr(ours, key)} here"
+            for key in ("shape", "dtype", "axes", "block_shape", "chunks", "compression", "compression_opts")
+            if getattr(found, key) != getattr(ours, key)
+        ]
+        if differing:
+            raise OutputRefused(
+                f"{self.path} is no longer what this job wrote: {'; '.join(differing)}; "
+                "run with --overwrite to replace it, or name another output"
+            )
+        return b""
+
+    def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec:
+        """The order for the engine.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            Instructions for a block, without the output.
+        done : bytes
+            Map of finished blocks, one byte a block.
+        workers : int
+            Worker processes of the engine.
+
+        Returns
+        -------
+        JobSpec
+        """
+        return job_spec(recipe, self._plan, self._job, done)
+
+    def merge(self, result: Result) -> None:
+        """Never asked for: workers write."""
+        raise NotImplementedError("the blocks of a fileset are written by the workers")
+
+    def sweep(self, rois: list[Roi]) -> None:
+        """Remove the leftovers of attempts at these blocks that were cut off: partial files, dead locks."""
+        if rois:
+            with BlockwiseFileset(self.path, "a") as fileset:
+                for roi in rois:
+                    fileset.sweep(roi)
+
+    def finish(self) -> None:
+        """Do nothing: each block was finished by itself."""
+
+    def close(self) -> None:
+        """Nothing is held open."""

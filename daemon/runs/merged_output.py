@@ -1,0 +1,169 @@
+"""An output of one file, HDF5 or npy, that is merged on this side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from ...shared.errors import JobError, OutputRefused, StorageError
+from ...shared.files.atomic import remove_if_there
+from ...shared.files.refusals import storage_errors
+from ...shared.geometry.roi import Roi
+from ...shared.jobs.job import Job
+from ...shared.messages import engine as wire
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.formats import Address
+from ...shared.volumes.hdf5.contents import contents_beside, is_hdf5
+from ...shared.volumes.hdf5.volume import Hdf5Volume, dataset_names
+from ...shared.volumes.npy import NpyVolume
+from ..engine.handle import Result
+from ..engine.job import JobSpec
+from ..planning.plan import Plan
+from .output_base import job_spec, refuse_odd_file
+from .output_files import OutputFiles
+from .single_file import SingleFile
+
+_OPEN_PER_WORKER = 4
+
+
+class MergedOutput:
+    """One HDF5 or npy file, filled by the merging thread."""
+
+    def __init__(self, target: Address, job: Job, plan: Plan) -> None:
+        if target.kind == "npy" and (job.output.compression or job.output.chunks):
+            raise JobError("output.compression and output.chunks don't go with .npy; use .h5 or .json")
+        if job.output.block_shape is not None:
+            raise JobError(f"output.block_shape goes with a fileset (.json), not with {target.file}")
+        self.path = Path(target.file)
+        self.files = OutputFiles(self.path)
+        self.worker_address: str | None = None
+        self._target = target
+        self._job = job
+        self._plan = plan
+        self._file = SingleFile(self.files, plan.grid, self._create, self._open, self._holds_more)
+
+    def _create(self, path: Path) -> Volume:
+        plan, wanted = self._plan, self._job.output
+        if self._target.kind == "npy":
+            return NpyVolume.create(path, plan.shape, plan.dtype, axes=plan.axes)
+        return Hdf5Volume.create(
+            path,
+            self._target.internal,
+            plan.shape,
+            plan.dtype,
+            axes=plan.axes,
+            chunks=wanted.chunks,
+            compression=wanted.compression,
+            compression_opts=wanted.compression_opts,
+        )
+
+    def _open(self, path: Path, mode: Literal["r", "r+"]) -> Volume:
+        if self._target.kind == "npy":
+            return NpyVolume(path, mode=mode)
+        return Hdf5Volume(path, self._target.internal, mode=mode)
+
+    def _holds_more(self, path: Path) -> list[str]:
+        return contents_beside(path, self._target.internal) if self._target.kind == "hdf5" else []
+
+    def begun(self) -> bool:
+        """True if an earlier run left its file, finished or partial."""
+        return self.files.partial.exists() or self.path.exists()
+
+    def in_the_way(self) -> Path | None:
+        """A file that has the name of a new output, or None."""
+        return self.path if os.path.lexists(self.path) else None
+
+    def check_replaceable(self) -> None:
+        """Check that replacing the existing file destroys nothing but this output.
+
+        Raises
+        ------
+        OutputRefused
+            If it holds more, is no file, or can't be looked into.
+        """
+        refuse_odd_file(self.path)
+        if self._target.kind != "hdf5" or self.path.is_symlink() or not self.path.exists():
+            return  # of a link only the link goes
+        try:
+            more = self._holds_more(self.path) if is_hdf5(self.path) else []
+        except StorageError as error:
+            raise OutputRefused(
+                f"{error}; so what replacing it would destroy can't be told, and nothing was changed: "
+                "close it elsewhere, or move it away, then run this again"
+            ) from error
+        if more:
+            raise OutputRefused(
+                f"{self.path} also holds {', '.join(more[:5])}, which replacing the file would destroy; "
+                "name an output file of its own"
+            )
+
+    def discard(self) -> None:
+        """Remove the existing file; call `check_replaceable` before."""
+        with storage_errors("remove", self.path):
+            remove_if_there(str(self.path))
+
+    def written_by(self, job: str) -> bool:
+        """False: the file does not hold the name of its job."""
+        return False
+
+    def inside(self) -> str | None:
+        """The dataset that an earlier run has begun; None if there is no such thing or it is unknown."""
+        if self._target.kind != "hdf5":
+            return None
+        partial = self.files.partial
+        names = dataset_names(partial if partial.exists() else self.path)
+        return self._target.internal if self._target.internal in names else ", ".join(names[:5])
+
+    def start(self) -> None:
+        """Begin an empty file."""
+        self._file.start()
+
+    def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
+        """Check the blocks that an earlier run has merged.
+
+        Parameters
+        ----------
+        check : callable
+            Called between blocks; it may raise.
+        tell : callable
+            Called with a sentence about blocks that are done again.
+
+        Returns
+        -------
+        bytes
+            Map of finished blocks, one byte a block.
+        """
+        return self._file.go_on(check, tell)
+
+    def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec:
+        """The order for the engine: results come back, a bounded number at a time.
+
+        Parameters
+        ----------
+        recipe, done, workers
+            As for `FilesetOutput.spec`.
+
+        Returns
+        -------
+        JobSpec
+        """
+        spec = job_spec(recipe, self._plan, self._job, done)
+        return replace(spec, merge_dtype=self._plan.dtype, max_open=_OPEN_PER_WORKER * workers)
+
+    def merge(self, result: Result) -> None:
+        """Write one result into the file."""
+        self._file.merge(result.block, result.roi, result.array, result.crc32)
+
+    def sweep(self, rois: list[Roi]) -> None:
+        """Nothing of a block that was cut off is in the file."""
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        self._file.finish()
+
+    def close(self) -> None:
+        """Close the file; merged blocks stay for a later run."""
+        self._file.close()

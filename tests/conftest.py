@@ -17,6 +17,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.nodeid.startswith(_PROCESSES):
             item.add_marker("processes")
+        if item.nodeid.startswith("tests/golden/"):
+            item.add_marker(pytest.mark.xdist_group("golden"))  # one service for all of them
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,7 @@ def test_errors_of_a_verb_become_a_message_and_an_exit_code(monkeypatch, error, 
     monkeypatch.setattr("os.dup2", lambda *fds: None)
     monkeypatch.setattr(cli.commands["ls"], "callback", fail)
     done = CliRunner().invoke(cli, ["ls"])
-    assert (done.exit_code, done.stderr) == (code, told)
+    assert (done.exit_code, done.output) == (code, told)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_only_verbs_that_ask_a_service_speak_of_jobs_when_interrupted(monkeypatc
 
     monkeypatch.setattr(cli.commands[verb], "callback", interrupt)
     done = CliRunner().invoke(cli, [verb])
-    assert done.stderr.strip("\n") == told.strip("\n")
+    assert done.output.strip("\n") == told.strip("\n")
     assert done.exit_code == (130 if verb == "ls" else 1)  # click's own 1 is made 130 by `main`
 
 

@@ -24,6 +24,21 @@ from ..planning.plan import Plan
 from .output_base import job_spec, refuse_odd_file
 from .output_files import OutputFiles
 
+_MADE_ALIKE = (
+    "shape",
+    "dtype",
+    "axes",
+    "block_shape",
+    "chunks",
+    "compression",
+    "compression_opts",
+    "dataset_root_dir",
+    "block_file_name_format",
+    "view_origin",
+    "view_shape",
+)
+"""What a description must share with this job's own, for its blocks to be this job's."""
+
 
 class FilesetOutput:
     """A blockwise fileset: workers write its block files, this side makes and tidies it."""
@@ -71,6 +86,8 @@ class FilesetOutput:
         """
         refuse_odd_file(self.path)
         root = blocks_folder(self.path)
+        if root.is_dir() and (linked := next(filter(os.path.islink, root.iterdir()), None)) is not None:
+            raise OutputRefused(f"{linked} is a link, and blocks would be written to where it leads; move it")
         if os.path.lexists(root) and not root.is_dir():
             raise OutputRefused(
                 f"{root} is no folder, and the blocks belong there; move it, or name another output"
@@ -136,10 +153,11 @@ class FilesetOutput:
         OutputRefused
             If the description is not the one that this job wrote.
         """
-        found, ours = read_description(self.path), self._description
+        found = read_description(self.path).with_view_filled_in()
+        ours = self._description.with_view_filled_in()
         differing = [
             f"{key}: {getattr(found, key)} there, {getattr(ours, key)} here"
-            for key in ("shape", "dtype", "axes", "block_shape", "chunks", "compression", "compression_opts")
+            for key in _MADE_ALIKE
             if getattr(found, key) != getattr(ours, key)
         ]
         if differing:

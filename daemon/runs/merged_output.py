@@ -43,7 +43,7 @@ class MergedOutput:
         self._target = target
         self._job = job
         self._plan = plan
-        self._file = SingleFile(self.files, plan.grid, self._create, self._open, self._holds_more)
+        self._file = SingleFile(self.files, plan.grid, self._create, self._open)
 
     def _create(self, path: Path) -> Volume:
         plan, wanted = self._plan, self._job.output

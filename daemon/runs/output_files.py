@@ -72,9 +72,13 @@ class OutputFiles:
 
     @property
     def partial(self) -> Path:
-        """The output before it is whole; that of version 0.1 if it is there."""
-        old = self._old.partial
-        return old if self._old_record() is not None and old.exists() else self._names.partial
+        """The output before it is whole; where version 0.1 kept it, if it did."""
+        return self._old.partial if self._has_old_partial() else self._names.partial
+
+    def _has_old_partial(self) -> bool:
+        """Whether version 0.1 has left a partial file; beside a finished output such a file is another's."""
+        record = self._old_record()
+        return record is not None and not record.finished and self._old.partial.is_file()
 
     def present(self) -> Iterator[Path]:
         """What is ours beside the output, or looks so: the folder, what is in it, old records, locks."""
@@ -275,6 +279,8 @@ class OutputFiles:
 def _content_of(path: Path) -> bytes | None:
     """The content of a file; None if there is none, or it is no regular file."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for ever
+            return None
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None

@@ -58,10 +58,18 @@ def parse_record(content: bytes) -> Record:
         plain = json.loads(content)
         version = plain.pop("format")
         if version == _FORMAT:
-            return Record(plain["identity"], tuple(plain["task_block"]), bool(plain["finished"]))
+            return _checked(Record(plain["identity"], tuple(plain["task_block"]), bool(plain["finished"])))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(str(error)) from error
     raise OtherVersion("written by another version")
+
+
+def _checked(record: Record) -> Record:
+    if not isinstance(record.identity, dict):
+        raise ValueError("its identity is no mapping")
+    if not all(type(n) is int and n > 0 for n in record.task_block):
+        raise ValueError("its task_block is no shape")
+    return record
 
 
 def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:

@@ -57,8 +57,6 @@ class SingleFile:
         Makes the volume at a path.
     open_at : callable
         Opens the volume at a path, with mode "r" or "r+".
-    holds_more : callable
-        Lists, in words, other contents of the file at a path; empty if there are none.
     """
 
     def __init__(
@@ -67,14 +65,12 @@ class SingleFile:
         grid: BlockGrid,
         create: Callable[[Path], Volume],
         open_at: Callable[[Path, Literal["r", "r+"]], Volume],
-        holds_more: Callable[[Path], list[str]] = lambda path: [],
     ) -> None:
         self.output = files.output
         self._files = files
         self._grid = grid
         self._create = create
         self._open = open_at
-        self._holds_more = holds_more
         self._volume: Volume | None = None
         self._flush: Callable[[], None] = _nothing
         self._ledger: Ledger | None = None
@@ -128,34 +124,27 @@ class SingleFile:
             tell(f"{existing} was cut off in the middle of a write ({error}): begun anew")
             self.start()
             return bytes(len(self._grid))
-        if existing == self.partial or not all(done):
-            self._take_up(existing)
+        if existing == self.partial:
+            self._take_up()
+        elif not all(done):
+            raise OutputRefused(
+                f"{self.output} was finished, and {done.count(0)} of its {len(done)} blocks are no longer "
+                "what this job wrote; nothing was changed. To keep what is there, name another output; "
+                "run with --overwrite to do it again"
+            )
         return done
 
-    def _take_up(self, existing: Path) -> None:
-        """Open the file to write the blocks that it lacks."""
-        if existing == self.output:
-            self._refuse_more(existing)
-        volume = self._open(existing, "r+")
+    def _take_up(self) -> None:
+        """Open the partial file to write the blocks that it lacks."""
+        volume = self._open(self.partial, "r+")
         try:
-            _ = volume.shape  # opens it now: a file that can't be written keeps its name
-            if existing == self.output:
-                with storage_errors("rename", existing):
-                    existing.replace(self.partial)
+            _ = volume.shape  # opens it now
             self._ledger = self._opened_ledger()
         except BaseException:
             volume.close()
             raise
         self._hold(volume)
         self._resumed = True
-
-    def _refuse_more(self, path: Path) -> None:
-        if more := self._holds_more(path):
-            raise OutputRefused(
-                f"{path} was finished, and some blocks don't agree with their checksums any more; it also "
-                f"holds {', '.join(more[:5])}, which may suffer if they are done again; "
-                "move the file away, or name another output"
-            )
 
     def _checked(self, path: Path, check: Callable[[], None]) -> bytes:
         """One byte a block: 1 if its voxels in the file at `path` agree with the ledger."""
@@ -245,8 +234,13 @@ class SingleFile:
             If the file was taken up again and does not agree with the ledger: a kill in the
             middle of HDF5's bookkeeping may let it reuse space that it had given away.
         """
+        begun = self._volume is not None
         self.close()  # HDF5 writes the last of its bookkeeping here
         if not self.partial.exists():
+            if begun:
+                raise StorageError(
+                    f"{self.partial} was removed while the job ran; run this again to begin anew"
+                )
             return
         if self._resumed and not self._is_whole():
             raise StorageError(

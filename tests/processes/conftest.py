@@ -197,6 +197,12 @@ class Bench:
         """Names of the blocks whose work has begun, with the pid of the worker."""
         return [path.name.removeprefix("gate.begun-") for path in self.folder.glob("gate.begun-*")]
 
+    def finished_blocks(self, output):
+        """How many blocks of an output are noted as finished."""
+        if output.endswith(".json"):
+            return len(list(self.folder.glob(f"{output.removesuffix('.json')}_blocks/**/STATUS.txt")))
+        return (self.folder / f".{output.split('/')[0]}.blockmill" / "ledger").read_bytes()[::5].count(1)
+
     def times_begun(self):
         """How often each block was begun."""
         return Counter(name.rsplit("-", 1)[0] for name in self.begun())

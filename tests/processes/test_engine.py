@@ -86,7 +86,6 @@ def test_a_nursery_that_dies_ends_the_job_and_every_worker(user_code):
         "        time.sleep(1000)\n"
         "    return block\n"
     )
-    others = psutil.Process().children(recursive=True)  # of fixtures that live longer than a test
     with Engine(1) as engine:
         batch = RoiRequestBatch(
             VOXELS, ROIS, operation={"python": {"function": "hangs:after_first"}}, engine=engine

@@ -209,6 +209,7 @@ def half_done(bench, wait_until, output):
         "run", bench.steps_job("steps:gated", {"gate": bench.gate, "free": 20}, output=output)
     )
     wait_until(lambda: len(bench.begun()) == 4, "two blocks that wait")
+    wait_until(lambda: bench.finished_blocks(output) == 2, "two finished ones")
     process.send_signal(signal.SIGINT)
     process.communicate()
     return bench.folder / f".{output.split('/')[0]}.blockmill"
@@ -248,11 +249,37 @@ def test_a_finished_output_whose_checksums_are_gone_is_left_alone(bench, finishe
     assert "ledger" in refused(bench, "run", "job.yaml")
 
 
-def test_blocks_of_a_finished_output_are_not_done_again_beside_something_of_the_users(bench, finished):
-    with h5py.File(bench.folder / "out.h5", "r+") as file:
-        file["mine"] = [1, 2, 3]
-        file["v"][0] = 0
-    assert "mine" in refused(bench, "run", "job.yaml")
+@pytest.mark.parametrize("output", ["out.h5/v", "out.npy"])
+def test_a_finished_output_that_somebody_has_corrected_is_left_to_him(bench, output):
+    bench.volume()
+    bench.run("run", bench.job(input="in.npy", output=output, operation="copy"))
+    if output.endswith("npy"):
+        (bench.folder / "out.npy").unlink()
+        np.save(bench.folder / "mine.npy", np.zeros((40, 30, 20), "u1"))
+        (bench.folder / "out.npy").symlink_to("mine.npy")
+    else:
+        with h5py.File(bench.folder / "out.h5", "r+") as file:
+            file["v"][0] = 0
+    assert "no longer what this job wrote" in refused(bench, "run", "job.yaml")
+
+
+def test_a_description_that_leads_to_blocks_of_others_is_not_gone_on_with(bench):
+    bench.volume()
+    bench.run("run", bench.job("a.yaml", input="in.npy", output="out.json", operation="copy"))
+    bench.run(
+        "run",
+        bench.job("b.yaml", input="in.npy", output="mine.json", operation={"threshold": {"above": 100}}),
+    )
+    shutil.copy(bench.folder / "mine.json", bench.folder / "out.json")
+    assert "dataset_root_dir" in refused(bench, "run", "a.yaml")
+
+
+def test_a_link_among_the_blocks_is_not_written_through(bench, cells):
+    (bench.folder / "out_blocks").mkdir()
+    block = next((bench.folder / "cells_blocks").iterdir()).name
+    (bench.folder / "out_blocks" / block).symlink_to(f"../cells_blocks/{block}")
+    bench.job(input="cells.json", output="out.json", operation={"threshold": {"above": 100}})
+    assert "is a link" in refused(bench, "run", "job.yaml", "--overwrite")
 
 
 # ------------------------------------------------------------------- names that we need

@@ -22,6 +22,7 @@ def killed(bench, wait_until, output, free=20):
     job = bench.steps_job("steps:gated", {"gate": bench.gate, "free": free}, output=output)
     process = bench.start("run", job)
     wait_until(lambda: len(bench.begun()) == 4, "blocks that wait")
+    wait_until(lambda: bench.finished_blocks(output) == 2, "two finished ones")
     children = bench.children_of(process)
     process.kill()
     process.communicate()

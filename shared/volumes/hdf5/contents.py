@@ -63,7 +63,7 @@ def _beside(group: h5py.Group, way: str, wanted: str) -> Iterator[str]:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             yield f"link {where}"
-        elif where != wanted:
+        elif where != wanted or not isinstance(group[name], h5py.Dataset):
             item = group[name]
             if isinstance(item, h5py.Group) and wanted.startswith(f"{where}/"):
                 yield from _beside(item, f"{where}/", wanted)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import h5py
 
@@ -42,14 +44,13 @@ def _sources(path: str, internal: str) -> list[tuple[str, str]]:
         return []
     try:
         with h5py.File(path, "r") as file:
-            linked = [(_beside(path, name), rest) for name, rest in _external_links(file, internal)]
-            dataset = file.get(internal) if not linked else None
-            found = list(_of_dataset(dataset)) if isinstance(dataset, h5py.Dataset) else []
+            found = list(_external_links(file, internal))
+            dataset = file.get(internal) if not found else None
+            if isinstance(dataset, h5py.Dataset):
+                found = list(_of_dataset(dataset))
     except _UNREADABLE:
         return []
-    return linked or [
-        (path if name == "." else _beside(path, str(name)), str(inside)) for name, inside in found
-    ]
+    return [(file, inside) for name, inside in found for file in _candidates(path, name)]
 
 
 def _external_links(file: h5py.File, internal: str) -> Iterator[tuple[str, str]]:
@@ -83,6 +84,27 @@ def _of_dataset(dataset: h5py.Dataset) -> Iterator[tuple[str, str]]:
         yield name, ""
 
 
-def _beside(path: str, name: str) -> str:
-    """A file that HDF5 looks for beside the one that names it."""
-    return os.path.join(os.path.dirname(path), name)
+def _candidates(path: str, name: str) -> list[str]:
+    """The files that HDF5 may mean by a name in the file at `path`: those that exist, else the likeliest.
+
+    It looks beside the file, as its path is spelled and without links, and in the working folder; of an
+    absolute name that is gone it tries the last part. ``%b`` stands for numbers.
+    """
+    if name == ".":
+        return [path]
+    folders = [os.path.dirname(path), os.path.dirname(os.path.realpath(path)), os.curdir]
+    folders += [part for key in _PREFIXES for part in os.environ.get(key, "").split(":") if part]
+    names = dict.fromkeys([name, os.path.basename(name)])
+    places = [os.path.join(folder, one) for one in names for folder in folders]
+    if "%b" in name:
+        places = [found for place in places for found in _numbered(place)]
+        return list(dict.fromkeys(places))
+    there = {os.path.realpath(place): place for place in reversed(places) if Path(place).exists()}
+    return list(reversed(there.values())) or places[:1]
+
+
+def _numbered(path: str) -> list[str]:
+    return glob.glob(glob.escape(path).replace("%b", "*"))  # noqa: PTH207 - a path as it is spelled
+
+
+_PREFIXES = ("HDF5_EXT_PREFIX", "HDF5_VDS_PREFIX", "HDF5_EXTFILE_PREFIX")

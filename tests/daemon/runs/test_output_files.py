@@ -87,7 +87,13 @@ def test_without_a_record_the_rest_is_somebody_elses(files, name):
     assert (files.folder / name).read_text() == "mine"
 
 
-@pytest.mark.parametrize("content", [b"", b"mine", b"{}", b'{"format": 1}'])
+ODD = [
+    b'{"format": 1, "identity": [], "task_block": [1], "finished": true}',
+    b'{"format": 1, "identity": {}, "task_block": [1.5], "finished": true}',
+]
+
+
+@pytest.mark.parametrize("content", [b"", b"mine", b"{}", b'{"format": 1}', *ODD])
 def test_a_record_that_makes_no_sense_is_refused_and_stays(files, content):
     files.make_folder()
     files.record.write_bytes(content)
@@ -218,3 +224,19 @@ def test_what_is_ours_has_the_group_and_mode_that_the_outputs_folder_asks_for(
         assert as_user(ben, lab, write) == other_may
         if other_may:
             assert files.record.stat().st_uid == ben and files.record.stat().st_gid == lab
+
+
+@pytest.mark.parametrize("name", ["out.npy.job", ".out.npy.blockmill/record"])
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path, files, name):
+    files.make_folder()
+    os.mkfifo(tmp_path / name)
+    assert files.read_record() is None
+
+
+def test_a_partial_file_beside_a_finished_output_of_version_0_1_is_somebody_elses(tmp_path, files):
+    old(files)
+    (tmp_path / "out.npy.job").write_bytes(format_record(Record(RECORD.identity, RECORD.task_block, True)))
+    files.make_folder()
+    files.take_up_old()
+    files.forget()
+    assert (tmp_path / "out.npy.partial").read_bytes() == b"voxels"

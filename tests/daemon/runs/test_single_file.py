@@ -9,7 +9,7 @@ import pytest
 
 from blockmill.daemon.runs.output_files import OutputFiles
 from blockmill.daemon.runs.single_file import SingleFile
-from blockmill.shared.errors import StorageError
+from blockmill.shared.errors import OutputRefused, StorageError
 from blockmill.shared.files.checksum import crc32_of
 from blockmill.shared.geometry.grid import BlockGrid
 from blockmill.shared.geometry.roi import Roi
@@ -91,7 +91,7 @@ def test_a_finished_file_is_checked_and_left_alone(new_file):
     assert second.output.stat().st_mtime_ns == before
 
 
-def test_a_block_that_was_damaged_since_is_done_again(new_file):
+def test_a_finished_file_that_somebody_has_changed_is_left_to_him(new_file):
     first = new_file()
     first.start()
     merge(first, *range(len(GRID)))
@@ -99,12 +99,19 @@ def test_a_block_that_was_damaged_since_is_done_again(new_file):
     spoiler = first._open(first.output, "r+")
     spoiler.write(Roi((4, 4), (5, 5)), np.array([[9999]], np.uint16))
     spoiler.close()
-    second = new_file()
-    done = resume(second)
-    assert [block for block, there in enumerate(done) if not there] == [3]
-    merge(second, 3)
-    second.finish()
-    np.testing.assert_array_equal(content(second), VOXELS)
+    before = first.output.read_bytes()
+    with pytest.raises(OutputRefused, match=r"1 of its 6 blocks are no longer what this job wrote"):
+        resume(new_file())
+    assert first.output.read_bytes() == before
+
+
+def test_a_partial_file_that_is_removed_meanwhile_is_no_success(new_file):
+    file = new_file()
+    file.start()
+    merge(file, *range(len(GRID)))
+    file.partial.unlink()
+    with pytest.raises(StorageError, match="was removed while the job ran"):
+        file.finish()
 
 
 def test_a_claim_without_voxels_is_not_believed(new_file):

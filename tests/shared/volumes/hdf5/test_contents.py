@@ -7,7 +7,7 @@ import pytest
 
 from blockmill.shared.errors import StorageError
 from blockmill.shared.volumes.hdf5.contents import contents_beside, is_hdf5
-from blockmill.shared.volumes.hdf5.sources import files_behind
+from blockmill.shared.volumes.hdf5.sources import _candidates, files_behind
 
 
 @pytest.fixture
@@ -100,3 +100,29 @@ def test_files_behind_a_dataset(tmp_path, monkeypatch):
     assert files_behind("b.h5", "k/rel") == [*linked, "one.bin", "two.bin"]
     assert files_behind("b.h5", "v") == files_behind("b.h5", "nested") == [*linked, "gone.h5"]
     assert files_behind("b.h5", "loop") == files_behind("b.h5", "none") == ["b.h5"]
+
+
+def test_files_behind_a_dataset_wherever_hdf5_looks_for_them(tmp_path, monkeypatch):
+    for name in ("real", "lnk", "sub"):
+        (tmp_path / name).mkdir()
+    for name in ("real/src.h5", "src.h5", "sub/part-0.h5", "sub/part-1.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["v"] = np.zeros(4, "u1")
+    with h5py.File(tmp_path / "real/x.h5", "w") as file:
+        file["e"] = h5py.ExternalLink("src.h5", "v")
+        file["gone"] = h5py.ExternalLink("/nowhere/src.h5", "v")
+    (tmp_path / "lnk/x.h5").symlink_to("../real/x.h5")
+    source = str(tmp_path / "real/src.h5")
+    assert source in files_behind(str(tmp_path / "lnk/x.h5"), "e")
+    assert source in files_behind(str(tmp_path / "real/x.h5"), "gone")
+    with h5py.File(tmp_path / "sub/x.h5", "w") as file:
+        file["cwd"] = h5py.ExternalLink("src.h5", "v")
+    monkeypatch.chdir(tmp_path)
+    assert "./src.h5" in files_behind("sub/x.h5", "cwd")
+    assert {"sub/part-0.h5", "sub/part-1.h5"} <= set(_candidates("sub/x.h5", "part-%b.h5"))
+
+
+def test_a_group_of_the_datasets_name_is_something_else(tmp_path):
+    with h5py.File(tmp_path / "n.h5", "w") as file:
+        file["d/labels"] = [1]
+    assert contents_beside(tmp_path / "n.h5", "d") == ["d"]

@@ -54,6 +54,7 @@ test-lowest: .venv-lowest/.test  ## unit tests and the demo with the lowest vers
 	.venv-3.$*/bin/python $(PIP) -e '.[test]'
 	@touch $@
 
+.PRECIOUS: .venv-3.%/.test
 test-on-3.%: .venv-3.%/.test
 	$(call unit_tests_and_demo,.venv-3.$*)
 

@@ -12,13 +12,11 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
-@pytest.hookimpl(tryfirst=True)  # before marks are looked at
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.nodeid.startswith(_PROCESSES):
-            item.add_marker("processes")
-        if item.nodeid.startswith("tests/golden/"):
-            item.add_marker(pytest.mark.xdist_group("golden"))  # one service for all of them
+def pytest_itemcollected(item):
+    if item.nodeid.startswith(_PROCESSES):
+        item.add_marker("processes")
+    if item.nodeid.startswith("tests/golden/"):
+        item.add_marker(pytest.mark.xdist_group("golden"))  # one service for all of them
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,10 @@ COMMAND = Path(sys.executable).with_name("blockmill")
 def run(folder: Path, *words: str) -> str:
     """Run the command in a folder; its standard output."""
     done = subprocess.run(
-        [COMMAND, *words], cwd=folder, check=True, stdout=subprocess.PIPE, text=True, timeout=300
+        [COMMAND, *words], cwd=folder, check=False, capture_output=True, text=True, timeout=300
     )
+    if done.returncode:
+        sys.exit(f"blockmill {' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 

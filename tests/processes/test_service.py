@@ -212,7 +212,8 @@ def test_a_small_job_waits_for_the_blocks_that_run_and_no_more(bench, wait_until
             if client.job(small).ended:
                 break
         assert client.wait(small, timeout_s=60).state == "done"
-        assert client.job(big).done in (2, 4)
+        # A block that was let go may end a moment after the small job.
+        wait_until(lambda: client.job(big).done in (2, 4), "the blocks that were let go")
         bench.open_gate()
         assert client.wait(big, timeout_s=60).state == "done"
     bench.end_service()

@@ -109,7 +109,7 @@ class _Verification:
         sums = f"{format_size(total.bytes_checked)}, {format_duration(seconds)}"
         say(f"{self._address}: {', '.join(told)}; {sums}")
         if total.missing or total.damaged:
-            say("to have them done again, run the job of this volume again; a finished single file: with --overwrite")
+            say("to have them done again, run the job again (a finished single file: with --overwrite)")
 
 
 def _plain(grid: BlockGrid, number: int, reason: str) -> dict[str, object]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from ...shared.files.refusals import storage_errors
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
+from ...shared.units import format_size
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.formats import Address
 from ...shared.volumes.hdf5.contents import contents_beside, is_hdf5
@@ -65,9 +68,6 @@ class MergedOutput:
             return NpyVolume(path, mode=mode)
         return Hdf5Volume(path, self._target.internal, mode=mode)
 
-    def _holds_more(self, path: Path) -> list[str]:
-        return contents_beside(path, self._target.internal) if self._target.kind == "hdf5" else []
-
     def begun(self) -> bool:
         """True if an earlier run left its file, finished or partial."""
         return self.files.partial.exists() or self.path.exists()
@@ -85,10 +85,11 @@ class MergedOutput:
             If it holds more, is no file, or can't be looked into.
         """
         refuse_odd_file(self.path)
-        if self._target.kind != "hdf5" or self.path.is_symlink() or not self.path.exists():
+        if self.path.is_symlink() or not self.path.exists():
             return  # of a link only the link goes
+        self._check_room()
         try:
-            more = self._holds_more(self.path) if is_hdf5(self.path) else []
+            more = contents_beside(self.path, self._target.internal) if is_hdf5(self.path) else []
         except StorageError as error:
             raise OutputRefused(
                 f"{error}; so what replacing it would destroy can't be told, and nothing was changed: "
@@ -98,6 +99,19 @@ class MergedOutput:
             raise OutputRefused(
                 f"{self.path} also holds {', '.join(more[:5])}, which replacing the file would destroy; "
                 "name an output file of its own"
+            )
+
+    def _check_room(self) -> None:
+        """Refuse to replace a file by one that can't be written: of compressed ones the size is unknown."""
+        needed = (
+            0 if self._job.output.compression else self._plan.dtype.itemsize * math.prod(self._plan.shape)
+        )
+        old = self.path.stat()
+        free = shutil.disk_usage(self.path.parent).free + (old.st_blocks * 512 if old.st_nlink == 1 else 0)
+        if needed > free:
+            raise OutputRefused(
+                f"{self.path} was not replaced: the new file needs {format_size(needed)}, and its disk has "
+                f"room for {format_size(free)}; make room, or name another output"
             )
 
     def discard(self) -> None:

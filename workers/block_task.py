@@ -57,7 +57,8 @@ class PreparedJob:
                     recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
                 )
         self._whole = Roi.from_shape(source.shape)
-        self._halo = self._spec.halo(len(source.shape))
+        self._axes = recipe.axes or source.axes
+        self._halo = self._spec.halo(self._axes)
         self._offset = recipe.offset or (0,) * len(source.shape)
         self._source = source
         return source
@@ -85,7 +86,7 @@ class PreparedJob:
         read_roi = kept_roi.grown(self._halo, within=self._whole)
         block = self._read(source, read_roi)
         with acting_as(self._recipe.identity):
-            result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, source.axes))
+            result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, self._axes))
         if self._output is not None:
             with acting_as(self._recipe.identity):
                 self._output.write(roi, result)

@@ -50,7 +50,7 @@ def do_block(config: ClusterConfig, work: ClusterJob, block: Roi) -> bool:
     """
     _settle(config, work)
     with work.open_output() as fileset:
-        check_dtype(fileset, work.job.operation.output_dtype(work.source.dtype))
+        check_dtype(fileset, work.operation.output_dtype(work.source.dtype))
         _check_one_block(fileset, block)
         with task_lock(fileset, block.start):
             if is_done(fileset, block.start, work.name):
@@ -84,9 +84,9 @@ def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset,
         streamer = BigRequestStreamer(
             work.source,
             taken,
-            fileset.description.sub_block_shape or part_shape(config, job.operation, work.source, taken),
+            fileset.description.sub_block_shape or part_shape(config, work.operation, work.source, taken),
             block_alignment="relative",
-            operation=job.operation,
+            operation=work.operation,
             engine=engine,
             retries=job.retries,
             block_timeout_s=job.block_timeout_s,
@@ -124,7 +124,7 @@ def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi:
     if config.task_total_ram_mb is None:
         return None
     limit = (config.task_total_ram_mb << 20) // (2 * config.workers)
-    part, halo = roi.shape, operation.halo(roi.ndim)
+    part, halo = roi.shape, operation.halo(source.axes)
 
     def needed(shape: Shape) -> int:
         grown = tuple(n + 2 * h for n, h in zip(shape, halo, strict=True))

@@ -14,8 +14,10 @@ import numpy as np
 from ...shared.errors import JobError
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job, job_hash
+from ...shared.jobs.operations import AnyOperation
 from ...shared.locking.filelock import FileLock
 from ...shared.volumes.base.api import Volume
+from ...shared.volumes.base.info import meaning_of, said_by_job
 from ...shared.volumes.blockwise.description import FilesetDescription, read_description, write_description
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import open_volume, split_address
@@ -39,12 +41,15 @@ class ClusterJob:
         The part of the input to compute; voxel 0 of the output's view lies at its start.
     output : str
         Path of the output's description.
+    axes : str
+        Of the input, as the job or else the input says.
     """
 
     job: Job
     source: Volume
     roi: Roi
     output: str
+    axes: str
 
     @classmethod
     def of(cls, job: Job) -> ClusterJob:
@@ -55,13 +60,20 @@ class ClusterJob:
         source = open_volume(job.input.address)
         roi = Roi.of(job.roi) if job.roi is not None else Roi.from_shape(source.shape)
         roi.check_within(source.shape, f"input {source.address}")
-        job.operation.check(roi.ndim, source.dtype)
-        return cls(job, source, roi, os.fspath(target.file))
+        said = job.input
+        meaning, _ = said_by_job(meaning_of(source), said.axes, said.voxel_size, said.unit, said.address)
+        job.operation.check(meaning.axes, source.dtype)
+        return cls(job, source, roi, os.fspath(target.file), meaning.axes)
+
+    @property
+    def operation(self) -> AnyOperation:
+        """The job's, with an entry per axis in each length."""
+        return self.job.operation.resolved(self.axes)
 
     @property
     def name(self) -> str:
         """Noted in the status of each block that is done."""
-        return job_hash(self.job.identity())
+        return job_hash(self.job.identity(self.axes))
 
     def open_output(self) -> BlockwiseFileset:
         """The output, for writing."""
@@ -117,10 +129,10 @@ def _new_description(work: ClusterJob) -> FilesetDescription:
         )
     made = FilesetDescription(
         name=work.job.name,
-        axes=work.source.axes,
+        axes=work.axes,
         shape=work.roi.shape,
         view_shape=work.roi.shape,
-        dtype=work.job.operation.output_dtype(work.source.dtype),
+        dtype=work.operation.output_dtype(work.source.dtype),
         block_shape=tuple(map(min, wanted.block_shape, work.roi.shape)),
         chunks=wanted.chunks,
         compression=wanted.compression,
@@ -133,7 +145,7 @@ def _new_description(work: ClusterJob) -> FilesetDescription:
 
 def fitted(old: FilesetDescription, work: ClusterJob) -> FilesetDescription:
     """A description with axes, view, block shapes, dtype and hash_id as the job needs them."""
-    axes = work.source.axes
+    axes = work.axes
     if sorted(axes) != sorted(old.axes):
         raise JobError(f"{work.output}: axes: is {old.axes!r}, but the input has {axes!r}")
 
@@ -149,7 +161,7 @@ def fitted(old: FilesetDescription, work: ClusterJob) -> FilesetDescription:
     changes: dict[str, Any] = {
         "axes": axes,
         "shape": shape,
-        "dtype": work.job.operation.output_dtype(work.source.dtype),
+        "dtype": work.operation.output_dtype(work.source.dtype),
         "block_shape": clipped(old.block_shape),
         "chunks": clipped(old.chunks),
         "sub_block_shape": clipped(old.sub_block_shape),

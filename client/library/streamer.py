@@ -67,7 +67,7 @@ class BigRequestStreamer(RoiRequestBatch):
         volume, spec = as_volume(source), as_operation(operation)
         whole = Roi.of(roi)
         whole.check_within(volume.shape, f"volume {volume.address}")
-        spec.check(whole.ndim, volume.dtype)
+        spec.check(volume.axes, volume.dtype)
         workers = engine.workers if engine is not None else workers_for(None)
         shape = as_shape(block_shape) if block_shape is not None else _automatic(volume, whole, spec, workers)
         anchor = whole.start if block_alignment == "relative" else (0,) * whole.ndim
@@ -91,7 +91,7 @@ def _automatic(volume: Volume, roi: Roi, spec: Operation, workers: int) -> Shape
     sizing = Sizing(
         shape=roi.shape,
         step=step,
-        halo=spec.halo(roi.ndim),
+        halo=spec.halo(volume.axes),
         voxel_bytes=peak_bytes(spec, (1,) * roi.ndim, volume.dtype),
         memory_bytes=default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,

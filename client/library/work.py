@@ -95,7 +95,7 @@ class BlockWork:
             raise JobError(f'on_error {self.on_error!r}: it is "fail" or "finish"')
         if self.block_timeout_s is not None and not self.block_timeout_s > 0:
             raise JobError(f"block_timeout_s {self.block_timeout_s}: give more than 0, or None")
-        self.operation.check(len(self.source.shape), self.source.dtype)
+        self.operation.check(self.source.axes, self.source.dtype)
 
     @contextmanager
     def run(

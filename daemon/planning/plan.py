@@ -7,7 +7,7 @@ the memory of a worker, and still leaves enough blocks to keep all workers busy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import psutil
@@ -17,8 +17,9 @@ from ...shared.geometry.block_shapes import default_block_shape
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
-from ...shared.jobs.operations import peak_bytes
+from ...shared.jobs.operations import AnyOperation, peak_bytes
 from ...shared.volumes.base.api import Volume
+from ...shared.volumes.base.info import Meaning, guess_note, meaning_of, said_by_job
 from .sizing import Sizing
 
 BLOCKS_PER_WORKER = 8
@@ -41,8 +42,10 @@ class Plan:
         Voxels read around a block, per axis.
     dtype : numpy.dtype
         Element type of the output.
-    axes : str
-        As the input's.
+    operation : Operation
+        The job's, with an entry per axis in each length.
+    meaning : Meaning
+        Of the output's voxels: axes, voxel size, origin, range.
     task_bytes : int
         Estimated memory of one task in a worker.
     notes : tuple of str
@@ -54,7 +57,8 @@ class Plan:
     storage_block: Shape | None
     halo: Shape
     dtype: np.dtype
-    axes: str
+    operation: AnyOperation
+    meaning: Meaning
     task_bytes: int
     notes: tuple[str, ...] = field(default=())
 
@@ -62,6 +66,11 @@ class Plan:
     def shape(self) -> Shape:
         """Shape of the output."""
         return self.roi.shape
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis, of the input and of the output."""
+        return self.meaning.axes
 
 
 def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) -> Plan:
@@ -85,22 +94,26 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     """
     ndim = len(source.shape)
     roi = _roi_of(job, source)
-    job.operation.check(ndim, source.dtype)
+    said = job.input
+    meaning, notes = said_by_job(meaning_of(source), said.axes, said.voxel_size, said.unit, said.address)
+    axes = meaning.axes
+    job.operation.check(axes, source.dtype)
+    operation = job.operation.resolved(axes)
     storage = _fitting(job.output.block_shape, roi.shape, "output.block_shape")
     if storage is None and per_file_blocks:
-        storage = default_block_shape(roi.shape, source.axes)
+        storage = default_block_shape(roi.shape, axes)
     storage = storage or _fitting(job.output.chunks, roi.shape, "output.chunks")
     sizing = Sizing(
         shape=roi.shape,
         step=storage or (1,) * ndim,
-        halo=job.operation.halo(ndim),
+        halo=operation.halo(axes),
         voxel_bytes=peak_bytes(job.operation, (1,) * ndim, source.dtype),
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
     asked = _fitting(job.block_shape, roi.shape, "block_shape")
-    start = asked or storage or default_block_shape(roi.shape, source.axes)
-    block, notes = sizing.aligned(start)
+    start = asked or storage or default_block_shape(roi.shape, axes)
+    block, cut_notes = sizing.aligned(start)
     if asked is None:
         block = sizing.chosen(block)
     sizing.check_memory(block)
@@ -110,10 +123,16 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         storage_block=storage,
         halo=sizing.halo,
         dtype=job.operation.output_dtype(source.dtype),
-        axes=source.axes,
+        operation=operation,
+        meaning=_meaning_of_output(meaning, roi, operation),
         task_bytes=sizing.task_bytes(block),
-        notes=notes,
+        notes=(*notes, *([guess] if (guess := guess_note(meaning, said.address)) else []), *cut_notes),
     )
+
+
+def _meaning_of_output(meaning: Meaning, roi: Roi, operation: AnyOperation) -> Meaning:
+    part = meaning.of_part(roi.start)
+    return part if operation.keeps_range else replace(part, drange=None)
 
 
 def _roi_of(job: Job, source: Volume) -> Roi:

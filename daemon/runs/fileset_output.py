@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ...shared.errors import JobError, OutputRefused
 from ...shared.files.places import Place
@@ -12,6 +13,7 @@ from ...shared.files.refusals import storage_errors
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
+from ...shared.volumes.base.info import Meaning
 from ...shared.volumes.blockwise.description import FilesetDescription, read_description
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.blockwise.layout import STATUS_NAME
@@ -40,6 +42,18 @@ _MADE_ALIKE = (
 """What a description must share with this job's own, for its blocks to be this job's."""
 
 
+def _kept_in_a_fileset(meaning: Meaning) -> dict[str, Any]:
+    """What the description says beside the axes; of guessed ones nothing but that."""
+    if meaning.guessed:
+        return {"axes_guessed": True, "drange": meaning.drange}
+    return {
+        "voxel_size": meaning.voxel_size,
+        "units": meaning.units,
+        "position": meaning.origin,
+        "drange": meaning.drange,
+    }
+
+
 class FilesetOutput:
     """A blockwise fileset: workers write its block files, this side makes and tidies it."""
 
@@ -58,6 +72,7 @@ class FilesetOutput:
         return FilesetDescription(
             name=job.name,
             axes=plan.axes,
+            **_kept_in_a_fileset(plan.meaning),
             shape=plan.shape,
             dtype=plan.dtype,
             block_shape=plan.storage_block,

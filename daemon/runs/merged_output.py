@@ -57,7 +57,7 @@ class MergedOutput:
             self._target.internal,
             plan.shape,
             plan.dtype,
-            axes=plan.axes,
+            meaning=plan.meaning,
             chunks=wanted.chunks,
             compression=wanted.compression,
             compression_opts=wanted.compression_opts,

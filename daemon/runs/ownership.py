@@ -35,7 +35,7 @@ def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[s
     """
     return plain(
         {
-            **job.identity(),
+            **job.identity(plan.axes),
             "input_is": {
                 "shape": source.shape,
                 "dtype": source.dtype.str,

@@ -218,7 +218,8 @@ class JobRun:
         """The recipe of a probe: input and operation, nothing of the output."""
         return wire.Recipe(
             source=self._job.input.address,
-            operation=self._job.operation.to_plain(),
+            operation=self.plan.operation.to_plain(),
+            axes=self.plan.axes,
             offset=self.plan.roi.start,
             user_code=self._job.user_code,
             code_hash=str(self._identity["user_code_is"] or ""),

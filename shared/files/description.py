@@ -41,6 +41,8 @@ class Description:
     """What messages call one that no file is the source of."""
     absent: ClassVar[Mapping[str, str]] = {}
     """What is said of fields that a file lacks, where that is not "is missing"."""
+    only_if_set: ClassVar[frozenset[str]] = frozenset()
+    """Keys that are left out of a file where they are unset; the others stand there as null."""
 
     schema_version: float = 1.0
     key_order: tuple[str, ...] = field(default=(), compare=False, repr=False)
@@ -121,7 +123,8 @@ class Description:
         """Plain values for JSON, in the order of the file that this came from, None for what is unset."""
         values = {"_schema_name": self.schema_name, **self._values()}
         order = dict.fromkeys((*self.key_order, *SCHEMA_KEYS, *values))
-        return {key: _plain(values[key]) for key in order if key in values}
+        unset = {key for key in self.only_if_set if not values[key] and key not in self.key_order}
+        return {key: _plain(values[key]) for key in order if key in values and key not in unset}
 
     def _values(self) -> dict[str, Any]:
         """The values of the fields by their keys in a file."""

@@ -52,6 +52,23 @@ def as_drange(value: object) -> tuple[float, float]:
     return low, high
 
 
+def as_numbers(value: object) -> tuple[float, ...]:
+    """Finite numbers, one per axis, from a list or from the text of one."""
+    items = _items(value)
+    if not isinstance(items, list | tuple) or not all(
+        isinstance(n, int | float | np.number) and not isinstance(n, bool) and np.isfinite(n) for n in items
+    ):
+        raise JobError(f"expected a list of finite numbers, one per axis, got {shown(value)}")
+    return tuple(float(n) for n in items)
+
+
+def as_texts(value: object) -> tuple[str, ...]:
+    """Texts, one per axis."""
+    if not isinstance(value, list | tuple):
+        raise JobError(f"expected a list of texts, one per axis, got {shown(value)}")
+    return tuple(as_text(item) for item in value)
+
+
 def as_option(value: object) -> int:
     """A whole number or the text of one."""
     return as_extent(evaluate(value) if isinstance(value, str) else value)
@@ -95,3 +112,6 @@ Extents = Annotated[tuple[int, ...], as_extents]
 Dtype = Annotated[np.dtype, dtype_from]
 Range = Annotated[tuple[float, float], as_drange]
 Option = Annotated[int, as_option]
+Numbers = Annotated[tuple[float, ...], as_numbers]
+Texts = Annotated[tuple[str, ...], as_texts]
+Switch = Annotated[bool, as_switch]

@@ -168,7 +168,19 @@ def _plain_arguments(value: dict[str, object]) -> dict[str, object]:
 
 
 def _one_or_each(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "<named>"
     return "<each>" if isinstance(value, list | tuple) else "<one>"
+
+
+def _each_axis_once(value: dict[str, Any]) -> dict[str, Any]:
+    """Keys of one or more letters, an axis each: ``{z: 1, yx: 2}``."""
+    letters = "".join(value)
+    if "" in value or not letters.isalnum():
+        raise wrong("must have axes as its keys, such as z or yx")
+    if twice := next((letter for letter in letters if letters.count(letter) > 1), None):
+        raise wrong(f"names the axis {twice} twice")
+    return value
 
 
 class _RoiPair:
@@ -297,16 +309,36 @@ Factor = Annotated[
 ]
 Switch = Annotated[bool, Field(strict=True)]
 ExactNumber = Annotated[int | float, BeforeValidator(_exact_number), WithJsonSchema({"type": "number"})]
+
+
+def _axes(value: str) -> str:
+    if not value.isalnum() or len(set(value)) != len(value):
+        raise wrong(f"must have one letter per axis, each once, such as tzyx (is {shown(value)})")
+    return value
+
+
+# One number is for the spatial axes; a list has an entry per axis; a mapping names axes.
 WidthPerAxis = Annotated[
-    Annotated[Width, Tag("<one>")] | Annotated[tuple[Width, ...], Field(min_length=1), Tag("<each>")],
+    Annotated[Width, Tag("<one>")]
+    | Annotated[tuple[Width, ...], Field(min_length=1), Tag("<each>")]
+    | Annotated[dict[str, Width], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
     Discriminator(_one_or_each),
 ]
 CountPerAxis = Annotated[
-    Annotated[Count, Tag("<one>")] | Annotated[tuple[Count, ...], Field(min_length=1), Tag("<each>")],
+    Annotated[Count, Tag("<one>")]
+    | Annotated[tuple[Count, ...], Field(min_length=1), Tag("<each>")]
+    | Annotated[dict[str, Count], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
     Discriminator(_one_or_each),
 ]
 RoiField = Annotated[Roi, _RoiPair()]
 Text = Annotated[_Text, AfterValidator(_printable)]
+AxesField = Annotated[_Text, AfterValidator(_axes)]
+VoxelSize = Annotated[
+    tuple[
+        Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0), BeforeValidator(_plain_number)], ...
+    ],
+    Field(min_length=1),
+]
 DtypeName = Annotated[_Text, AfterValidator(_dtype_name), WithJsonSchema({"enum": list(DTYPES)})]
 Size = Annotated[
     int,

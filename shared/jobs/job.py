@@ -20,6 +20,7 @@ from pydantic_core import InitErrorDetails
 from ..errors import JobError, JobFileError
 from .complaints import Complaint, complaints_of
 from .fields import (
+    AxesField,
     Count,
     CountPerAxis,
     Extent,
@@ -30,6 +31,7 @@ from .fields import (
     ShortForm,
     Size,
     Text,
+    VoxelSize,
     Whole,
     nearest,
     parse_size,
@@ -78,9 +80,25 @@ class InputVolume(_Part):
     ----------
     address : str
         Such as ``cells.json`` or ``cells.h5/volume/data``.
+    axes : str, optional
+        One letter per axis, such as ``tzyx``; default: as the file says, else the last letters of
+        ``tczyx``.
+    voxel_size : tuple of float, optional
+        Extent of a voxel per axis, in `unit`; default: as the file says.
+    unit : str, optional
+        Of the voxel size along the spatial axes, such as ``um``.
     """
 
     address: Text
+    axes: AxesField | None = None
+    voxel_size: VoxelSize | None = None
+    unit: Text | None = None
+
+    @model_validator(mode="after")
+    def _unit_has_a_size(self) -> InputVolume:
+        if self.unit is not None and self.voxel_size is None:
+            raise _complaints([(("unit",), "is given, but voxel_size is not")])
+        return self
 
 
 class OutputVolume(_Part):
@@ -210,9 +228,20 @@ class Job(_Part):
         """The same job with all its paths absolute. Relative ones are taken from `folder`."""
         return Job.of(_with_absolute_paths(self.model_dump(mode="json"), Path(folder)))
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, axes: str) -> dict[str, Any]:
         """Everything that decides the voxels of the output and how its files are made; plain JSON.
 
+        Parameters
+        ----------
+        axes : str
+            Of the input, as they are taken: they decide what a length in the operation means.
+
+        Returns
+        -------
+        dict
+
+        Notes
+        -----
         Not in it: settings of the run (workers, memory, retries, ...), and the output's address,
         since the record of an output is kept beside it.
         """
@@ -220,7 +249,7 @@ class Job(_Part):
         layout = ("block_shape", "chunks", "compression", "compression_opts")
         identity = {
             "input": self.input.address,
-            "operation": {self.operation.name: self.operation.identity()},
+            "operation": {self.operation.name: self.operation.identity(axes)},
             "roi": plain["roi"],
             "output": {key: plain["output"][key] for key in layout},
         }
@@ -244,6 +273,8 @@ def _unequal_axes(job: Job) -> _Found:
         (("output", "chunks"), job.output.chunks),
         (("block_shape",), job.block_shape),
         (("halo",), job.halo),
+        (("input", "axes"), tuple(job.input.axes) if job.input.axes else None),
+        (("input", "voxel_size"), job.input.voxel_size),
         *(
             (("operation", job.operation.name, key), getattr(job.operation, attribute, None))
             for key, attribute in (("sigma", "sigma"), ("halo", "halo_voxels"))

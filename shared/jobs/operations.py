@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from pydantic import (
@@ -49,6 +49,7 @@ from .fields import (
     shown,
     wrong,
 )
+from .lengths import per_axis
 
 # Below this scipy leaves an axis as it is; a halo would be read for nothing.
 SMALLEST_SIGMA = 1e-15
@@ -65,30 +66,81 @@ class Operation(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1  # goes up with a change of the result; half-done outputs are not gone on with
     depends_on_blocks: ClassVar[bool] = False  # whether another cut into blocks may change voxels
+    keeps_range: ClassVar[bool] = False  # whether the input's range of values holds for the result
     preload: ClassVar[tuple[str, ...]] = ()  # modules that workers share if their nursery imports them
 
-    def halo(self, ndim: int) -> Shape:
+    def halo(self, axes: str) -> Shape:
         """Voxels that must be read around a block, per axis.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+
+        Returns
+        -------
+        tuple of int
 
         Raises
         ------
         JobError
-            If a list of the parameters is not of length `ndim`.
+            If a parameter that has entries per axis does not fit `axes`.
         """
-        return (0,) * ndim
+        return (0,) * len(axes)
+
+    def lengths(self, axes: str) -> dict[str, tuple[Any, ...]]:
+        """The parameters that are lengths, by their attribute, with an entry per axis.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        JobError
+            As `halo`.
+        """
+        return {}
+
+    def resolved(self, axes: str) -> Self:
+        """The same operation with an entry per axis in each parameter that is a length.
+
+        So its meaning no longer depends on which axes the volume has, or is said to have.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+
+        Returns
+        -------
+        Operation
+
+        Raises
+        ------
+        JobError
+            As `halo`.
+        """
+        return self.model_copy(update=self.lengths(axes))
 
     @abstractmethod
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """The dtype of the result for an input of `dtype`; always of native byte order."""
 
-    def check(self, ndim: int, dtype: np.dtype) -> None:
+    def check(self, axes: str, dtype: np.dtype) -> None:
         """Refuse a volume on which the operation makes no sense.
 
         Parameters
         ----------
-        ndim : int
-            Number of axes of the input.
+        axes : str
+            One letter per axis of the input.
         dtype : numpy.dtype
             Of the input.
 
@@ -97,7 +149,7 @@ class Operation(BaseModel, ABC):
         JobError
             With the mismatch and what to write instead.
         """
-        self.halo(ndim)
+        self.halo(axes)
 
     def to_plain(self) -> dict[str, Any]:
         """As in a job file: one key, the name, and all parameters below it; plain JSON.
@@ -106,20 +158,29 @@ class Operation(BaseModel, ABC):
         """
         return {self.name: self.model_dump(mode="json")}
 
-    def identity(self) -> dict[str, Any]:
-        """All parameters that decide the result, the defaults written out; plain JSON."""
-        return self.model_dump(mode="json")
+    def identity(self, axes: str) -> dict[str, Any]:
+        """All parameters that decide the result, the defaults written out; plain JSON.
 
+        Two operations of the same identity make the same of any volume. A single number in it is
+        for all axes, also t and c.
 
-def _per_axis(values: Any, ndim: int, what: str) -> tuple[Any, ...]:
-    if not isinstance(values, tuple):
-        return (values,) * ndim
-    if len(values) != ndim:
-        raise JobError(
-            f"{what} has {len(values)} entries, the volume has {ndim} axes; "
-            "give one per axis, or a single number"
-        )
-    return values
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+
+        Returns
+        -------
+        dict
+        """
+        lengths = self.lengths(axes)
+        meant = {
+            key: value
+            for key, value in lengths.items()
+            if getattr(self, key) != value[0] or len({*value}) > 1
+        }
+        plain = self.model_copy(update=meant).model_dump(mode="json")
+        return plain if self.version == 1 else {**plain, "version": self.version}
 
 
 class Gaussian(Operation):
@@ -131,6 +192,7 @@ class Gaussian(Operation):
     """
 
     name: ClassVar[str] = "gaussian"
+    keeps_range: ClassVar[bool] = True
     preload: ClassVar[tuple[str, ...]] = ("scipy.ndimage",)
     memory_factor: ClassVar[float] = 2.5
 
@@ -139,23 +201,27 @@ class Gaussian(Operation):
     mode: Literal["reflect", "nearest", "mirror", "constant"] = "reflect"
     cval: Finite = 0.0
 
-    def sigmas(self, ndim: int) -> tuple[float, ...]:
+    def sigmas(self, axes: str) -> tuple[float, ...]:
         """Standard deviation per axis, in voxels."""
-        return _per_axis(self.sigma, ndim, "operation.gaussian.sigma")
+        return per_axis(self.sigma, axes, "operation.gaussian.sigma")
 
-    def halo(self, ndim: int) -> Shape:
+    def halo(self, axes: str) -> Shape:
         """As `Operation.halo`; the radius at which scipy cuts its kernel."""
         return tuple(
-            int(self.truncate * sigma + 0.5) if sigma > SMALLEST_SIGMA else 0 for sigma in self.sigmas(ndim)
+            int(self.truncate * sigma + 0.5) if sigma > SMALLEST_SIGMA else 0 for sigma in self.sigmas(axes)
         )
+
+    def lengths(self, axes: str) -> dict[str, tuple[Any, ...]]:
+        """As `Operation.lengths`."""
+        return {"sigma": self.sigmas(axes)}
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """The dtype of the input."""
         return dtype.newbyteorder("=")
 
-    def check(self, ndim: int, dtype: np.dtype) -> None:
+    def check(self, axes: str, dtype: np.dtype) -> None:
         """As `Operation.check`; scipy's kernel knows neither float16 nor long doubles."""
-        super().check(ndim, dtype)
+        super().check(axes, dtype)
         if dtype.kind == "b":
             raise JobError(
                 "gaussian can't smooth a volume of bool: nothing lies between 0 and 1 to hold the result; "
@@ -209,7 +275,7 @@ class Threshold(Operation):
         """Always uint8."""
         return np.dtype(np.uint8)
 
-    def check(self, ndim: int, dtype: np.dtype) -> None:
+    def check(self, axes: str, dtype: np.dtype) -> None:
         """As `Operation.check`; a bound that no voxel of `dtype` can reach is a slip of the pen."""
         if not _is_real(dtype):
             raise JobError(
@@ -233,6 +299,7 @@ class Copy(Operation):
     """
 
     name: ClassVar[str] = "copy"
+    keeps_range: ClassVar[bool] = True
     memory_factor: ClassVar[float] = 3.0
 
     dtype: DtypeName | None = None
@@ -248,7 +315,7 @@ class Copy(Operation):
         """The given dtype, else that of the input."""
         return dtype.newbyteorder("=") if self.dtype is None else np.dtype(self.dtype)
 
-    def check(self, ndim: int, dtype: np.dtype) -> None:
+    def check(self, axes: str, dtype: np.dtype) -> None:
         """As `Operation.check`."""
         if self.dtype is not None and not _is_real(dtype):
             raise JobError(
@@ -284,17 +351,21 @@ class PythonFunction(Operation):
         data = serialize(self)
         return {("halo" if key == "halo_voxels" else key): value for key, value in data.items()}
 
-    def halo(self, ndim: int) -> Shape:
+    def halo(self, axes: str) -> Shape:
         """As `Operation.halo`."""
-        return _per_axis(self.halo_voxels, ndim, "operation.python.halo")
+        return per_axis(self.halo_voxels, axes, "operation.python.halo")
+
+    def lengths(self, axes: str) -> dict[str, tuple[Any, ...]]:
+        """As `Operation.lengths`."""
+        return {"halo_voxels": self.halo(axes)}
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """The given dtype, else that of the input."""
         return dtype.newbyteorder("=") if self.dtype is None else np.dtype(self.dtype)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, axes: str) -> dict[str, Any]:
         """As `Operation.identity`."""
-        return {key: value for key, value in super().identity().items() if key != "memory_factor"}
+        return {key: value for key, value in super().identity(axes).items() if key != "memory_factor"}
 
 
 AnyOperation = Gaussian | Threshold | Copy | PythonFunction

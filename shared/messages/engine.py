@@ -95,6 +95,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Address of the input volume, or an array in shared memory.
     operation : dict or None
         As in the job file, one key; None copies.
+    axes : str or None
+        Of the input, one letter per axis; None: as the volume itself says.
     offset : tuple of int
         Input coordinate of the origin of block coordinates.
     output : str or None
@@ -126,6 +128,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str | SharedArray
     operation: dict[str, Any] | None = None
+    axes: str | None = None
     offset: tuple[int, ...] = ()
     output: str | None = None
     job_hash: str = ""

@@ -14,6 +14,7 @@ from ..errors import JobError, OutputRefused, StorageError
 from ..files.atomic import removed_on_error
 from ..geometry.roi import Roi, Shape, as_shape
 from .base.checks import check_data, check_out, checked_axes, checked_dtype
+from .base.info import Meaning
 
 
 class NpyVolume:
@@ -49,6 +50,7 @@ class NpyVolume:
         self._array: NDArray | None = array.view(np.ndarray)  # to index a memmap takes 5 us more
         self._shape, self._dtype = array.shape, checked_dtype(array.dtype, self._path)
         self._axes = checked_axes(axes, array.ndim, self._path)
+        self._guessed = axes is None
 
     def _mapped(self) -> NDArray:
         try:
@@ -124,6 +126,11 @@ class NpyVolume:
     def axes(self) -> str:
         """One letter per axis."""
         return self._axes
+
+    @property
+    def meaning(self) -> Meaning:
+        """Nothing but the axes: the format keeps no more."""
+        return Meaning(axes=self._axes, axes_from="guess" if self._guessed else "file")
 
     @property
     def block_shape(self) -> None:

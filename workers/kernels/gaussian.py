@@ -23,7 +23,7 @@ def gaussian_kernel(spec: Gaussian) -> Kernel:
     def smooth(block: NDArray, context: BlockContext) -> NDArray:
         keep = context.roi.relative_to(context.read_roi.start).to_slice()
         dtype, source = spec.output_dtype(block.dtype), block
-        for axis, sigma in enumerate(spec.sigmas(block.ndim)):
+        for axis, sigma in enumerate(spec.sigmas(context.axes)):
             if sigma <= SMALLEST_SIGMA:
                 continue
             # In place, as scipy itself does it from the second axis on: the block is read for this alone.

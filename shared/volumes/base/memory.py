@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ...geometry.roi import Roi, Shape
 from .checks import check_data, check_out, checked_axes, checked_dtype, default_axes
+from .info import Meaning
 
 __all__ = ["MemoryVolume", "default_axes"]
 
@@ -42,6 +43,7 @@ class MemoryVolume:
         self._array = np.asarray(array)
         checked_dtype(self._array.dtype, address)
         self._axes = checked_axes(axes, self._array.ndim, address)
+        self._guessed = axes is None
         self._block_shape = block_shape
         self._address = address
 
@@ -64,6 +66,11 @@ class MemoryVolume:
     def axes(self) -> str:
         """One letter per axis."""
         return self._axes
+
+    @property
+    def meaning(self) -> Meaning:
+        """Nothing but the axes."""
+        return Meaning(axes=self._axes, axes_from="guess" if self._guessed else "file")
 
     @property
     def block_shape(self) -> Shape | None:

@@ -9,15 +9,27 @@ from typing import ClassVar
 
 from ...errors import JobError
 from ...files.description import Description
-from ...files.field_kinds import Dtype, Extents, Option, Range, Text, replacement_fields
+from ...files.field_kinds import (
+    Dtype,
+    Extents,
+    Numbers,
+    Option,
+    Range,
+    Switch,
+    Text,
+    Texts,
+    replacement_fields,
+)
 from ...files.json_file import json_bytes
 from ...files.schema import Problem, shown
 from ...geometry.roi import Roi, Shape
+from ..base.info import Meaning
 from .layout import Naming
 
 SCHEMA_NAME = "blockwise-fileset-description"
 MAX_NAME_WIDTH = 200  # of a format's {roiString:>50}; a file name holds 255 bytes
-_PER_AXIS = ("shape", "chunks", "block_shape", "view_origin", "view_shape", "sub_block_shape")
+_EXTENTS = ("shape", "chunks", "block_shape", "view_origin", "view_shape", "sub_block_shape")
+_PER_AXIS = (*_EXTENTS, "voxel_size", "units", "position")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +68,14 @@ class FilesetDescription(Description):
         Free for those who use the fileset.
     sub_block_shape : tuple of int, optional
         A hint for the size of requests; storage does not use it.
+    voxel_size : tuple of float, optional
+        Extent of a voxel per axis, in `units`; 0 where it is unknown.
+    units : tuple of str, optional
+        Per axis; empty where it is unknown.
+    position : tuple of float, optional
+        Of the first voxel of `shape`, per axis, in `units`.
+    axes_guessed : bool
+        True if nobody has said what the axes are, and `axes` is a guess.
     schema_version : float
         1.0 or 1.1.
     key_order : tuple of str
@@ -70,6 +90,7 @@ class FilesetDescription(Description):
     schema_name: ClassVar[str] = SCHEMA_NAME
     versions: ClassVar[tuple[float, ...]] = (1.0, 1.1)
     label: ClassVar[str] = "fileset description"
+    only_if_set: ClassVar[frozenset[str]] = frozenset({"voxel_size", "units", "position", "axes_guessed"})
     absent: ClassVar[Mapping[str, str]] = {
         "format": "is missing",
         "dtype": 'is missing; say for example "uint8" (old files without it were written as "float32")',
@@ -92,6 +113,10 @@ class FilesetDescription(Description):
     dataset_root_dir: Text = "."
     hash_id: Text | None = None
     sub_block_shape: Extents | None = None
+    voxel_size: Numbers | None = None
+    units: Texts | None = None
+    position: Numbers | None = None
+    axes_guessed: Switch = False
     schema_version: float = 1.1
 
     @property
@@ -105,14 +130,27 @@ class FilesetDescription(Description):
         extent = self.view_shape or tuple(n - o for n, o in zip(self.shape, self.origin, strict=True))
         return Roi(self.origin, tuple(o + n for o, n in zip(self.origin, extent, strict=True)))
 
+    @property
+    def meaning(self) -> Meaning:
+        """What the voxels of the view mean."""
+        return Meaning(
+            axes=self.axes,
+            axes_from="guess" if self.axes_guessed else "file",
+            voxel_size=self.voxel_size,
+            units=self.units,
+            origin=self.position,
+            drange=self.drange,
+        ).of_part(self.origin)
+
     def with_view_filled_in(self) -> FilesetDescription:
         """The same description with `view_origin` and `view_shape` written out."""
         return replace(self, view_origin=self.origin, view_shape=self.view.shape)
 
     def _misfits(self) -> Iterable[Problem]:
-        extents = [(field, given) for field in _PER_AXIS if (given := getattr(self, field)) is not None]
+        each = [(field, given) for field in _PER_AXIS if (given := getattr(self, field)) is not None]
         yield from self._wrong_texts()
-        yield from self._wrong_lengths(extents) or self._wrong_extents(extents) or self._wrong_view()
+        extents = [(field, given) for field, given in each if field in _EXTENTS]
+        yield from self._wrong_lengths(each) or self._wrong_extents(extents) or self._wrong_view()
 
     def _wrong_texts(self) -> Iterable[Problem]:
         if self.format != "hdf5":
@@ -130,11 +168,11 @@ class FilesetDescription(Description):
         except (JobError, ValueError) as error:
             yield "block_file_name_format", str(error)
 
-    def _wrong_lengths(self, extents: Iterable[tuple[str, Shape]]) -> list[Problem]:
+    def _wrong_lengths(self, each: Iterable[tuple[str, tuple[object, ...]]]) -> list[Problem]:
         axes = self.axes
         return [
             (field, f"has {len(given)} numbers, but axes {shown(axes)} has {len(axes)} letters")
-            for field, given in extents
+            for field, given in each
             if len(given) != len(axes)
         ]
 

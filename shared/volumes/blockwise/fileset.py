@@ -16,6 +16,7 @@ from ...files.places import absolute
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_data, check_out
+from ..base.info import Meaning
 from .blocks import Durability, FilesetBlocks, Mode, check_durability, check_mode, open_store
 from .description import FilesetDescription, read_description, write_description
 from .export import export_roi, export_subset
@@ -175,6 +176,11 @@ class BlockwiseFileset:
     def axes(self) -> str:
         """One letter per axis."""
         return self.description.axes
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the voxels mean, as the description has it."""
+        return self.description.meaning
 
     @property
     def block_shape(self) -> Shape:

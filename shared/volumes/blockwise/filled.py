@@ -12,6 +12,7 @@ from ...errors import JobError, MissingBlock, StorageError
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_out
+from ..base.info import Meaning
 from .fileset import BlockwiseFileset
 
 Missing = Literal["raise", "pattern"] | float | int | bool
@@ -80,6 +81,11 @@ class FilledFileset:
     def axes(self) -> str:
         """One letter per axis."""
         return self._fileset.axes
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the voxels mean, as the description has it."""
+        return self._fileset.meaning
 
     @property
     def block_shape(self) -> Shape:

@@ -49,22 +49,37 @@ class DatasetLayout:
 
 
 @functools.lru_cache(maxsize=64)
-def axistags(axes: str) -> str:
-    """The JSON text in which vigra keeps axes, letter for letter."""
+def axistags(
+    axes: str, resolution: tuple[float, ...] | None = None, descriptions: tuple[str, ...] | None = None
+) -> str:
+    """The JSON text in which vigra keeps axes, letter for letter.
+
+    Parameters
+    ----------
+    axes : str
+        One letter per axis.
+    resolution : tuple of float, optional
+        Extent of a voxel per axis; 0 is unknown.
+    descriptions : tuple of str, optional
+        Free text per axis.
+
+    Returns
+    -------
+    str
+    """
+    count = len(axes)
     tags = [
-        {"key": key, "typeFlags": _TYPE_FLAGS.get(key, _UNKNOWN_AXIS), "resolution": 0, "description": ""}
-        for key in axes
+        {
+            "key": key,
+            "typeFlags": _TYPE_FLAGS.get(key, _UNKNOWN_AXIS),
+            "resolution": size,
+            "description": text,
+        }
+        for key, size, text in zip(
+            axes, resolution or (0,) * count, descriptions or ("",) * count, strict=True
+        )
     ]
     return json.dumps({"axes": tags}, indent=2)
-
-
-def axes_of_tags(text: object) -> str | None:
-    """The axes letters in an ``axistags`` attribute, or None if it holds none."""
-    try:
-        keys = [tag["key"] for tag in json.loads(text)["axes"]]  # pyright: ignore[reportArgumentType]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return "".join(keys) if all(isinstance(key, str) and len(key) == 1 for key in keys) else None
 
 
 def new_image(layout: DatasetLayout, internal: str, shape: Shape, part: Roi, data: NDArray) -> bytes:

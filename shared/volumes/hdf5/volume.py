@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import h5py
@@ -16,8 +17,10 @@ from numpy.typing import DTypeLike, NDArray
 from ...errors import JobError, OutputRefused, StorageError
 from ...files.atomic import removed_on_error
 from ...geometry.roi import Roi, Shape, as_shape
-from ..base.checks import check_data, check_out, checked_axes, checked_dtype, default_axes
-from .layout import DatasetLayout, axes_of_tags, create_dataset
+from ..base.checks import check_data, check_out, checked_axes, checked_dtype
+from ..base.info import Meaning
+from .layout import DatasetLayout, create_dataset
+from .meaning import meaning_of_dataset, write_meaning
 
 # What h5py raises where the system refuses a write: by the call that it happens in.
 _FAILED = (OSError, RuntimeError)
@@ -40,8 +43,8 @@ class Hdf5Volume:
     mode : {"r", "r+"}
         For reading, or for reading and writing.
     axes : str, optional
-        One letter per axis. Default: the attribute ``axistags`` (as vigra writes it) or ``axes`` of
-        the dataset, else the last letters of ``tczyx``.
+        One letter per axis. Default: what the dataset says (``axistags`` as vigra writes it, the
+        attribute ``axes``, labels of its dimensions), else the last letters of ``tczyx``.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Hdf5Volume:
         compression: str | None = None,
         compression_opts: int | None = None,
         drange: tuple[float, float] | None = None,
+        meaning: Meaning | None = None,
     ) -> Hdf5Volume:
         """Make a new file with one dataset, which reads as 0, open for writing.
 
@@ -92,6 +96,9 @@ class Hdf5Volume:
             As h5py takes them; chunks are clipped to `shape`.
         drange : pair of numbers, optional
             Lowest and highest value, kept as an attribute.
+        meaning : Meaning, optional
+            In place of `axes` and `drange`, with more of what the voxels mean. Guessed axes are not
+            noted.
 
         Returns
         -------
@@ -106,7 +113,7 @@ class Hdf5Volume:
         """
         where, voxels = os.fspath(path), as_shape(shape)
         kind = checked_dtype(np.dtype(dtype), where)
-        letters = checked_axes(axes, len(voxels), where)
+        letters = checked_axes(axes if meaning is None else meaning.axes, len(voxels), where)
         layout = DatasetLayout(kind, letters, chunks, compression, compression_opts, drange)
         try:
             file = h5py.File(where, "x")
@@ -115,7 +122,7 @@ class Hdf5Volume:
         except OSError as error:
             raise StorageError(f"could not create {where}: {error}") from error
         with removed_on_error(where):
-            _fill_new(file, layout, internal.strip("/"), voxels)
+            _fill_new(file, layout, internal.strip("/"), voxels, meaning)
         return cls(where, internal, "r+", letters)
 
     # ------------------------------------------------------------------ facts
@@ -136,7 +143,13 @@ class Hdf5Volume:
         dataset = self._open().dataset
         if self._asked_axes is not None:
             return checked_axes(self._asked_axes, dataset.ndim, self.address)
-        return _noted_axes(dataset) or default_axes(dataset.ndim)
+        return self.meaning.axes
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the attributes of the dataset say about its voxels."""
+        found = meaning_of_dataset(self._open().dataset)
+        return found if self._asked_axes is None else replace(found, axes=self._asked_axes, axes_from="file")
 
     @property
     def block_shape(self) -> Shape | None:
@@ -258,11 +271,15 @@ class Hdf5Volume:
             raise
 
 
-def _fill_new(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape) -> None:
+def _fill_new(
+    file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape, meaning: Meaning | None
+) -> None:
     """Put the dataset into a new file, reserve its space, and close the file."""
     where = file.filename
     try:
         dataset = create_dataset(file, layout, internal, shape)
+        if meaning is not None:
+            write_meaning(dataset, meaning)
         contiguous = dataset.chunks is None and dataset.size
         if contiguous:
             dataset[tuple(n - 1 for n in shape)] = 0  # the first write places all voxels in the file
@@ -326,17 +343,6 @@ def _voxels_in(file: h5py.File, internal: str, path: str) -> h5py.Dataset:
         raise JobError(f"{path}/{internal} holds no voxels: its shape is {dataset.shape}")
     checked_dtype(dataset.dtype, f"{path}/{internal}")
     return dataset
-
-
-def _noted_axes(dataset: h5py.Dataset) -> str | None:
-    """The axes in the attributes of a dataset, if they fit it."""
-    text = dataset.attrs.get("axistags")
-    letters = axes_of_tags(text) if isinstance(text, str | bytes) else None
-    if letters is None:
-        text = dataset.attrs.get("axes")
-        letters = text.decode("ascii", "replace") if isinstance(text, bytes) else text
-    fits = isinstance(letters, str) and len(letters) == dataset.ndim == len(set(letters))
-    return letters if fits else None
 
 
 def _listed(names: list[str]) -> str:

@@ -20,7 +20,7 @@ U8, F4 = np.dtype(np.uint8), np.dtype(np.float32)
 
 def refusal(operation, ndim, dtype):
     with pytest.raises(JobError) as caught:
-        parse_operation(operation).check(ndim, np.dtype(dtype))
+        parse_operation(operation).check("uvwxyz"[-ndim:], np.dtype(dtype))
     return str(caught.value)
 
 
@@ -69,13 +69,13 @@ def test_every_operation_is_known_by_its_name():
     ],
 )
 def test_the_halo_of_gaussian_is_the_radius_of_its_kernel(sigma, truncate, halo):
-    assert parse_operation({"gaussian": {"sigma": sigma, "truncate": truncate}}).halo(2) == halo
+    assert parse_operation({"gaussian": {"sigma": sigma, "truncate": truncate}}).halo("yx") == halo
 
 
 def test_other_operations_need_no_halo_but_what_the_user_says():
-    assert Copy().halo(3) == Threshold(above=1).halo(3) == (0, 0, 0)
-    assert parse_operation({"python": {"function": "m:f", "halo": [1, 2, 3]}}).halo(3) == (1, 2, 3)
-    assert parse_operation({"python": {"function": "m:f", "halo": 2}}).halo(3) == (2, 2, 2)
+    assert Copy().halo("zyx") == Threshold(above=1).halo("zyx") == (0, 0, 0)
+    assert parse_operation({"python": {"function": "m:f", "halo": [1, 2, 3]}}).halo("zyx") == (1, 2, 3)
+    assert parse_operation({"python": {"function": "m:f", "halo": 2}}).halo("zyx") == (2, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_gaussian_refuses_bool_where_smoothing_has_no_room():
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", ">u2", "float32", "float64", "complex64"])
 def test_gaussian_takes_what_scipy_filters(dtype):
-    Gaussian(sigma=1).check(3, np.dtype(dtype))
+    Gaussian(sigma=1).check("zyx", np.dtype(dtype))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_bound_that_no_voxel_can_reach_is_refused(bounds, dtype, text):
     ],
 )
 def test_bounds_between_and_at_the_limits_are_taken(bounds, dtype):
-    parse_operation({"threshold": bounds}).check(3, np.dtype(dtype))
+    parse_operation({"threshold": bounds}).check("zyx", np.dtype(dtype))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_copy_can_not_convert_what_has_no_order():
     assert refusal({"copy": {"dtype": "uint8"}}, 1, "complex64") == (
         "copy can't turn complex64 into uint8; leave dtype out to copy it as it is"
     )
-    Copy().check(1, np.dtype("complex64"))
+    Copy().check("x", np.dtype("complex64"))
 
 
 def test_the_memory_of_a_block_counts_the_larger_of_input_and_output():

@@ -9,7 +9,7 @@ from blockmill.shared.errors import CorruptBlock
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.block_file import read_part, updated_image
 from blockmill.shared.volumes.conformance import sample
-from blockmill.shared.volumes.hdf5.layout import DatasetLayout, axes_of_tags, axistags, new_image
+from blockmill.shared.volumes.hdf5.layout import DatasetLayout, axistags, new_image
 
 WHOLE = Roi((0, 0), (6, 8))
 
@@ -20,14 +20,6 @@ def test_axistags_are_the_text_that_vigra_prints():
         '      "description": ""\n    },\n    {\n      "key": "u",\n      "typeFlags": 32,\n'
         '      "resolution": 0,\n      "description": ""\n    }\n  ]\n}'
     )
-    assert axes_of_tags(axistags("txyzc")) == "txyzc"
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "5", '{"axes": 5}', '{"axes": [1]}', '{"axes": [{"key": "xy"}]}', None]
-)
-def test_what_is_no_axistags_tells_no_axes(text):
-    assert axes_of_tags(text) is None
 
 
 def test_a_part_of_a_new_file_leaves_other_chunks_unwritten():

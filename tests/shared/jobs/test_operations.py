@@ -20,7 +20,7 @@ U8, F4 = np.dtype(np.uint8), np.dtype(np.float32)
 
 def refusal(operation, ndim, dtype):
     with pytest.raises(JobError) as caught:
-        parse_operation(operation).check("uvwxyz"[-ndim:], np.dtype(dtype))
+        parse_operation(operation).check("tuvzyx"[-ndim:], np.dtype(dtype))
     return str(caught.value)
 
 
@@ -97,10 +97,12 @@ def test_the_dtype_that_comes_out_is_native(operation, dtype, output):
 
 def test_a_list_of_the_wrong_length_does_not_fit_a_volume():
     assert refusal({"gaussian": {"sigma": [1, 2]}}, 3, U8) == (
-        "operation.gaussian.sigma has 2 entries, the volume has 3 axes; give one per axis, or a single number"
+        "operation.gaussian.sigma has 2 entries, the volume has 3 axes (zyx); give one per axis, or a single "
+        "number for the spatial axes"
     )
     assert refusal({"python": {"function": "m:f", "halo": [1]}}, 2, U8) == (
-        "operation.python.halo has 1 entries, the volume has 2 axes; give one per axis, or a single number"
+        "operation.python.halo has 1 entries, the volume has 2 axes (yx); give one per axis, or a single "
+        "number for the spatial axes"
     )
 
 

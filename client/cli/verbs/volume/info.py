@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("address", type=options.FILE)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(address: str, as_json: bool) -> int:
-    """Say what a volume is: shape, element type, axes, blocks, voxel size."""
+    """Say what a volume is: shape, dtype, axes, blocks, voxel size."""
     from .....shared.volumes.base.info import meaning_of
     from .....shared.volumes.formats import open_volume
 

@@ -89,7 +89,7 @@ def _letters(tags: list[dict[str, Any]], dataset: h5py.Dataset) -> str | None:
     text = dataset.attrs.get("axes")
     if isinstance(text, bytes):
         text = text.decode("ascii", "replace")
-    labels = [dim.label for dim in dataset.dims]
+    labels = [str(dim.label) for dim in dataset.dims]
     for letters in (text, "".join(labels) if all(len(label) == 1 for label in labels) else None):
         if isinstance(letters, str) and len(letters) == dataset.ndim == len(set(letters)):
             return letters

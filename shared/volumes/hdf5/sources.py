@@ -50,7 +50,7 @@ def _sources(path: str, internal: str) -> list[tuple[str, str]]:
                 found = list(_of_dataset(dataset))
     except _UNREADABLE:
         return []
-    return [(file, inside) for name, inside in found for file in _candidates(path, name)]
+    return [(file, inside) for name, inside in found for file in candidates(path, name)]
 
 
 def _external_links(file: h5py.File, internal: str) -> Iterator[tuple[str, str]]:
@@ -84,7 +84,7 @@ def _of_dataset(dataset: h5py.Dataset) -> Iterator[tuple[str, str]]:
         yield name, ""
 
 
-def _candidates(path: str, name: str) -> list[str]:
+def candidates(path: str, name: str) -> list[str]:
     """The files that HDF5 may mean by a name in the file at `path`: those that exist, else the likeliest.
 
     It looks beside the file, as its path is spelled and without links, and in the working folder; of an

@@ -21,6 +21,7 @@ from ..base.checks import check_data, check_out, checked_axes, checked_dtype
 from ..base.info import Meaning
 from .layout import DatasetLayout, create_dataset
 from .meaning import meaning_of_dataset, write_meaning
+from .source_checks import check_sources
 
 # What h5py raises where the system refuses a write: by the call that it happens in.
 _FAILED = (OSError, RuntimeError)
@@ -265,7 +266,10 @@ class Hdf5Volume:
         except OSError as error:
             raise StorageError(f"{self._path} can't be opened as an HDF5 file: {error}") from error
         try:
-            return _Open(file, _voxels_in(file, self._internal, self._path))
+            dataset = _voxels_in(file, self._internal, self._path)
+            if dataset.is_virtual or dataset.external:
+                check_sources(dataset)
+            return _Open(file, dataset)
         except BaseException:
             file.close()
             raise

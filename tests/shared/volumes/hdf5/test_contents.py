@@ -7,7 +7,7 @@ import pytest
 
 from blockmill.shared.errors import StorageError
 from blockmill.shared.volumes.hdf5.contents import contents_beside, is_hdf5
-from blockmill.shared.volumes.hdf5.sources import _candidates, files_behind
+from blockmill.shared.volumes.hdf5.sources import candidates, files_behind
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_files_behind_a_dataset_wherever_hdf5_looks_for_them(tmp_path, monkeypat
         file["cwd"] = h5py.ExternalLink("src.h5", "v")
     monkeypatch.chdir(tmp_path)
     assert "./src.h5" in files_behind("sub/x.h5", "cwd")
-    assert {"sub/part-0.h5", "sub/part-1.h5"} <= set(_candidates("sub/x.h5", "part-%b.h5"))
+    assert {"sub/part-0.h5", "sub/part-1.h5"} <= set(candidates("sub/x.h5", "part-%b.h5"))
 
 
 def test_a_group_of_the_datasets_name_is_something_else(tmp_path):

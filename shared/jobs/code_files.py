@@ -1,0 +1,211 @@
+"""The files that decide what a user's function computes: modules that it imports, and data beside them.
+
+Modules are found by reading the source of import statements, also those inside of functions; nothing is
+imported or run. The standard library and blockmill itself don't count. Of installed packages the
+files' sizes and times count, of all others their content.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+import yaml
+
+from ..files.fingerprints import file_state, sample
+
+_INSTALLED = ("site-packages", "dist-packages")
+_OURS = __name__.partition(".")[0]
+_MOST_INSTALLED_BYTES = 1 << 18  # of source that is read to follow imports inside of installed packages
+MOST_DATA_FILES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFiles:
+    """The modules and data files of a function, each with a short name for its content.
+
+    Attributes
+    ----------
+    modules, data : dict of str
+        By path; relative to the folder of the user's code if the file lies below it.
+    own : tuple of str
+        Absolute paths of those modules that belong to no installed package.
+    too_many : bool
+        True if the folder holds so many files that none of the data files counts.
+    """
+
+    modules: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    too_many: bool = False
+
+
+def code_files(function: str, folder: str | None, outputs: tuple[str, ...] = ()) -> CodeFiles:
+    """The files behind a function.
+
+    Parameters
+    ----------
+    function : str
+        ``"module:name"``.
+    folder : str or None
+        The folder of the user's code; it comes first where modules are looked for.
+    outputs : tuple of str
+        Real paths of files and folders below `folder` that jobs read or write; they don't count.
+
+    Returns
+    -------
+    CodeFiles
+    """
+    modules: dict[str, str] = {}
+    own: list[str] = []
+    for path, content in _modules(function.partition(":")[0], folder):
+        modules[_named(path, folder)] = content
+        if not _installed(path):
+            own.append(path)
+    data: dict[str, str] = {}
+    if folder is not None:
+        for path in _data_files(folder, outputs):
+            if len(data) == MOST_DATA_FILES:
+                return CodeFiles(modules, {}, tuple(own), too_many=True)
+            data[_named(path, folder)] = _content(path)
+    return CodeFiles(modules, data, tuple(own))
+
+
+def _named(path: str, folder: str | None) -> str:
+    return os.path.relpath(path, folder) if folder is not None and Path(path).is_relative_to(folder) else path
+
+
+def _installed(path: str) -> bool:
+    return any(part in _INSTALLED for part in Path(path).parts)
+
+
+def _content(path: str) -> str:
+    try:
+        return sample(path).hex()[:16]
+    except OSError:
+        return "unreadable"
+
+
+# ------------------------------------------------------------------------- modules
+
+
+def _modules(name: str, folder: str | None) -> Iterator[tuple[str, str]]:
+    """Path and content of the files of a module and of all that it imports, each once."""
+    importlib.invalidate_caches()
+    search = [folder, *sys.path] if folder is not None else None
+    seen: set[str] = set()
+    read_bytes = 0
+    names = deque([name])
+    while names:
+        for spec in _specs(names.popleft(), search):
+            path = spec.origin
+            if path is None or path in seen or not os.path.isfile(path):  # noqa: PTH113
+                continue
+            seen.add(path)
+            installed = _installed(path)
+            yield path, hashlib.sha256(file_state(path)).hexdigest()[:16] if installed else _content(path)
+            if not path.endswith(".py") or (installed and read_bytes > _MOST_INSTALLED_BYTES):
+                continue
+            source = _source(path)
+            read_bytes += len(source) if installed else 0
+            names += _imported(source, spec)
+
+
+def _source(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def _imported(source: bytes, spec: ModuleSpec) -> Iterator[str]:
+    """Names of modules in the import statements of a module; of ``from a import b`` also ``a.b``."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return  # whoever imports it says what is wrong
+    package = spec.name if spec.submodule_search_locations is not None else spec.name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: -(node.level - 1) or None] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _specs(name: str, search: list[str] | None) -> Iterator[ModuleSpec]:
+    """The module of a dotted name and the packages around it, as far as they are found."""
+    parts = name.split(".")
+    if not parts[0] or parts[0] in sys.stdlib_module_names or parts[0] == _OURS:
+        return
+    path: list[str] | None = search
+    for count in range(1, len(parts) + 1):
+        spec = _spec(".".join(parts[:count]), path)
+        if spec is None:
+            return
+        yield spec
+        if spec.submodule_search_locations is None:
+            return
+        path = list(spec.submodule_search_locations)
+
+
+def _spec(name: str, path: list[str] | None) -> ModuleSpec | None:
+    try:
+        if (spec := PathFinder.find_spec(name, path)) is not None:
+            return spec
+        for finder in sys.meta_path:  # editable installs bring their own
+            if (spec := finder.find_spec(name, None if "." not in name else path)) is not None:
+                return spec
+    except (ImportError, ValueError, OSError, AttributeError):
+        pass
+    return None
+
+
+# ------------------------------------------------------------------------- data files
+
+
+def _data_files(folder: str, outputs: tuple[str, ...]) -> Iterator[str]:
+    """Files below a folder that are neither Python's, nor hidden, nor read or written by jobs."""
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(here) in seen:  # a link in a circle
+            folders[:] = []
+            continue
+        seen.add(os.path.realpath(here))
+        outputs_here = {
+            name[1:-10] for name in folders if name.startswith(".") and name.endswith(".blockmill")
+        }
+        blocks = {f"{name.removesuffix('.json')}_blocks" for name in outputs_here if name.endswith(".json")}
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith((".", "__pycache__"))
+            and name not in blocks
+            and os.path.realpath(os.path.join(here, name)) not in outputs
+        )
+        for name in sorted(files):
+            path = os.path.join(here, name)
+            if name.startswith(".") or name.endswith((".py", ".pyc")) or name in outputs_here:
+                continue
+            if os.path.realpath(path) not in outputs and not _is_job_file(path):
+                yield path
+
+
+def _is_job_file(path: str) -> bool:
+    """Test if a file is a job file, which may lie beside the code and be edited freely."""
+    if not path.endswith((".yaml", ".yml")):
+        return False
+    try:
+        content = yaml.safe_load(_source(path))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"input", "output", "operation"} <= content.keys()

@@ -68,17 +68,19 @@ def _check_virtual(dataset: h5py.Dataset, source: Any, seen: set[tuple[str, str]
 
 
 def _check_extent(dataset: h5py.Dataset, source: Any, found: h5py.Dataset, path: str) -> None:
+    where = f"{path}/{source.dset_name.strip('/')}"
+    if source.src_space.get_select_type() == h5py.h5s.SEL_ALL:
+        needed = source.vspace.get_select_npoints()
+        if found.size < needed:
+            raise _incomplete(dataset, f"{where} has {found.size} voxels, and {needed} are needed of it")
+        return
     try:
         _, last = source.src_space.get_select_bounds()
-        needed_voxels = source.vspace.get_select_npoints()
-        voxels = source.src_space.get_select_npoints()
     except _UNREADABLE:  # a selection without end, of a source that may grow
         return
-    if voxels < needed_voxels:  # HDF5 has cut a selection of all to what is there
-        raise _incomplete(dataset, f"{path} has {voxels} of the {needed_voxels} voxels that are needed of it")
     if len(last) != found.ndim or any(end >= n for end, n in zip(last, found.shape, strict=True)):
-        needed, inside = [end + 1 for end in last], source.dset_name.strip("/")
-        raise _incomplete(dataset, f"{path}/{inside} is needed up to {needed}, and has {list(found.shape)}")
+        corner = [end + 1 for end in last]
+        raise _incomplete(dataset, f"{where} is needed up to {corner}, and has {list(found.shape)}")
 
 
 def _check_raw(dataset: h5py.Dataset) -> None:

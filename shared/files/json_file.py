@@ -91,6 +91,20 @@ def write_json(path: str | os.PathLike[str], document: dict[str, Any], *, overwr
     write_atomically(os.fspath(path), json_bytes(document), overwrite=overwrite)
 
 
+_BARE_NAMES = {
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    "float32",
+    "float64",
+    "bool",
+    "object",
+}
+
+
 def dtype_text(dtype: np.dtype) -> str:
-    """The bare name of a dtype (``uint8``); an expression if a name can't give the byte order."""
-    return dtype.name if np.dtype(dtype.name) == dtype else f"numpy.dtype({dtype.str!r})"
+    """A dtype as lazyflow reads it: ``uint8`` where that knows the bare name, else ``numpy.float16``.
+
+    Where no name gives the byte order, it is an expression: ``numpy.dtype('>u2')``.
+    """
+    if np.dtype(dtype.name) != dtype:
+        return f"numpy.dtype({dtype.str!r})"
+    return dtype.name if dtype.name in _BARE_NAMES else f"numpy.{dtype.name}"

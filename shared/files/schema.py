@@ -34,7 +34,8 @@ class Schema:
     version : callable
         Converts what stands at ``_schema_version``; see `version_kind`.
     kinds : mapping
-        Field to the converter of its value, in the order in which mistakes are reported.
+        Field to the converter of its value, in the order in which mistakes are reported. Blanks in
+        fields become underscores, as in the files.
     absent : mapping
         Required field to the message for one that is absent or null.
     """
@@ -48,7 +49,7 @@ class Schema:
     ) -> None:
         self.name = name
         self.version = version
-        self.kinds = dict(kinds)
+        self.kinds = {field.replace(" ", "_"): kind for field, kind in kinds.items()}
         self.absent = absent or {}
 
     def known(self, document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:

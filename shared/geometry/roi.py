@@ -85,6 +85,13 @@ class Roi:
         """`start`, then `stop`: a roi unpacks like a pair."""
         return iter((self.start, self.stop))
 
+    def __getitem__(self, corner: int) -> Shape:
+        """`start` is 0, `stop` is 1."""
+        return (self.start, self.stop)[corner]
+
+    def __len__(self) -> int:
+        return 2
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

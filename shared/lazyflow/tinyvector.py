@@ -15,7 +15,8 @@ from ..errors import OutOfBounds
 class TinyVector(list[Any]):
     """A list that adds, compares and so on element by element; faster than numpy on a few numbers.
 
-    The other operand may be a scalar, or a list, tuple or 1-D array of the same length.
+    The other operand may be a scalar, or a list, tuple or 1-D array of the same length. Arrays of
+    more axes, arrays on the left, and numpy's functions make an array of it, as of any list.
     ``+=`` and its like bind the name to a new vector. Unlike the original's, operands of
     different length are refused rather than cut to the shorter, and what a comparison gives
     has no truth value of its own (``if a == b`` was true of any two): ask its `all` or `any`.
@@ -28,7 +29,6 @@ class TinyVector(list[Any]):
 
     __slots__ = ()
     __hash__ = None  # pyright: ignore[reportAssignmentType]
-    __array_ufunc__ = None  # so that ``array + vector`` is asked of the vector
 
     def copy(self) -> TinyVector:
         """A vector of the same numbers."""
@@ -49,13 +49,43 @@ class TinyVector(list[Any]):
         """
         return TinyVector([*self[:index], value, *self[index:]])
 
-    def all(self) -> bool:
-        """True if every element is true."""
-        return all(self)
+    def all(self, axis: Any = None, out: Any = None, **more: Any) -> Any:
+        """True if every element is true.
 
-    def any(self) -> bool:
-        """True if some element is true."""
-        return any(self)
+        Parameters
+        ----------
+        axis, out, **more
+            As `numpy.all` hands them on.
+
+        Returns
+        -------
+        bool
+            Or what numpy makes of the other arguments.
+        """
+        return (
+            all(self)
+            if axis is None and out is None and not more
+            else np.asarray(self).all(axis, out, **more)
+        )
+
+    def any(self, axis: Any = None, out: Any = None, **more: Any) -> Any:
+        """True if some element is true.
+
+        Parameters
+        ----------
+        axis, out, **more
+            As `numpy.any` hands them on.
+
+        Returns
+        -------
+        bool
+            Or what numpy makes of the other arguments.
+        """
+        return (
+            any(self)
+            if axis is None and out is None and not more
+            else np.asarray(self).any(axis, out, **more)
+        )
 
     def ceil(self) -> TinyVector:
         """Each element rounded up to a whole number."""
@@ -95,6 +125,8 @@ class Truths(TinyVector):
 def _operand(vector: TinyVector, other: Any) -> Iterable[Any] | None:
     """`other` as one value per element of `vector`; None if it is no operand for arithmetic."""
     if isinstance(other, np.ndarray):
+        if other.ndim > 1:  # numpy's turn, which broadcasts
+            return None
         other = other.tolist() if other.ndim else other.item()
     if not isinstance(other, list | tuple):
         return None if isinstance(other, str | bytes | dict | set) or other is None else [other] * len(vector)

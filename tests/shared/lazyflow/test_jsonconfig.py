@@ -191,3 +191,11 @@ def test_a_format_has_its_required_fields_and_no_unknown_ones(text):
 def test_what_is_no_roi_is_refused(value):
     with pytest.raises(ParsingError):
         RoiTuple()(value)
+
+
+def test_blanks_in_the_keys_of_a_schema_are_underscores_as_well(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text('{"_schema_name": "s", "_schema_version": 1.0, "shoe size": 12, "eye_color": "blue"}')
+    schema = {"_schema_name": "s", "_schema_version": 1.0, "shoe size": float, "eye color": str}
+    found = JsonConfigParser(schema).parse_config_file(path)
+    assert (found.shoe_size, found.eye_color) == (12.0, "blue")

@@ -35,7 +35,7 @@ def test_every_operator_does_what_numpy_does_from_both_sides(name, kind):
         (function(TinyVector(NUMBERS), other), function(np.array(NUMBERS), plain)),
         (function(other, TinyVector(NUMBERS)), function(plain, np.array(NUMBERS))),
     ]:
-        assert isinstance(got, TinyVector)
+        assert isinstance(got, TinyVector) != (kind is np.array and isinstance(got, np.ndarray))
         assert list(got) == expected.tolist()
 
 
@@ -83,3 +83,36 @@ def test_unary_operators_and_rounding():
 def test_a_vector_is_no_key():
     with pytest.raises(TypeError):
         hash(TinyVector([1]))
+
+
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3), (3, 1)])
+def test_arrays_of_more_axes_are_broadcast_as_numpy_does_it(name, shape):
+    array = np.arange(1, 1 + shape[0] * shape[1]).reshape(shape)
+    function, vector, numbers = getattr(operator, name), TinyVector(NUMBERS), np.array(NUMBERS)
+    np.testing.assert_array_equal(function(array, vector), function(array, numbers))
+    np.testing.assert_array_equal(function(vector, array), function(numbers, array))
+
+
+FUNCTIONS = [
+    *(np.sum, np.prod, np.max, np.min, np.ceil, np.all, np.any, np.mean, np.argsort, np.asarray),
+    lambda v: np.maximum(v, 0),
+    lambda v: np.mod(v, 5),
+    lambda v: np.subtract(OTHERS, v),
+    lambda v: np.all(v > 0, axis=0),
+    lambda v: np.any(v == OTHERS),
+    lambda v: np.all(v > 0, keepdims=True),
+    lambda v: np.array([[1, 2, 3], [4, 5, 6]]) - v,
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_of_numpy_take_a_vector_as_they_take_an_array(function):
+    np.testing.assert_array_equal(function(TinyVector(NUMBERS)), function(np.array(NUMBERS)))
+
+
+def test_an_array_of_one_axis_and_another_length_is_refused():
+    with pytest.raises(OutOfBounds):
+        TinyVector([1, 2, 3]) * np.array([1, 2])
+    with pytest.raises(ValueError, match="broadcast"):
+        np.array([1, 2]) * TinyVector([1, 2, 3])

@@ -7,7 +7,7 @@ interpreter lock: the read end of the coordinator's lifeline pipe is set to send
 the whole process group as soon as its write end closes, however that comes about.
 
 Started as ``python -P -m blockmill.workers.nursery CONTROL_FD LIFELINE_FD PATHS MODULE ...``, or
-forked by a program of ours that has imported most of it already; see `daemon/nurseryprocess.py`.
+forked by a program of ours that has imported most of it already; see `daemon/executors/local/nursery.py`.
 """
 
 from __future__ import annotations

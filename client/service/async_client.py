@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...shared.errors import ServiceUnreachable, WaitTimeout
 from ...shared.messages import service as p
 from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
-from . import requests as asking
+from . import requests
 from .async_connection import AsyncConnection
 from .endpoint import endpoint_of
 from .exchange import may_repeat
@@ -79,14 +79,14 @@ class AsyncClient:
             The answer that belongs to the class of `request`.
         """
         deadline_s = time.monotonic() + patience_s
-        timeout_s = self._timeout_s + asking.wait_of(request)
+        timeout_s = self._timeout_s + requests.wait_of(request)
         while True:
             try:
                 return await self._ask_once(request, timeout_s)
             except ServiceUnreachable:
                 if time.monotonic() >= deadline_s or not may_repeat(request):
                     raise
-            await asyncio.sleep(asking.RETRY_S)
+            await asyncio.sleep(requests.RETRY_S)
 
     async def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
         try:
@@ -137,7 +137,7 @@ class AsyncClient:
         JobError
             If the job is wrong.
         """
-        return (await self.ask(asking.submission(job, priority, label, after, overwrite))).job
+        return (await self.ask(requests.submission(job, priority, label, after, overwrite))).job
 
     async def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """List jobs, active ones first.
@@ -191,7 +191,7 @@ class AsyncClient:
         seen = -1
         while True:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            info = (await self.ask(asking.waiting(number, seen, left_s), asking.PATIENCE_S)).job
+            info = (await self.ask(requests.waiting(number, seen, left_s), requests.PATIENCE_S)).job
             if info.ended:
                 return info
             if left_s is not None and left_s <= 0:
@@ -202,7 +202,7 @@ class AsyncClient:
         """A job as it is now, and after each change, until it has ended."""
         seen = -1
         while True:
-            info = (await self.ask(asking.waiting(number, seen, None), asking.PATIENCE_S)).job
+            info = (await self.ask(requests.waiting(number, seen, None), requests.PATIENCE_S)).job
             if info.seen != seen:
                 yield info
             if info.ended:
@@ -241,9 +241,9 @@ class AsyncClient:
         ------
         LogLine
         """
-        patience_s = asking.PATIENCE_S if follow else 0.0
+        patience_s = requests.PATIENCE_S if follow else 0.0
         while True:
-            part = await self.ask(asking.reading(number, offset, follow), patience_s)
+            part = await self.ask(requests.reading(number, offset, follow), patience_s)
             for line in part.lines:
                 yield line
             if part.ended or not (part.lines or follow):
@@ -320,7 +320,7 @@ class AsyncClient:
         """
         info = await self.ask(p.Drain())
         while wait and info.draining and not info.quiet:
-            await asyncio.sleep(asking.RETRY_S)
+            await asyncio.sleep(requests.RETRY_S)
             info = await self.service()
         return info
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...shared.errors import ServiceUnreachable, WaitTimeout
 from ...shared.messages import service as p
 from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
-from . import requests as asking
+from . import requests
 from .connection import Connection
 from .endpoint import endpoint_of
 from .exchange import may_repeat
@@ -77,14 +77,14 @@ class Client:
             The answer that belongs to the class of `request`.
         """
         deadline_s = time.monotonic() + patience_s
-        timeout_s = self._timeout_s + asking.wait_of(request)
+        timeout_s = self._timeout_s + requests.wait_of(request)
         while True:
             try:
                 return self._ask_once(request, timeout_s)
             except ServiceUnreachable:
                 if time.monotonic() >= deadline_s or not may_repeat(request):
                     raise
-            time.sleep(asking.RETRY_S)
+            time.sleep(requests.RETRY_S)
 
     def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
         try:
@@ -135,7 +135,7 @@ class Client:
         JobError
             If the job is wrong.
         """
-        return self.ask(asking.submission(job, priority, label, after, overwrite)).job
+        return self.ask(requests.submission(job, priority, label, after, overwrite)).job
 
     def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """List jobs, active ones first.
@@ -189,7 +189,7 @@ class Client:
         seen = -1
         while True:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            info = self.ask(asking.waiting(number, seen, left_s), asking.PATIENCE_S).job
+            info = self.ask(requests.waiting(number, seen, left_s), requests.PATIENCE_S).job
             if info.ended:
                 return info
             if left_s is not None and left_s <= 0:
@@ -200,7 +200,7 @@ class Client:
         """A job as it is now, and after each change, until it has ended."""
         seen = -1
         while True:
-            info = self.ask(asking.waiting(number, seen, None), asking.PATIENCE_S).job
+            info = self.ask(requests.waiting(number, seen, None), requests.PATIENCE_S).job
             if info.seen != seen:
                 yield info
             if info.ended:
@@ -239,9 +239,9 @@ class Client:
         ------
         LogLine
         """
-        patience_s = asking.PATIENCE_S if follow else 0.0
+        patience_s = requests.PATIENCE_S if follow else 0.0
         while True:
-            part = self.ask(asking.reading(number, offset, follow), patience_s)
+            part = self.ask(requests.reading(number, offset, follow), patience_s)
             yield from part.lines
             if part.ended or not (part.lines or follow):
                 return
@@ -317,7 +317,7 @@ class Client:
         """
         info = self.ask(p.Drain())
         while wait and info.draining and not info.quiet:
-            time.sleep(asking.RETRY_S)
+            time.sleep(requests.RETRY_S)
             info = self.service()
         return info
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blockmill.client.cluster import output as module
+from blockmill.client.cluster import output
 from blockmill.client.cluster.output import ClusterJob, hash_of, is_done, prepare_output
 from blockmill.shared.errors import JobError
 from blockmill.shared.geometry.roi import Roi
@@ -48,7 +48,7 @@ def test_a_second_preparation_changes_nothing(work):
 def test_a_preparation_that_was_cut_off_is_done_again(work, monkeypatch):
     write_all(prepare_output(work))
     good = read_description(work.output)
-    module.write_description(work.output, module.replace(good, hash_id="old"))
+    output.write_description(work.output, output.replace(good, hash_id="old"))
     calls = []
 
     def cut_off(path):
@@ -57,7 +57,7 @@ def test_a_preparation_that_was_cut_off_is_done_again(work, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "_invalidate", cut_off)
+        patch.setattr(output, "_invalidate", cut_off)
         prepare_output(work)
     assert done(work) == [True, True]
     prepare_output(work)

@@ -72,7 +72,7 @@ class ParallelVolume:
         self._path = absolute(os.path.expanduser(address))  # noqa: PTH111
         self._engine = engine or Engine(workers)
         self._owns_engine = engine is None
-        self._session = uuid.uuid4().hex
+        self._volume_id = uuid.uuid4().hex
         self._targets: list[SharedBuffer] = []
         self._stages: list[SharedBuffer] = []
         self._staging = threading.Lock()
@@ -251,7 +251,7 @@ class ParallelVolume:
     def _start(
         self, roi: Roi, view: wire.ArrayView, buffer: SharedBuffer, status: WriteStatus | None
     ) -> JobHandle:
-        transfer = wire.Transfer(view=view, origin=roi.start, write=status, session=self._session)
+        transfer = wire.Transfer(view=view, origin=roi.start, write=status, volume_id=self._volume_id)
         recipe = wire.Recipe(source=self._path, transfer=transfer)
         return self._engine.submit(
             JobSpec(recipe=recipe, blocks=self._tasks(roi), shared_buffers=(buffer.map_segment,))

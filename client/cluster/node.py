@@ -15,6 +15,7 @@ from ...shared.geometry.block_shapes import halved
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.operations import Operation, peak_bytes
 from ...shared.lazyflow.clusterconfig import ClusterConfig
+from ...shared.units import format_count
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ..library.streamer import BigRequestStreamer
@@ -154,7 +155,7 @@ def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi:
         if math.prod(shape) == 1:
             raise JobError(
                 f"{config.path}: task_total_ram_mb: {config.task_total_ram_mb} is too little for "
-                f"{config.workers} workers: a single voxel with its halo takes {needed_bytes(shape)} bytes"
+                f"{format_count(config.workers, 'worker')}: a single voxel with its halo takes {needed_bytes(shape)} bytes"
             )
         shape = halved(shape)
     return shape

@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from blockmill.client.cli.groups import SECTIONS, Deed
+from blockmill.client.cli.groups import SECTIONS, Command
 from blockmill.client.cli.main import cli
 from blockmill.shared.errors import NoSuchJob
 
@@ -45,7 +45,7 @@ def test_the_help_has_each_verb_in_a_line_under_a_heading():
     rest = lines[lines.index(headings[0]) :]
     listed = [line.split("  ")[1] for line in rest if line.startswith("  ") and not line.startswith("   ")]
     for name, command in cli.commands.items():
-        assert isinstance(command, Deed) and command.section in SECTIONS
+        assert isinstance(command, Command) and command.section in SECTIONS
         names = [f"{name} {inner}" for inner in command.commands] if name == "volume" else [name]
         assert set(names) <= set(listed)
     assert not [line for line in rest if line.endswith("...")]

@@ -35,5 +35,6 @@ def command(address: str, as_json: bool) -> int:
         say_json(**facts)
     else:
         for key, value in facts.items():
-            say(f"{key:12} {list(value) if isinstance(value, tuple) else value}")
+            if value is not None:
+                say(f"{key:12} {list(value) if isinstance(value, tuple) else value}")
     return 0

@@ -155,7 +155,8 @@ def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi:
         if math.prod(shape) == 1:
             raise JobError(
                 f"{config.path}: task_total_ram_mb: {config.task_total_ram_mb} is too little for "
-                f"{format_count(config.workers, 'worker')}: a single voxel with its halo takes {needed_bytes(shape)} bytes"
+                f"{format_count(config.workers, 'worker')}: "
+                f"a single voxel with its halo takes {needed_bytes(shape)} bytes"
             )
         shape = halved(shape)
     return shape

@@ -45,7 +45,7 @@ def test_a_contender_that_tells_no_figure_is_timed(harness):
 def test_a_ratio_is_taken_within_each_round(bench):
     bench.values = {"ours": [1.0, 10.0, 2.0], "peer": [3.0, 20.0, 10.0]}  # of medians it would be 5
     bench.faster("peer", 2.9)
-    (goal,) = bench.found()["goals"]
+    (goal,) = bench.results()["goals"]
     assert goal["measured"] == {"median": 3.0, "low": 2.0, "high": 5.0, "n": 3}
     assert goal["reached"]
 
@@ -53,7 +53,7 @@ def test_a_ratio_is_taken_within_each_round(bench):
 def test_the_best_of_several_peers_counts_and_those_that_are_missing_do_not(bench):
     bench.values = {"ours": [1.0], "slow": [9.0], "quick": [2.0]}
     bench.faster(("slow", "not installed", "quick"), 3, "the best")
-    (goal,) = bench.found()["goals"]
+    (goal,) = bench.results()["goals"]
     assert goal["peer"] == "quick"
     assert goal["measured"]["median"] == 2.0
     assert goal["reached"] is False
@@ -63,21 +63,21 @@ def test_the_best_of_several_peers_counts_and_those_that_are_missing_do_not(benc
 def test_within_means_at_most_so_many_times_what_the_peer_takes(bench, bound, reached):
     bench.values = {"ours": [4.0], "memcpy": [2.0]}
     bench.within("memcpy", bound)
-    assert bench.found()["goals"][0]["reached"] is reached
+    assert bench.results()["goals"][0]["reached"] is reached
 
 
 def test_figures_of_their_own_are_scaled(bench):
     bench.values = {"ours": [0.5]}
     bench.at_most(20, "us", 1e6)
     bench.rate(4, "GiB/s", 2.0)
-    told = [(goal["measured"]["median"], goal["reached"]) for goal in bench.found()["goals"]]
+    told = [(goal["measured"]["median"], goal["reached"]) for goal in bench.results()["goals"]]
     assert told == [(5e5, False), (4.0, True)]
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed(bench):
     bench.values = {"ours": [1.0]}
     bench.faster("peer", 2)
-    (goal,) = bench.found()["goals"]
+    (goal,) = bench.results()["goals"]
     assert goal["measured"] is None and goal["reached"] is None
 
 
@@ -87,7 +87,7 @@ def test_the_table_and_the_plot_tell_how_far_each_goal_is(harness, bench):
     bench.values = {"ours": [1.0, 1.0], "peer": [3.0, 4.0]}
     bench.faster("peer", 2)
     bench.within("peer", 0.1)
-    result = {"case": "c", "title": "A case", "environment": {"load": [0.5, 0, 0]}, **bench.found()}
+    result = {"case": "c", "title": "A case", "environment": {"load": [0.5, 0, 0]}, **bench.results()}
     lines = report.table([result]).splitlines()
     assert "A case" in lines[2] and "| reached |" in lines[2] and "3.5 [3 4]" in lines[2]
     assert "**missed**" in lines[3]
@@ -160,10 +160,10 @@ def test_a_report_alone_changes_nothing(folders):
 
 
 def test_results_go_where_git_ignores_them(harness):
-    import places
+    import folders
 
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert f"/{places.FOUND.relative_to(ROOT).parts[0]}/" in ignored
+    assert f"/{folders.NEW_RESULTS.relative_to(ROOT).parts[0]}/" in ignored
 
 
 @pytest.mark.processes

@@ -111,7 +111,7 @@ def test_sums_of_packages_top_folders_and_inits(tool, checkout):
         "daemon/local/two.py": "a = 1\n",
         "tests/test_one.py": "a = 1\n",
     }
-    sums = tool.by_package(tool.counted(checkout("new", **files)))
+    sums = tool.by_package(tool.count_files(checkout("new", **files)))
     assert sums == {
         "(root)": 2,
         "shared/": 0,
@@ -139,6 +139,6 @@ def test_two_checkouts_are_compared_by_name(tool, checkout, capsys):
 
 def test_the_error_names_what_is_no_checkout_and_no_python(tool, checkout, tmp_path):
     with pytest.raises(SystemExit, match=r"no folder shared/ in it; name a checkout"):
-        tool.counted(tmp_path)
+        tool.count_files(tmp_path)
     with pytest.raises(SystemExit, match=r"shared.bad\.py: no Python"):
-        tool.counted(checkout("bad", **{"shared/bad.py": "def"}))
+        tool.count_files(checkout("bad", **{"shared/bad.py": "def"}))

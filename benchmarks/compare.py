@@ -192,7 +192,7 @@ def _revision(checkout: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare what the command line names."""
+    """Compare two checkouts; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("old", type=Path, metavar="OLD_CHECKOUT")
     parser.add_argument("new", type=Path, metavar="NEW_CHECKOUT")

@@ -178,7 +178,7 @@ def publish(new_folder: Path, published: Path, docs: Path) -> list[str]:
 
 
 def main() -> int:
-    """Do what the command line asks for."""
+    """Run the report; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="of the quick results")
     parser.add_argument("--results", type=Path, default=NEW_RESULTS, help="of `make bench`")

@@ -266,7 +266,7 @@ ROWS = {
 
 
 def main() -> int:
-    """Do what the command line asks for; prints JSON."""
+    """Prepare or measure a row; print JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("prepare", "measure"))
     parser.add_argument("row", choices=ROWS)

@@ -111,7 +111,7 @@ def _run_in_process(name: str, args: argparse.Namespace, scratch: str) -> bool:
 
 
 def main() -> int:
-    """Run what the command line asks for."""
+    """Run the cases; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--case", action="append", choices=sorted(CASES), help="only this; repeatable")
     parser.add_argument("--quick", action="store_true", help="small sizes, 3 rounds: figures to look at only")

@@ -108,7 +108,7 @@ def _sort_key(name: str) -> tuple[bool, bool, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print what the command line asks for."""
+    """Print the table; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkout", type=Path, nargs="?", default=Path(__file__).resolve().parent.parent)
     parser.add_argument("--compare", type=Path, metavar="OTHER_CHECKOUT", help="its figures and the changes")

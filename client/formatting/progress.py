@@ -68,10 +68,22 @@ class Silent:
     """Shows no progress; prints notes on stderr."""
 
     def start(self, blocks: int, done: int) -> None:
-        """Do nothing; see `Display.start` for the parameters."""
+        """Do nothing.
+
+        Parameters
+        ----------
+        blocks, done
+            As for `Display.start`.
+        """
 
     def update(self, blocks: int, nbytes: int) -> None:
-        """Do nothing; see `Display.update` for the parameters."""
+        """Do nothing.
+
+        Parameters
+        ----------
+        blocks, nbytes
+            As for `Display.update`.
+        """
 
     def note(self, text: str) -> None:
         """Print a line on stderr."""
@@ -92,12 +104,24 @@ class Lines(Silent):
         self._started_s = 0.0
 
     def start(self, blocks: int, done: int) -> None:
-        """Begin; see `Display.start` for the parameters."""
+        """Begin.
+
+        Parameters
+        ----------
+        blocks, done
+            As for `Display.start`.
+        """
         self._blocks, self._before, self._started_s = blocks, done, time.monotonic()
         self._tenth = 10 * done // blocks
 
     def update(self, blocks: int, nbytes: int) -> None:
-        """Print a line if another tenth is complete; see `Display.update` for the parameters."""
+        """Print a line if another tenth is complete.
+
+        Parameters
+        ----------
+        blocks, nbytes
+            As for `Display.update`.
+        """
         done = self._before + blocks
         tenth = 10 * done // self._blocks
         if tenth > self._tenth:
@@ -116,7 +140,13 @@ class Bar(Silent):
     """A live bar on a terminal."""
 
     def start(self, blocks: int, done: int) -> None:
-        """Show the bar; see `Display.start` for the parameters."""
+        """Show the bar.
+
+        Parameters
+        ----------
+        blocks, done
+            As for `Display.start`.
+        """
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._before = done
@@ -132,7 +162,13 @@ class Bar(Silent):
         self._bar.start()
 
     def update(self, blocks: int, nbytes: int) -> None:
-        """Move the bar; see `Display.update` for the parameters."""
+        """Move the bar.
+
+        Parameters
+        ----------
+        blocks, nbytes
+            As for `Display.update`.
+        """
         rate = format_rate(nbytes, time.monotonic() - self._started_s)
         self._bar.update(self._task, completed=self._before + blocks, rate=rate)
 

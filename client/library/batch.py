@@ -73,7 +73,7 @@ class RoiRequestBatch:
     ----------
     result_signal : OrderedSignal
         ``callback(roi, array)``: `roi` unpacks to ``start, stop``, `array` has its shape.
-        Whoever keeps the array keeps its memory; nothing overwrites it.
+        A reference to the array keeps its memory; nothing overwrites it.
     progress_signal : OrderedSignal
         ``callback(percent)``: 0 first, the percentage rounded down after each result (given
         `total_volume`), 100 at the end.

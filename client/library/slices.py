@@ -1,4 +1,4 @@
-"""Single slices of a source in ascending order, computed ahead of whoever iterates over them."""
+"""Single slices of a source in ascending order, computed ahead of the loop over them."""
 
 from __future__ import annotations
 

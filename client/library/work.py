@@ -39,7 +39,7 @@ class RoiRequestBatchError(BlockError):
     ----------
     message : str, optional
     failures : tuple of (Roi, str)
-        See below.
+        The attribute `failures`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""``blockmill config``: the configuration that counts, what is wrong with it, and what there is."""
+"""``blockmill config``: shows the configuration in effect, checks files, prints schemas."""
 
 from __future__ import annotations
 

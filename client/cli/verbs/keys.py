@@ -1,4 +1,4 @@
-"""``blockmill keys``: with which clients and services on a network prove who they are."""
+"""``blockmill keys``: the keys of clients and services on a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``blockmill logs``: what has happened to a job."""
+"""``blockmill logs``: the log of a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``blockmill volume verify``: every block of a volume against what is recorded of it."""
+"""``blockmill volume verify``: compares every block of a volume with its recorded checksum."""
 
 from __future__ import annotations
 

@@ -284,7 +284,7 @@ def test_people_are_told_each_damaged_block_and_the_sums(capsys):
 
 
 def test_json_keeps_to_a_bounded_list_of_damage(capsys, monkeypatch):
-    monkeypatch.setattr(verify, "_MOST_IN_JSON", 3)
+    monkeypatch.setattr(verify, "_MAX_IN_JSON", 3)
     fileset = made_fileset()
     for start in STARTS:
         file_of(fileset, start).write_bytes(b"")

@@ -179,7 +179,8 @@ def test_processor_seconds_of_a_command_hold_those_of_its_orphans(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     work = "import time\nwhile time.process_time() < 0.3: pass"
     orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {work!r}])"
-    program = f"import sys, consumption as c; print(c.consumption_of([sys.executable, '-c', {orphan!r}]).cpu_s)"
+    command = f"[sys.executable, '-c', {orphan!r}]"
+    program = f"import sys, consumption as c; print(c.consumption_of({command}).cpu_s)"
     told = subprocess.run(
         [sys.executable, "-c", program], cwd=FOLDER, capture_output=True, text=True, check=True
     )

@@ -41,7 +41,7 @@ class Cost:
         return self.seconds / self.blocks * 1e6
 
 
-class Workers:
+class SimulatedWorkers:
     """Simulated workers: take the coordinator's actions, and make up answers in bursts.
 
     Parameters
@@ -122,7 +122,7 @@ def simulate(blocks: int, workers: int, merge: bool, seed: int = 0) -> Cost:
     RuntimeError
         If a block is missing at the end.
     """
-    core, simulated = Coordinator(), Workers(workers, seed)
+    core, simulated = Coordinator(), SimulatedWorkers(workers, seed)
     job = ev.Submit("job", blocks, retries=1000, merge=merge, max_open=100 * workers)
     events: list[ev.Event] = [ev.Ready(number) for number in range(workers)]
     events.append(job)

@@ -63,9 +63,9 @@ def test_where_the_figure_says_nothing_processor_seconds_decide(paired):
     old, new = [1.0] * 20, [0.5, 2.0, 1.1] * 6 + [1.1] * 2
     assert paired.judge(old, new, [1.0] * 20, [1.02] * 20).ratio == pytest.approx(1.1)
     wide = [0.5, 2.0] * 9 + [1.1, 1.2]
-    told = paired.judge(old, wide, [1.0] * 20, [1.02] * 20)
-    assert told.ratio > paired.MAX_RATIO and told.low < 1 < told.high
-    assert told.no_loss and told.unclear and "more rounds" in str(told)
+    verdict = paired.judge(old, wide, [1.0] * 20, [1.02] * 20)
+    assert verdict.ratio > paired.MAX_RATIO and verdict.low < 1 < verdict.high
+    assert verdict.no_loss and verdict.unclear and "more rounds" in str(verdict)
     assert not paired.judge(old, wide, [1.0] * 20, [1.06] * 20).no_loss
 
 
@@ -92,12 +92,12 @@ def test_the_sides_take_turns_and_the_first_round_is_dropped(compare, monkeypatc
         return {"figure": float(len(calls)), "cpu_s": 1.0}
 
     monkeypatch.setattr(compare, "run_rows", run_rows)
-    found = compare.compare({"old": Path("a"), "new": Path("b")}, ["noop", "help"], 2, tmp_path)
+    figures_by_row = compare.compare({"old": Path("a"), "new": Path("b")}, ["noop", "help"], 2, tmp_path)
     assert calls[:2] == [("prepare", "noop", "a"), ("prepare", "help", "a")]
     measured = [(row, side) for what, row, side in calls if what == "measure"]
     rows_of = {first: [(row, side) for row in ("noop", "help") for side in first] for first in ("ab", "ba")}
     assert measured == rows_of["ab"] + rows_of["ba"] + rows_of["ab"]
-    assert found["noop"].figures == {"old": [8.0, 11.0], "new": [7.0, 12.0]}
+    assert figures_by_row["noop"].figures == {"old": [8.0, 11.0], "new": [7.0, 12.0]}
 
 
 @pytest.mark.parametrize(
@@ -163,10 +163,10 @@ def test_a_checkout_against_itself(compare, tmp_path):
     results = tmp_path / "found.json"
     command = [sys.executable, str(FOLDER / "compare.py"), str(ROOT), str(ROOT), "--rounds", "1", "--small"]
     command += ["--rows", "noop", "--scratch", str(tmp_path), "--results", str(results)]
-    told = subprocess.run(
+    done = subprocess.run(
         command, capture_output=True, text=True, env=os.environ | {"OPENBLAS_CORETYPE": "x"}
     )
-    assert told.returncode in (0, 1, 3), told.stderr
+    assert done.returncode in (0, 1, 3), done.stderr
     rows = json.loads(results.read_text())["rows"]
     assert list(rows) == ["noop"]
     for row in rows.values():
@@ -181,7 +181,7 @@ def test_processor_seconds_of_a_command_hold_those_of_its_orphans(monkeypatch):
     orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {work!r}])"
     command = f"[sys.executable, '-c', {orphan!r}]"
     program = f"import sys, consumption as c; print(c.consumption_of({command}).cpu_s)"
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], cwd=FOLDER, capture_output=True, text=True, check=True
     )
-    assert float(told.stdout) >= 0.3
+    assert float(done.stdout) >= 0.3

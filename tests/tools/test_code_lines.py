@@ -95,9 +95,9 @@ def test_an_argument_on_a_line_of_documentation_is_code(tool):
 def checkout(tmp_path):
     def make(name, **files):
         for path, text in {"shared/__init__.py": "", **files}.items():
-            place = tmp_path / name / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
+            file = tmp_path / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
         return tmp_path / name
 
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...shared.config import locations as places
+from ...shared.config import locations
 from ...shared.config.keys import default_folder
 from ...shared.config.model import Access, Config, Limits, Tcp
 
@@ -74,8 +74,8 @@ class Settings:
         """
         workers, state = config.workers, config.state_dir
         return cls(
-            socket=places.socket_path(config.socket),
-            state_dir=places.state_dir() if state is None else Path(state).expanduser().absolute(),
+            socket=locations.socket_path(config.socket),
+            state_dir=locations.state_dir() if state is None else Path(state).expanduser().absolute(),
             workers=workers.count,
             memory_bytes=workers.memory,
             worker_memory_bytes=workers.memory_per_worker,

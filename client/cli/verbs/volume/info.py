@@ -1,4 +1,4 @@
-"""``blockmill volume info``: what a volume is, in a few lines."""
+"""``blockmill volume info``: properties of a volume."""
 
 from __future__ import annotations
 

@@ -82,17 +82,17 @@ def disk_bytes(plan: Plan, job: Job, *, per_file_blocks: bool, stored_ratio: flo
 
 def _stored_along(extent: int, block: int, chunk: int) -> int:
     """Voxels that are stored along one axis: each block is filled up to whole chunks."""
-    whole, rest = divmod(extent, block)
-    return whole * _filled_up(block, chunk) + _filled_up(rest, chunk)
+    full_blocks, rest = divmod(extent, block)
+    return full_blocks * _round_up(block, chunk) + _round_up(rest, chunk)
 
 
-def _filled_up(extent: int, chunk: int) -> int:
+def _round_up(extent: int, chunk: int) -> int:
     step = max(min(chunk, extent), 1)
     return -(-extent // step) * step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class BenchmarkTimes:
     """Times of a few blocks.
 
     Attributes
@@ -128,7 +128,7 @@ class Trial:
     failure: str = ""
 
 
-def run_seconds(trial: Trial, voxels: int, share: float, disk: int, memory: int) -> float:
+def run_seconds(times: BenchmarkTimes, voxels: int, share: float, disk: int, memory: int) -> float:
     """How long a run will take.
 
     Parameters
@@ -142,12 +142,17 @@ def run_seconds(trial: Trial, voxels: int, share: float, disk: int, memory: int)
     memory : int
         Bytes of the machine.
     """
-    todo = voxels * share
-    if todo <= trial.first_voxels:
-        compute_s = trial.first_s * todo / max(trial.first_voxels, 1)
+    remaining_voxels = voxels * share
+    if remaining_voxels <= times.first_voxels:
+        compute_s = times.first_s * remaining_voxels / max(times.first_voxels, 1)
     else:
-        compute_s = trial.first_s + (todo - trial.first_voxels) * trial.voxel_s
-    medium_s = todo * trial.sync_voxel_s
+        compute_s = times.first_s + (remaining_voxels - times.first_voxels) * times.voxel_s
+    medium_s = remaining_voxels * times.sync_voxel_s
     # While blocks are computed, earlier ones go to the medium; what the system holds back is left.
-    left = min(1.0, memory * _HELD_BACK_SHARE / max(disk * share, 1))
-    return trial.startup_s + max(compute_s, medium_s * (1 - left)) + trial.sync_s + medium_s * left
+    unflushed_share = min(1.0, memory * _HELD_BACK_SHARE / max(disk * share, 1))
+    return (
+        times.startup_s
+        + max(compute_s, medium_s * (1 - unflushed_share))
+        + times.sync_s
+        + medium_s * unflushed_share
+    )

@@ -15,7 +15,7 @@ from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.claims import blocks_folder
 from ...shared.volumes.formats import Address
 from .output_files import OutputFiles
-from .throwaway import DRY_RUN_PREFIX, owner_of
+from .scratch_output import DRY_RUN_PREFIX, owner_lock
 
 
 @dataclass(slots=True)
@@ -105,6 +105,6 @@ def _clean_dry_runs(folder: Path, done: Cleaned) -> None:
 def _dry_runs(folder: Path) -> Iterator[tuple[Path, FileLock]]:
     for path in sorted(folder.glob(f"{DRY_RUN_PREFIX}*")):
         if path.is_dir() and not path.is_symlink():
-            lock = owner_of(path)
+            lock = owner_lock(path)
             if Path(lock.lock_path).exists():  # without one it may be anybody's
                 yield path, lock

@@ -23,7 +23,7 @@ from ...shared.files.refusals import storage_errors
 from ...shared.locking.filelock import FileLock
 from ...shared.volumes.claims import records_folder
 from .ledger import ledger_bytes
-from .record import OtherVersion, Record, format_record, parse_record
+from .output_record import OtherRecordVersion, OutputRecord, format_record, parse_record
 
 _STICKY = stat.S_ISVTX
 _MOST_TRIES = 20
@@ -174,7 +174,7 @@ class OutputFiles:
 
     # -- the record -----------------------------------------------------------------
 
-    def read_record(self) -> Record | None:
+    def read_record(self) -> OutputRecord | None:
         """The record of this output, or None if there is none.
 
         Raises
@@ -210,7 +210,7 @@ class OutputFiles:
             "move it, or name another output"
         )
 
-    def _old_record(self) -> Record | None:
+    def _old_record(self) -> OutputRecord | None:
         """The record of version 0.1; None if there is none, or the file is somebody else's."""
         content = _content_of(self._old.record)
         try:
@@ -228,7 +228,7 @@ class OutputFiles:
             return False
         return stat.S_ISREG(facts.st_mode) and facts.st_size in (0, _bytes_of_ledger(record))
 
-    def write_record(self, record: Record) -> None:
+    def write_record(self, record: OutputRecord) -> None:
         """Write the record, whole or not at all; it is on the medium when this returns."""
         with storage_errors("write", self.record):
             write_atomically(str(self.record), format_record(record), sync=True)
@@ -270,7 +270,7 @@ class OutputFiles:
             return self._refuse_others()
         try:
             parse_record(content)
-        except OtherVersion:  # ours all the same
+        except OtherRecordVersion:  # ours all the same
             return None
         except ValueError:
             raise self._in_the_way(self._names.record) from None
@@ -288,7 +288,7 @@ def _content_of(path: Path) -> bytes | None:
         raise StorageError(f"could not read {path}: {error.strerror}") from error
 
 
-def _bytes_of_ledger(record: Record) -> int:
+def _bytes_of_ledger(record: OutputRecord) -> int:
     shape = record.identity.get("output_is", {}).get("shape", [])
     counts = (-(-n // b) for n, b in zip(shape, record.task_block, strict=False))
     return ledger_bytes(math.prod(counts))

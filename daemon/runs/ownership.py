@@ -13,7 +13,7 @@ from ...shared.volumes.formats import Address
 from ..planning.plan import Plan
 from .input_state import code_fingerprint, fingerprint
 from .output_base import Output
-from .record import Record, differences, plain
+from .output_record import OutputRecord, differences, json_values
 
 
 def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[str, object]:
@@ -33,7 +33,7 @@ def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[s
     dict
         Plain JSON values. Two runs with the same identity give the same voxels in the same files.
     """
-    return plain(
+    return json_values(
         {
             **job.identity(),
             "input_is": {
@@ -69,7 +69,7 @@ def refuse_own_input(source: Address, target: Address) -> None:
         )
 
 
-def own_record(output: Output, ours: Record) -> Record | None:
+def own_record(output: Output, ours: OutputRecord) -> OutputRecord | None:
     """The record of an output if it is the job's own, or None if nothing of it exists.
 
     Parameters
@@ -102,7 +102,7 @@ def own_record(output: Output, ours: Record) -> Record | None:
     return record
 
 
-def _adopted(output: Output, ours: Record) -> Record | None:
+def _adopted(output: Output, ours: OutputRecord) -> OutputRecord | None:
     return ours if output.begun() and output.written_by(job_hash(ours.identity)) else None
 
 
@@ -122,7 +122,7 @@ def _refuse_what_is_there(output: Output) -> None:
         )
 
 
-def begin(output: Output, record: Record) -> None:
+def begin(output: Output, record: OutputRecord) -> None:
     """Begin an output; the old one goes first, and its record last.
 
     Parameters

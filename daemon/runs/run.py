@@ -23,9 +23,9 @@ from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
 from ..planning.plan import Plan, make_plan
+from .output_record import OutputRecord
 from .outputs import output_for
 from .ownership import begin, identity_of, own_record, refuse_own_input
-from .record import Record
 
 _POLL_S = 0.1
 _CANCEL_S = 3.0
@@ -174,8 +174,8 @@ class JobRun:
 
     # -- the output -----------------------------------------------------------------
 
-    def _record(self, finished: bool) -> Record:
-        return Record(self._identity, self.plan.grid.block_shape, finished)
+    def _record(self, finished: bool) -> OutputRecord:
+        return OutputRecord(self._identity, self.plan.grid.block_shape, finished)
 
     def _take_output(self) -> tuple[bytes, bool]:
         """Make the output or take it up. Returns its map of finished blocks, and True if it was taken up."""
@@ -192,7 +192,7 @@ class JobRun:
             self.output.files.write_record(self._record(record.finished))
         return self.output.go_on(self._check_interrupt, self._tell), True
 
-    def own_record(self) -> Record | None:
+    def own_record(self) -> OutputRecord | None:
         """The record of this job's output, or None if nothing of it exists.
 
         Raises
@@ -202,7 +202,7 @@ class JobRun:
         """
         return own_record(self.output, self._record(finished=False))
 
-    def keep_grid(self, record: Record) -> None:
+    def keep_grid(self, record: OutputRecord) -> None:
         """Cut the job into the same blocks as the run before, which may have had other workers."""
         if record.task_block != self.plan.grid.block_shape:
             grid = BlockGrid(self.plan.grid.roi, record.task_block)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from blockmill.daemon.runs.output_files import OutputFiles
-from blockmill.daemon.runs.record import Record, format_record
+from blockmill.daemon.runs.output_record import OutputRecord, format_record
 from blockmill.shared.errors import OutputRefused, StorageError
 from blockmill.shared.locking.filelock import FileLock
 
-RECORD = Record({"input": "a.npy", "output_is": {"shape": [8, 8]}}, (4, 4))
+RECORD = OutputRecord({"input": "a.npy", "output_is": {"shape": [8, 8]}}, (4, 4))
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_files_with_the_old_names_that_version_0_1_has_not_written_stay(tmp_path
 
 def test_a_record_of_version_0_1_that_was_written_later_counts(files):
     files.make_folder()
-    files.write_record(Record({"input": "older"}, (8, 8)))
+    files.write_record(OutputRecord({"input": "older"}, (8, 8)))
     old(files)
     assert files.read_record() == RECORD
 
@@ -235,7 +235,9 @@ def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path, files, name
 
 def test_a_partial_file_beside_a_finished_output_of_version_0_1_is_somebody_elses(tmp_path, files):
     old(files)
-    (tmp_path / "out.npy.job").write_bytes(format_record(Record(RECORD.identity, RECORD.task_block, True)))
+    (tmp_path / "out.npy.job").write_bytes(
+        format_record(OutputRecord(RECORD.identity, RECORD.task_block, True))
+    )
     files.make_folder()
     files.take_up_old()
     files.forget()

@@ -17,13 +17,13 @@ from ...shared.messages import engine as wire
 from ..engine.engine import Engine
 from ..engine.handle import Ended, Result, block_error, failure_text
 from ..engine.job import RoiList
-from ..planning.cost import Trial
+from ..planning.cost import BenchmarkTimes
 from ..scheduling.events import Attempted, Persist
 from .output_base import Output
 from .output_files import OutputFiles
-from .record import Record
+from .output_record import OutputRecord
 from .run import JobRun
-from .throwaway import stored_bytes, throwaway_output
+from .scratch_output import scratch_output, stored_bytes
 
 _BLOCKS_PER_WORKER = 3
 _WORTH_S = 0.8
@@ -33,9 +33,9 @@ _POLL_S = 0.05
 _CANCEL_S = 3.0
 
 
-def try_blocks(
+def benchmark_blocks(
     run: JobRun, job: Job, engine: Engine, folder: Path, source_shape: Shape, poll: Callable[[], None]
-) -> Trial:
+) -> BenchmarkTimes:
     """Do some blocks of a planned job in `folder`, for a few seconds.
 
     Parameters
@@ -64,19 +64,19 @@ def try_blocks(
     """
     started_s = time.monotonic()
     run._probe(engine)
-    _, bookkeeping_s = _timed(lambda: _write_a_record(folder))
+    _, bookkeeping_s = _timed(lambda: _write_record(folder))
     startup_s = time.monotonic() - started_s + bookkeeping_s  # the record is written twice
     rounds = _Rounds(run, job, engine, folder, source_shape, poll)
     _sync(folder)
     (folder / "little").touch()
     _, sync_s = _timed(lambda: _sync(folder))
-    first = latest = rounds.go(_BLOCKS_PER_WORKER * engine.workers)
-    if not latest.cut and latest.seconds < _WORTH_S:
+    first = latest = rounds.run(_BLOCKS_PER_WORKER * engine.workers)
+    if not latest.final and latest.seconds < _WORTH_S:
         more = latest.count * _WORTH_S / max(latest.seconds, 1e-3)
-        latest = rounds.go(int(more))
+        latest = rounds.run(int(more))
     syncs = job.output.durability == "group" or run.output.worker_address is None
-    return Trial(
-        blocks=rounds.tried,
+    return BenchmarkTimes(
+        blocks=rounds.blocks_done,
         startup_s=startup_s,
         first_s=first.first_s,
         first_voxels=first.first_voxels,
@@ -88,10 +88,10 @@ def try_blocks(
     )
 
 
-def _write_a_record(folder: Path) -> None:
+def _write_record(folder: Path) -> None:
     files = OutputFiles(folder / "record")
     files.make_folder()
-    files.write_record(Record({}, (), finished=False))
+    files.write_record(OutputRecord({}, (), finished=False))
 
 
 def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
@@ -133,7 +133,7 @@ class _Round:
     voxel_s: float
     sync_s: float
     stored_ratio: float
-    cut: bool
+    final: bool
     failure: str
 
 
@@ -164,33 +164,33 @@ class _Rounds:
         source_shape: Shape,
         poll: Callable[[], None],
     ) -> None:
-        self.tried = 0
+        self.blocks_done = 0
         self._run = run
         self._job = job
         self._engine = engine
         self._folder = folder
-        self._whole = Roi.from_shape(source_shape)
+        self._input_roi = Roi.from_shape(source_shape)
         self._poll = poll
         self._rounds = 0
 
-    def go(self, count: int) -> _Round:
+    def run(self, count: int) -> _Round:
         """Do `count` blocks, after a first one in each worker that pays for its one-time work."""
         grid = self._run.plan.grid
         rois = [grid.roi_of(number) for number in spread(len(grid), count + self._engine.workers)]
         self._rounds += 1
-        output = throwaway_output(self._job, self._run.plan, self._folder / f"round-{self._rounds}")
+        output = scratch_output(self._job, self._run.plan, self._folder / f"round-{self._rounds}")
         output.start()
         clock = _Clock()
         started_s = time.monotonic()
         try:
-            ended = self._do(output, rois, clock, started_s + _LONGEST_S)
+            ended = self._run_blocks(output, rois, clock, started_s + _LONGEST_S)
             _, sync_s = _timed(lambda: (output.finish(), _sync(self._folder)))
         finally:
             output.close()
-        self.tried += len(clock.ends)
-        return self._measured(rois, clock, started_s, ended, sync_s, output)
+        self.blocks_done += len(clock.ends)
+        return self._measure(rois, clock, started_s, ended, sync_s, output)
 
-    def _do(self, output: Output, rois: list[Roi], clock: _Clock, deadline_s: float) -> Ended | None:
+    def _run_blocks(self, output: Output, rois: list[Roi], clock: _Clock, deadline_s: float) -> Ended | None:
         """Do the blocks. Returns None if that took too long and was cut off."""
         recipe = msgspec.structs.replace(
             self._run._recipe(),
@@ -218,7 +218,7 @@ class _Rounds:
             raise block_error(item)
         return item
 
-    def _measured(
+    def _measure(
         self,
         rois: list[Roi],
         clock: _Clock,
@@ -228,7 +228,7 @@ class _Rounds:
         output: Output,
     ) -> _Round:
         ends = list(clock.ends)
-        sizes = [self._read(rois[number]) for _, number in ends]
+        sizes = [self._voxels_read(rois[number]) for _, number in ends]
         first = min(self._engine.workers, len(ends))
         first_s, first_voxels = ends[first - 1][0] - started_s, sum(sizes[:first])
         voxels, seconds = sum(sizes[first:]), ends[-1][0] - ends[first - 1][0]
@@ -242,11 +242,11 @@ class _Rounds:
             voxel_s=seconds / voxels if voxels else first_s / first_voxels,
             sync_s=sync_s,
             stored_ratio=stored_bytes(output.path) / written,
-            cut=ended is None or len(ends) == len(self._run.plan.grid),
+            final=ended is None or len(ends) == len(self._run.plan.grid),
             failure=failure_text(ended, 1) if ended is not None else "",
         )
 
-    def _read(self, roi: Roi) -> int:
+    def _voxels_read(self, roi: Roi) -> int:
         """Number of voxels that are read for a block."""
         plan = self._run.plan
-        return roi.shifted(plan.roi.start).grown(plan.halo, within=self._whole).volume
+        return roi.shifted(plan.roi.start).grown(plan.halo, within=self._input_roi).volume

@@ -31,7 +31,7 @@ DRY_RUN_PREFIX = ".blockmill-dry-run-"
 
 
 @contextlib.contextmanager
-def throwaway_folder(job: Job) -> Iterator[Path]:
+def scratch_folder(job: Job) -> Iterator[Path]:
     """A hidden folder beside the output of `job`, removed at the end with everything in it.
 
     It lies in the temporary folder if nothing can be made beside the output.
@@ -39,7 +39,7 @@ def throwaway_folder(job: Job) -> Iterator[Path]:
     parent = Path(split_address(job.output.address).file).parent
     usable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
     folder = Path(tempfile.mkdtemp(prefix=DRY_RUN_PREFIX, dir=parent if usable else None))
-    owner = owner_of(folder)
+    owner = owner_lock(folder)
     try:
         owner.acquire(blocking=False)
         yield folder
@@ -49,7 +49,7 @@ def throwaway_folder(job: Job) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def owner_of(folder: Path) -> FileLock:
+def owner_lock(folder: Path) -> FileLock:
     """The lock that the process of a dry run holds in its folder, as long as it lives."""
     return FileLock(folder, lock_path=folder / "lock")
 
@@ -60,7 +60,7 @@ def stored_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def throwaway_output(job: Job, plan: Plan, folder: Path) -> Output:
+def scratch_output(job: Job, plan: Plan, folder: Path) -> Output:
     """An output like the job's own, in another folder.
 
     Parameters
@@ -76,18 +76,20 @@ def throwaway_output(job: Job, plan: Plan, folder: Path) -> Output:
     """
     folder.mkdir()
     target = split_address(job.output.address)
-    there = Address(target.kind, str(folder / f"out{Path(target.file).suffix}"), target.internal)
-    return FilesetOutput(there, job, plan) if target.kind == "fileset" else _SparseOutput(there, job, plan)
+    address = Address(target.kind, str(folder / f"out{Path(target.file).suffix}"), target.internal)
+    return (
+        FilesetOutput(address, job, plan) if target.kind == "fileset" else _SparseOutput(address, job, plan)
+    )
 
 
 class _SparseOutput(MergedOutput):
     """A merged file as large as the job's own, which takes no more disk than the written blocks."""
 
     def _create(self, path: Path) -> Volume:
-        plan, wanted = self._plan, self._job.output
+        plan, options = self._plan, self._job.output
         if self._target.kind == "npy":
             return cast(Volume, _SparseNpy(path, plan))
-        if wanted.chunks or wanted.compression:
+        if options.chunks or options.compression:
             return super()._create(path)  # which reserves nothing
         with h5py.File(path, "x") as file:
             create_dataset(file, DatasetLayout(plan.dtype, plan.axes), self._target.internal, plan.shape)

@@ -16,12 +16,12 @@ _IN_WORDS = {
 }
 
 
-class OtherVersion(ValueError):
+class OtherRecordVersion(ValueError):
     """A record of a form that this version does not know."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class OutputRecord:
     """The facts that a job keeps about its output.
 
     Attributes
@@ -39,12 +39,12 @@ class Record:
     finished: bool = False
 
 
-def format_record(record: Record) -> bytes:
+def format_record(record: OutputRecord) -> bytes:
     """The content of a record's file."""
     return json.dumps({"format": _FORMAT, **asdict(record)}, indent=1).encode()
 
 
-def parse_record(content: bytes) -> Record:
+def parse_record(content: bytes) -> OutputRecord:
     """The record in the content of a file.
 
     Raises
@@ -55,16 +55,20 @@ def parse_record(content: bytes) -> Record:
         If it is no record at all; the message is the reason.
     """
     try:
-        plain = json.loads(content)
-        version = plain.pop("format")
+        mapping = json.loads(content)
+        version = mapping.pop("format")
         if version == _FORMAT:
-            return _checked(Record(plain["identity"], tuple(plain["task_block"]), bool(plain["finished"])))
+            return _checked(
+                OutputRecord(
+                    json_values["identity"], tuple(json_values["task_block"]), bool(json_values["finished"])
+                )
+            )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(str(error)) from error
-    raise OtherVersion("written by another version")
+    raise OtherRecordVersion("written by another version")
 
 
-def _checked(record: Record) -> Record:
+def _checked(record: OutputRecord) -> OutputRecord:
     if not isinstance(record.identity, dict):
         raise ValueError("its identity is no mapping")
     if not all(type(n) is int and n > 0 for n in record.task_block):
@@ -105,6 +109,6 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, json.dumps(value)
 
 
-def plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """`value` as JSON would give it back (tuples become lists)."""
     return json.loads(json.dumps(value))

@@ -57,8 +57,8 @@ def _check(database: sqlite3.Connection, path: Path, newest: int) -> None:
             f"{path}: written by a newer blockmill (schema {version}, this one knows {newest}); "
             "install that version, or give another --state-dir"
         )
-    if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise sqlite3.DatabaseError(found)
+    if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(verdict)
 
 
 def _migrate(database: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:

@@ -31,7 +31,7 @@ from .records import AttemptRow, BlockRow, JobRecord
 _LONGEST_PAUSE_S = 5.0
 _FIRST_PAUSE_S = 0.1
 _to_json = msgspec.json.Encoder().encode
-_record = msgspec.json.Decoder(JobRecord)
+_decoder = msgspec.json.Decoder(JobRecord)
 _Write = tuple[str, tuple[Any, ...]]
 
 
@@ -94,10 +94,10 @@ class Journal:
 
     # -- any thread -----------------------------------------------------------------
 
-    def save(self, record: JobRecord) -> Future[None]:
+    def save(self, job_record: JobRecord) -> Future[None]:
         """Insert or replace a job; done when it is on the medium."""
-        info = record.info
-        row = (info.id, record.token, info.state, info.ended_s, _to_json(record))
+        info = job_record.info
+        row = (info.id, job_record.token, info.state, info.ended_s, _to_json(job_record))
         return self._put([(schema.SAVE_JOB, row), (schema.SAVE_FACT, ("last_id", info.id))])
 
     def set_paused_all(self, paused: bool) -> Future[None]:
@@ -326,5 +326,5 @@ def _failure(block: int, attempts: int, failure: bytes) -> BlockFailure:
 
 def _load(database: sqlite3.Connection) -> LoadedJournal:
     facts = dict(database.execute(schema.FACTS).fetchall())
-    jobs = [_record.decode(row[0]) for row in database.execute(schema.JOBS)]
+    jobs = [_decoder.decode(row[0]) for row in database.execute(schema.JOBS)]
     return LoadedJournal(jobs, facts.get("last_id", 0), bool(facts.get("paused_all", 0)))

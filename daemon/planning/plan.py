@@ -77,6 +77,10 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     per_file_blocks : bool
         True if the output has one file per block (and so needs a block shape).
 
+    Returns
+    -------
+    Plan
+
     Raises
     ------
     JobError
@@ -86,10 +90,10 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     ndim = len(source.shape)
     roi = _roi_of(job, source)
     job.operation.check(ndim, source.dtype)
-    storage = _fitting(job.output.block_shape, roi.shape, "output.block_shape")
+    storage = _checked_block(job.output.block_shape, roi.shape, "output.block_shape")
     if storage is None and per_file_blocks:
         storage = default_block_shape(roi.shape, source.axes)
-    storage = storage or _fitting(job.output.chunks, roi.shape, "output.chunks")
+    storage = storage or _checked_block(job.output.chunks, roi.shape, "output.chunks")
     sizing = Sizing(
         shape=roi.shape,
         step=storage or (1,) * ndim,
@@ -98,11 +102,11 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
-    asked = _fitting(job.block_shape, roi.shape, "block_shape")
-    start = asked or storage or default_block_shape(roi.shape, source.axes)
-    block, notes = sizing.aligned(start)
-    if asked is None:
-        block = sizing.chosen(block)
+    requested = _checked_block(job.block_shape, roi.shape, "block_shape")
+    start = requested or storage or default_block_shape(roi.shape, source.axes)
+    block, notes = sizing.align(start)
+    if requested is None:
+        block = sizing.grow(block)
     sizing.check_memory(block)
     return Plan(
         roi=roi,
@@ -127,13 +131,13 @@ def _roi_of(job: Job, source: Volume) -> Roi:
     return roi
 
 
-def _fitting(block: Shape | None, shape: Shape, key: str) -> Shape | None:
+def _checked_block(block: Shape | None, shape: Shape, key: str) -> Shape | None:
     if block is not None and len(block) != len(shape):
         raise JobError(f"{key}: {list(block)} has {len(block)} axes, the volume has {len(shape)}")
     return None if block is None else tuple(block)
 
 
 def default_memory_bytes(workers: int) -> int:
-    """Memory limit of a worker if the job gives none: half of the free memory, shared out."""
+    """Memory limit of a worker, in bytes, if the job gives none: half of the free memory, divided evenly."""
     share = psutil.virtual_memory().available // (2 * workers)
     return min(share, _LARGEST_DEFAULT_MEMORY_BYTES)

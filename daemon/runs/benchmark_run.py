@@ -1,4 +1,4 @@
-"""A trial of a few blocks of a job, into a throw-away output, to estimate its duration."""
+"""Benchmark of a job: some of its blocks are computed into a scratch output, to estimate its duration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .scratch_output import scratch_output, stored_bytes
 
 _BLOCKS_PER_WORKER = 3
 _WORTH_S = 0.8
-"""Blocks that are over sooner are tried again, more of them."""
+"""A round that takes less time is followed by one of more blocks."""
 _LONGEST_S = 3.0
 _POLL_S = 0.05
 _CANCEL_S = 3.0
@@ -36,7 +36,7 @@ _CANCEL_S = 3.0
 def benchmark_blocks(
     run: JobRun, job: Job, engine: Engine, folder: Path, source_shape: Shape, poll: Callable[[], None]
 ) -> BenchmarkTimes:
-    """Do some blocks of a planned job in `folder`, for a few seconds.
+    """Compute some blocks of a planned job for a few seconds, into an output in `folder`.
 
     Parameters
     ----------
@@ -45,22 +45,22 @@ def benchmark_blocks(
     job : Job
     engine : Engine
     folder : Path
-        For the throw-away output.
+        For the scratch output.
     source_shape : tuple of int
         Voxels per axis of the input.
     poll : callable
-        Called many times a second; it may raise to end this.
+        Called many times a second; it may raise to end the benchmark.
 
     Returns
     -------
-    Trial
+    BenchmarkTimes
 
     Raises
     ------
     JobError
         If no worker can open the input or import the operation.
     BlockError
-        If a block fails, and that would end the job.
+        If a block fails and its failure would end the job.
     """
     started_s = time.monotonic()
     run._probe(engine)
@@ -123,7 +123,10 @@ def spread(blocks: int, count: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """Times of some blocks, one after another in all workers."""
+    """Times of one round: some blocks, computed by all workers.
+
+    `final` is True if another round would not measure more: this one was cut off, or had all blocks.
+    """
 
     count: int
     voxels: int
@@ -153,7 +156,7 @@ class _Clock:
 
 
 class _Rounds:
-    """Does blocks of a job, each round into an output of its own."""
+    """Computes blocks of a job, each round into an output of its own."""
 
     def __init__(
         self,
@@ -174,7 +177,7 @@ class _Rounds:
         self._rounds = 0
 
     def run(self, count: int) -> _Round:
-        """Do `count` blocks, after a first one in each worker that pays for its one-time work."""
+        """Compute `count` blocks, after a first one in each worker that includes its one-time work."""
         grid = self._run.plan.grid
         rois = [grid.roi_of(number) for number in spread(len(grid), count + self._engine.workers)]
         self._rounds += 1
@@ -191,7 +194,7 @@ class _Rounds:
         return self._measure(rois, clock, started_s, ended, sync_s, output)
 
     def _run_blocks(self, output: Output, rois: list[Roi], clock: _Clock, deadline_s: float) -> Ended | None:
-        """Do the blocks. Returns None if that took too long and was cut off."""
+        """Compute the blocks. Returns None if the deadline came first and the rest was cancelled."""
         recipe = msgspec.structs.replace(
             self._run._recipe(),
             output=output.worker_address,

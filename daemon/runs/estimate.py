@@ -1,4 +1,4 @@
-"""Estimate of a job before it runs: arithmetic, a look at the disk, a trial of some blocks."""
+"""Estimate of a job before it runs: arithmetic, free disk and memory, a benchmark of some blocks."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Estimate:
     memory_per_worker_bytes, memory_limit_bytes : int
         Estimated memory of one block, and its limit.
     memory_bytes, memory_available_bytes : int
-        Of all workers and the results under way; of the machine now.
+        Estimated memory of all workers and of results that wait to be merged; free memory of the machine.
     bytes_read, bytes_written : int
-        Of voxels; those that several blocks read for their halo count each time.
+        Bytes of voxels; a voxel that several blocks read for their halo counts each time.
     files : int
         Number of files of the output.
     disk_needed_bytes, disk_free_bytes : int
-        Of the whole output, at most; of its file system now.
+        Most bytes that the whole output can take; free bytes of its file system.
     seconds, startup_s : float or None
         Duration of the run, and the part of it before the first block.
     blocks_tried : int
-        Number of blocks from which the time is known.
+        Number of blocks that were computed to measure the time.
     warnings : list of str
     """
 
@@ -88,11 +88,11 @@ def estimate(
     engine : Engine
         With as many workers as the job will have.
     folder : Path
-        For throw-away files; best on the file system of the output.
+        For scratch files; best on the file system of the output.
     overwrite : bool
-        An output that exists will be replaced.
+        True if the run will replace an output that exists.
     poll : callable
-        Called many times a second while blocks are tried; it may raise to end this.
+        Called many times a second while blocks are computed; it may raise to end the estimate.
 
     Returns
     -------
@@ -119,10 +119,8 @@ def estimate(
     voxels = read_voxels(plan, source_shape)
     share = 1 - (finished or 0) / len(plan.grid)
     free = shutil.disk_usage(_existing(run.output.path.parent)).free
-    limit, memory = (
-        job.memory_per_worker or default_memory_bytes(engine.workers),
-        _memory(run, engine.workers),
-    )
+    limit = job.memory_per_worker or default_memory_bytes(engine.workers)
+    memory = _memory(run, engine.workers)
     available = available_bytes()
     return Estimate(
         output=job.output.address,
@@ -149,7 +147,7 @@ def estimate(
 
 
 def _room(run: JobRun, workers: int) -> int:
-    """Free disk without which nothing is tried: a full one would end more than the trial."""
+    """Free disk, in bytes, that a benchmark needs: a full disk would end more than the benchmark."""
     block = Roi.from_shape(run.plan.grid.block_shape).volume * run.plan.dtype.itemsize
     return _BENCHMARK_ROOM_BYTES + _BENCHMARK_BLOCKS_PER_WORKER * workers * block
 
@@ -172,9 +170,8 @@ def _existing(folder: Path) -> Path:
 def _warnings(times: BenchmarkTimes | None, disk: int, free: int, memory: int, available: int) -> list[str]:
     warnings: list[str] = []
     if disk > free:
-        warnings.append(
-            f"the disk is too small: {format_size(disk)} are needed, {format_size(free)} are free"
-        )
+        sizes = f"{format_size(disk)} are needed, {format_size(free)} are free"
+        warnings.append(f"the disk is too small: {sizes}")
     if memory > available:
         warnings.append(
             f"memory is short: {format_size(memory)} may be needed, {format_size(available)} are free; "

@@ -10,14 +10,14 @@ from typing import Any
 from ...shared.geometry.roi import Shape
 
 _FORMAT = 1
-_IN_WORDS = {
+_MEANINGS = {
     "input_is.state": "the input's files have changed since (their sizes, times or number)",
     "user_code_is": "the Python files in user_code have changed since",
 }
 
 
 class OtherRecordVersion(ValueError):
-    """A record of a form that this version does not know."""
+    """The record has a format that this version can't read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,14 @@ def format_record(record: OutputRecord) -> bytes:
 def parse_record(content: bytes) -> OutputRecord:
     """The record in the content of a file.
 
+    Returns
+    -------
+    OutputRecord
+
     Raises
     ------
-    OtherVersion
-        If another version has written it.
+    OtherRecordVersion
+        If another version wrote it.
     ValueError
         If it is no record at all; the message is the reason.
     """
@@ -58,57 +62,58 @@ def parse_record(content: bytes) -> OutputRecord:
         mapping = json.loads(content)
         version = mapping.pop("format")
         if version == _FORMAT:
-            return _checked(
-                OutputRecord(
-                    json_values["identity"], tuple(json_values["task_block"]), bool(json_values["finished"])
-                )
+            record = OutputRecord(
+                mapping["identity"], tuple(mapping["task_block"]), bool(mapping["finished"])
             )
+            _check(record)
+            return record
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(str(error)) from error
     raise OtherRecordVersion("written by another version")
 
 
-def _checked(record: OutputRecord) -> OutputRecord:
+def _check(record: OutputRecord) -> None:
     if not isinstance(record.identity, dict):
         raise ValueError("its identity is no mapping")
     if not all(type(n) is int and n > 0 for n in record.task_block):
         raise ValueError("its task_block is no shape")
-    return record
 
 
-def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
     """The differences between two identities, one line a key, for people.
 
     Parameters
     ----------
-    theirs, ours : dict
-        The identity in a record, and that of the job at hand.
+    recorded : dict
+        The identity in a record.
+    current : dict
+        The identity of the job at hand.
 
     Returns
     -------
     list of str
         Empty if both are the same.
     """
-    there, here = dict(_flat(theirs)), dict(_flat(ours))
-    keys = dict.fromkeys((*there, *here))
-    return [_in_words(key, there, here) for key in keys if there.get(key) != here.get(key)]
+    old, new = dict(_flatten(recorded)), dict(_flatten(current))
+    keys = dict.fromkeys((*old, *new))
+    return [_describe(key, old, new) for key in keys if old.get(key) != new.get(key)]
 
 
-def _in_words(key: str, there: dict[str, str], here: dict[str, str]) -> str:
-    """The meaning of a changed hash, which by itself means nothing to a person."""
-    if key in _IN_WORDS and key in there and key in here:
-        return f"{key}: {_IN_WORDS[key]}"
-    return f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
+def _describe(key: str, old: dict[str, str], new: dict[str, str]) -> str:
+    """One difference as a sentence. A changed hash means nothing to a person, so its meaning is given."""
+    if key in _MEANINGS and key in old and key in new:
+        return f"{key}: {_MEANINGS[key]}"
+    return f"{key}: {old.get(key, 'not set')} there, {new.get(key, 'not set')} here"
 
 
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def _flatten(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict) and value:
         for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else name)
+            yield from _flatten(inner, f"{key}.{name}" if key else name)
     else:
         yield key, json.dumps(value)
 
 
 def json_values(value: Any) -> Any:
-    """`value` as JSON would give it back (tuples become lists)."""
+    """`value` as it comes back from JSON: tuples become lists."""
     return json.loads(json.dumps(value))

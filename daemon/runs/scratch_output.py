@@ -1,4 +1,4 @@
-"""Throw-away outputs for trials: like a job's own, in a hidden folder beside it."""
+"""Scratch outputs for benchmarks: like the job's own output, in a hidden folder beside it."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def scratch_folder(job: Job) -> Iterator[Path]:
 
 
 def owner_lock(folder: Path) -> FileLock:
-    """The lock that the process of a dry run holds in its folder, as long as it lives."""
+    """The lock in the folder of a dry run, which its process holds as long as it lives."""
     return FileLock(folder, lock_path=folder / "lock")
 
 
 def stored_bytes(path: Path) -> int:
-    """Bytes of the voxels' files of a throw-away output."""
+    """Size of a scratch output's files that hold voxels, in bytes."""
     files = path.parent.rglob("*.h5") if path.suffix == ".json" else [path]
     return sum(file.stat().st_size for file in files)
 
@@ -75,11 +75,9 @@ def scratch_output(job: Job, plan: Plan, folder: Path) -> Output:
     Output
     """
     folder.mkdir()
-    target = split_address(job.output.address)
-    address = Address(target.kind, str(folder / f"out{Path(target.file).suffix}"), target.internal)
-    return (
-        FilesetOutput(address, job, plan) if target.kind == "fileset" else _SparseOutput(address, job, plan)
-    )
+    own = split_address(job.output.address)
+    target = Address(own.kind, str(folder / f"out{Path(own.file).suffix}"), own.internal)
+    return FilesetOutput(target, job, plan) if own.kind == "fileset" else _SparseOutput(target, job, plan)
 
 
 class _SparseOutput(MergedOutput):

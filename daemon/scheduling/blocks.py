@@ -95,7 +95,7 @@ class BlockTable:
         """
         if self.returned:
             block = self.returned.popleft()
-            attempt = self._another_attempt(block)
+            attempt = self._next_attempt(block)
         else:
             block = self._cursor
             if self.states[block] != PENDING:
@@ -111,9 +111,9 @@ class BlockTable:
         """Lease the next one of `alone`: ``(block, attempt)``."""
         block = self.alone.popleft()
         self.states[block] = LEASED
-        return block, self._another_attempt(block)
+        return block, self._next_attempt(block)
 
-    def _another_attempt(self, block: int) -> int:
+    def _next_attempt(self, block: int) -> int:
         attempt = self._attempts.get(block, 1) + 1
         self._attempts[block] = attempt
         return attempt
@@ -172,9 +172,9 @@ class BlockTable:
     def cancel_pending(self) -> None:
         """Cancel all that is not leased and not in or before a merge."""
         self.states = self.states.translate(_CANCEL_PENDING)
-        came_back = len(self.returned) + len(self.alone)
-        self.cancelled += self.undrawn + came_back
-        self.open -= came_back
+        returned_count = len(self.returned) + len(self.alone)
+        self.cancelled += self.undrawn + returned_count
+        self.open -= returned_count
         self.undrawn = 0
         self.returned.clear()
         self.alone.clear()

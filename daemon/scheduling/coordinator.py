@@ -62,7 +62,7 @@ class Coordinator:
         self._least_credit = least_credit
         self._submitted = 0
         workers = WorkerEvents(self._jobs, self._scheduler)
-        self._deciders: dict[type, Callable[[Any, list[ev.Action]], None]] = {
+        self._handlers: dict[type, Callable[[Any, list[ev.Action]], None]] = {
             ev.Submit: self._submit,
             ev.Extend: self._extend,
             ev.Ready: workers.ready,
@@ -104,10 +104,10 @@ class Coordinator:
         """
         actions: list[ev.Action] = []
         for event in events:
-            decide = self._deciders.get(type(event))
-            if decide is None:
+            handler = self._handlers.get(type(event))
+            if handler is None:
                 raise TypeError(f"{event!r} is not an event of the coordinator; see scheduling/events.py")
-            decide(event, actions)
+            handler(event, actions)
         self._scheduler.assign(actions)
         return actions
 
@@ -133,8 +133,8 @@ class Coordinator:
 
     def leases(self, worker: int) -> tuple[ev.Assign, ...]:
         """The open leases of a worker, the running one first; empty where it is unknown."""
-        known = self._pool.workers.get(worker)
-        return tuple(known.leases) if known is not None else ()
+        state = self._pool.workers.get(worker)
+        return tuple(state.leases) if state is not None else ()
 
     def holds(self, worker: int, job: str, block: int, attempt: int) -> bool:
         """Test if this lease is open, so that an answer to it would count."""
@@ -166,7 +166,7 @@ class Coordinator:
         self._scheduler.settle(job, actions)
 
     def _extend(self, event: ev.Extend, actions: list[ev.Action]) -> None:
-        job = self._live(event.job, event, actions)
+        job = self._live_job(event.job, event, actions)
         if job is None:
             return
         if job.sealed:
@@ -177,21 +177,21 @@ class Coordinator:
         self._scheduler.settle(job, actions)
 
     def _cancel(self, event: ev.Cancel, actions: list[ev.Action]) -> None:
-        if (job := self._live(event.job, event, actions)) is not None:
+        if (job := self._live_job(event.job, event, actions)) is not None:
             job.stop("cancelled", event.reason, actions)
             self._scheduler.settle(job, actions)
 
     def _pause(self, event: ev.Pause, actions: list[ev.Action]) -> None:
-        if (job := self._live(event.job, event, actions)) is not None:
+        if (job := self._live_job(event.job, event, actions)) is not None:
             job.paused = True
 
     def _resume(self, event: ev.Resume, actions: list[ev.Action]) -> None:
-        if (job := self._live(event.job, event, actions)) is not None:
+        if (job := self._live_job(event.job, event, actions)) is not None:
             job.paused = False
             self._scheduler.settle(job, actions)
 
     def _reprioritise(self, event: ev.Reprioritise, actions: list[ev.Action]) -> None:
-        if (job := self._live(event.job, event, actions)) is not None:
+        if (job := self._live_job(event.job, event, actions)) is not None:
             if job.queued:
                 self._scheduler.fair_share.remove(job)
             job.priority = event.priority
@@ -208,7 +208,7 @@ class Coordinator:
             raise ValueError(f"{event.busy} workers can't be busy; allow 1 or more")
         self._pool.allowed = event.busy
 
-    def _live(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
+    def _live_job(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
         """The job, if it is neither unknown nor over nor stopping; else reject the event."""
         job = self._jobs.get(name)
         if job is None:

@@ -78,8 +78,8 @@ class FairShare:
         seconds : float
             Negative to take them back.
         """
-        if (known := self._owners.get(owner)) is not None:
-            known.used_s += seconds
+        if (active := self._owners.get(owner)) is not None:
+            active.used_s += seconds
         elif owner in self._resting:
             self._resting[owner] += seconds
 

@@ -129,13 +129,13 @@ class JobState:
     def counts(self) -> BlockCounts:
         """The counts, in constant time."""
         blocks = self.blocks
-        waiting = len(self._merge_queue) + len(self._merging)
-        returned = len(blocks.returned) + len(blocks.alone)
+        merge_count = len(self._merge_queue) + len(self._merging)
+        returned_count = len(blocks.returned) + len(blocks.alone)
         return BlockCounts(
             count=len(blocks.states),
-            pending=blocks.undrawn + returned,
-            running=blocks.open - waiting - returned,
-            waiting_merge=waiting,
+            pending=blocks.undrawn + returned_count,
+            running=blocks.open - merge_count - returned_count,
+            waiting_merge=merge_count,
             done=blocks.done,
             skipped=blocks.skipped,
             failed=blocks.failed,
@@ -206,14 +206,14 @@ class JobState:
             return
         blocks.fail(block, reason)
         self._quarantined += killed
-        why_end = self._why_end(block, failures, reason, killed)
-        kind = "quarantined" if killed and why_end is None else "given_up"
+        end_reason = self._end_reason(block, failures, reason, killed)
+        kind = "quarantined" if killed and end_reason is None else "given_up"
         actions.append(Persist(self.name, block, "failed", lease.attempt, reason))
         actions.append(Notify(self.name, kind, lease.worker, block, lease.attempt, reason))
-        if why_end is not None:
-            self.stop("failed", why_end, actions)
+        if end_reason is not None:
+            self.stop("failed", end_reason, actions)
 
-    def _why_end(self, block: int, failures: int, reason: str, killed: bool) -> str | None:
+    def _end_reason(self, block: int, failures: int, reason: str, killed: bool) -> str | None:
         """The reason why a failed block ends the job, or None if it does not."""
         if self._on_error == "finish":
             return None

@@ -32,8 +32,8 @@ class Scheduler:
         """Lease blocks while there is one to give and room for it."""
         if self.draining or self._alone is not None:
             return
-        if self._wanting_alone and (lonely := self._next_alone()) is not None:
-            self._assign_alone(lonely, actions)
+        if self._wanting_alone and (job := self._next_alone()) is not None:
+            self._assign_alone(job, actions)
             return
         pool, fair_share = self.pool, self.fair_share
         # A job that finds no room keeps the ones behind it waiting, too: else short blocks of

@@ -46,11 +46,11 @@ class WorkerEvents:
         worker = self._pool.remove(event.worker)
         if worker is None:
             return
-        for place, lease in enumerate(worker.leases):
+        for index, lease in enumerate(worker.leases):
             self._scheduler.close(lease)
             job = self._jobs[lease.job]
-            to_blame = place == event.running and worker.target in (None, lease) and job.outcome is None
-            if to_blame:
+            is_culprit = index == event.running and worker.target in (None, lease) and job.outcome is None
+            if is_culprit:
                 reason = event.reason
                 if worker.kill_reason not in reason:
                     reason = f"{worker.kill_reason}: {reason}"
@@ -80,7 +80,7 @@ class WorkerEvents:
 
     def done(self, event: Done, actions: list[Action]) -> None:
         """A block is done: close its lease, and count its time."""
-        lease = self._closed(event)
+        lease = self._close_lease(event)
         if lease is None:
             return
         job = self._jobs[event.job]
@@ -90,26 +90,26 @@ class WorkerEvents:
         self._scheduler.settle(job, actions)
         if job.probe:
             self._pool.reserve(self._pool.workers[event.worker])
-        self._look_at_next(event.worker, actions)
+        self._check_next_lease(event.worker, actions)
 
     def failed(self, event: Failed, actions: list[Action]) -> None:
         """A block could not be done: close its lease."""
-        lease = self._closed(event)
+        lease = self._close_lease(event)
         if lease is None:
             return
         job = self._jobs[event.job]
         job.lease_failed(lease, event.error, actions, retry=event.retry, memory=event.memory)
         self._scheduler.settle(job, actions)
-        self._look_at_next(event.worker, actions)
+        self._check_next_lease(event.worker, actions)
 
-    def _closed(self, event: Done | Failed) -> Assign | None:
+    def _close_lease(self, event: Done | Failed) -> Assign | None:
         """The lease that an answer closes; None for a late or doubled answer."""
         lease = self._pool.take(event.worker, event.job, event.block, event.attempt)
         if lease is not None:
             self._scheduler.close(lease)
         return lease
 
-    def _look_at_next(self, worker: int, actions: list[Action]) -> None:
+    def _check_next_lease(self, worker: int, actions: list[Action]) -> None:
         """Kill a worker if the lease that it comes to now is of a job that is to end."""
         if self._scheduler.stopping:
             self._scheduler.kill_if_stopping(self._pool.workers[worker], actions)

@@ -143,10 +143,10 @@ class WorkerPool:
         if worker is None:
             return None
         leases = worker.leases
-        place = _place(leases, job, block, attempt)
-        if place < 0:
+        index = _index_of(leases, job, block, attempt)
+        if index < 0:
             return None
-        if place == 0:
+        if index == 0:
             worker.running_since_s = None
         if worker.available:
             level = len(leases) - 1
@@ -154,18 +154,18 @@ class WorkerPool:
             self._levels[level][number] = worker
             if level < self._lowest:
                 self._lowest = level
-        lease = leases.pop(place)
+        lease = leases.pop(index)
         self.busy -= not leases
         return lease
 
     def holds(self, number: int, job: str, block: int, attempt: int) -> bool:
         """Test if a worker has this lease."""
         worker = self.workers.get(number)
-        return worker is not None and _place(worker.leases, job, block, attempt) >= 0
+        return worker is not None and _index_of(worker.leases, job, block, attempt) >= 0
 
 
-def _place(leases: list[Assign], job: str, block: int, attempt: int) -> int:
-    for place, lease in enumerate(leases):
+def _index_of(leases: list[Assign], job: str, block: int, attempt: int) -> int:
+    for index, lease in enumerate(leases):
         if lease.block == block and lease.attempt == attempt and lease.job == job:
-            return place
+            return index
     return -1

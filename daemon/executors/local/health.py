@@ -22,14 +22,14 @@ _POLL_S = 0.5
 
 
 class WorkerHealth:
-    """The care for the workers of one engine.
+    """Periodic care of the workers of one engine.
 
     Parameters
     ----------
     supervisor : Supervisor
     core : Coordinator
     jobs : dict of str to EngineJob
-        Those of the engine, by name.
+        The engine's jobs, by name.
     feed : callable
         Takes an event to the coordinator, and carries out what follows.
     memory_bytes : int or None
@@ -52,11 +52,19 @@ class WorkerHealth:
         self._governor = MemoryGovernor(budget_bytes=memory_bytes)
         self._total_bytes = total_bytes()
         self._retiring: dict[int, str] = {}
-        self._since_s: dict[int, tuple[ev.Assign, float]] = {}  # worker -> its block, first seen when
+        self._since_s: dict[int, tuple[ev.Assign, float]] = {}  # worker -> lease, time it was first seen
         self._next_poll_s = 0.0
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
-        """Change the limits of each worker, and of all together."""
+        """Change the memory limits.
+
+        Parameters
+        ----------
+        limits : WorkerLimits
+            Limits of each worker.
+        memory_bytes : int or None
+            Memory limit of all workers together.
+        """
         self._supervisor.limits = limits
         self._governor.budget_bytes = memory_bytes
 
@@ -74,12 +82,20 @@ class WorkerHealth:
         self._supervisor.set_count(count)
         self._choose_retiring(now_s=None)
 
-    def answered(self, number: int, count: int) -> None:
-        """Count tasks that a worker has answered."""
-        worker, most = self._supervisor.workers.get(number), self._supervisor.limits.recycle_tasks
+    def count_replies(self, number: int, count: int) -> None:
+        """Count tasks that a worker has answered; a worker that has done enough is retired.
+
+        Parameters
+        ----------
+        number : int
+            The worker's number.
+        count : int
+            Number of answers.
+        """
+        worker, recycle_tasks = self._supervisor.workers.get(number), self._supervisor.limits.recycle_tasks
         if worker is not None:
             worker.tasks += count
-            if most is not None and worker.tasks >= most and worker.at_work:
+            if recycle_tasks is not None and worker.tasks >= recycle_tasks and worker.at_work:
                 self.retire(number, f"has done {worker.tasks} blocks")
 
     def forget(self, worker: int) -> None:
@@ -90,13 +106,14 @@ class WorkerHealth:
     # -- memory ---------------------------------------------------------------------
 
     def _limit_of(self, worker: int) -> int | None:
-        """Memory limit of the worker now; one that works alone may take as much as all together."""
+        """Memory limit of a worker at this moment; one that works alone may take as much as all together."""
         leases = self._core.leases(worker)
         job = self._jobs.get(leases[0].job) if leases else None
-        limit = (job.spec.memory_bytes if job is not None else None) or self._supervisor.limits.memory_bytes
-        if limit is not None and leases and leases[0].alone:
-            limit *= self._supervisor.count
-        return limit
+        own_limit_bytes = job.spec.memory_bytes if job is not None else None
+        limit_bytes = own_limit_bytes or self._supervisor.limits.memory_bytes
+        if limit_bytes is not None and leases and leases[0].alone:
+            limit_bytes *= self._supervisor.count
+        return limit_bytes
 
     def _kill_over_limit(self, now_s: float) -> None:
         for worker, rss, limit in self._supervisor.over_limit(now_s, self._limit_of):
@@ -139,7 +156,15 @@ class WorkerHealth:
             self.retire(worker, "one worker less was asked for")
 
     def retire(self, worker: int, why: str) -> None:
-        """Let a worker finish its tasks, and then end it."""
+        """Let a worker finish its tasks, and then end it.
+
+        Parameters
+        ----------
+        worker : int
+            The worker's number.
+        why : str
+            The reason, for people.
+        """
         if worker not in self._retiring:
             self._retiring[worker] = why
             self._supervisor.retiring(worker)
@@ -159,7 +184,7 @@ class WorkerHealth:
     def _infos(self, now_s: float) -> Iterable[WorkerInfo]:
         for number, process in self._supervisor.workers.items():
             leases = self._core.leases(number)
-            facts = {
+            fields = {
                 "worker": number,
                 "pid": process.pid,
                 "rss_bytes": process.rss_bytes,
@@ -170,16 +195,16 @@ class WorkerHealth:
             job = self._jobs.get(leases[0].job) if leases else None
             if job is None:
                 self._since_s.pop(number, None)
-                yield WorkerInfo(**facts)
+                yield WorkerInfo(**fields)
                 continue
             lease = leases[0]
-            known = self._since_s.get(number)
-            if known is None or known[0] is not lease:
-                self._since_s[number] = known = (lease, now_s)
+            since = self._since_s.get(number)
+            if since is None or since[0] is not lease:
+                self._since_s[number] = since = (lease, now_s)
             yield WorkerInfo(
-                **facts,
+                **fields,
                 job=job.spec.number,
                 block=job.spec.blocks.roi_of(lease.block).start,
                 attempt=lease.attempt,
-                busy_s=now_s - known[1],
+                busy_s=now_s - since[1],
             )

@@ -16,13 +16,13 @@ class PostMortem:
     ----------
     worker, pid : int
     exit_code : int
-        Minus the signal's number where one ended it.
+        Minus the signal's number if a signal ended it.
     peak_rss_bytes : int
         Most resident memory that it ever had.
     limit_bytes : int or None
-        Its limit.
+        Its memory limit.
     why : str
-        Why we ended it; empty where we did not.
+        The reason why the engine ended it; empty if the engine did not.
     log : str
         The last lines that it printed.
     out_of_memory : bool
@@ -42,7 +42,7 @@ class PostMortem:
 
     @property
     def signal(self) -> str:
-        """Name of the signal that ended it; empty where none did."""
+        """Name of the signal that ended it; empty if none did."""
         return signal_name(-self.exit_code) if self.exit_code < 0 else ""
 
     def text(self) -> str:
@@ -61,7 +61,7 @@ class PostMortem:
 
 
 def signal_name(number: int) -> str:
-    """Such as SIGKILL; real-time signals by number."""
+    """Name of a signal, such as SIGKILL; of a real-time signal its number."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -51,7 +51,7 @@ def test_the_output_of_a_roi_has_the_shape_of_the_roi():
 )
 def test_a_chosen_block_is_whole_storage_blocks_and_fits(shape, step, halo, memory):
     sizing = Sizing(shape, step, (halo,) * 3, 4.0, memory, 16)
-    block = sizing.chosen(step)
+    block = sizing.grow(step)
     assert all(n % s == 0 for n, s in zip(block, step, strict=True))
     if block != step:
         assert sizing.task_bytes(block) <= memory
@@ -59,8 +59,8 @@ def test_a_chosen_block_is_whole_storage_blocks_and_fits(shape, step, halo, memo
 
 
 def test_a_large_halo_makes_larger_tasks():
-    small = Sizing((1024,) * 3, (64,) * 3, (0,) * 3, 4.0, 1 << 30, 16).chosen((64,) * 3)
-    large = Sizing((1024,) * 3, (64,) * 3, (16,) * 3, 4.0, 1 << 30, 16).chosen((64,) * 3)
+    small = Sizing((1024,) * 3, (64,) * 3, (0,) * 3, 4.0, 1 << 30, 16).grow((64,) * 3)
+    large = Sizing((1024,) * 3, (64,) * 3, (16,) * 3, 4.0, 1 << 30, 16).grow((64,) * 3)
     assert math.prod(large) > math.prod(small)
 
 

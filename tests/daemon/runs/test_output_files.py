@@ -235,9 +235,8 @@ def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path, files, name
 
 def test_a_partial_file_beside_a_finished_output_of_version_0_1_is_somebody_elses(tmp_path, files):
     old(files)
-    (tmp_path / "out.npy.job").write_bytes(
-        format_record(OutputRecord(RECORD.identity, RECORD.task_block, True))
-    )
+    finished = OutputRecord(RECORD.identity, RECORD.task_block, True)
+    (tmp_path / "out.npy.job").write_bytes(format_record(finished))
     files.make_folder()
     files.take_up_old()
     files.forget()

@@ -215,8 +215,8 @@ class Dispatcher:
 
     def _take_replies(self, worker: int, replies: list[wire.TaskReply]) -> None:
         holds = self._core.holds
-        # The other replies are late or doubled. The coordinator would ignore them, but the notes about the job
-        # and about the worker's tasks belong to another lease by now.
+        # The other replies are late or doubled. The coordinator would ignore them, but what is noted of
+        # the job and of the worker's tasks belongs to another lease by now.
         open_replies = [reply for reply in replies if holds(worker, reply.job, reply.block, reply.attempt)]
         self._health.count_replies(worker, len(open_replies))
         self._act(self._core.handle_all([self._event_of(worker, reply) for reply in open_replies]))

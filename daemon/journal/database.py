@@ -1,4 +1,4 @@
-"""The file of the journal: opened with care, brought to the newest schema, never overwritten."""
+"""The file of the journal: checked when opened, brought to the newest schema, never overwritten."""
 
 from __future__ import annotations
 
@@ -12,12 +12,22 @@ from . import schema as schema
 
 
 def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -> sqlite3.Connection:
-    """Open a journal's file, made or brought to the newest schema where need be.
+    """Open a journal's file; it is made, or brought to the newest schema, if necessary.
+
+    Parameters
+    ----------
+    path : Path
+    migrations : tuple of str
+        Scripts of SQL; the n-th takes a journal of schema n to n + 1.
+
+    Returns
+    -------
+    sqlite3.Connection
 
     Raises
     ------
     StorageError
-        If that can't be done; the file is as it was.
+        If that can't be done; the file is unchanged then.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

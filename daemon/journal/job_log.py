@@ -1,7 +1,7 @@
-"""The log of one job: lines of JSON in a few files, the oldest of which go.
+"""The log of one job: lines of JSON in a few files; the oldest files are removed.
 
-Offsets are counted from the job's beginning, and stay when files go: a file is named by the offset of
-its first line.
+Offsets are counted from the job's beginning, and do not change when files are removed: a file is named by
+the offset of its first line.
 """
 
 from __future__ import annotations
@@ -104,15 +104,20 @@ class JobLog:
             self._path(self._starts.pop(0)).unlink(missing_ok=True)
 
     def read(self, offset: int, most_bytes: int = 256 << 10) -> tuple[list[LogLine], int]:
-        """Whole lines from `offset` on, and where to read on.
+        """Read complete lines from `offset` on.
 
         Parameters
         ----------
         offset : int
-            As an earlier call gave it; 0 is the beginning, or what is left of it, -1 a little
-            before the end.
+            As an earlier call returned it; 0 is the beginning (of the files that are still there), -1 a
+            little before the end.
         most_bytes : int
             About how much to read.
+
+        Returns
+        -------
+        list of LogLine, int
+            The lines, and the offset to read on from.
         """
         if offset < 0:
             offset = self._near_end()

@@ -1,8 +1,8 @@
-"""The journal: what the service has promised, and what has become of it, in one SQLite file.
+"""The journal: accepted jobs, ends of blocks and failed attempts, in one SQLite file.
 
-One thread has the only connection. What is to be written waits in one queue, in order, and is
-committed in groups: at once where somebody waits for it, else several times a second. A block of a
-job with durability "group" is committed only after its file system was synced.
+One thread has the only connection. Rows wait in one queue, in order, and are committed in groups: at
+once if somebody waits for one, else several times a second. A block of a job with durability "group"
+is committed only after its file system was synced.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class LoadedJournal:
 
 @dataclass(slots=True)
 class _Item:
-    """Something for the journal's thread: rows to write, or a question; a future where one waits."""
+    """Work for the journal's thread: rows to write, or a query; with a future if somebody waits."""
 
     writes: list[_Write]
     ask: Callable[[sqlite3.Connection], Any] | None = None
@@ -60,7 +60,7 @@ class Journal:
     ----------
     path : Path
     commit_s : float
-        Longest time that a row waits for company.
+        Longest time that a row waits for others to be committed with.
     sync : callable
         Brings the file system of a path to its medium.
     on_trouble : callable
@@ -101,7 +101,7 @@ class Journal:
         return self._put([(schema.SAVE_JOB, row), (schema.SAVE_FACT, ("last_id", info.id))])
 
     def set_paused_all(self, paused: bool) -> Future[None]:
-        """Note whether all jobs are paused."""
+        """Record that all jobs are paused, or not."""
         return self._put([(schema.SAVE_FACT, ("paused_all", int(paused)))])
 
     def note(self, row: BlockRow, sync: str | None = None) -> None:
@@ -111,7 +111,7 @@ class Journal:
         ----------
         row : BlockRow
         sync : str, optional
-            Only after the file system of this path was synced.
+            A path; the row is written only after its file system was synced.
         """
         failure = None if row.done else _to_json([row.start, row.stop, row.reason])
         times = int(row.done and not row.skipped)
@@ -128,21 +128,21 @@ class Journal:
         self._items.put(_Item([(schema.SAVE_ATTEMPT, values)]))
 
     def begin_run(self, job: int) -> None:
-        """Forget the blocks that earlier runs of a job have given up."""
+        """Delete the blocks that earlier runs of a job have given up."""
         self._items.put(_Item([(schema.BEGIN_RUN, (job,))]))
 
     def remove(self, jobs: Iterable[int]) -> Future[None]:
-        """Forget jobs, with all that is known of their blocks."""
+        """Delete jobs with the rows of their blocks and attempts."""
         return self._put([(statement, (job,)) for job in jobs for statement in schema.REMOVE])
 
     def flush(self) -> Future[None]:
-        """Done when all that was given before is on the medium."""
+        """A future that is done when everything put before is on the medium."""
         return self._after_all(_Item([], future=Future()))
 
     def failures(self, job: int, limit: int) -> Future[tuple[list[BlockFailure], int]]:
         """The first failed blocks of a job.
 
-        It does not wait for blocks that are done to be synced, as their rows do.
+        The rows of done blocks may wait for a sync; this query does not wait for them.
 
         Parameters
         ----------
@@ -176,7 +176,18 @@ class Journal:
         return self._ask(ask)
 
     def attempts(self, job: int, limit: int) -> Future[list[AttemptRow]]:
-        """The first `limit` attempts of a job that failed, by blocks."""
+        """The first failed attempts of a job, in order of block and attempt.
+
+        Parameters
+        ----------
+        job : int
+        limit : int
+            Most attempts to list.
+
+        Returns
+        -------
+        Future of list of AttemptRow
+        """
 
         def ask(database: sqlite3.Connection) -> list[AttemptRow]:
             rows = database.execute(schema.ATTEMPTS, (job, limit)).fetchall()
@@ -185,11 +196,11 @@ class Journal:
         return self._ask(ask)
 
     def redone(self, job: int) -> Future[int]:
-        """The number of blocks of a job that were computed although they had been before."""
+        """Number of blocks of a job that were computed more than once."""
         return self._ask(lambda database: database.execute(schema.REDONE, (job,)).fetchone()[0])
 
     def close(self) -> None:
-        """Write what is left and close the file.
+        """Write all remaining rows and close the file.
 
         Raises
         ------
@@ -246,7 +257,7 @@ class Journal:
                     pause_s = _FIRST_PAUSE_S
 
     def _gather(self, batch: list[_Item]) -> tuple[list[_Item], bool]:
-        """The next changes to write. The last result is True if they are the last of all."""
+        """The next changes to write. The second result is True if they are the last ones."""
         batch = list(batch)
         deadline_s: float | None = time.monotonic() if batch else None
         while True:
@@ -264,7 +275,7 @@ class Journal:
                 deadline_s = time.monotonic() + self._commit_s
 
     def _commit(self, database: sqlite3.Connection, batch: list[_Item]) -> list[_Item]:
-        """Write a batch and answer who waits; gives back what could not be written."""
+        """Write a batch and resolve its futures. Returns the items that could not be written."""
         try:
             if any(item.writes for item in batch):
                 with database:
@@ -295,7 +306,7 @@ class Journal:
 
 
 def _execute(database: sqlite3.Connection, batch: list[_Item]) -> None:
-    """Carry out all writes in their order; those of one kind that follow each other at once."""
+    """Carry out all writes in order; consecutive writes of one kind go together."""
     statement, rows = "", []
     for item in batch:
         for text, values in item.writes:

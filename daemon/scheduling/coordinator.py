@@ -120,7 +120,7 @@ class Coordinator:
 
     @property
     def quiet(self) -> bool:
-        """True if no lease is open, and no result of any job waits for its merge or is in it."""
+        """True if no lease is open, and no result of any job is being merged or waits for that."""
         return not self._pool.busy and all(job.quiet for job in self._jobs.values())
 
     def paused(self, job: str) -> bool:
@@ -128,16 +128,27 @@ class Coordinator:
         return self._jobs[job].paused
 
     def counts(self, job: str) -> ev.BlockCounts:
-        """The counts of a job, in constant time; KeyError where the job is unknown."""
+        """The counts of a job, in constant time; KeyError if the job is unknown."""
         return self._jobs[job].counts()
 
     def leases(self, worker: int) -> tuple[ev.Assign, ...]:
-        """The open leases of a worker, the running one first; empty where it is unknown."""
+        """The open leases of a worker, the running one first; none if the worker is unknown."""
         state = self._pool.workers.get(worker)
         return tuple(state.leases) if state is not None else ()
 
     def holds(self, worker: int, job: str, block: int, attempt: int) -> bool:
-        """Test if this lease is open, so that an answer to it would count."""
+        """Test if a lease is open, so that an answer to it would count.
+
+        Parameters
+        ----------
+        worker : int
+        job : str
+        block, attempt : int
+
+        Returns
+        -------
+        bool
+        """
         return self._pool.holds(worker, job, block, attempt)
 
     def forget(self, job: str) -> None:
@@ -209,7 +220,7 @@ class Coordinator:
         self._pool.allowed = event.busy
 
     def _live_job(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
-        """The job, if it is neither unknown nor over nor stopping; else reject the event."""
+        """The job of this name. If it is unknown, over or stopping, the event is rejected: None."""
         job = self._jobs.get(name)
         if job is None:
             self._reject(name, event, "there is no such job", actions)

@@ -13,7 +13,7 @@ from .job import JobState
 
 
 class _Owner:
-    """One owner's jobs that may have a block to give, by priority, each list smallest job first."""
+    """One owner's queued jobs by priority, each list smallest job first."""
 
     __slots__ = ("levels", "used_s")
 
@@ -27,7 +27,7 @@ class FairShare:
 
     def __init__(self) -> None:
         self._owners: dict[str, _Owner] = {}
-        self._resting: dict[str, float] = {}  # used seconds of owners without such a job
+        self._resting: dict[str, float] = {}  # used seconds of owners without a queued job
         self._floor_s = 0.0
 
     def add(self, job: JobState) -> None:
@@ -70,13 +70,13 @@ class FairShare:
         return min((o for o in owners if highest in o.levels), key=_used)
 
     def charge(self, owner: str, seconds: float) -> None:
-        """Count seconds of a worker's time, or take some back.
+        """Add seconds of a worker's time to what an owner has used.
 
         Parameters
         ----------
         owner : str
         seconds : float
-            Negative to take them back.
+            Negative to correct an earlier estimate.
         """
         if (active := self._owners.get(owner)) is not None:
             active.used_s += seconds

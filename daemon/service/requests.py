@@ -1,7 +1,7 @@
 """The service's answers to requests.
 
-Most answers are there at once. One that promises something waits for the journal (`Later`), and
-one that somebody waits for is held back until there is news (`Held`).
+Most answers are given at once. One that promises something waits for the journal (`Later`), and the
+answer of a long poll is held back until there is news (`Held`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_WORKERS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """An answer that waits for the journal; `undo` is for the case that it can't be written."""
+    """An answer that waits for the journal; `undo` is called if the journal can't be written."""
 
     future: Future[Any]
     reply: Callable[[Any], p.Reply]
@@ -38,7 +38,7 @@ class Later:
 class Held:
     """An answer that waits for news, until the monotonic time `until_s` at the latest.
 
-    `news` gives None while there are none; asked with True it gives what there is.
+    `news` returns None while there is nothing new; called with True it always returns a reply.
     """
 
     until_s: float
@@ -51,7 +51,7 @@ _HANDLERS: dict[type[p.Request[Any]], Callable[[RequestHandler, Any, int], p.Rep
 
 
 def handles(kind: type[_Q]) -> Callable[[Callable[[Any, _Q, int], _R]], Callable[[Any, _Q, int], _R]]:
-    """Make a method of `RequestHandler` the one that meets requests of this kind."""
+    """Register a method of `RequestHandler` for requests of this class."""
 
     def register(method: Callable[[Any, _Q, int], _R]) -> Callable[[Any, _Q, int], _R]:
         if kind in _HANDLERS:
@@ -63,11 +63,15 @@ def handles(kind: type[_Q]) -> Callable[[Callable[[Any, _Q, int], _R]], Callable
 
 
 class RequestHandler:
-    """The requests of clients, met by the queue of jobs.
+    """Answers the requests of clients from the queue of jobs.
 
     Parameters
     ----------
     queue : JobQueue
+
+    Notes
+    -----
+    Each method with `handles` takes a request and the caller's user number, `uid`, and returns the answer.
     """
 
     def __init__(self, queue: JobQueue) -> None:
@@ -76,7 +80,18 @@ class RequestHandler:
         self._started_s = time.time()
 
     def handle(self, request: p.AnyRequest, uid: int) -> p.Reply | Later | Held:
-        """Meet a request of the user `uid`; whatever goes wrong is a refusal."""
+        """Answer a request; an error becomes a refusal.
+
+        Parameters
+        ----------
+        request : Request
+        uid : int
+            The caller's user number.
+
+        Returns
+        -------
+        Reply, Later or Held
+        """
         try:
             if uid == NOBODY and not isinstance(request, p.GetService):
                 raise Refused("who you are can't be told; has your key been revoked?")
@@ -129,9 +144,9 @@ class RequestHandler:
 
     @handles(p.SubmitJob)
     def submit(self, request: p.SubmitJob, uid: int) -> Later:
-        known = self._table.last_id
+        last_id = self._table.last_id
         number = self._queue.submit(request, uid).info.id
-        if number <= known:  # it was sent again
+        if number <= last_id:  # it was sent again
             return self._journaled(number)
 
         def accepted(_: Any) -> p.OneJob:
@@ -141,7 +156,7 @@ class RequestHandler:
         return Later(self._saved(), accepted, lambda: self._queue.withdraw(number))
 
     def _journaled(self, number: int) -> Later:
-        """The job as an answer, once all that changed is on the medium."""
+        """An answer with the job, given once all changes are on the medium."""
         return Later(self._saved(), lambda _: self._one(number))
 
     def _saved(self) -> Future[Any]:
@@ -156,9 +171,9 @@ class RequestHandler:
 
     @handles(p.GetJob)
     def get_job(self, request: p.GetJob, uid: int) -> p.OneJob:
-        record = self._table.get(request.id)
-        mine = self._queue.rights.owns(uid, record)
-        return p.OneJob(job=record.info, spec=record.spec if mine else None)
+        job_record = self._table.get(request.id)
+        may_see = self._queue.rights.owns(uid, job_record)
+        return p.OneJob(job=job_record.info, spec=job_record.spec if may_see else None)
 
     @handles(p.WaitJob)
     def wait(self, request: p.WaitJob, uid: int) -> p.Reply | Held:
@@ -171,14 +186,14 @@ class RequestHandler:
     @handles(p.ListFailures)
     def list_failures(self, request: p.ListFailures, uid: int) -> Later:
         self._owned(request.id, uid, "see the failed blocks of")
-        found = self._queue.journal.failures(request.id, request.limit)
-        return Later(found, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
+        failures = self._queue.journal.failures(request.id, request.limit)
+        return Later(failures, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
 
     def _owned(self, number: int, uid: int, what: str) -> JobRecord:
-        """The job, if this user may do `what` to it."""
-        record = self._table.get(number)
-        self._queue.rights.check_owner(uid, record, what)
-        return record
+        """The job of this number, after a check that the user may do `what` to it."""
+        job_record = self._table.get(number)
+        self._queue.rights.check_owner(uid, job_record, what)
+        return job_record
 
     @handles(p.ReadLog)
     def read_log(self, request: p.ReadLog, uid: int) -> p.Reply | Held:
@@ -206,24 +221,24 @@ class RequestHandler:
     @handles(p.RetryJob)
     def retry(self, request: p.RetryJob, uid: int) -> Later:
         self._owned(request.id, uid, "retry")
-        record = self._queue.retry(request.id, failed_only=request.failed_only)
-        self._queue.logs.say(record.info.id, "is queued again")
-        return self._journaled(record.info.id)
+        job_record = self._queue.retry(request.id, failed_only=request.failed_only)
+        self._queue.logs.add_text(job_record.info.id, "is queued again")
+        return self._journaled(job_record.info.id)
 
     @handles(p.PauseJobs)
     def pause(self, request: p.PauseJobs, uid: int) -> Later:
-        return self._paused(request.ids, uid, True)
+        return self._set_paused(request.ids, uid, True)
 
     @handles(p.ResumeJobs)
     def resume(self, request: p.ResumeJobs, uid: int) -> Later:
-        return self._paused(request.ids, uid, False)
+        return self._set_paused(request.ids, uid, False)
 
-    def _paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
-        what = "pause" if paused else "resume"
+    def _set_paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
+        verb = "pause" if paused else "resume"
         if numbers is None:
-            self._queue.rights.check_admin(uid, f"{what} all jobs")
+            self._queue.rights.check_admin(uid, f"{verb} all jobs")
         for number in numbers or ():
-            self._owned(number, uid, what)
+            self._owned(number, uid, verb)
         self._queue.pause(numbers, paused)
         saved = self._saved()
         if numbers is None:

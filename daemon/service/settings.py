@@ -5,43 +5,43 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...shared.config import locations as places
+from ...shared.config import locations
 from ...shared.config.keys import default_folder
 from ...shared.config.model import Access, Config, Limits, Tcp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a service is run.
+    """The settings of a service.
 
     Attributes
     ----------
     socket : Path
         The socket at which it listens.
     state_dir : Path
-        Folder of its journal and the logs of jobs; for one service at a time.
+        Folder of its journal and the logs of jobs; one service at a time may use it.
     workers : int or None
         Worker processes at the start; None: one per usable processor.
     memory_bytes : int or None
         Memory limit of all workers together, in bytes.
     worker_memory_bytes : int or None
-        Most resident memory of one worker; it is killed beyond, and its block tried again alone.
+        Most resident memory of one worker; one that takes more is killed, and its block tried again alone.
     recycle_tasks : int or None
-        A worker is replaced after so many blocks.
+        Number of blocks after which a worker is replaced.
     recycle_age_s : float or None
-        A worker is replaced after so long.
+        Age at which a worker is replaced.
     recycle_growth_bytes : int or None
-        A worker is replaced once its memory has grown by so much since its first block.
+        Growth of a worker's memory since its first block at which it is replaced.
     history_days : float
         Time for which ended jobs are kept.
     access : Access
         Who may do what, and which files jobs may name.
     limits : Limits
-        How much is taken in.
+        Most jobs, blocks, connections and message bytes.
     tcp : Tcp
-        Listen on the network, too.
+        The endpoint on the network, if there is one.
     system : bool
-        True for the machine's service, which touches nothing that is not named in `access`.
+        True for the machine's service, which touches only folders that are named in `access`.
     """
 
     socket: Path
@@ -65,7 +65,17 @@ class Settings:
 
     @classmethod
     def of(cls, config: Config, *, system: bool = False) -> Settings:
-        """The settings in a configuration, with the places that it leaves open filled in.
+        """The settings in a configuration; paths that it does not name get their defaults.
+
+        Parameters
+        ----------
+        config : Config
+        system : bool
+            True for the machine's service.
+
+        Returns
+        -------
+        Settings
 
         Raises
         ------
@@ -74,8 +84,8 @@ class Settings:
         """
         workers, state = config.workers, config.state_dir
         return cls(
-            socket=places.socket_path(config.socket),
-            state_dir=places.state_dir() if state is None else Path(state).expanduser().absolute(),
+            socket=locations.socket_path(config.socket),
+            state_dir=locations.state_dir() if state is None else Path(state).expanduser().absolute(),
             workers=workers.count,
             memory_bytes=workers.memory,
             worker_memory_bytes=workers.memory_per_worker,

@@ -25,8 +25,8 @@ import msgspec
 from ....shared.errors import Refused
 from ....shared.messages.records import ENDED, JobInfo, State
 from ...journal.records import JobRecord, age_to_show, order_to_show
-from .clashes import JobPlaces, KnownPlaces
-from .dependencies import ancestors, in_words, no_such_job, predecessor, unfinished, why_waiting
+from .clashes import JobFiles, JobFilesTable
+from .dependencies import ancestors, no_such_job, predecessor, state_text, unfinished, waiting_reason
 
 MOST_KEPT = 100_000
 """Ended jobs that are remembered; each costs about 2 KiB of memory."""
@@ -64,7 +64,7 @@ class JobTable:
         Jobs that are running or being cancelled.
     last_id : int
         Largest number that was ever given.
-    places : KnownPlaces
+    files : JobFilesTable
         Where jobs read and write.
     """
 
@@ -73,23 +73,23 @@ class JobTable:
     ) -> None:
         self.paused_all = paused_all
         self.active: set[int] = set()
-        self._jobs: dict[int, JobRecord] = {record.info.id: record for record in records}
+        self._jobs: dict[int, JobRecord] = {job_record.info.id: job_record for job_record in records}
         self._open: dict[int, JobRecord] = {}  # those that have not ended
-        self._tokens = {record.token: number for number, record in self._jobs.items()}
+        self._tokens = {job_record.token: number for number, job_record in self._jobs.items()}
         self.last_id = max([last_id, *self._jobs])
         # Beyond what a client may have seen before the restart, progress included.
-        self._seen = max((record.info.seen for record in self._jobs.values()), default=0) + _SEEN_STEP
+        self._seen = max((job_record.info.seen for job_record in self._jobs.values()), default=0) + _SEEN_STEP
         self._changed: set[int] = set()
         self._unaccepted: set[int] = set()
-        self.places = KnownPlaces()
-        for number, record in list(self._jobs.items()):
-            self._take_up(number, record)
+        self.files = JobFilesTable()
+        for number, job_record in list(self._jobs.items()):
+            self._take_up(number, job_record)
 
-    def _take_up(self, number: int, record: JobRecord) -> None:
-        state = record.info.state
+    def _take_up(self, number: int, job_record: JobRecord) -> None:
+        state = job_record.info.state
         if state in ENDED:
             return
-        self._open[number] = record
+        self._open[number] = job_record
         if state == "running":
             self._change(number, state="queued", reason=_RESTARTED, running=0, eta_s=None)
         elif state == "cancelling":
@@ -104,10 +104,10 @@ class JobTable:
         ------
         NoSuchJob
         """
-        record = self._jobs.get(number)
-        if record is None:
+        job_record = self._jobs.get(number)
+        if job_record is None:
             raise no_such_job(number)
-        return record
+        return job_record
 
     def list(
         self, states: tuple[State, ...] = (), label: str | None = None, limit: int = 100
@@ -127,7 +127,7 @@ class JobTable:
         ended = (r.info for r in self._jobs.values() if r.info.ended and wanted(r.info))
         return alive + heapq.nlargest(limit, ended, key=age_to_show)
 
-    def knows(self, token: str, owner: int) -> bool:
+    def has_token(self, token: str, owner: int) -> bool:
         """Test if a submission of this token has come before.
 
         Raises
@@ -147,11 +147,11 @@ class JobTable:
 
     def open_jobs(self, owner: int) -> tuple[int, int]:
         """Numbers of jobs that have not ended: of all, and of one user."""
-        return len(self._open), sum(record.info.owner == owner for record in self._open.values())
+        return len(self._open), sum(job_record.info.owner == owner for job_record in self._open.values())
 
     def open_blocks(self, owner: int) -> int:
         """Number of unfinished blocks of a user's jobs that have not ended, as far as they are planned."""
-        infos = (record.info for record in self._open.values() if record.info.owner == owner)
+        infos = (job_record.info for job_record in self._open.values() if job_record.info.owner == owner)
         return sum((info.blocks or 0) - info.done for info in infos)
 
     def take_changes(self) -> list[JobRecord]:
@@ -179,7 +179,7 @@ class JobTable:
         label: str = "",
         after: tuple[int | str, ...] = (),
         overwrite: bool = False,
-        places: JobPlaces | None = None,
+        files: JobFiles | None = None,
     ) -> JobRecord:
         """Add a job, which waits for `accept`; a token that is known gives the job that is there.
 
@@ -191,10 +191,10 @@ class JobTable:
         """
         if token in self._tokens:
             return self._jobs[self._tokens[token]]
-        follows = tuple(dict.fromkeys(predecessor(self._jobs, item, owner) for item in after))
-        self._check_clashes(output, places, follows)
+        predecessors = tuple(dict.fromkeys(predecessor(self._jobs, item, owner) for item in after))
+        self._check_clashes(output, files, predecessors)
         self.last_id += 1
-        self.places.note(self.last_id, places)
+        self.files.note(self.last_id, files)
         info = JobInfo(
             id=self.last_id,
             name=name,
@@ -203,24 +203,27 @@ class JobTable:
             submitted_s=now_s,
             label=label,
             priority=priority,
-            after=follows,
+            after=predecessors,
         )
-        record = JobRecord(info=info, spec=spec, token=token, overwrite=overwrite)
-        self._jobs[info.id] = self._open[info.id] = record
+        job_record = JobRecord(info=info, spec=spec, token=token, overwrite=overwrite)
+        self._jobs[info.id] = self._open[info.id] = job_record
         self._tokens[token] = info.id
         self._unaccepted.add(info.id)
-        return self._change(info.id, reason=why_waiting(self._jobs, info))
+        return self._change(info.id, reason=waiting_reason(self._jobs, info))
 
     def accept(self, number: int) -> None:
         """Let a job start: it is in the journal."""
         self._unaccepted.discard(number)
 
-    def _check_clashes(self, output: str, places: JobPlaces | None, follows: tuple[int, ...]) -> None:
-        before = ancestors(self._jobs, follows)
-        for number, record in self._open.items():
-            if number not in before and (clash := self.places.clash(places, output, record.info)) is not None:
+    def _check_clashes(self, output: str, files: JobFiles | None, predecessors: tuple[int, ...]) -> None:
+        ancestor_ids = ancestors(self._jobs, predecessors)
+        for number, job_record in self._open.items():
+            if (
+                number not in ancestor_ids
+                and (clash := self.files.clash(files, output, job_record.info)) is not None
+            ):
                 raise Refused(
-                    f"job {number} ({record.info.name}), which has not ended, {clash}; "
+                    f"job {number} ({job_record.info.name}), which has not ended, {clash}; "
                     f"name another output, or submit with --after {number}"
                 )
 
@@ -233,7 +236,7 @@ class JobTable:
         ready = [r.info for r in self._open.values() if r.info.state == "queued" and self._may_start(r.info)]
         if not ready:
             return None
-        info = min(ready, key=lambda one: (-one.priority, one.id))
+        info = min(ready, key=lambda candidate: (-candidate.priority, candidate.id))
         self.active.add(info.id)
         started_s = now_s if info.started_s is None else info.started_s
         return self._change(
@@ -254,8 +257,8 @@ class JobTable:
 
         From now on the output is this job's own, and is not replaced by a later run.
         """
-        record = self._jobs[number]
-        self._jobs[number] = self._open[number] = msgspec.structs.replace(record, overwrite=False)
+        job_record = self._jobs[number]
+        self._jobs[number] = self._open[number] = msgspec.structs.replace(job_record, overwrite=False)
         self._change(number, blocks=blocks, done=done, skipped=done)
 
     def progress(self, number: int, **counts: Any) -> None:
@@ -264,7 +267,7 @@ class JobTable:
         if any(getattr(info, key) != value for key, value in counts.items()):
             self._change(number, journal=False, **counts)
 
-    def ended(self, number: int, outcome: State, reason: str, now_s: float, **counts: Any) -> list[int]:
+    def end(self, number: int, outcome: State, reason: str, now_s: float, **counts: Any) -> list[int]:
         """Note the end of a job; it and the followers that end with it."""
         self.active.discard(number)
         self._unaccepted.discard(number)
@@ -276,17 +279,15 @@ class JobTable:
         return [number, *self._cancel_followers(number, now_s)]
 
     def _tell_followers(self, number: int) -> None:
-        for follower, record in list(self._open.items()):
-            if number in record.info.after and record.info.state == "queued":
-                self._change(follower, reason=why_waiting(self._jobs, record.info))
+        for follower, job_record in list(self._open.items()):
+            if number in job_record.info.after and job_record.info.state == "queued":
+                self._change(follower, reason=waiting_reason(self._jobs, job_record.info))
 
     def _cancel_followers(self, number: int, now_s: float) -> list[int]:
         info = self._jobs[number].info
-        why = f"job {number} ({info.name}), which it follows, ended as {in_words(info.state)}"
+        why = f"job {number} ({info.name}), which it follows, ended as {state_text(info.state)}"
         followers = [n for n, r in self._open.items() if number in r.info.after and r.info.state == "queued"]
-        return [
-            ended for n in followers if n in self._open for ended in self.ended(n, "cancelled", why, now_s)
-        ]
+        return [ended for n in followers if n in self._open for ended in self.end(n, "cancelled", why, now_s)]
 
     def put_back(self, number: int, reason: str) -> None:
         """Queue a job again whose run was cut short; one that is being cancelled ends so."""
@@ -306,9 +307,9 @@ class JobTable:
         """
         info = self.get(number).info
         if info.ended:
-            raise Refused(f"job {number} has ended as {in_words(info.state)}; there is nothing to cancel")
+            raise Refused(f"job {number} has ended as {state_text(info.state)}; there is nothing to cancel")
         if info.state == "queued":
-            return self.ended(number, "cancelled", "cancelled on request", now_s)
+            return self.end(number, "cancelled", "cancelled on request", now_s)
         if info.state == "running":
             self._change(number, state="cancelling", reason="cancelled on request")
         return None
@@ -323,18 +324,18 @@ class JobTable:
         """
         info = self.get(number).info
         if not info.ended:
-            raise Refused(f"job {number} is {in_words(info.state)}; it can be retried when it has ended")
+            raise Refused(f"job {number} is {state_text(info.state)}; it can be retried when it has ended")
         if info.state == "done":
             raise Refused(f"job {number} is done; submit it again with --overwrite to do it anew")
         if failed_only and not info.failed:
             raise Refused(f"job {number} has no failed blocks; retry it without --failed")
-        self._check_clashes(info.output, self.places.of(number), info.after)
+        self._check_clashes(info.output, self.files.of(number), info.after)
         # Where only failed blocks are left, the run is one like any other and can end as done.
-        some = failed_only and info.done + info.failed < (info.blocks or 0)
-        record = msgspec.structs.replace(self._jobs[number], failed_only=some)
-        self._jobs[number] = self._open[number] = record
-        record = self._change(number, state="queued", paused=False, ended_s=None, reason="")
-        return self._change(number, reason=why_waiting(self._jobs, record.info))
+        is_partial = failed_only and info.done + info.failed < (info.blocks or 0)
+        job_record = msgspec.structs.replace(self._jobs[number], failed_only=is_partial)
+        self._jobs[number] = self._open[number] = job_record
+        job_record = self._change(number, state="queued", paused=False, ended_s=None, reason="")
+        return self._change(number, reason=waiting_reason(self._jobs, job_record.info))
 
     def pause(self, numbers: tuple[int, ...] | None) -> list[int]:
         """Start no more blocks of these jobs (None: of any); those of them that run.
@@ -353,16 +354,16 @@ class JobTable:
     def _set_paused(self, numbers: tuple[int, ...] | None, paused: bool) -> list[int]:
         if numbers is None:
             self.paused_all = paused
-            chosen = list(self._open)
+            selected = list(self._open)
         else:
-            chosen = list(numbers)
-        for number in chosen:
+            selected = list(numbers)
+        for number in selected:
             if (info := self.get(number).info).ended:
-                raise Refused(f"job {number} has ended as {in_words(info.state)}")
-        for number in chosen:
+                raise Refused(f"job {number} has ended as {state_text(info.state)}")
+        for number in selected:
             if self._jobs[number].info.paused != paused:
                 self._change(number, paused=paused)
-        return [number for number in chosen if number in self.active]
+        return [number for number in selected if number in self.active]
 
     def set_priority(self, number: int, priority: int) -> JobRecord:
         """Let a job go before or after others.
@@ -372,7 +373,7 @@ class JobTable:
         NoSuchJob, Refused
         """
         if (info := self.get(number).info).ended:
-            raise Refused(f"job {number} has ended as {in_words(info.state)}")
+            raise Refused(f"job {number} has ended as {state_text(info.state)}")
         return self._change(number, priority=priority)
 
     def prune(self, now_s: float, keep_s: float, most: int = MOST_KEPT) -> list[int]:
@@ -380,28 +381,28 @@ class JobTable:
 
         Those that a remembered one follows stay: it may be retried, and needs to know how they ended.
         """
-        followed = {n for record in self._jobs.values() for n in record.info.after}
+        followed = {n for job_record in self._jobs.values() for n in job_record.info.after}
         ended = [r.info for r in self._jobs.values() if r.info.ended and r.info.id not in followed]
         ended.sort(key=age_to_show)
         beyond = max(len(ended) - most, 0)
-        old = [
+        expired = [
             info.id
-            for place, info in enumerate(ended)
-            if place < beyond or (info.ended_s or 0.0) < now_s - keep_s
+            for index, info in enumerate(ended)
+            if index < beyond or (info.ended_s or 0.0) < now_s - keep_s
         ]
-        for number in old:
+        for number in expired:
             del self._tokens[self._jobs.pop(number).token]
-            self.places.forget(number)
-        return old
+            self.files.forget(number)
+        return expired
 
     def _change(self, number: int, *, journal: bool = True, **fields: Any) -> JobRecord:
         self._seen += 1
-        record = self._jobs[number]
-        info = msgspec.structs.replace(record.info, **fields, seen=self._seen)
-        record = msgspec.structs.replace(record, info=info)
-        self._jobs[number] = record
+        job_record = self._jobs[number]
+        info = msgspec.structs.replace(job_record.info, **fields, seen=self._seen)
+        job_record = msgspec.structs.replace(job_record, info=info)
+        self._jobs[number] = job_record
         if number in self._open:
-            self._open[number] = record
+            self._open[number] = job_record
         if journal:
             self._changed.add(number)
-        return record
+        return job_record

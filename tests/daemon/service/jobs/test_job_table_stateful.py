@@ -103,7 +103,7 @@ class BookMachine(RuleBasedStateMachine):
         failed = 1 if outcome == "done_with_failures" else 0
         self.table.planned(number, blocks, 0)
         assert not self.table.get(number).overwrite
-        ended = self.table.ended(number, outcome, "why", self.now_s, done=blocks - failed, failed=failed)
+        ended = self.table.end(number, outcome, "why", self.now_s, done=blocks - failed, failed=failed)
         self.write_down()
         followers = {n for n in self.journal if self.follows(n, number) and self.states[n] == "queued"}
         assert set(ended) == ({number} if outcome == "done" else {number} | followers)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...shared.errors import StorageError
 from ...shared.messages.records import LogLine
+from ..engine.handle import Notice
 from ..journal.job_log import JobLog
 from .logging_setup import about
 
@@ -49,6 +50,25 @@ class JobLogs:
         line : LogLine
         """
         self._lines.setdefault(number, []).append(line)
+
+    def add_notice(self, number: int, notice: Notice) -> None:
+        """Add a notice of the engine to the log of a job.
+
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        notice : Notice
+        """
+        line = LogLine(
+            time_s=time.time(),
+            text=notice.text,
+            kind=notice.kind,
+            worker=notice.worker,
+            block=notice.block,
+            attempt=notice.attempt,
+        )
+        self.add(number, line)
 
     def of(self, number: int) -> JobLog:
         """The log of a job, without the lines that `write` has not yet written."""

@@ -15,7 +15,6 @@ from typing import Any
 
 from ...shared.errors import BlockmillError, Refused
 from ...shared.jobs.job import Job
-from ...shared.messages.records import LogLine
 from ...shared.messages.service import SubmitJob
 from ...shared.system.impersonation import acting_as
 from ..engine.handle import Notice
@@ -39,13 +38,13 @@ _log = logging.getLogger(__name__)
 
 
 class JobQueue:
-    """The jobs of a service, and what carries them out.
+    """The jobs of a service, and the engine that runs them.
 
     Parameters
     ----------
     settings : Settings
     mailbox : Mailbox
-        What comes out of it is to be brought to `handle_news`.
+        Its commands, except those for the server, belong to `handle_news`.
 
     Raises
     ------
@@ -70,24 +69,22 @@ class JobQueue:
 
     def _readmit(self, job_record: JobRecord) -> None:
         """Log for a job that was running when the service ended that it goes on; finish a cancelled one."""
-        if not job_record.info.ended:
+        info = job_record.info
+        if not info.ended:
             self._note_files(job_record)
-        if job_record.info.state == "running":
-            self.logs.add_text(
-                job_record.info.id, "the service was ended, and is back; the blocks that are left follow"
-            )
-        elif job_record.info.state == "cancelling":
-            self._sweep(self.table.get(job_record.info.id))
+        if info.state == "running":
+            self.logs.add_text(info.id, "the service was ended, and is back; the blocks that are left follow")
+        elif info.state == "cancelling":
+            self._sweep(self.table.get(info.id))
 
     def _note_files(self, job_record: JobRecord) -> None:
         """Note the files that a journaled job reads and writes, so that clashes are found."""
+        info = job_record.info
         try:
-            with acting_as(self.rights.identity(job_record.info.owner)):
-                self.table.files.note(
-                    job_record.info.id, JobFiles.of(Job.of(job_record.spec), follow_links=False)
-                )
+            with acting_as(self.rights.identity(info.owner)):
+                self.table.files.note(info.id, JobFiles.of(Job.of(job_record.spec), follow_links=False))
         except (BlockmillError, OSError) as error:
-            _log.warning("job %d: can't look up its files (%s)", job_record.info.id, error)
+            _log.warning("job %d: can't look up its files (%s)", info.id, error)
 
     def reconfigure(self, settings: Settings) -> list[str]:
         """Apply the settings that may change while the service runs.
@@ -105,15 +102,7 @@ class JobQueue:
         self.rights = Rights(settings.access, settings.system)
         before, self.settings = self.settings, settings
         self.keeper.reconfigure(settings)
-        fixed_settings = {
-            "socket": (before.socket, settings.socket),
-            "state_dir": (before.state_dir, settings.state_dir),
-            "tcp": (before.tcp, settings.tcp),
-            "access.group": (before.access.group, settings.access.group),
-            "limits.message": (before.limits.message, settings.limits.message),
-            "limits.connections": (before.limits.connections, settings.limits.connections),
-        }
-        return [name for name, (old, new) in fixed_settings.items() if old != new]
+        return before.changes_for_restart(settings)
 
     def status_line(self) -> str:
         """The state of the service in a line."""
@@ -121,10 +110,8 @@ class JobQueue:
         if (engine := self.keeper.engine) is None:
             return f"no engine: {self.keeper.trouble}"
         busy = sum(worker.job is not None for worker in engine.view.workers)
-        draining = "draining; " if self.keeper.draining else ""
-        return (
-            f"{draining}{running} jobs running, {queued} queued; {busy} of {self.keeper.workers} workers busy"
-        )
+        draining, workers = "draining; " if self.keeper.draining else "", self.keeper.workers
+        return f"{draining}{running} jobs running, {queued} queued; {busy} of {workers} workers busy"
 
     # -- turns ----------------------------------------------------------------------
 
@@ -196,16 +183,10 @@ class JobQueue:
         owner : int
             The caller's user number.
 
-        Returns
-        -------
-        JobRecord
-
         Raises
         ------
-        JobError
-            If the job is wrong.
-        Refused
-            If it can't be accepted.
+        JobError, Refused
+            If the job is wrong, or can't be accepted.
         """
         job, files = Job.of(request.job), None
         if not self.table.has_token(request.token, owner):
@@ -226,14 +207,12 @@ class JobQueue:
         )
 
     def _check_room(self, owner: int) -> None:
-        limits, (open_jobs, open_of_owner) = self.settings.limits, self.table.open_jobs(owner)
-        if open_jobs >= limits.queue:
+        limits, (total, own) = self.settings.limits, self.table.open_jobs(owner)
+        if total >= limits.queue:
+            raise Refused(f"{total} jobs have not ended, the most allowed (limits.queue); try again later")
+        if own >= limits.jobs_per_user:
             raise Refused(
-                f"{open_jobs} jobs have not ended, the most allowed (limits.queue); try again later"
-            )
-        if open_of_owner >= limits.jobs_per_user:
-            raise Refused(
-                f"{open_of_owner} jobs of yours have not ended, the most allowed (limits.jobs_per_user); "
+                f"{own} jobs of yours have not ended, the most allowed (limits.jobs_per_user); "
                 "wait for some of them"
             )
 
@@ -360,15 +339,7 @@ class JobQueue:
             self._runners[number].cut_short(Ending("failed", reason))
 
     def _on_log(self, number: int, notice: Notice) -> None:
-        line = LogLine(
-            time_s=time.time(),
-            text=notice.text,
-            kind=notice.kind,
-            worker=notice.worker,
-            block=notice.block,
-            attempt=notice.attempt,
-        )
-        self.logs.add(number, line)
+        self.logs.add_notice(number, notice)
 
     def _on_ended(self, number: int, ending: Ending) -> None:
         """A run is over; its repeated blocks are counted before the job's end is reported."""

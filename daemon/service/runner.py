@@ -116,8 +116,8 @@ class Runner:
         self.id = job_record.info.id
         self.engine = engine
         self.progress = Progress()
-        self.finished_before = 0  # blocks that were known as finished before the first was given out
-        self.blocks = 0  # those that this run is for
+        self.finished_before = 0  # blocks that were finished before this run
+        self.blocks = 0  # blocks that this run is for
         self.started_s = time.monotonic()
         self._job_record = job_record
         self._journal = journal
@@ -133,15 +133,19 @@ class Runner:
         self._thread = threading.Thread(target=self._run, name=f"job-{self.id}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the run's thread."""
         self._thread.start()
 
     # -- the service's thread -------------------------------------------------------
 
     def cut_short(self, ending: Ending, *, now: bool = False) -> None:
-        """End the run now, running blocks too, as `ending`; a cancellation is not taken back.
+        """End the run before its time, with its running blocks; a cancellation is not replaced.
 
-        `now`: the workers of running blocks are killed, without time to tidy up.
+        Parameters
+        ----------
+        ending : Ending
+        now : bool
+            Kill the workers of running blocks, without time to tidy up.
         """
         if self._early_ending is None or ending.outcome == "cancelled":
             self._early_ending = ending
@@ -150,14 +154,14 @@ class Runner:
                 self._handle.cancel(now=True)
 
     def pause(self, paused: bool) -> None:
-        """Start no more blocks; False: start some again."""
+        """Start no more blocks. With False, start some again."""
         with self._lock:
             self._paused = paused
             if self._handle is not None:
                 self._handle.pause() if paused else self._handle.resume()
 
     def set_priority(self, priority: int) -> None:
-        """Go before, or after, other jobs."""
+        """Change the priority of the job."""
         with self._lock:
             self._priority = priority
             if self._handle is not None:

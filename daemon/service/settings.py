@@ -63,6 +63,18 @@ class Settings:
         """Folder of the service's key and those of its clients."""
         return Path(self.tcp.keys).expanduser() if self.tcp.keys is not None else default_folder()
 
+    def changes_for_restart(self, other: Settings) -> list[str]:
+        """Names of the settings that differ in `other` and that can't change while the service runs."""
+        pairs = {
+            "socket": (self.socket, other.socket),
+            "state_dir": (self.state_dir, other.state_dir),
+            "tcp": (self.tcp, other.tcp),
+            "access.group": (self.access.group, other.access.group),
+            "limits.message": (self.limits.message, other.limits.message),
+            "limits.connections": (self.limits.connections, other.limits.connections),
+        }
+        return [name for name, (old, new) in pairs.items() if old != new]
+
     @classmethod
     def of(cls, config: Config, *, system: bool = False) -> Settings:
         """The settings in a configuration; paths that it does not name get their defaults.

@@ -201,7 +201,7 @@ class _Rounds:
             durability="block" if self._job.output.durability == "block" else "none",
             checksum=output.worker_address is None,
         )
-        spec = self._run._with_share(output.spec(recipe, b"", self._engine.workers))
+        spec = self._run._with_job_settings(output.spec(recipe, b"", self._engine.workers))
         handle = self._engine.submit(replace(spec, blocks=RoiList(rois), retries=0, events=clock))
         try:
             while not isinstance(item := handle.next(_POLL_S), Ended):

@@ -1,4 +1,4 @@
-"""An output of one file, HDF5 or npy, that is merged on this side."""
+"""An output of one file, HDF5 or npy, into which the run merges the results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OPEN_PER_WORKER = 4
 
 
 class MergedOutput:
-    """One HDF5 or npy file, filled by the merging thread."""
+    """One HDF5 or npy file, written by the merging thread."""
 
     def __init__(self, target: Address, job: Job, plan: Plan) -> None:
         if target.kind == "npy" and (job.output.compression or job.output.chunks):
@@ -46,7 +46,7 @@ class MergedOutput:
         self._file = SingleFile(self.files, plan.grid, self._create, self._open)
 
     def _create(self, path: Path) -> Volume:
-        plan, wanted = self._plan, self._job.output
+        plan, options = self._plan, self._job.output
         if self._target.kind == "npy":
             return NpyVolume.create(path, plan.shape, plan.dtype, axes=plan.axes)
         return Hdf5Volume.create(
@@ -55,9 +55,9 @@ class MergedOutput:
             plan.shape,
             plan.dtype,
             axes=plan.axes,
-            chunks=wanted.chunks,
-            compression=wanted.compression,
-            compression_opts=wanted.compression_opts,
+            chunks=options.chunks,
+            compression=options.compression,
+            compression_opts=options.compression_opts,
         )
 
     def _open(self, path: Path, mode: Literal["r", "r+"]) -> Volume:
@@ -65,7 +65,7 @@ class MergedOutput:
             return NpyVolume(path, mode=mode)
         return Hdf5Volume(path, self._target.internal, mode=mode)
 
-    def _holds_more(self, path: Path) -> list[str]:
+    def _other_contents(self, path: Path) -> list[str]:
         return contents_beside(path, self._target.internal) if self._target.kind == "hdf5" else []
 
     def begun(self) -> bool:
@@ -82,21 +82,21 @@ class MergedOutput:
         Raises
         ------
         OutputRefused
-            If it holds more, is no file, or can't be looked into.
+            If it holds other data, is no file, or can't be read.
         """
         refuse_odd_file(self.path)
         if self._target.kind != "hdf5" or self.path.is_symlink() or not self.path.exists():
-            return  # of a link only the link goes
+            return  # if it is a link, only the link is removed
         try:
-            more = self._holds_more(self.path) if is_hdf5(self.path) else []
+            others = self._other_contents(self.path) if is_hdf5(self.path) else []
         except StorageError as error:
             raise OutputRefused(
                 f"{error}; so what replacing it would destroy can't be told, and nothing was changed: "
                 "close it elsewhere, or move it away, then run this again"
             ) from error
-        if more:
+        if others:
             raise OutputRefused(
-                f"{self.path} also holds {', '.join(more[:5])}, which replacing the file would destroy; "
+                f"{self.path} also holds {', '.join(others[:5])}, which replacing the file would destroy; "
                 "name an output file of its own"
             )
 
@@ -110,7 +110,7 @@ class MergedOutput:
         return False
 
     def inside(self) -> str | None:
-        """The dataset that an earlier run has begun; None if there is no such thing or it is unknown."""
+        """The dataset that an earlier run has begun; None if there is none or it is unknown."""
         if self._target.kind != "hdf5":
             return None
         partial = self.files.partial
@@ -139,7 +139,7 @@ class MergedOutput:
         return self._file.go_on(check, tell)
 
     def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec:
-        """The order for the engine: results come back, a bounded number at a time.
+        """The spec of the job for the engine: results come back, a bounded number at a time.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class MergedOutput:
         self._file.merge(result.block, result.roi, result.array, result.crc32)
 
     def sweep(self, rois: list[Roi]) -> None:
-        """Nothing of a block that was cut off is in the file."""
+        """Do nothing: an interrupted attempt leaves nothing in the file."""
 
     def finish(self) -> None:
         """Give the file its name."""

@@ -175,7 +175,7 @@ class JobQueue:
     # -- requests of clients --------------------------------------------------------
 
     def submit(self, request: SubmitJob, owner: int) -> JobRecord:
-        """Add a job; it may start once `save` is done and `accept` was called.
+        """Add a job and return its record; it may start once `save` is done and `accept` was called.
 
         Parameters
         ----------

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from ...shared.errors import StorageError
-from . import schema as schema
+from . import schema
 
 
 def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -> sqlite3.Connection:

@@ -23,7 +23,7 @@ import msgspec
 from ...shared.errors import StorageError
 from ...shared.files.sync import sync_filesystem
 from ...shared.messages.records import BlockFailure
-from . import schema as schema
+from . import schema
 from .database import open_database
 from .group_sync import GroupSync
 from .records import AttemptRow, BlockRow, JobRecord

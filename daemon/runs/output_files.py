@@ -76,12 +76,12 @@ class OutputFiles:
         return self._old.partial if self._has_old_partial() else self._names.partial
 
     def _has_old_partial(self) -> bool:
-        """Whether version 0.1 has left a partial file; beside a finished output such a file is another's."""
+        """True if version 0.1 left a partial file; beside a finished output such a file is another's."""
         record = self._old_record()
         return record is not None and not record.finished and self._old.partial.is_file()
 
     def present(self) -> Iterator[Path]:
-        """What is ours beside the output, or looks so: the folder, what is in it, old records, locks."""
+        """The paths beside the output that are or seem ours: the folder, its files, old records, locks."""
         if self.folder.is_dir() and not self.folder.is_symlink():
             yield self.folder
             yield from self.folder.iterdir()
@@ -199,7 +199,7 @@ class OutputFiles:
             ) from error
 
     def _refuse_others(self) -> None:
-        """Without a record, nobody of ours has made the other two."""
+        """Refuse a ledger or partial file without a record: no run of ours has made it."""
         for path in (self._names.ledger, self._names.partial):
             if os.path.lexists(path):
                 raise self._in_the_way(path)
@@ -223,10 +223,10 @@ class OutputFiles:
         if record is None:
             return False
         try:
-            facts = self._old.ledger.lstat()
+            status = self._old.ledger.lstat()
         except OSError:
             return False
-        return stat.S_ISREG(facts.st_mode) and facts.st_size in (0, _bytes_of_ledger(record))
+        return stat.S_ISREG(status.st_mode) and status.st_size in (0, _bytes_of_ledger(record))
 
     def write_record(self, record: OutputRecord) -> None:
         """Write the record, whole or not at all; it is on the medium when this returns."""
@@ -240,9 +240,12 @@ class OutputFiles:
         if record is None:
             return
         with storage_errors("take up", self._old.record):
-            for theirs, ours in ((self.ledger, self._names.ledger), (self.partial, self._names.partial)):
-                if theirs != ours and theirs.exists():
-                    theirs.replace(ours)
+            for old, new in (
+                (self.ledger, self._names.ledger),
+                (self.partial, self._names.partial),
+            ):
+                if old != new and old.exists():
+                    old.replace(new)
             self.write_record(record)
             self._old.record.unlink()
 

@@ -24,7 +24,7 @@ class Loop:
             seen=lambda *args: None, output=list, workers={}
         )
         self.dispatcher._health = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
-            answered=lambda worker, count: self.counted.append((worker, count))
+            count_replies=lambda worker, count: self.counted.append((worker, count))
         )
         spec = JobSpec(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
         self.job = EngineJob("j1", spec, lambda *command: None, self.dispatcher.arenas)

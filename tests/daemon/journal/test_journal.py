@@ -9,8 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from blockmill.daemon.journal import group_sync as groupsync
-from blockmill.daemon.journal import schema as schema
+from blockmill.daemon.journal import group_sync, schema
 from blockmill.daemon.journal.database import open_database
 from blockmill.daemon.journal.journal import Journal
 from blockmill.daemon.journal.records import AttemptRow, BlockRow, JobRecord
@@ -32,7 +31,7 @@ def row(job=1, block=0, done=True, **fields):
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    monkeypatch.setattr(groupsync, "_EVERY_S", 0.0)
+    monkeypatch.setattr(group_sync, "_EVERY_S", 0.0)
 
 
 @pytest.fixture
@@ -177,7 +176,7 @@ def test_failed_blocks_are_told_while_a_sync_takes_its_time(path):
 
 
 def test_the_next_sync_comes_at_once_where_somebody_waits_for_it(path, monkeypatch):
-    monkeypatch.setattr(groupsync, "_EVERY_S", 3600.0)
+    monkeypatch.setattr(group_sync, "_EVERY_S", 3600.0)
     journal = Journal(path, sync=lambda folder: None)
     for block in range(3):
         journal.note(row(block=block), sync=str(path.parent))

@@ -152,9 +152,9 @@ class Engine:
 
 
 def _forked_nursery(preload: tuple[str, ...]) -> NurseryProcess | None:
-    """The nursery, forked before there are threads; None if that fails.
+    """Fork the nursery before there are threads. Returns None if that fails.
 
-    Then the engine's thread starts one, or reports to all waiting callers why it can't.
+    The engine's thread then starts one, or reports to all waiting callers why it can't.
     """
     try:
         return NurseryProcess(preload, fork=True)

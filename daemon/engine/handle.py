@@ -1,4 +1,4 @@
-"""The engine's side of a job as its submitter sees it: results, notices, the end.
+"""A job of the engine as its submitter sees it: results, notices, the end.
 
 The engine's thread puts items in. The thread that submitted takes them out, runs the merge
 callback, and confirms each merge. Nothing here blocks the engine.

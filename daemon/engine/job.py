@@ -142,8 +142,8 @@ class EngineJob:
         self.recipe = _complete_recipe(spec)
         self.handle = JobHandle(name, tell)
         self.prepared_workers: set[int] = set()  # workers that hold the recipe
-        self.leased: set[int] = set()  # blocks given to a worker that have not come back
-        self.merging: set[int] = set()  # results that are with the submitter
+        self.leased_blocks: set[int] = set()  # blocks given to a worker that have not come back
+        self.merging_blocks: set[int] = set()  # results that are with the submitter
         self.error_kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
         self._arenas = arenas
         self._arena: Arena | None = None  # until it needs one
@@ -174,7 +174,7 @@ class EngineJob:
 
     def cut_off(self) -> list[Roi]:
         """The blocks that were with a worker when the job ended."""
-        return [self.spec.blocks.roi_of(block) for block in self.leased]
+        return [self.spec.blocks.roi_of(block) for block in self.leased_blocks]
 
     def task(self, block: int, attempt: int) -> wire.Task:
         """The message for one attempt at a block, with a slot for its result.
@@ -190,7 +190,7 @@ class EngineJob:
         -------
         Task
         """
-        self.leased.add(block)
+        self.leased_blocks.add(block)
         if self._block_voxels is not None:
             return wire.Task(self.name, block, attempt, slot=self._slot_for(block, self._block_voxels))
         roi = self.spec.blocks.roi_of(block)
@@ -266,7 +266,7 @@ class EngineJob:
             return []
         for block in list(self._slots):  # results that nobody has merged
             self.drop(block)
-        keep = not self.leased and self.recipe.identity is None
+        keep = not self.leased_blocks and self.recipe.identity is None
         return self._arenas.give_back(self._arena, keep=keep)
 
 

@@ -147,7 +147,7 @@ class Dispatcher:
         self._supervisor.fill(now_s)
         self._supervisor.enforce(now_s)
         self._notices.relay(self._supervisor.output())
-        for worker in self._supervisor.frozen(now_s):
+        for worker in self._supervisor.frozen_workers(now_s):
             self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
         self._health.tick(now_s)
         for name in self._jobs:
@@ -160,7 +160,7 @@ class Dispatcher:
         totals.running, totals.failed, totals.retries = counts.running, counts.failed, counts.retries
 
     def _end_workers(self) -> None:
-        """Give every worker its grace to unwind, then go on; the supervisor kills the rest."""
+        """Give every worker its time of grace to unwind; the supervisor kills those that exceed it."""
         for worker in list(self._supervisor.workers):
             self._supervisor.kill(worker, "the engine closes", time.monotonic())
         deadline_s = time.monotonic() + 2 * GRACE_S
@@ -207,8 +207,8 @@ class Dispatcher:
                 self._supervisor.seen(worker, now_s, rss)
             case wire.Hello(worker=worker, version=version):
                 if version != wire.VERSION:
-                    why = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
-                    self._supervisor.kill(worker, why, now_s, 0)
+                    reason = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
+                    self._supervisor.kill(worker, reason, now_s, 0)
                 elif (process := self._supervisor.seen(worker, now_s)) is not None:
                     process.up = True
                     self._feed(ev.Ready(worker))
@@ -225,7 +225,7 @@ class Dispatcher:
         name, block, attempt = reply.job, reply.block, reply.attempt
         job = self._jobs[name]
         self._outbox.note_reply(worker, wire.Lease(name, block, attempt))
-        job.leased.discard(block)
+        job.leased_blocks.discard(block)
         if isinstance(reply, wire.TaskDone):
             job.keep_reply(reply)
             return ev.Done(worker, name, block, attempt, reply.seconds)
@@ -266,13 +266,13 @@ class Dispatcher:
             self._feed(ev.Extend(name, len(rois), sealed))
 
     def _command_merged(self, name: str, block: int) -> None:
-        if (job := self._jobs.get(name)) is not None and block in job.merging:
-            job.merging.remove(block)
+        if (job := self._jobs.get(name)) is not None and block in job.merging_blocks:
+            job.merging_blocks.remove(block)
             self._feed(ev.Merged(name, block))
 
     def _command_merge_failed(self, name: str, block: int, error: str) -> None:
-        if (job := self._jobs.get(name)) is not None and block in job.merging:
-            job.merging.remove(block)
+        if (job := self._jobs.get(name)) is not None and block in job.merging_blocks:
+            job.merging_blocks.remove(block)
             self._feed(ev.MergeFailed(name, block, error))
 
     def _command_cancel(self, name: str, now: bool = False) -> None:
@@ -282,7 +282,7 @@ class Dispatcher:
         self._grace_s = 0.0 if now else GRACE_S
         self._feed(ev.Cancel(name))
         self._grace_s = GRACE_S
-        for block in list(job.merging):
+        for block in list(job.merging_blocks):
             self._command_merge_failed(name, block, "the job was cancelled")
 
     def _command_pause(self, name: str) -> None:
@@ -301,7 +301,7 @@ class Dispatcher:
         self._feed(ev.Drain() if draining else ev.Undrain())
 
     def _command_release(self, segment: int) -> None:
-        for envelope in self._outbox.released(segment):
+        for envelope in self._outbox.release(segment):
             self._send(envelope)
 
     def _command_set_workers(self, count: int) -> None:
@@ -335,7 +335,7 @@ class Dispatcher:
 
     def _merge(self, action: ev.Merge) -> None:
         job = self._jobs[action.job]
-        job.merging.add(action.block)
+        job.merging_blocks.add(action.block)
         job.handle.put(job.result(action.block))
 
     def _kill(self, action: ev.Kill) -> None:

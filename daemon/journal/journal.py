@@ -54,7 +54,7 @@ class _Item:
 
 
 class Journal:
-    """The file at `path`, made where it is not there.
+    """The journal in the file at `path`, which is made if it does not exist.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class Journal:
 
         return self._ask(ask)
 
-    def redone(self, job: int) -> Future[int]:
+    def count_redone(self, job: int) -> Future[int]:
         """Number of blocks of a job that were computed more than once."""
         return self._ask(lambda database: database.execute(schema.REDONE, (job,)).fetchone()[0])
 
@@ -282,7 +282,7 @@ class Journal:
                     database.execute("BEGIN IMMEDIATE")
                     _execute(database, batch)
         except sqlite3.Error as error:
-            return self._not_written(database, batch, error)
+            return self._handle_write_error(database, batch, error)
         if self._trouble:
             self._trouble = ""
             self._on_trouble(f"{self.path}: the journal can be written again")
@@ -290,7 +290,7 @@ class Journal:
             _answer(item, database)
         return []
 
-    def _not_written(
+    def _handle_write_error(
         self, database: sqlite3.Connection, batch: list[_Item], error: sqlite3.Error
     ) -> list[_Item]:
         text = f"{self.path}: the journal can't be written ({error}); make room or mend its file system"

@@ -15,7 +15,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     info : JobInfo
-        The fields that clients see. After a restart, `running`, `eta_s` and `seen` begin anew.
+        The fields that clients see. `running`, `eta_s` and `seen` are reset by a restart.
     spec : dict
         The job as ``Job.model_dump(mode="json")`` gives it, all paths absolute.
     token : str

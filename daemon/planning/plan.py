@@ -1,4 +1,4 @@
-"""The plan of a job: which blocks, how large, with how much memory, into what.
+"""The plan of a job: task blocks, halo, memory per block, shape and dtype of the output.
 
 Task blocks are whole multiples of the output's storage blocks, so that each block file has
 one writer; among those the planner takes the size that reads few voxels twice, fits into
@@ -36,13 +36,13 @@ class Plan:
     grid : BlockGrid
         Task blocks over ``[0, roi.shape)``, the coordinates of the output.
     storage_block : tuple of int or None
-        Extent of the output's block files or chunks, None where it has none.
+        Extent of the output's block files or chunks; None if it has none.
     halo : tuple of int
         Voxels read around a block, per axis.
     dtype : numpy.dtype
         Element type of the output.
     axes : str
-        As the input's.
+        The input's axes.
     task_bytes : int
         Estimated memory of one task in a worker.
     notes : tuple of str
@@ -90,10 +90,10 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     ndim = len(source.shape)
     roi = _roi_of(job, source)
     job.operation.check(ndim, source.dtype)
-    storage = _checked_block(job.output.block_shape, roi.shape, "output.block_shape")
+    storage = _check_block(job.output.block_shape, roi.shape, "output.block_shape")
     if storage is None and per_file_blocks:
         storage = default_block_shape(roi.shape, source.axes)
-    storage = storage or _checked_block(job.output.chunks, roi.shape, "output.chunks")
+    storage = storage or _check_block(job.output.chunks, roi.shape, "output.chunks")
     sizing = Sizing(
         shape=roi.shape,
         step=storage or (1,) * ndim,
@@ -102,10 +102,10 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
-    requested = _checked_block(job.block_shape, roi.shape, "block_shape")
-    start = requested or storage or default_block_shape(roi.shape, source.axes)
+    job_block = _check_block(job.block_shape, roi.shape, "block_shape")
+    start = job_block or storage or default_block_shape(roi.shape, source.axes)
     block, notes = sizing.align(start)
-    if requested is None:
+    if job_block is None:
         block = sizing.grow(block)
     sizing.check_memory(block)
     return Plan(
@@ -131,7 +131,7 @@ def _roi_of(job: Job, source: Volume) -> Roi:
     return roi
 
 
-def _checked_block(block: Shape | None, shape: Shape, key: str) -> Shape | None:
+def _check_block(block: Shape | None, shape: Shape, key: str) -> Shape | None:
     if block is not None and len(block) != len(shape):
         raise JobError(f"{key}: {list(block)} has {len(block)} axes, the volume has {len(shape)}")
     return None if block is None else tuple(block)

@@ -53,33 +53,33 @@ class Sizing:
     def grow(self, block: Shape) -> Shape:
         """Enlarge `block` while that saves reading, fits the memory, and leaves enough blocks."""
         while self._reread(block) > _HALO_COST_ALLOWED or self._bytes(block) < _WORTHWHILE_BYTES:
-            candidates = [self._doubled(block, i) for i, n in enumerate(block) if n < self.shape[i]]
-            candidates = [candidate for candidate in candidates if self._allowed(candidate)]
+            candidates = [self._double(block, i) for i, n in enumerate(block) if n < self.shape[i]]
+            candidates = [candidate for candidate in candidates if self._is_allowed(candidate)]
             if not candidates:
                 break
             block = min(candidates, key=lambda candidate: (self._reread(candidate), max(candidate)))
         return block
 
-    def _doubled(self, block: Shape, axis: int) -> Shape:
+    def _double(self, block: Shape, axis: int) -> Shape:
         return tuple(n * 2 if i == axis else n for i, n in enumerate(block))
 
-    def _allowed(self, block: Shape) -> bool:
+    def _is_allowed(self, block: Shape) -> bool:
         is_enough = block_count(self.shape, block) >= self.least_blocks
         return is_enough and self.task_bytes(block) <= self.memory_bytes
 
-    def _clipped(self, block: Shape) -> Shape:
+    def _clip(self, block: Shape) -> Shape:
         return tuple(map(min, block, self.shape))
 
     def _bytes(self, block: Shape) -> float:
-        return math.prod(self._clipped(block)) * self.voxel_bytes
+        return math.prod(self._clip(block)) * self.voxel_bytes
 
     def _with_halo(self, block: Shape) -> int:
-        clipped = self._clipped(block)
+        clipped = self._clip(block)
         return math.prod(min(n + 2 * h, m) for n, h, m in zip(clipped, self.halo, self.shape, strict=True))
 
     def _reread(self, block: Shape) -> float:
         """Voxels read per voxel kept."""
-        return self._with_halo(block) / math.prod(self._clipped(block))
+        return self._with_halo(block) / math.prod(self._clip(block))
 
     def task_bytes(self, block: Shape) -> int:
         """Estimated memory of one task."""

@@ -45,7 +45,7 @@ def benchmark_blocks(
     job : Job
     engine : Engine
     folder : Path
-        For the scratch output.
+        Folder for the scratch output.
     source_shape : tuple of int
         Voxels per axis of the input.
     poll : callable
@@ -64,12 +64,12 @@ def benchmark_blocks(
     """
     started_s = time.monotonic()
     run._probe(engine)
-    _, bookkeeping_s = _timed(lambda: _write_record(folder))
+    _, bookkeeping_s = _time_of(lambda: _write_record(folder))
     startup_s = time.monotonic() - started_s + bookkeeping_s  # the record is written twice
     rounds = _Rounds(run, job, engine, folder, source_shape, poll)
     _sync(folder)
     (folder / "little").touch()
-    _, sync_s = _timed(lambda: _sync(folder))
+    _, sync_s = _time_of(lambda: _sync(folder))
     first = latest = rounds.run(_BLOCKS_PER_WORKER * engine.workers)
     if not latest.final and latest.seconds < _WORTH_S:
         more = latest.count * _WORTH_S / max(latest.seconds, 1e-3)
@@ -94,7 +94,7 @@ def _write_record(folder: Path) -> None:
     files.write_record(OutputRecord({}, (), finished=False))
 
 
-def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
+def _time_of(action: Callable[[], Any]) -> tuple[Any, float]:
     started_s = time.monotonic()
     return action(), time.monotonic() - started_s
 
@@ -187,7 +187,7 @@ class _Rounds:
         started_s = time.monotonic()
         try:
             ended = self._run_blocks(output, rois, clock, started_s + _LONGEST_S)
-            _, sync_s = _timed(lambda: (output.finish(), _sync(self._folder)))
+            _, sync_s = _time_of(lambda: (output.finish(), _sync(self._folder)))
         finally:
             output.close()
         self.blocks_done += len(clock.ends)

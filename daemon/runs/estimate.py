@@ -34,7 +34,7 @@ class Estimate:
     output : str
         Address of the output.
     blocks, blocks_finished : int, int or None
-        Task blocks of the job, and those that an earlier run of it has finished.
+        Number of task blocks, and of those that an earlier run has finished.
     task_block, storage_block, halo : tuple of int
         Voxels per axis; `storage_block` is None if the output has none.
     workers : int
@@ -88,7 +88,7 @@ def estimate(
     engine : Engine
         With as many workers as the job will have.
     folder : Path
-        For scratch files; best on the file system of the output.
+        Folder for scratch files; best on the file system of the output.
     overwrite : bool
         True if the run will replace an output that exists.
     poll : callable

@@ -1,4 +1,4 @@
-"""The record of an output: names its job, so that only the same job goes on with it."""
+"""The record of an output: it names the job, so that no other job resumes the output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OutputRecord:
     identity : dict
         Everything that decides the voxels of the output, as plain JSON values.
     task_block : tuple of int
-        The task grid of the run that began it; a resumed run keeps to it.
+        Block shape of the run that began the output; a resumed run uses the same.
     finished : bool
         True if the job ended as done.
     """
@@ -56,7 +56,7 @@ def parse_record(content: bytes) -> OutputRecord:
     OtherRecordVersion
         If another version wrote it.
     ValueError
-        If it is no record at all; the message is the reason.
+        If it is no record; the message is the reason.
     """
     try:
         mapping = json.loads(content)

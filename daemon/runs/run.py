@@ -100,7 +100,7 @@ class JobRun:
     events : BlockLog, optional
         Notes each block that has ended and each failed attempt, in the engine's thread.
     only : frozenset of int, optional
-        Compute these blocks alone, of an output that was begun; the job does not end as done then.
+        Numbers of the only blocks to compute, of an output that was begun; the job does not end as done then.
 
     Raises
     ------

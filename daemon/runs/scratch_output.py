@@ -68,7 +68,7 @@ def scratch_output(job: Job, plan: Plan, folder: Path) -> Output:
     job : Job
     plan : Plan
     folder : Path
-        For the output's files.
+        Folder for the output's files.
 
     Returns
     -------

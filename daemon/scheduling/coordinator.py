@@ -1,9 +1,9 @@
 """The coordinator: a pure state machine that decides which worker does which block, and when.
 
-An event goes in, the actions to carry out come back; there is no socket, clock, file, thread or
-chance in here, nor in its parts. Time enters as `Tick`. This module dispatches events, and handles those
-about jobs and merges; `worker_events` handles those from workers, and `scheduler` decides which worker
-gets a block. The life of a block (drawn in `blocks` in more detail)::
+It takes events and returns the actions to carry out; there is no socket, clock, file, thread or
+chance in this package. Time comes as `Tick`. This module dispatches events, and handles those about jobs
+and merges; `worker_events` handles those from workers, and `scheduler` decides which worker gets a
+block. The life of a block (drawn in `blocks` in more detail)::
 
     pending --> leased --> (merging) --> done
        ^          |            |
@@ -17,22 +17,20 @@ and that of a job::
          a block or a merge failed for good, or Cancel;
          ends once its leases and its merge are closed
 
-What holds after every event:
+Invariants after every event:
 
-- A lease is (worker, job, block, attempt), where an attempt is one lease of the block, whatever
-  becomes of it; failures are counted apart. An answer without a lease changes nothing: late
-  answers are normal, not errors.
-- One place assigns, `Scheduler.assign`, at the end of each event. `fair_share` chooses the job.
-- A block that ran out of memory runs alone: the machine runs dry, it is leased, and until its lease is
-  closed nothing else is.
-- A block whose workers die is set aside after its tries, and does not end its job; one that answers
-  that it failed does, where the job says so.
-- A worker works through its leases in order, so the first one is the one that runs, unless
-  the shell knows better. If the worker is lost, this one has failed once more, the others go
-  back as if never leased. If it
-  was killed on purpose, nothing has failed but a block that ran out of time.
+- A lease is (worker, job, block, attempt). Each lease of a block counts as an attempt; failures are
+  counted separately. An answer without a lease changes nothing: late answers are normal, not errors.
+- Only `Scheduler.assign` gives leases, at the end of each event. `fair_share` chooses the job.
+- A block that ran out of memory runs alone: it is leased when no worker is busy, and nothing else is
+  leased until its lease is closed.
+- A block whose workers die is set aside after its tries, and does not end its job; one that fails with
+  an error does, if the job has `on_error` "fail".
+- A worker works through its leases in order, so the first one runs, unless the engine knows better. If
+  the worker is lost, this one has failed once more, and the others are returned as if never leased. If
+  the worker was killed on purpose, only a block that exceeded its time-out has failed.
 - One merge of a job runs at a time, unless the job allows more. Each block is merged at most once.
-- Each job ends exactly once, by `Finish`, and has then no lease and no merge open.
+- Each job ends exactly once, by `Finish`, and then has no open lease and no open merge.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,9 +48,9 @@ class Coordinator:
     Parameters
     ----------
     least_credit : int
-        Leases that a worker may always hold, whatever its blocks take. With 2 the next block
+        Leases that a worker may always hold, however long its blocks take. With 2 the next block
         is there when one ends; with 1 no long block waits behind another while a worker is
-        idle. Of short blocks a worker may hold more in any case.
+        idle. A worker may hold more leases of short blocks in any case.
     """
 
     def __init__(self, least_credit: int = 2) -> None:
@@ -83,7 +81,7 @@ class Coordinator:
         }
 
     def handle(self, event: ev.Event) -> list[ev.Action]:
-        """Take an event in. Returns the actions to carry out, in this order, before the next event.
+        """Handle an event. Returns the actions to carry out, in this order, before the next event.
 
         Raises
         ------
@@ -95,12 +93,12 @@ class Coordinator:
         return self.handle_all((event,))
 
     def handle_all(self, events: Iterable[ev.Event]) -> list[ev.Action]:
-        """Take events in that came together; blocks are leased once, after the last of them.
+        """Handle events that came together; blocks are leased once, after the last of them.
 
         Raises
         ------
         TypeError, ValueError
-            As `handle`; the events before the wrong one have been taken in.
+            As `handle`; the events before the wrong one have been handled then.
         """
         actions: list[ev.Action] = []
         for event in events:
@@ -225,8 +223,8 @@ class Coordinator:
         if job is None:
             self._reject(name, event, "there is no such job", actions)
         elif job.outcome is not None:
-            what = "has ended" if job.ended else "is already ending"
-            self._reject(name, event, f"the job {what} as {job.outcome}", actions)
+            state = "has ended" if job.ended else "is already ending"
+            self._reject(name, event, f"the job {state} as {job.outcome}", actions)
         else:
             return job
         return None

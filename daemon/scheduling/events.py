@@ -101,7 +101,7 @@ class Ready(msgspec.Struct, frozen=True, gc=False):
 
 
 class Retire(msgspec.Struct, frozen=True, gc=False):
-    """Give this worker nothing new; it ends what it has."""
+    """Give this worker no more leases; it finishes those that it has."""
 
     worker: int
 

@@ -67,7 +67,7 @@ class FairShare:
         if len(owners) == 1:
             return next(iter(owners))
         highest = max(max(owner.levels) for owner in owners)
-        return min((o for o in owners if highest in o.levels), key=_used)
+        return min((o for o in owners if highest in o.levels), key=_used_s)
 
     def charge(self, owner: str, seconds: float) -> None:
         """Add seconds of a worker's time to what an owner has used.
@@ -88,5 +88,5 @@ def _rank(job: JobState) -> tuple[int, int]:
     return job.rank
 
 
-def _used(owner: _Owner) -> float:
+def _used_s(owner: _Owner) -> float:
     return owner.used_s

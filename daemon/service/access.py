@@ -45,8 +45,8 @@ class Rights:
         self._service_uid = os.getuid() if uid is None else uid
         self._admins = {_ROOT, self._service_uid, *map(user_number, access.admins)}
         no_roots = () if system else None
-        self._roots = no_roots if access.data_roots is None else _resolved(access.data_roots)
-        self._code = _resolved(access.user_code) or no_roots
+        self._roots = no_roots if access.data_roots is None else _resolve(access.data_roots)
+        self._code = _resolve(access.user_code) or no_roots
 
     def identity(self, owner: int) -> Identity | None:
         """The identity under which the files of a user's jobs are used; None: the service's own.
@@ -80,7 +80,7 @@ class Rights:
         """
         return uid == job_record.info.owner or uid in self._admins
 
-    def check_owner(self, uid: int, job_record: JobRecord, what: str) -> None:
+    def check_owner(self, uid: int, job_record: JobRecord, action: str) -> None:
         """Check that a user may do something to a job: its owner and admins may.
 
         Parameters
@@ -88,7 +88,7 @@ class Rights:
         uid : int
             The user's number.
         job_record : JobRecord
-        what : str
+        action : str
             A verb for the message, such as "cancel".
 
         Raises
@@ -98,18 +98,18 @@ class Rights:
         owner = job_record.info.owner
         if not self.owns(uid, job_record):
             raise Refused(
-                f"job {job_record.info.id} belongs to {user_name(owner)}, who alone may {what} it, "
+                f"job {job_record.info.id} belongs to {user_name(owner)}, who alone may {action} it, "
                 f"as may an admin; you are {user_name(uid)}"
             )
 
-    def check_admin(self, uid: int, what: str) -> None:
+    def check_admin(self, uid: int, action: str) -> None:
         """Check that a user is an admin, who may do something to the service.
 
         Parameters
         ----------
         uid : int
             The user's number.
-        what : str
+        action : str
             A phrase for the message, such as "drain it".
 
         Raises
@@ -117,7 +117,7 @@ class Rights:
         Refused
         """
         if uid not in self._admins:
-            raise Refused(f"only an admin of the service may {what}; you are {user_name(uid)}")
+            raise Refused(f"only an admin of the service may {action}; you are {user_name(uid)}")
 
     def check_paths(self, job: Job, owner: int, *, follow_links: bool = True) -> JobFiles:
         """Check that a job names only files below the configured folders, wherever links lead.
@@ -152,7 +152,7 @@ class Rights:
         return files
 
 
-def _resolved(folders: Iterable[str]) -> tuple[str, ...]:
+def _resolve(folders: Iterable[str]) -> tuple[str, ...]:
     return tuple(os.path.realpath(Path(folder).expanduser()) for folder in folders)
 
 

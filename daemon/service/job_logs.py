@@ -93,7 +93,7 @@ class JobLogs:
 
 
 def _report(number: int, lines: list[LogLine]) -> None:
-    """Repeat in the service's own log what happens to a job, except what its operation prints."""
+    """Copy lines of a job to the service's own log, except the output of its operation."""
     for line in lines:
         if line.kind != "printed":
             _log.info("%s", line.text, extra=about(number, line.block or (), line.worker))

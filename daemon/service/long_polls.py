@@ -56,8 +56,8 @@ class LongPolls(Generic[C]):
         self._calls.append((uid, connection, call))
         return True
 
-    def take(self, answered: Callable[[C], bool]) -> None:
-        """Remove each call for which `answered` returns True; it is called for all, in order of arrival."""
-        self._calls = [item for item in self._calls if not answered(item[2])]
+    def take(self, try_answer: Callable[[C], bool]) -> None:
+        """Remove each call for which `try_answer` returns True; it is called for all, in order of arrival."""
+        self._calls = [item for item in self._calls if not try_answer(item[2])]
         self._of_user = Counter(uid for uid, _, _ in self._calls)
         self._of_connection = Counter(connection for _, connection, _ in self._calls)

@@ -48,18 +48,18 @@ class MemoryGuard:
         self._next_s = now_s + _EVERY_S
         if self._least_bytes is None:
             give_back()
-        own = self._measure()
-        if self._least_bytes is None or own < self._least_bytes:
-            self._least_bytes = own
-        grown = own - self._least_bytes
-        if grown <= self._allowed_bytes:
+        resident_bytes = self._measure()
+        if self._least_bytes is None or resident_bytes < self._least_bytes:
+            self._least_bytes = resident_bytes
+        growth_bytes = resident_bytes - self._least_bytes
+        if growth_bytes <= self._allowed_bytes:
             return None
         # Memory that a job needs permanently must not be reported twice: measure again once it has settled.
         self._least_bytes, self._next_s = None, now_s + _SETTLE_S
-        return grown
+        return growth_bytes
 
 
 def give_back() -> None:
-    """Have the allocator give free memory back to the system, where it can (glibc)."""
+    """Have the allocator return free memory to the system, if it can (glibc)."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -68,7 +68,7 @@ class JobQueue:
         self.save()
 
     def _readmit(self, job_record: JobRecord) -> None:
-        """Log for a job that was running when the service ended that it goes on; finish a cancelled one."""
+        """Resume care of a journaled job: note its files, log that it goes on, tidy up a cancelled one."""
         info = job_record.info
         if not info.ended:
             self._note_files(job_record)
@@ -146,10 +146,10 @@ class JobQueue:
         saved = None
         for job_record in self.table.take_changes():
             saved = self.journal.save(job_record)
-            saved.add_done_callback(self._saved(job_record.info.id))
+            saved.add_done_callback(self._save_callback(job_record.info.id))
         return saved
 
-    def _saved(self, number: int) -> Callable[[Future[None]], None]:
+    def _save_callback(self, number: int) -> Callable[[Future[None]], None]:
         def note(saved: Future[None]) -> None:
             if saved.exception() is not None:
                 self._mailbox.put("unsaved", number)
@@ -276,8 +276,8 @@ class JobQueue:
             None: all jobs, future ones included.
         paused : bool
         """
-        affected = self.table.pause(numbers) if paused else self.table.resume(numbers)
-        for number in affected:
+        active = self.table.pause(numbers) if paused else self.table.resume(numbers)
+        for number in active:
             if number in self._runners:
                 self._runners[number].pause(paused)
         if numbers is None:
@@ -331,7 +331,7 @@ class JobQueue:
         )
 
     def _on_planned(self, number: int, blocks: int, done: int) -> None:
-        self.table.planned(number, blocks, done)
+        self.table.note_plan(number, blocks, done)
         owner, limit = self.table.get(number).info.owner, self.settings.limits.blocks_per_user
         if (open_blocks := self.table.open_blocks(owner)) > limit:
             sizes = f"{open_blocks} blocks of its owner have not ended, {limit} may"
@@ -355,7 +355,7 @@ class JobQueue:
             redone_count = 0 if redone.exception() else redone.result()
             self._mailbox.put("counted", number, ending, redone_count)
 
-        self.journal.redone(number).add_done_callback(counted)
+        self.journal.count_redone(number).add_done_callback(counted)
 
     def _on_counted(self, number: int, ending: Ending, redone: int) -> None:
         del self._runners[number]

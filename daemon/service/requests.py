@@ -147,22 +147,22 @@ class RequestHandler:
         last_id = self._table.last_id
         number = self._queue.submit(request, uid).info.id
         if number <= last_id:  # it was sent again
-            return self._journaled(number)
+            return self._reply_after_save(number)
 
         def accepted(_: Any) -> p.OneJob:
             self._queue.accept(number)
-            return self._one(number)
+            return self._one_job(number)
 
-        return Later(self._saved(), accepted, lambda: self._queue.withdraw(number))
+        return Later(self._save(), accepted, lambda: self._queue.withdraw(number))
 
-    def _journaled(self, number: int) -> Later:
+    def _reply_after_save(self, number: int) -> Later:
         """An answer with the job, given once all changes are on the medium."""
-        return Later(self._saved(), lambda _: self._one(number))
+        return Later(self._save(), lambda _: self._one_job(number))
 
-    def _saved(self) -> Future[Any]:
+    def _save(self) -> Future[Any]:
         return self._queue.save() or self._queue.journal.flush()
 
-    def _one(self, number: int) -> p.OneJob:
+    def _one_job(self, number: int) -> p.OneJob:
         return p.OneJob(job=self._table.get(number).info)
 
     @handles(p.ListJobs)
@@ -185,19 +185,19 @@ class RequestHandler:
 
     @handles(p.ListFailures)
     def list_failures(self, request: p.ListFailures, uid: int) -> Later:
-        self._owned(request.id, uid, "see the failed blocks of")
+        self._get_owned(request.id, uid, "see the failed blocks of")
         failures = self._queue.journal.failures(request.id, request.limit)
         return Later(failures, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
 
-    def _owned(self, number: int, uid: int, what: str) -> JobRecord:
-        """The job of this number, after a check that the user may do `what` to it."""
+    def _get_owned(self, number: int, uid: int, action: str) -> JobRecord:
+        """The job of this number, after a check that the user may do `action` to it."""
         job_record = self._table.get(number)
-        self._queue.rights.check_owner(uid, job_record, what)
+        self._queue.rights.check_owner(uid, job_record, action)
         return job_record
 
     @handles(p.ReadLog)
     def read_log(self, request: p.ReadLog, uid: int) -> p.Reply | Held:
-        self._owned(request.id, uid, "read the log of")
+        self._get_owned(request.id, uid, "read the log of")
 
         def news(anyway: bool) -> p.LogPart | None:
             ended = self._table.get(request.id).info.ended  # first: its last line is written before
@@ -214,16 +214,16 @@ class RequestHandler:
 
     @handles(p.CancelJob)
     def cancel(self, request: p.CancelJob, uid: int) -> Later:
-        self._owned(request.id, uid, "cancel")
+        self._get_owned(request.id, uid, "cancel")
         self._queue.cancel(request.id, now=request.now)
-        return self._journaled(request.id)
+        return self._reply_after_save(request.id)
 
     @handles(p.RetryJob)
     def retry(self, request: p.RetryJob, uid: int) -> Later:
-        self._owned(request.id, uid, "retry")
+        self._get_owned(request.id, uid, "retry")
         job_record = self._queue.retry(request.id, failed_only=request.failed_only)
         self._queue.logs.add_text(job_record.info.id, "is queued again")
-        return self._journaled(job_record.info.id)
+        return self._reply_after_save(job_record.info.id)
 
     @handles(p.PauseJobs)
     def pause(self, request: p.PauseJobs, uid: int) -> Later:
@@ -238,18 +238,18 @@ class RequestHandler:
         if numbers is None:
             self._queue.rights.check_admin(uid, f"{verb} all jobs")
         for number in numbers or ():
-            self._owned(number, uid, verb)
+            self._get_owned(number, uid, verb)
         self._queue.pause(numbers, paused)
-        saved = self._saved()
+        saved = self._save()
         if numbers is None:
             return Later(saved, lambda _: p.Jobs(jobs=tuple(self._table.list((), None, 0))))
         return Later(saved, lambda _: p.Jobs(jobs=tuple(self._table.get(n).info for n in numbers)))
 
     @handles(p.SetPriority)
     def set_priority(self, request: p.SetPriority, uid: int) -> Later:
-        self._owned(request.id, uid, "change the priority of")
+        self._get_owned(request.id, uid, "change the priority of")
         self._queue.set_priority(request.id, request.priority)
-        return self._journaled(request.id)
+        return self._reply_after_save(request.id)
 
 
 def refusal(error: BaseException) -> p.Refusal:

@@ -61,8 +61,8 @@ def serve(settings: Settings, reload: Callable[[], Settings] | None = None) -> i
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        _alone(settings.state_dir / "service", f"the state in {settings.state_dir}"),
-        _alone(settings.socket, f"the socket {settings.socket}"),
+        _exclusive(settings.state_dir / "service", f"the state in {settings.state_dir}"),
+        _exclusive(settings.socket, f"the socket {settings.socket}"),
     ):
         Service(settings, reload).run()
     return 0
@@ -187,7 +187,7 @@ class Service:
     def _answer_held(self) -> None:
         now_s = time.monotonic()
 
-        def answered(call: tuple[Peer, int, Held]) -> bool:
+        def try_answer(call: tuple[Peer, int, Held]) -> bool:
             peer, number, held = call
             try:
                 reply = held.news(now_s >= held.until_s)
@@ -197,7 +197,7 @@ class Service:
                 self._send(peer, number, reply)
             return reply is not None
 
-        self._long_polls.take(answered)
+        self._long_polls.take(try_answer)
 
     def _send(self, peer: Peer, number: int, reply: p.Reply) -> None:
         self._sockets.send(peer, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply))))
@@ -216,13 +216,13 @@ def _reply_maker(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, what: str) -> Iterator[None]:
+def _exclusive(path: Path, description: str) -> Iterator[None]:
     """Hold the lock of a file, so that no other service uses it."""
     lock = FileLock(str(path))
     if not lock.acquire(blocking=False):
         holder = lock.holder()
-        who = holder.describe() if holder is not None else "it has just ended"
-        raise Refused(f"another service has {what} ({who}); end it first, or give other places")
+        owner = holder.describe() if holder is not None else "it has just ended"
+        raise Refused(f"another service has {description} ({owner}); end it first, or give other places")
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ class Settings:
     history_days : float
         Time for which ended jobs are kept.
     access : Access
-        Who may do what, and which files jobs may name.
+        Admins, and the folders that jobs may name.
     limits : Limits
         Most jobs, blocks, connections and message bytes.
     tcp : Tcp

@@ -149,7 +149,7 @@ class Sockets:
         self._authenticator.start()
         self._authenticator.configure_curve_callback("*", self._keyring)
 
-    # -- waiting and hearing ----------------------------------------------------------
+    # -- waiting and receiving --------------------------------------------------------
 
     def register(self, descriptor: int) -> None:
         """Wait for this descriptor, too."""
@@ -160,15 +160,15 @@ class Sockets:
         self._poller.poll(timeout_ms)
         for listener in self._listeners:
             self._count_clients(listener)
-        if (grown := self._memory_guard.exceeded(time.monotonic())) is not None:
-            self._turn_all_away(grown)
+        if (growth_bytes := self._memory_guard.exceeded(time.monotonic())) is not None:
+            self._turn_all_away(growth_bytes)
 
-    def _turn_all_away(self, grown: int) -> None:
+    def _turn_all_away(self, growth_bytes: int) -> None:
         """End all connections: one of them may send a message without end, and it is unknown which."""
         _log.warning(
             "this process has grown by %s; in case a client sends without end, the connections of all %d "
             "clients are ended; they come again by themselves",
-            *(format_size(grown), sum(len(listener.clients) for listener in self._listeners)),
+            *(format_size(growth_bytes), sum(len(listener.clients) for listener in self._listeners)),
         )
         for listener in self._listeners:
             for descriptor in list(listener.clients):
@@ -304,26 +304,26 @@ def unix_socket(path: Path, group: str | None) -> socket.socket:
     return listening
 
 
-def _tcp_socket(where: str) -> socket.socket:
-    host, _, port = where.rpartition(":")
+def _tcp_socket(endpoint: str) -> socket.socket:
+    host, _, port = endpoint.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal():
-        raise Refused(f"tcp.listen: {where} is no address; give host:port, such as 127.0.0.1:5640")
+        raise Refused(f"tcp.listen: {endpoint} is no address; give host:port, such as 127.0.0.1:5640")
     try:
         family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        raise Refused(f"tcp.listen: {where} can't be listened at: {error}") from error
+        raise Refused(f"tcp.listen: {endpoint} can't be listened at: {error}") from error
 
 
-def _most_clients(wanted: int) -> int:
+def _most_clients(requested: int) -> int:
     """Most clients for which there are file descriptors; the limit of open files is raised before."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     file_limit = hard if hard != resource.RLIM_INFINITY else 1 << 20
-    if wanted > file_limit - _SPARE_FILES:
+    if requested > file_limit - _SPARE_FILES:
         _log.warning(
             "limits.connections: %d do not fit into %d open files; %d are let in",
-            *(wanted, file_limit, max(file_limit - _SPARE_FILES, 1)),
+            *(requested, file_limit, max(file_limit - _SPARE_FILES, 1)),
         )
-    return max(min(wanted, file_limit - _SPARE_FILES), 1)
+    return max(min(requested, file_limit - _SPARE_FILES), 1)

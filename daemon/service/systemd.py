@@ -66,10 +66,10 @@ class Systemd:
 
 def _watchdog_s() -> float:
     """Seconds within which the manager expects a sign of life; 0: it expects none."""
-    wanted, pid = os.environ.pop("WATCHDOG_USEC", ""), os.environ.pop("WATCHDOG_PID", "")
-    if pid not in ("", str(os.getpid())) or not wanted.isdecimal():
+    interval_us, pid = os.environ.pop("WATCHDOG_USEC", ""), os.environ.pop("WATCHDOG_PID", "")
+    if pid not in ("", str(os.getpid())) or not interval_us.isdecimal():
         return 0.0
-    return int(wanted) / 1e6
+    return int(interval_us) / 1e6
 
 
 def inherited_sockets() -> list[socket.socket]:

@@ -1,8 +1,8 @@
 """Periodic care of local workers: memory limits, recycling, pool size.
 
-The supervisor knows processes, the coordinator leases; this part looks at both, in the engine's
-thread, and sees to it that a worker is drained before it is ended, and that no more workers are
-busy than the memory of the machine allows.
+The supervisor knows processes, the coordinator knows leases. This module looks at both, in the engine's
+thread: a worker is drained before it is ended, and no more workers are busy than the memory of the
+machine allows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class WorkerHealth:
     jobs : dict of str to EngineJob
         The engine's jobs, by name.
     feed : callable
-        Takes an event to the coordinator, and carries out what follows.
+        Passes an event to the coordinator, and carries out the actions that follow.
     memory_bytes : int or None
         Memory limit of all workers together, in bytes.
     """
@@ -117,8 +117,8 @@ class WorkerHealth:
 
     def _kill_over_limit(self, now_s: float) -> None:
         for worker, rss, limit in self._supervisor.over_limit(now_s, self._limit_of):
-            why = f"took {format_size(rss)} of memory, {format_size(limit)} are allowed"
-            self._supervisor.kill(worker, why, now_s, 0, out_of_memory=True)
+            reason = f"took {format_size(rss)} of memory, {format_size(limit)} are allowed"
+            self._supervisor.kill(worker, reason, now_s, 0, out_of_memory=True)
 
     def _busy(self) -> dict[int, int]:
         """Resident memory of each worker that has something to do."""
@@ -141,41 +141,41 @@ class WorkerHealth:
             available_bytes=free, total_bytes=self._total_bytes, busy_rss_bytes=busy
         )
         if victim is not None:
-            why = f"the machine has {format_size(free)} of memory left, this worker took most"
-            self._supervisor.kill(victim, why, now_s, 0, out_of_memory=True)
+            reason = f"the machine has {format_size(free)} of memory left, this worker took most"
+            self._supervisor.kill(victim, reason, now_s, 0, out_of_memory=True)
 
     # -- recycling ------------------------------------------------------------------
 
     def _choose_retiring(self, now_s: float | None) -> None:
         if now_s is not None:
-            for worker, why in self._supervisor.needs_recycling(now_s):
-                self.retire(worker, why)
+            for worker, reason in self._supervisor.needs_recycling(now_s):
+                self.retire(worker, reason)
         spare = [w for w in self._supervisor.workers if w not in self._retiring]
         spare.sort(key=lambda worker: len(self._core.leases(worker)))
         for worker in spare[: self._supervisor.surplus()]:
             self.retire(worker, "one worker less was asked for")
 
-    def retire(self, worker: int, why: str) -> None:
+    def retire(self, worker: int, reason: str) -> None:
         """Let a worker finish its tasks, and then end it.
 
         Parameters
         ----------
         worker : int
             The worker's number.
-        why : str
+        reason : str
             The reason, for people.
         """
         if worker not in self._retiring:
-            self._retiring[worker] = why
+            self._retiring[worker] = reason
             self._supervisor.retiring(worker)
             self._feed(ev.Retire(worker))
 
     def _retire_the_idle(self, now_s: float) -> None:
-        for worker, why in self._retiring.items():
+        for worker, reason in self._retiring.items():
             if not self._core.leases(worker):
-                self._supervisor.retire(worker, why, now_s)
+                self._supervisor.retire(worker, reason, now_s)
 
-    # -- what people see ------------------------------------------------------------
+    # -- for people -----------------------------------------------------------------
 
     def workers(self, now_s: float) -> tuple[WorkerInfo, ...]:
         """All workers with their current tasks."""

@@ -1,7 +1,7 @@
-"""The number of workers that may be busy with the memory that there is.
+"""The number of workers that may be busy with the available memory.
 
 `MemoryGovernor` decides and is pure; `available_bytes` and `total_bytes` ask the system, and the
-control group that this process is in where that allows less.
+control group of this process if that allows less.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def reserve_bytes(total_bytes: int) -> int:
 
 
 class MemoryGovernor:
-    """Lets the number of busy workers follow the free memory.
+    """Adapts the number of busy workers to the free memory.
 
-    It falls at once, by as many as must end to bring back what is missing, and rises by one at
-    a time, when what the largest worker of late took would fit beside the others.
+    The number falls at once, by as many workers as must end to free the missing memory. It rises by one at
+    a time, once there is room for as much memory as the largest worker took recently.
 
     Parameters
     ----------

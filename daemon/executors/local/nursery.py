@@ -42,9 +42,9 @@ class NurseryProcess:
     preload : iterable of str
         Modules that it imports once for all workers.
     fork : bool
-        Fork it from this process instead of starting an interpreter: what is imported here is shared
-        with it, and not imported again. Only for a program of ours, whose main module is known, while it
-        has a single thread, and if it called `have_one_compute_thread` before numpy was imported.
+        Fork it from this process instead of starting an interpreter: modules that are imported here are
+        shared with it. Only for a program of ours, whose main module is known, while it has a single
+        thread, and if it called `have_one_compute_thread` before numpy was imported.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class NurseryProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
-        start = _forked if fork else _executed
+        start = _fork if fork else _exec
         try:
             with child_control:
                 self._process = start(child_control, lifeline_read, self._log, preload)
@@ -99,7 +99,7 @@ class NurseryProcess:
         return tail(Path(f"/proc/self/fd/{self._log.fileno()}")) or f"exit code {self._process.returncode}"
 
 
-def _executed(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
+def _exec(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
     search_path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
     return subprocess.Popen(
         [sys.executable, "-P", "-m", _MODULE, str(control.fileno()), str(lifeline_fd), search_path, *preload],
@@ -112,7 +112,7 @@ def _executed(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: 
     )
 
 
-def _forked(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
+def _fork(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
     gc.freeze()  # a collection would write to all objects, on pages that both sides share until then
     if pid := os.fork():
         return _Child(pid)
@@ -147,7 +147,7 @@ def _become_a_daemon(log_fd: int, *keep: int) -> list[int]:
 
 
 class _Child:
-    """A forked child, with what is needed of `subprocess.Popen`; not all systems have pidfds."""
+    """A forked child with the needed methods of `subprocess.Popen`; not all systems have pidfds."""
 
     def __init__(self, pid: int) -> None:
         self.returncode: int | None = None

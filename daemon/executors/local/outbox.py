@@ -88,9 +88,9 @@ class Outbox:
         for worker in job.prepared_workers.intersection(workers):
             yield Envelope(worker, wire.Forget(job.name, []))
         for segment in segments:  # perhaps of an earlier job, and other workers
-            yield from self.released(segment)
+            yield from self.release(segment)
 
-    def released(self, segment: int) -> Iterable[Envelope]:
+    def release(self, segment: int) -> Iterable[Envelope]:
         """Messages to send when a submitter has released a shared buffer."""
         for worker, attached in self._attached.items():
             if segment in attached:

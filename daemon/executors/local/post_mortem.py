@@ -21,7 +21,7 @@ class PostMortem:
         Most resident memory that it ever had.
     limit_bytes : int or None
         Its memory limit.
-    why : str
+    reason : str
         The reason why the engine ended it; empty if the engine did not.
     log : str
         The last lines that it printed.
@@ -35,7 +35,7 @@ class PostMortem:
     exit_code: int
     peak_rss_bytes: int
     limit_bytes: int | None = None
-    why: str = ""
+    reason: str = ""
     log: str = ""
     out_of_memory: bool = False
     kernel_killed: bool = False
@@ -50,10 +50,10 @@ class PostMortem:
         how = f"was killed by {self.signal}" if self.signal else f"ended with exit code {self.exit_code}"
         if self.kernel_killed:
             how += " (the machine was out of memory)"
-        elif self.exit_code == -signal.SIGKILL and not self.why:
+        elif self.exit_code == -signal.SIGKILL and not self.reason:
             how += " (out of memory, or by hand)"
-        if self.why:
-            how = f"{self.why}: {how}"
+        if self.reason:
+            how = f"{self.reason}: {how}"
         allowed = f" of {format_size(self.limit_bytes)} allowed" if self.limit_bytes is not None else ""
         peak = f"peak memory {format_size(self.peak_rss_bytes)}{allowed}"
         text = f"worker {self.worker} (pid {self.pid}) {how}; {peak}"

@@ -165,7 +165,7 @@ class Supervisor:
             )
 
     def set_count(self, count: int) -> None:
-        """Keep `count` workers; `surplus` is then the number of those that are too many."""
+        """Set the number of workers to keep; `surplus` then tells how many are too many."""
         self.count = count
 
     def surplus(self) -> int:
@@ -175,29 +175,29 @@ class Supervisor:
 
     def needs_recycling(self, now_s: float) -> list[tuple[int, str]]:
         """Workers to replace, each with the reason."""
-        reasons = [
+        recycling = [
             (w.number, w.needs_recycling(self.limits, now_s)) for w in self.workers.values() if w.at_work
         ]
-        return [(number, why) for number, why in reasons if why is not None]
+        return [(number, reason) for number, reason in recycling if reason is not None]
 
     def retiring(self, number: int) -> None:
         """Note that a worker gets no more tasks."""
         self.workers[number].retiring = True
 
-    def retire(self, number: int, why: str, now_s: float) -> None:
+    def retire(self, number: int, reason: str, now_s: float) -> None:
         """End a worker that has nothing to do; another one may replace it at once.
 
         Parameters
         ----------
         number : int
-        why : str
+        reason : str
             The reason, for people.
         now_s : float
         """
         worker = self.workers.get(number)
         if worker is not None and worker.kill_at_s is None:
             worker.retired = True
-            self.kill(number, why, now_s)
+            self.kill(number, reason, now_s)
 
     def over_limit(self, now_s: float, limit_of: Callable[[int], int | None]) -> list[tuple[int, int, int]]:
         """Workers that take more memory than they may.
@@ -228,7 +228,7 @@ class Supervisor:
     def kill(
         self,
         number: int,
-        why: str,
+        reason: str,
         now_s: float,
         grace_s: float = GRACE_S,
         *,
@@ -239,7 +239,7 @@ class Supervisor:
         Parameters
         ----------
         number : int
-        why : str
+        reason : str
             The reason, for people.
         now_s : float
         grace_s : float
@@ -250,7 +250,7 @@ class Supervisor:
         worker = self.workers.get(number)
         if worker is None or worker.kill_at_s is not None:
             return
-        worker.why, worker.kill_at_s = why, now_s + grace_s
+        worker.reason, worker.kill_at_s = reason, now_s + grace_s
         worker.out_of_memory = out_of_memory
         if grace_s > 0:
             self._send(wire.SendSignal(number, signal.SIGTERM))
@@ -283,8 +283,8 @@ class Supervisor:
         """
         while (packet := self._packet()) is not None:
             if not packet:
-                why = self._nursery.last_words(GRACE_S)
-                raise EngineError(f"the nursery of the workers ended ({why}); run it again")
+                reason = self._nursery.last_words(GRACE_S)
+                raise EngineError(f"the nursery of the workers ended ({reason}); run it again")
             match wire.decode_from_nursery(packet):
                 case wire.Spawned(worker=number, pid=pid):
                     self.workers[number].pid = pid
@@ -309,12 +309,12 @@ class Supervisor:
         death = Death(worker.number, post_mortem.text(), worker.up, running, post_mortem)
         self._free_counters.append(worker.counters_index)
         if worker.kill_at_s is None or not worker.up:
-            self._pace.note(death, worker.tasks, now_s, worker.why or post_mortem.log)
+            self._pace.note(death, worker.tasks, now_s, worker.reason or post_mortem.log)
         return death
 
     def _post_mortem(self, worker: WorkerProcess, exited: wire.Exited) -> PostMortem:
         kernel_killed = False
-        if exited.exit_code == -signal.SIGKILL and not worker.why:
+        if exited.exit_code == -signal.SIGKILL and not worker.reason:
             kills, self._oom_kills = self._oom_kills, oom_kills()
             kernel_killed = self._oom_kills > kills
         return PostMortem(
@@ -323,7 +323,7 @@ class Supervisor:
             exit_code=exited.exit_code,
             peak_rss_bytes=exited.max_rss_bytes,
             limit_bytes=worker.limit_bytes,
-            why=worker.why,
+            reason=worker.reason,
             log=tail(worker.log_path),
             out_of_memory=worker.out_of_memory or kernel_killed,
             kernel_killed=kernel_killed,
@@ -363,7 +363,7 @@ class Supervisor:
             worker.rss_bytes = rss_bytes or worker.rss_bytes
         return worker
 
-    def frozen(self, now_s: float) -> list[int]:
+    def frozen_workers(self, now_s: float) -> list[int]:
         """Workers that have been silent too long without using the processor.
 
         A worker inside a long call that holds the interpreter lock can't send a

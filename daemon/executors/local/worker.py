@@ -32,7 +32,7 @@ class WorkerProcess:
     first_rss_bytes: int = 0
     limit_bytes: int | None = None
     kill_at_s: float | None = None
-    why: str = ""
+    reason: str = ""
     out_of_memory: bool = False
     retiring: bool = False  # it gets nothing new
     retired: bool = False  # it was told to end

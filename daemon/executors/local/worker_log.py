@@ -55,7 +55,7 @@ class LogReader:
         self._worker = worker
         self._path = path
         self._offset_bytes = self._freed_bytes = 0
-        self._rest = b""  # a line that has no end yet
+        self._partial_line = b""  # a line that has no end yet
         self._unattributed: list[bytes] = []  # lines without a trailer
 
     def read(self, *, last: bool = False) -> list[Printed]:
@@ -63,10 +63,10 @@ class LogReader:
 
         `last` means that the worker has ended: an unfinished line then counts as a line.
         """
-        *lines, self._rest = (self._rest + self._more()).split(b"\n")
-        if (last or len(self._rest) > _MOST_LINE_BYTES) and self._rest:
-            lines.append(self._rest)
-            self._rest = b""
+        *lines, self._partial_line = (self._partial_line + self._more()).split(b"\n")
+        if (last or len(self._partial_line) > _MOST_LINE_BYTES) and self._partial_line:
+            lines.append(self._partial_line)
+            self._partial_line = b""
         printed: list[Printed] = []
         for line in lines:
             text, separator, trailer = line.rpartition(TRAILER)

@@ -29,7 +29,7 @@ class JobIndex:
     Parameters
     ----------
     records : iterable of JobRecord
-        As journaled.
+        The journaled jobs.
     last_id : int
         Largest number that was ever given.
 
@@ -85,13 +85,13 @@ class JobIndex:
         list of JobInfo
         """
 
-        def wanted(info: JobInfo) -> bool:
+        def matches(info: JobInfo) -> bool:
             return (not states or info.state in states) and (label is None or info.label == label)
 
-        alive = sorted((r.info for r in self._open.values() if wanted(r.info)), key=order_to_show)
+        alive = sorted((r.info for r in self._open.values() if matches(r.info)), key=order_to_show)
         if limit <= 0:
             return alive  # without a pass over all ended jobs, because this is called often
-        ended = (r.info for r in self._jobs.values() if r.info.ended and wanted(r.info))
+        ended = (r.info for r in self._jobs.values() if r.info.ended and matches(r.info))
         return alive + heapq.nlargest(limit, ended, key=age_to_show)
 
     def has_token(self, token: str, owner: int) -> bool:

@@ -47,7 +47,7 @@ class JobTable(JobIndex):
     Parameters
     ----------
     records : iterable of JobRecord
-        As journaled; a job that was running then is queued again.
+        The journaled jobs; one that was running is queued again.
     last_id : int
         Largest number that was ever given.
     paused_all : bool
@@ -179,7 +179,7 @@ class JobTable(JobIndex):
     def _may_start(self, info: JobInfo) -> bool:
         return not info.paused and info.id not in self._unaccepted and not unfinished(self._jobs, info)
 
-    def planned(self, number: int, blocks: int, done: int) -> None:
+    def note_plan(self, number: int, blocks: int, done: int) -> None:
         """Note the number of blocks of a job whose run has begun.
 
         From now on the output is this job's own, and is not replaced by a later run.
@@ -244,9 +244,13 @@ class JobTable(JobIndex):
 
     def _cancel_followers(self, number: int, now_s: float) -> list[int]:
         info = self._jobs[number].info
-        why = f"job {number} ({info.name}), which it follows, ended as {state_text(info.state)}"
+        reason = f"job {number} ({info.name}), which it follows, ended as {state_text(info.state)}"
         followers = [n for n, r in self._open.items() if number in r.info.after and r.info.state == "queued"]
-        return [ended for n in followers if n in self._open for ended in self.end(n, "cancelled", why, now_s)]
+        ended: list[int] = []
+        for follower in followers:
+            if follower in self._open:
+                ended += self.end(follower, "cancelled", reason, now_s)
+        return ended
 
     def put_back(self, number: int, reason: str) -> None:
         """Queue a job again whose run was cut short, unless it is being cancelled.

@@ -57,7 +57,7 @@ def test_a_late_answer_is_not_noted_once_the_block_is_with_another_worker(loop):
     assert loop.dispatcher._core.holds(1, "j1", 0, 2)
     loop.hear(0, done(0), done(0, attempt=2))
     assert loop.counted == [(0, 0)]
-    assert loop.job.leased == {0}
+    assert loop.job.leased_blocks == {0}
     assert loop.job.handle.progress.blocks == 0
     loop.hear(1, done(0, attempt=2))
     assert loop.job.handle.progress.blocks == 1
@@ -75,4 +75,4 @@ def test_an_answer_of_a_job_that_nobody_knows_changes_nothing(loop):
     loop.feed(ev.Ready(0))
     loop.hear(0, wire.TaskDone("j9", 0, 1, seconds=1.0))
     assert loop.counted == [(0, 0)]
-    assert loop.job.leased == {0}
+    assert loop.job.leased_blocks == {0}

@@ -116,7 +116,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert count == len(given_up)
         assert all((f.start, f.stop, f.reason) == ((0, 0), (2, 2), "bad") for f in failures)
         times = [times for (one, _), (_, times) in self.blocks.items() if one == job]
-        assert self.journal.redone(job).result(10) == sum(max(n - 1, 0) for n in times)
+        assert self.journal.count_redone(job).result(10) == sum(max(n - 1, 0) for n in times)
         attempts = sorted((a for a in self.attempts if a.job == job), key=lambda a: (a.block, a.attempt))
         assert self.journal.attempts(job, 1000).result(10) == attempts
 
@@ -284,7 +284,7 @@ def test_a_released_journal_is_brought_up_to_date(old, path):
     journal = Journal(path)
     assert [(one.info.id, one.info.state) for one in journal.loaded.jobs] == [(1, "done"), (2, "running")]
     assert journal.loaded.last_id == 2
-    assert journal.redone(2).result(10) == 0
+    assert journal.count_redone(2).result(10) == 0
     assert journal.failed_blocks(2).result(10) == (frozenset(), 2)
     journal.close()
 

@@ -101,7 +101,7 @@ class BookMachine(RuleBasedStateMachine):
         if self.states[number] == "cancelling":
             outcome = "cancelled"
         failed = 1 if outcome == "done_with_failures" else 0
-        self.table.planned(number, blocks, 0)
+        self.table.note_plan(number, blocks, 0)
         assert not self.table.get(number).overwrite
         ended = self.table.end(number, outcome, "why", self.now_s, done=blocks - failed, failed=failed)
         self.write_down()

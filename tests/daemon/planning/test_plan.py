@@ -77,25 +77,25 @@ def test_a_task_block_that_covers_the_volume_is_no_surprise():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"roi": [[0, 0, 0], [101, 9, 9]]}, r"roi: .* leaves the input .* on axis 0"),
         ({"roi": [[0, 0], [9, 9]]}, "2 axes, the input .* has 3"),
     ],
 )
-def test_a_roi_outside_is_refused_by_name(fields, said):
-    with pytest.raises(OutOfBounds, match=said):
+def test_a_roi_outside_is_refused_by_name(fields, message):
+    with pytest.raises(OutOfBounds, match=message):
         plan(**fields)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"output": output(block_shape=[32, 32])}, "output.block_shape: .* 2 axes, the volume has 3"),
         ({"block_shape": [1, 1, 1, 1]}, "block_shape: .* 4 axes"),
         ({"memory_per_worker": "1MiB", "block_shape": [96, 96, 96]}, "memory_per_worker"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_what_to_do(fields, said):
-    with pytest.raises(JobError, match=said):
+def test_what_does_not_fit_is_refused_with_what_to_do(fields, message):
+    with pytest.raises(JobError, match=message):
         plan(**fields)

@@ -81,9 +81,9 @@ def test_runs_that_come_and_go_at_once_never_break_each_other(tmp_path):
 def test_without_a_record_the_rest_is_somebody_elses(files, name):
     files.make_folder()
     (files.folder / name).write_text("mine")
-    for look in (files.read_record, files.check_ours):
+    for check in (files.read_record, files.check_ours):
         with pytest.raises(OutputRefused, match=f"{name} is in the way"):
-            look()
+            check()
     assert (files.folder / name).read_text() == "mine"
 
 
@@ -166,10 +166,10 @@ def test_a_record_of_version_0_1_that_was_written_later_counts(files):
     assert files.read_record() == RECORD
 
 
-@pytest.mark.parametrize("place", ["/proc/nope", "/dev/full", "{tmp}/afile"])
-def test_a_folder_that_can_not_be_made_is_a_storage_error(tmp_path, place):
+@pytest.mark.parametrize("folder", ["/proc/nope", "/dev/full", "{tmp}/afile"])
+def test_a_folder_that_can_not_be_made_is_a_storage_error(tmp_path, folder):
     (tmp_path / "afile").touch()
-    files = OutputFiles(Path(place.format(tmp=tmp_path)) / "out.npy")
+    files = OutputFiles(Path(folder.format(tmp=tmp_path)) / "out.npy")
     with pytest.raises(StorageError, match=r"could not make .*out\.npy\.blockmill"), files.held():
         pass
 
@@ -206,9 +206,9 @@ def test_what_is_ours_has_the_group_and_mode_that_the_outputs_folder_asks_for(
     mode, folder_mode, file_mode, other_may
 ):
     ann, ben, lab = 61001, 61002, 61003
-    with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o755)
-        folder = Path(place) / "lab"
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(0o755)
+        folder = Path(base) / "lab"
         folder.mkdir()
         os.chown(folder, ann, lab)
         folder.chmod(mode)

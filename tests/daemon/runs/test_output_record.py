@@ -34,8 +34,8 @@ def test_a_record_of_another_version_is_known_as_one():
 
 
 def test_a_changed_hash_is_told_in_words():
-    told = differences({"input_is": {"state": "a"}}, {"input_is": {"state": "b"}})
-    assert told == ["input_is.state: the input's files have changed since (their sizes, times or number)"]
+    lines = differences({"input_is": {"state": "a"}}, {"input_is": {"state": "b"}})
+    assert lines == ["input_is.state: the input's files have changed since (their sizes, times or number)"]
 
 
 def test_differences_name_the_keys():

@@ -50,9 +50,9 @@ MAY_IMPORT = {
     " shared/system shared/volumes shared/volumes/blockwise daemon/engine"
     " daemon/executors daemon/journal daemon/service/jobs daemon/planning daemon/runs daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
-    "client/library": "shared shared/geometry shared/jobs shared/lazyflow shared/memory shared/messages"
-    " shared/volumes shared/volumes/base shared/volumes/blockwise daemon/engine daemon/planning"
-    " daemon/scheduling",
+    "client/library": "shared shared/files shared/geometry shared/jobs shared/lazyflow shared/memory"
+    " shared/messages shared/volumes shared/volumes/base shared/volumes/blockwise daemon/engine"
+    " daemon/planning daemon/scheduling",
     "client/formatting": "shared shared/messages",
     "client/http": "shared shared/geometry shared/volumes/base shared/volumes/restful",
     "client/manpages": "the-root shared/config shared/jobs",

@@ -20,6 +20,7 @@ from ...daemon.engine.handle import Ended, JobHandle, block_error
 from ...daemon.engine.job import JobSpec
 from ...shared import errors
 from ...shared.errors import BlockmillError, MissingBlock, StorageError
+from ...shared.files.places import absolute
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.memory.arena import SharedBuffer
@@ -68,7 +69,7 @@ class ParallelVolume:
     def __init__(self, address: str, workers: int = 2, *, engine: Engine | None = None) -> None:
         self._volume: Volume = open_volume(address)
         self._writer: BlockwiseFileset | None = None
-        self._path = os.path.abspath(os.path.expanduser(address))  # noqa: PTH100, PTH111
+        self._path = absolute(os.path.expanduser(address))  # noqa: PTH111
         self._engine = engine or Engine(workers)
         self._owns_engine = engine is None
         self._session = uuid.uuid4().hex

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...shared.errors import JobError, OutputRefused
@@ -51,6 +51,7 @@ class FilesetOutput:
         self._plan = plan
         self._job = job
         self._description = self._make_description(job, plan)
+        self._root: tuple[int, int] | None = None
 
     def _make_description(self, job: Job, plan: Plan) -> FilesetDescription:
         assert plan.storage_block is not None, "the planner gives a fileset its block shape"
@@ -86,12 +87,28 @@ class FilesetOutput:
         """
         refuse_odd_file(self.path)
         root = blocks_folder(self.path)
-        if root.is_dir() and (link := next(filter(os.path.islink, root.iterdir()), None)) is not None:
-            raise OutputRefused(f"{link} is a link, and blocks would be written to where it leads; move it")
         if os.path.lexists(root) and not root.is_dir():
             raise OutputRefused(
                 f"{root} is no folder, and the blocks belong there; move it, or name another output"
             )
+        if root.is_dir():
+            self._check_blocks_replaceable(root)
+
+    def _check_blocks_replaceable(self, root: Path) -> None:
+        with storage_errors("look into", root):
+            link = next(_links_below(str(root)), None)
+        if link is not None:
+            raise OutputRefused(f"{link} is a link, and blocks would be written to where it leads; move it")
+        if not self.path.exists() and (other := self._other_description(root)) is not None:
+            raise OutputRefused(f"{root} holds the blocks of {other}; name another output")
+
+    def _other_description(self, root: Path) -> Path | None:
+        """Another description in this folder whose blocks lie in `root`."""
+        place = Place.of(root)
+        for path in self.path.parent.glob("*.json"):
+            if any(tree.place.is_same(place) for tree in reads_of(Address("fileset", str(path))).trees):
+                return path
+        return None
 
     def discard(self) -> None:
         """Remove the existing fileset: its description and its blocks, and nothing else.
@@ -134,6 +151,14 @@ class FilesetOutput:
     def start(self) -> None:
         """Write the description; the blocks come from the workers."""
         BlockwiseFileset.create(self.path, self._description).close()
+        self._root = self._make_root()
+
+    def _make_root(self) -> tuple[int, int] | None:
+        """Make the folder of the blocks if it does not exist. Returns its device and inode."""
+        root = blocks_folder(self.path)
+        with storage_errors("make", root):
+            root.mkdir(exist_ok=True)
+        return Place.of(root).own
 
     def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
         """Resume an earlier output. The workers find out themselves which blocks are finished.
@@ -165,6 +190,7 @@ class FilesetOutput:
                 f"{self.path} is no longer what this job wrote: {'; '.join(differences)}; "
                 "run with --overwrite to replace it, or name another output"
             )
+        self._root = self._make_root()
         return b""
 
     def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec:
@@ -197,7 +223,29 @@ class FilesetOutput:
                     fileset.sweep(roi)
 
     def finish(self) -> None:
-        """Do nothing: each block is finished by itself."""
+        """Check that the folder of the blocks is the one that they were written to.
+
+        Raises
+        ------
+        OutputRefused
+            If another folder has its name now.
+        """
+        root = blocks_folder(self.path)
+        if Place.of(root).own != self._root:
+            raise OutputRefused(
+                f"{root} was exchanged while this job ran, so blocks may be missing; put the folder back, "
+                "then run this again"
+            )
 
     def close(self) -> None:
         """Do nothing: no file is open."""
+
+
+def _links_below(folder: str) -> Iterator[str]:
+    """Symbolic links at any depth, which are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield entry.path
+            elif entry.is_dir(follow_symlinks=False):
+                yield from _links_below(entry.path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from ...shared.files.refusals import storage_errors
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
+from ...shared.units import format_size
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.formats import Address
 from ...shared.volumes.hdf5.contents import contents_beside, is_hdf5
@@ -65,9 +68,6 @@ class MergedOutput:
             return NpyVolume(path, mode=mode)
         return Hdf5Volume(path, self._target.internal, mode=mode)
 
-    def _other_contents(self, path: Path) -> list[str]:
-        return contents_beside(path, self._target.internal) if self._target.kind == "hdf5" else []
-
     def begun(self) -> bool:
         """True if an earlier run left its file, finished or partial."""
         return self.files.partial.exists() or self.path.exists()
@@ -85,10 +85,11 @@ class MergedOutput:
             If it holds other data, is no file, or can't be read.
         """
         refuse_odd_file(self.path)
-        if self._target.kind != "hdf5" or self.path.is_symlink() or not self.path.exists():
+        if self.path.is_symlink() or not self.path.exists():
             return  # if it is a link, only the link is removed
+        self._check_room()
         try:
-            others = self._other_contents(self.path) if is_hdf5(self.path) else []
+            others = contents_beside(self.path, self._target.internal) if is_hdf5(self.path) else []
         except StorageError as error:
             raise OutputRefused(
                 f"{error}; so what replacing it would destroy can't be told, and nothing was changed: "
@@ -98,6 +99,19 @@ class MergedOutput:
             raise OutputRefused(
                 f"{self.path} also holds {', '.join(others[:5])}, which replacing the file would destroy; "
                 "name an output file of its own"
+            )
+
+    def _check_room(self) -> None:
+        """Refuse to replace the file if its disk lacks room for the new one; a compressed size is unknown."""
+        size_bytes = self._plan.dtype.itemsize * math.prod(self._plan.shape)
+        needed_bytes = 0 if self._job.output.compression else size_bytes
+        old = self.path.stat()
+        old_bytes = old.st_blocks * 512 if old.st_nlink == 1 else 0
+        free_bytes = shutil.disk_usage(self.path.parent).free + old_bytes
+        if needed_bytes > free_bytes:
+            raise OutputRefused(
+                f"{self.path} was not replaced: the new file needs {format_size(needed_bytes)}, and its disk "
+                f"has room for {format_size(free_bytes)}; make room, or name another output"
             )
 
     def discard(self) -> None:

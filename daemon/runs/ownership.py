@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ...shared.errors import JobError, OutputRefused
+from ...shared.errors import JobError, OutputRefused, StorageError
 from ...shared.jobs.job import Job, job_hash
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.claims import claims_of, reads_of
@@ -102,7 +102,7 @@ def own_record(output: Output, new_record: OutputRecord) -> OutputRecord | None:
         raise OutputRefused(
             f"{output.path} exists and belongs to another job; what differs:\n  "
             + "\n  ".join(lines)
-            + "\nrun with --overwrite to replace it, or name another output"
+            + f"\n{_advice(output)}"
         )
     return record
 
@@ -122,9 +122,17 @@ def _translate(recorded: dict[str, Any], current: dict[str, Any], output: Output
 def _refuse_existing(output: Output) -> None:
     if (path := output.in_the_way()) is not None:
         raise OutputRefused(
-            f"{path} exists, and no record beside it says that this job wrote it; "
-            "run with --overwrite to replace it, or name another output"
+            f"{path} exists, and no record beside it says that this job wrote it; {_advice(output)}"
         )
+
+
+def _advice(output: Output) -> str:
+    """Advice for people whose output is not this job's."""
+    try:
+        output.check_replaceable()
+    except (OutputRefused, StorageError) as error:
+        return f"name another output: with --overwrite it would not be replaced either ({error})"
+    return "run with --overwrite to replace it, or name another output"
 
 
 def begin(output: Output, record: OutputRecord) -> None:

@@ -8,6 +8,29 @@ from dataclasses import dataclass
 _Id = tuple[int, int]
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The absolute path that leads where `path` leads; links stay, but for those in front of ``..``.
+
+    ``link/../f`` lies in the folder above the one that the link leads to. `os.path.abspath` would
+    give the folder of the link itself, which is another place than the one that the system opens.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    str
+    """
+    text = os.fspath(path)
+    head, up, tail = text.rpartition("/../")
+    if up:
+        text = os.path.join(os.path.realpath(head + "/.."), tail)
+    elif text.endswith("/.."):
+        text = os.path.realpath(text)
+    return os.path.abspath(text)  # noqa: PTH100 - links stay
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A path that may not exist yet, by what the file system says of it.

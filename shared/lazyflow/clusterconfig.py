@@ -9,6 +9,7 @@ from typing import Any
 
 from ..files.field_kinds import as_switch
 from ..files.json_file import JsonObject, read_json
+from ..files.places import absolute
 from ..files.schema import ParsingError, Schema, report, version_kind
 from ..jobs.fields import nearest
 from .jsonfields import AutoEval, FormattedField
@@ -151,7 +152,7 @@ def read_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
     ParsingError
         If it can't be read or fields are wrong or missing, each with file and field.
     """
-    where = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111
+    where = absolute(os.path.expanduser(os.fspath(path)))  # noqa: PTH111
     document = read_json(where)
     try:
         values = _SCHEMA.read(document)

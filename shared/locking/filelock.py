@@ -29,6 +29,7 @@ import portalocker
 
 from ..errors import BlockmillError, LockLost, StorageError
 from ..files.atomic import remove_if_there
+from ..files.places import absolute
 from . import lockfile
 from .lockfile import LockHolder, Sight
 
@@ -122,8 +123,8 @@ class FileLock:
         *,
         lock_path: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.protected_path = os.path.abspath(os.fspath(protected_path))  # noqa: PTH100 - links stay
-        self.lock_path = os.path.abspath(lock_path or self.protected_path + ".lock")  # noqa: PTH100
+        self.protected_path = absolute(protected_path)
+        self.lock_path = absolute(lock_path) if lock_path is not None else f"{self.protected_path}.lock"
         self.timeout_s = timeout_s
         self.contents = contents
         self.took_over: LockHolder | None = None

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from ..errors import BlockmillError
-from ..files.places import Place
+from ..files.places import Place, absolute
 from .formats import Address
 from .hdf5.sources import files_behind
 from .restful.description import read_local_description
@@ -125,7 +125,7 @@ def _tree_of_blocks(description_path: str) -> Tree | None:
     if description is None:
         return None
     inside = os.path.expanduser(description.dataset_root_dir)  # noqa: PTH111
-    folder = os.path.dirname(os.path.abspath(description_path))  # noqa: PTH100 - links stay
+    folder = os.path.dirname(absolute(description_path))
     place = Place.of(os.path.normpath(os.path.join(folder, inside)))
     home = Place.of(folder)
     shared = home.is_same(place) or home.is_inside(place)

@@ -169,8 +169,16 @@ def test_what_else_an_hdf5_file_holds_is_never_lost(bench, put):
         file["v/data"] = voxels
         put(file)
     bench.job(input="in.npy", output="out.h5/v/data", operation="copy")
-    assert "--overwrite" in refused(bench, "run", "job.yaml")
+    assert "run with --overwrite" not in refused(bench, "run", "job.yaml")
     assert "also holds" in refused(bench, "run", "job.yaml", "--overwrite")
+
+
+def test_an_hdf5_file_is_looked_into_whatever_its_name(bench):
+    voxels = bench.volume()
+    with h5py.File(bench.folder / "out.npy", "w") as file:
+        file["v/data"] = voxels
+    bench.job(input="in.npy", output="out.npy", operation="copy")
+    assert "also holds v" in refused(bench, "run", "job.yaml", "--overwrite")
 
 
 def test_a_file_with_nothing_but_the_dataset_is_replaced_on_request(bench):
@@ -280,6 +288,49 @@ def test_a_link_among_the_blocks_is_not_written_through(bench, cells):
     (bench.folder / "out_blocks" / block).symlink_to(f"../cells_blocks/{block}")
     bench.job(input="cells.json", output="out.json", operation={"threshold": {"above": 100}})
     assert "is a link" in refused(bench, "run", "job.yaml", "--overwrite")
+
+
+def test_a_link_deep_among_the_blocks_is_not_written_through(bench, cells):
+    bench.job(input="cells.json", output="out.json", operation={"threshold": {"above": 100}})
+    bench.run("run", "job.yaml")
+    block = next(path.parent for path in (bench.folder / "out_blocks").rglob("STATUS.txt"))
+    shutil.rmtree(block)
+    block.symlink_to(bench.folder / "cells_blocks" / block.relative_to(bench.folder / "out_blocks"))
+    assert f"{block} is a link" in refused(bench, "run", "job.yaml", "--overwrite")
+
+
+def test_blocks_that_another_description_uses_are_not_replaced(bench):
+    fileset(bench.folder / "mine.json", bench.volume(), dataset_root_dir="out_blocks")
+    bench.job(input="in.npy", output="out.json", operation={"threshold": {"above": 100}})
+    for words in ([], ["--overwrite"]):
+        err = refused(bench, "run", "job.yaml", *words)
+        assert f"holds the blocks of {bench.folder / 'mine.json'}; name another" in err
+
+
+def test_a_folder_of_blocks_that_is_exchanged_while_the_job_runs_is_told(bench, wait_until):
+    bench.volume()
+    process = bench.start("run", bench.gated_job())
+    wait_until(bench.begun, "a block that waits")
+    (bench.folder / "out_blocks").rename(bench.folder / "moved")
+    (bench.folder / "elsewhere").mkdir()
+    (bench.folder / "out_blocks").symlink_to("elsewhere")
+    bench.open_gate()
+    _, err = process.communicate()
+    assert process.returncode == REFUSED, err
+    assert "was exchanged while this job ran" in err
+
+
+def test_a_way_up_behind_a_link_leads_to_one_place(bench, cells):
+    (bench.folder / "far" / "inner").mkdir(parents=True)
+    (bench.folder / "link").symlink_to("far/inner")
+    for name in ("cells.json", "cells_blocks"):
+        (bench.folder / name).rename(bench.folder / "far" / name)
+    bench.job(input="far/cells.json", output="link/../cells.json", operation={"threshold": {"above": 1}})
+    assert "is the input itself" in refused(bench, "run", "job.yaml", "--overwrite", code=WRONG)
+    bench.run("run", bench.job(input="link/../cells.json", output="link/../out.json", operation="copy"))
+    np.testing.assert_array_equal(bench.read("far/out.json"), cells)
+    assert not (bench.folder / "out.json").exists()
+    assert not (bench.folder / "out_blocks").exists()
 
 
 # ------------------------------------------------------------------- names that we need

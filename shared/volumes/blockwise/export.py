@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import OutOfBounds, OutputRefused, StorageError
 from ...files.atomic import PARTIAL_MARK, replacing, write_atomically
+from ...files.places import absolute
 from ...files.refusals import storage_errors
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
@@ -154,7 +155,7 @@ def _seen(blocks: FilesetBlocks, roi: Roi, absolute: bool) -> Roi:
 
 
 def _existing(directory: str | os.PathLike[str]) -> str:
-    where = os.path.abspath(os.path.expanduser(os.fspath(directory)))  # noqa: PTH100, PTH111
+    where = absolute(os.path.expanduser(os.fspath(directory)))  # noqa: PTH111
     if not Path(where).is_dir():
         raise StorageError(f"{where} is no directory; make it first")
     return where

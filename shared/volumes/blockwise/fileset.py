@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import JobError, OutputRefused, StorageError
+from ...files.places import absolute
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_data, check_out
@@ -88,7 +89,7 @@ class BlockwiseFileset:
         check_mode(mode)
         check_durability(durability)
         # Absolute from here on: a later change of the working directory changes nothing.
-        path = os.path.abspath(os.path.expanduser(os.fspath(description_path)))  # noqa: PTH100, PTH111
+        path = absolute(os.path.expanduser(os.fspath(description_path)))  # noqa: PTH111
         description = self._read_description(path)
         if description.dtype.hasobject and not allow_pickle:
             raise JobError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import DownloadFailed, JobError, StorageError
 from ...files.atomic import replacing
+from ...files.places import absolute
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_out
 from ..base.suffixes import cut_at_file
@@ -57,7 +58,7 @@ class RESTfulVolume:
         if isinstance(source, RESTfulVolumeDescription):
             self._description, self._address = source, shown(source.url_format)
         else:
-            path = os.path.abspath(os.path.expanduser(os.fspath(source)))  # noqa: PTH100, PTH111
+            path = absolute(os.path.expanduser(os.fspath(source)))  # noqa: PTH111
             self._description, self._address = read_volume_description(path), path
         self._fetcher = Fetcher(self._description.url_format, transfer or Transfer())
         self._closed = False

@@ -89,7 +89,8 @@ KEEPERS = {  # which files may import what, as few as there are reasons
     "sqlite3": {"daemon/journal/journal.py", "daemon/journal/database.py"},
     "pickle": {"shared/volumes/blockwise/pickled.py"},
 }
-PURE = (*sorted((ROOT / "daemon/scheduling").glob("*.py")), ROOT / "daemon/service/jobs/job_table.py")
+JOBS = ROOT / "daemon/service/jobs"
+PURE = (*sorted((ROOT / "daemon/scheduling").glob("*.py")), JOBS / "job_index.py", JOBS / "job_table.py")
 NOT_PURE = {"time", "os", "socket", "threading", "random", "logging", "zmq"}
 
 

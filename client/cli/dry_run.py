@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ...daemon.engine.engine import Engine
 from ...daemon.runs.estimate import Estimate, estimate
-from ...daemon.runs.throwaway import throwaway_folder
+from ...daemon.runs.scratch_output import scratch_folder
 from ...shared.errors import BlockmillError
 from ...shared.geometry.roi import Shape
 from ...shared.jobs.job import Job
@@ -60,7 +60,7 @@ def say_estimate(path: str, *, workers: int | None, as_json: bool, overwrite: bo
 def _estimate(job: Job, workers: int | None, overwrite: bool, poll: Callable[[], None]) -> Estimate:
     """Estimate on an engine like that of ``run``."""
     count = workers or job.workers or len(os.sched_getaffinity(0))
-    with throwaway_folder(job) as folder, Engine(count, preload=job.operation.preload, fork=True) as engine:
+    with scratch_folder(job) as folder, Engine(count, preload=job.operation.preload, fork=True) as engine:
         return estimate(job, engine, folder, overwrite=overwrite, poll=poll)
 
 

@@ -265,7 +265,7 @@ class ParallelVolume:
 
     def _error(self, ended: Ended) -> BlockmillError:
         """The error of the first block that failed, of the class that it had in the worker."""
-        if not ended.failures or (kind := ended.kinds.get(ended.failures[0][0])) is None:
+        if not ended.failures or (kind := ended.error_kinds.get(ended.failures[0][0])) is None:
             return block_error(ended)
         _, roi, reason = ended.failures[0]
         if kind == MissingBlock.__name__:

@@ -97,7 +97,7 @@ def _default_block(volume: Volume, roi: Roi, spec: Operation, workers: int) -> S
         memory_bytes=default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
-    block = sizing.chosen(step)
+    block = sizing.grow(step)
     while _too_large(block, sizing, workers):
         block = halved(tuple(map(min, block, roi.shape)))
     return block

@@ -73,7 +73,7 @@ class Engine:
         self._thread.start()
         atexit.register(self.close)
 
-    def submit(self, order: JobSpec) -> JobHandle:
+    def submit(self, spec: JobSpec) -> JobHandle:
         """Start a job.
 
         Returns
@@ -86,7 +86,7 @@ class Engine:
         EngineError
             If the engine is closed or has broken down.
         """
-        job = EngineJob(f"j{next(self._numbers)}", order, self._tell, self._dispatcher.arenas)
+        job = EngineJob(f"j{next(self._numbers)}", spec, self._tell, self._dispatcher.arenas)
         if not self._mailbox.put("submit", job):
             raise EngineError(f"{self._dispatcher.cause}; make a new one")
         return job.handle
@@ -152,9 +152,9 @@ class Engine:
 
 
 def _forked_nursery(preload: tuple[str, ...]) -> NurseryProcess | None:
-    """The nursery, forked before there are threads; None if that fails.
+    """Fork the nursery before there are threads. Returns None if that fails.
 
-    Then the engine's thread starts one, or reports to all waiting callers why it can't.
+    The engine's thread then starts one, or reports to all waiting callers why it can't.
     """
     try:
         return NurseryProcess(preload, fork=True)

@@ -1,4 +1,4 @@
-"""The engine's side of a job as its submitter sees it: results, notices, the end.
+"""A job of the engine as its submitter sees it: results, notices, the end.
 
 The engine's thread puts items in. The thread that submitted takes them out, runs the merge
 callback, and confirms each merge. Nothing here blocks the engine.
@@ -79,15 +79,15 @@ class Ended:
     ----------
     outcome : {"done", "done_with_failures", "failed", "cancelled"}
     failures : list of (int, Roi, str)
-        Block, roi and reason of each failed block.
+        Number, roi and reason of each failed block.
     cause : str
         Reason of an early end, else empty.
     error : BaseException or None
         The error that broke the engine itself, if that is the cause.
     interrupted : list of Roi
         Blocks whose attempt was cut off; their partial files may need removing.
-    kinds : dict of int to str
-        Class of the last error of a block, if that is one of `shared.errors`.
+    error_kinds : dict of int to str
+        Class of a block's last error, by the block's number, if it is one of `shared.errors`.
     """
 
     outcome: str
@@ -95,14 +95,15 @@ class Ended:
     cause: str = ""
     error: BaseException | None = None
     interrupted: list[Roi] = field(default_factory=list)
-    kinds: dict[int, str] = field(default_factory=dict)
+    error_kinds: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Progress:
-    """Running totals of a job; voxels are those of the blocks done, without halo and skipped ones.
+    """Running totals of a job.
 
-    `running` blocks are with a worker, or wait there for their turn.
+    `voxels` counts those of the blocks done, without halo and without skipped blocks. `running` counts
+    the blocks that a worker holds, those that wait there for their turn included.
     """
 
     blocks: int = 0
@@ -204,22 +205,22 @@ class JobHandle:
         self._items.put(item)
 
 
-def failure_text(ended: Ended, most: int = 5) -> str:
+def failure_text(ended: Ended, limit: int = 5) -> str:
     """The reasons of a job's end in a few lines, for people.
 
     Parameters
     ----------
     ended : Ended
-    most : int
+    limit : int
         Most failed blocks to list.
 
     Returns
     -------
     str
     """
-    lines = [f"block {roi}: {reason}" for _, roi, reason in ended.failures[:most]]
-    if len(ended.failures) > most:
-        lines.append(f"and {len(ended.failures) - most} more blocks")
+    lines = [f"block {roi}: {reason}" for _, roi, reason in ended.failures[:limit]]
+    if len(ended.failures) > limit:
+        lines.append(f"and {len(ended.failures) - limit} more blocks")
     if ended.cause and not any(ended.cause in line for line in lines):
         lines.insert(0, ended.cause)
     return "\n".join(lines)

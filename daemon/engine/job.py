@@ -1,4 +1,4 @@
-"""One job as the engine's thread holds it: messages for workers, places of results."""
+"""One job as the engine's thread holds it: messages for workers, slots of results."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class JobOwner:
     priority : int
         Higher goes first.
     identity : Identity or None
-        The user who reads and writes the files of the job; None: that of this process.
+        The user who reads and writes the files of the job; None: the user of this process.
     """
 
     name: str = ""
@@ -109,7 +109,7 @@ class JobSpec:
     shared_buffers : tuple of MapSegment
         Shared memory of the submitter's that the recipe names.
     number : int or None
-        What its submitter calls the job.
+        The submitter's own number for the job.
     owner : JobOwner
     events : BlockLog or None
         Notes each block that has ended and each failed attempt.
@@ -134,21 +134,21 @@ class JobSpec:
 
 
 class EngineJob:
-    """A job inside the engine: the slots of its results, the workers that know it, its totals."""
+    """A job inside the engine: the slots of its results, the workers that hold its recipe, its totals."""
 
     def __init__(self, name: str, spec: JobSpec, tell: Callable[..., None], arenas: Arenas) -> None:
         self.name = name
         self.spec = spec
-        self.recipe = _full(spec)
+        self.recipe = _complete_recipe(spec)
         self.handle = JobHandle(name, tell)
-        self.knowing: set[int] = set()  # workers that hold the recipe
-        self.out: set[int] = set()  # blocks given to a worker that have not come back
-        self.handed_over: set[int] = set()  # results that are with the submitter
-        self.kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
+        self.prepared_workers: set[int] = set()  # workers that hold the recipe
+        self.leased_blocks: set[int] = set()  # blocks given to a worker that have not come back
+        self.merging_blocks: set[int] = set()  # results that are with the submitter
+        self.error_kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
         self._arenas = arenas
         self._arena: Arena | None = None  # until it needs one
         grid = spec.blocks
-        self._largest = math.prod(grid.block_shape) if isinstance(grid, BlockGrid) else None
+        self._block_voxels = math.prod(grid.block_shape) if isinstance(grid, BlockGrid) else None
         self._slots: dict[int, wire.Slot] = {}
         self._replies: dict[int, wire.TaskDone] = {}  # of blocks that are not final yet
 
@@ -174,7 +174,7 @@ class EngineJob:
 
     def cut_off(self) -> list[Roi]:
         """The blocks that were with a worker when the job ended."""
-        return [self.spec.blocks.roi_of(block) for block in self.out]
+        return [self.spec.blocks.roi_of(block) for block in self.leased_blocks]
 
     def task(self, block: int, attempt: int) -> wire.Task:
         """The message for one attempt at a block, with a slot for its result.
@@ -190,9 +190,9 @@ class EngineJob:
         -------
         Task
         """
-        self.out.add(block)
-        if self._largest is not None:
-            return wire.Task(self.name, block, attempt, slot=self._slot_for(block, self._largest))
+        self.leased_blocks.add(block)
+        if self._block_voxels is not None:
+            return wire.Task(self.name, block, attempt, slot=self._slot_for(block, self._block_voxels))
         roi = self.spec.blocks.roi_of(block)
         slot = self._slot_for(block, roi.volume)
         return wire.Task(self.name, block, attempt, roi.start, roi.stop, slot)
@@ -216,22 +216,22 @@ class EngineJob:
         segment = self._arena.segments[slot.segment]
         return wire.MapSegment(slot.segment, segment.path, segment.nbytes)
 
-    def answered(self, done: wire.TaskDone) -> None:
+    def keep_reply(self, reply: wire.TaskDone) -> None:
         """Keep a worker's answer about a finished block until the block is final."""
-        self._replies[done.block] = done
+        self._replies[reply.block] = reply
 
-    def _count(self, done: wire.TaskDone) -> None:
+    def _add_to_totals(self, reply: wire.TaskDone) -> None:
         """Add a finished block to the totals; a block whose result is dropped is never added."""
         totals = self.handle.progress
         totals.blocks += 1
-        totals.skipped += done.skipped
-        if not done.skipped:
-            totals.voxels += done.voxels
-        totals.bytes_read += done.nbytes_read
-        totals.bytes_written += done.nbytes_written
+        totals.skipped += reply.skipped
+        if not reply.skipped:
+            totals.voxels += reply.voxels
+        totals.bytes_read += reply.nbytes_read
+        totals.bytes_written += reply.nbytes_written
 
     def result(self, block: int) -> Result:
-        """The result of a block, to be merged; its slot frees itself when the array is gone."""
+        """The result of a block, to be merged; its slot is free again once the array is gone."""
         assert self.spec.merge_dtype is not None and self._arena is not None
         roi = self.spec.blocks.roi_of(block)
         array = self._arena.result(self._slots.pop(block), roi.shape, self.spec.merge_dtype)
@@ -244,15 +244,15 @@ class EngineJob:
         self._replies.pop(block, None)
 
     def persist(self, ended: Persist) -> None:
-        """Record the end of a block in the submitter's sink, if there is one."""
+        """Record the end of a block in the submitter's log, if there is one."""
         reply = self._replies.pop(ended.block, None)
         if reply is not None and ended.state == "done":
-            self._count(reply)
+            self._add_to_totals(reply)
         if (events := self.spec.events) is not None:
             events.block(ended.block, self.spec.blocks.roi_of(ended.block), ended, reply)
 
-    def attempted(self, attempt: Attempted) -> None:
-        """Record a failed attempt in the submitter's sink, if there is one."""
+    def log_attempt(self, attempt: Attempted) -> None:
+        """Record a failed attempt in the submitter's log, if there is one."""
         if (events := self.spec.events) is not None:
             events.attempt(attempt)
 
@@ -266,12 +266,12 @@ class EngineJob:
             return []
         for block in list(self._slots):  # results that nobody has merged
             self.drop(block)
-        keep = not self.out and self.recipe.identity is None
+        keep = not self.leased_blocks and self.recipe.identity is None
         return self._arenas.give_back(self._arena, keep=keep)
 
 
-def _full(spec: JobSpec) -> wire.Recipe:
-    """The recipe, completed with the settings of the order."""
+def _complete_recipe(spec: JobSpec) -> wire.Recipe:
+    """The recipe, completed with the settings of the spec."""
     prompt, blocks, grid = spec.block_timeout_s is not None, spec.blocks, None
     if isinstance(blocks, BlockGrid):
         grid = wire.Grid(blocks.roi.start, blocks.roi.stop, blocks.block_shape, blocks.anchor)
@@ -290,7 +290,7 @@ class SentTasks:
         self._count += 1
         self._leases[self._count] = lease
 
-    def answered(self, lease: wire.Lease) -> None:
+    def remove(self, lease: wire.Lease) -> None:
         """Forget a task, and those sent before it: a worker does them in order."""
         first = next(iter(self._leases), 0)
         if self._leases.get(first) == lease:
@@ -300,5 +300,5 @@ class SentTasks:
                 first = next(iter(self._leases))
 
     def number(self, number: int | None) -> wire.Lease | None:
-        """The lease of the task that was sent as `number`, or None if it has been answered."""
+        """The lease of the `number`-th task that was sent, or None if it has been answered."""
         return None if number is None else self._leases.get(number)

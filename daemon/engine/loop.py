@@ -43,12 +43,13 @@ class EngineConfig:
     Attributes
     ----------
     workers : int
+        Number of worker processes.
     nursery : callable
         Starts the nursery of the workers.
     limits : WorkerLimits
-        Of each worker.
+        Limits of each worker.
     memory_bytes : int or None
-        Of all workers together.
+        Memory limit of all workers together.
     """
 
     workers: int
@@ -59,7 +60,7 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The engine at its last tick: its workers, the number that may be busy, and if all is quiet."""
+    """The engine at its last tick: workers, how many of them may be busy, and True if all is quiet."""
 
     workers: tuple[WorkerInfo, ...] = ()
     allowed: int = 0
@@ -106,9 +107,9 @@ class Dispatcher:
                 self._router.linger = 0
                 self._router.router_mandatory = True
                 self._serve(folder)
-        except BaseException as broken:  # noqa: BLE001 - a job must never wait for a dead engine
-            self.cause = f"the engine broke down: {type(broken).__name__}: {broken}"
-            error = broken
+        except BaseException as fatal:  # noqa: BLE001 - a job must never wait for a dead engine
+            self.cause = f"the engine broke down: {type(fatal).__name__}: {fatal}"
+            error = fatal
         self._fail_all(self.cause, error)
 
     def _serve(self, folder: Path) -> None:
@@ -132,7 +133,7 @@ class Dispatcher:
         """Take in all news of one wake-up, then send the actions that follow."""
         self._take_messages()
         now_s = time.monotonic()
-        for death in self._supervisor.news(now_s):
+        for death in self._supervisor.deaths(now_s):
             self._forget_worker(death)
         self._take_commands()
         if now_s >= self._next_tick_s:
@@ -146,7 +147,7 @@ class Dispatcher:
         self._supervisor.fill(now_s)
         self._supervisor.enforce(now_s)
         self._notices.relay(self._supervisor.output())
-        for worker in self._supervisor.frozen(now_s):
+        for worker in self._supervisor.frozen_workers(now_s):
             self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
         self._health.tick(now_s)
         for name in self._jobs:
@@ -159,7 +160,7 @@ class Dispatcher:
         totals.running, totals.failed, totals.retries = counts.running, counts.failed, counts.retries
 
     def _end_workers(self) -> None:
-        """Give every worker its grace to unwind, then go on; the supervisor kills the rest."""
+        """Give every worker its time of grace to unwind; the supervisor kills those that exceed it."""
         for worker in list(self._supervisor.workers):
             self._supervisor.kill(worker, "the engine closes", time.monotonic())
         deadline_s = time.monotonic() + 2 * GRACE_S
@@ -167,7 +168,7 @@ class Dispatcher:
         poller.register(self._supervisor.fileno(), zmq.POLLIN)
         while self._supervisor.alive and (now_s := time.monotonic()) < deadline_s:
             poller.poll(20)
-            for death in self._supervisor.news(now_s):
+            for death in self._supervisor.deaths(now_s):
                 self._forget_worker(death)
             self._supervisor.enforce(now_s)
 
@@ -194,9 +195,9 @@ class Dispatcher:
             except WireError as error:
                 self._notices.tell_all(Notice(f"a worker sent nonsense: {error}"))
                 continue
-            self._hear(message)
+            self._handle_message(message)
 
-    def _hear(self, message: wire.FromWorker) -> None:
+    def _handle_message(self, message: wire.FromWorker) -> None:
         now_s = time.monotonic()
         match message:
             case wire.TaskReplies(worker=worker, replies=replies):
@@ -206,42 +207,43 @@ class Dispatcher:
                 self._supervisor.seen(worker, now_s, rss)
             case wire.Hello(worker=worker, version=version):
                 if version != wire.VERSION:
-                    why = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
-                    self._supervisor.kill(worker, why, now_s, 0)
-                elif (known := self._supervisor.seen(worker, now_s)) is not None:
-                    known.up = True
+                    reason = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
+                    self._supervisor.kill(worker, reason, now_s, 0)
+                elif (process := self._supervisor.seen(worker, now_s)) is not None:
+                    process.up = True
                     self._feed(ev.Ready(worker))
 
     def _take_replies(self, worker: int, replies: list[wire.TaskReply]) -> None:
         holds = self._core.holds
-        # Others are late or doubled. To the coordinator they would mean nothing, but what is noted of the job
-        # and of the worker's tasks is another lease's by now.
-        open_ones = [a for a in replies if holds(worker, a.job, a.block, a.attempt)]
-        self._health.answered(worker, len(open_ones))
-        self._act(self._core.handle_all([self._event_of(worker, reply) for reply in open_ones]))
+        # The other replies are late or doubled. The coordinator would ignore them, but what is noted of
+        # the job and of the worker's tasks belongs to another lease by now.
+        open_replies = [reply for reply in replies if holds(worker, reply.job, reply.block, reply.attempt)]
+        self._health.count_replies(worker, len(open_replies))
+        self._act(self._core.handle_all([self._event_of(worker, reply) for reply in open_replies]))
 
     def _event_of(self, worker: int, reply: wire.TaskReply) -> ev.Event:
         name, block, attempt = reply.job, reply.block, reply.attempt
         job = self._jobs[name]
-        self._outbox.answered(worker, wire.Lease(name, block, attempt))
-        job.out.discard(block)
+        self._outbox.note_reply(worker, wire.Lease(name, block, attempt))
+        job.leased_blocks.discard(block)
         if isinstance(reply, wire.TaskDone):
-            job.answered(reply)
+            job.keep_reply(reply)
             return ev.Done(worker, name, block, attempt, reply.seconds)
         if reply.kind:
-            job.kinds[block] = reply.kind
+            job.error_kinds[block] = reply.kind
         return ev.Failed(worker, name, block, attempt, reply.error, reply.retry, reply.memory)
 
     def _forget_worker(self, death: Death) -> None:
         """Report a death to the coordinator, with the lease that the worker was doing.
 
-        The worker's mark is the better source for that than its replies: those may have died with it.
+        That lease is known from the worker's counter, not from its replies, which may have died with it.
         """
-        busy_with = self._outbox.forget(death.worker, death.running)
+        running_lease = self._outbox.forget(death.worker, death.running)
         self._health.forget(death.worker)
         if death.was_up:
             leases = [wire.Lease(a.job, a.block, a.attempt) for a in self._core.leases(death.worker)]
-            running = leases.index(busy_with) if busy_with is not None and busy_with in leases else -1
+            is_open = running_lease is not None and running_lease in leases
+            running = leases.index(running_lease) if running_lease is not None and is_open else -1
             memory = death.post_mortem.out_of_memory
             self._feed(ev.Lost(death.worker, death.reason, running, memory))
 
@@ -253,7 +255,7 @@ class Dispatcher:
         self._jobs[job.name] = job
         try:
             self._feed(job.submission())
-        except ValueError as error:  # an order that makes no sense is its submitter's alone
+        except ValueError as error:  # a spec that makes no sense concerns its submitter alone
             del self._jobs[job.name]
             job.handle.put(Ended("failed", cause=str(error), error=error))
 
@@ -264,13 +266,13 @@ class Dispatcher:
             self._feed(ev.Extend(name, len(rois), sealed))
 
     def _command_merged(self, name: str, block: int) -> None:
-        if (job := self._jobs.get(name)) is not None and block in job.handed_over:
-            job.handed_over.remove(block)
+        if (job := self._jobs.get(name)) is not None and block in job.merging_blocks:
+            job.merging_blocks.remove(block)
             self._feed(ev.Merged(name, block))
 
     def _command_merge_failed(self, name: str, block: int, error: str) -> None:
-        if (job := self._jobs.get(name)) is not None and block in job.handed_over:
-            job.handed_over.remove(block)
+        if (job := self._jobs.get(name)) is not None and block in job.merging_blocks:
+            job.merging_blocks.remove(block)
             self._feed(ev.MergeFailed(name, block, error))
 
     def _command_cancel(self, name: str, now: bool = False) -> None:
@@ -280,7 +282,7 @@ class Dispatcher:
         self._grace_s = 0.0 if now else GRACE_S
         self._feed(ev.Cancel(name))
         self._grace_s = GRACE_S
-        for block in list(job.handed_over):
+        for block in list(job.merging_blocks):
             self._command_merge_failed(name, block, "the job was cancelled")
 
     def _command_pause(self, name: str) -> None:
@@ -299,7 +301,7 @@ class Dispatcher:
         self._feed(ev.Drain() if draining else ev.Undrain())
 
     def _command_release(self, segment: int) -> None:
-        for envelope in self._outbox.released(segment):
+        for envelope in self._outbox.release(segment):
             self._send(envelope)
 
     def _command_set_workers(self, count: int) -> None:
@@ -333,7 +335,7 @@ class Dispatcher:
 
     def _merge(self, action: ev.Merge) -> None:
         job = self._jobs[action.job]
-        job.handed_over.add(action.block)
+        job.merging_blocks.add(action.block)
         job.handle.put(job.result(action.block))
 
     def _kill(self, action: ev.Kill) -> None:
@@ -349,8 +351,8 @@ class Dispatcher:
         segments = job.close()
         for envelope in self._outbox.end_job(job, segments, self._supervisor.workers):
             self._send(envelope)
-        cut_off = job.cut_off()
-        job.handle.put(Ended(action.outcome, failures, action.reason, interrupted=cut_off, kinds=job.kinds))
+        ended = Ended(action.outcome, failures, action.reason, None, job.cut_off(), job.error_kinds)
+        job.handle.put(ended)
 
     def _drop(self, action: ev.Drop) -> None:
         if (job := self._jobs.get(action.job)) is not None:
@@ -362,7 +364,7 @@ class Dispatcher:
 
     def _attempted(self, action: ev.Attempted) -> None:
         if (job := self._jobs.get(action.job)) is not None:
-            job.attempted(action)
+            job.log_attempt(action)
 
     def _send(self, envelope: Envelope) -> None:
         try:

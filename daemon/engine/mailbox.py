@@ -15,7 +15,7 @@ Command = tuple[Any, ...]
 class Mailbox:
     """A queue of commands that a poller can wait for.
 
-    Once it is shut, `put` refuses; so no command is ever left lying where nobody looks.
+    Once it is shut, `put` refuses; so no command is ever lost unnoticed.
     """
 
     def __init__(self) -> None:

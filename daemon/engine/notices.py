@@ -10,7 +10,7 @@ from ..scheduling.events import Notify, Reject
 from .handle import Notice
 from .job import EngineJob
 
-_WHAT_BECOMES = {"retry": "is tried again", "given_up": "is given up", "quarantined": "is set aside"}
+_CONSEQUENCES = {"retry": "is tried again", "given_up": "is given up", "quarantined": "is set aside"}
 
 
 class Notices:
@@ -19,8 +19,8 @@ class Notices:
     Parameters
     ----------
     jobs : dict of str to EngineJob
-        Those of the engine, by name.
-    post : Outbox
+        The engine's jobs, by name.
+    outbox : Outbox
         Knows the task in which a worker printed something.
     """
 
@@ -33,7 +33,7 @@ class Notices:
         if (job := self._jobs.get(action.job)) is None:
             return
         roi = job.spec.blocks.roi_of(action.block)
-        text = f"block {roi} {_WHAT_BECOMES[action.kind]} after attempt {action.attempt}: {action.reason}"
+        text = f"block {roi} {_CONSEQUENCES[action.kind]} after attempt {action.attempt}: {action.reason}"
         kind = "retry" if action.kind == "retry" else "failed"
         job.handle.put(Notice(text, kind, action.worker, roi.start, action.attempt))
 
@@ -43,7 +43,7 @@ class Notices:
             job.handle.put(Notice(action.reason))
 
     def relay(self, output: Iterable[Printed]) -> None:
-        """Hand the output of workers to the jobs whose tasks printed it; to all jobs if that is unknown."""
+        """Hand each line of output to the job whose task printed it, or to all jobs if that is unknown."""
         for printed in output:
             lease = printed.lease or self._outbox.lease_of(printed.worker, printed.running)
             job = self._jobs.get(lease.job) if lease is not None else None

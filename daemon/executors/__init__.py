@@ -1,4 +1,4 @@
-"""The interface between the engine and whatever starts its workers.
+"""The interface between the engine and the executors, which start its workers.
 
 May import: nothing of ours.
 """

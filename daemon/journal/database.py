@@ -1,4 +1,4 @@
-"""The file of the journal: opened with care, brought to the newest schema, never overwritten."""
+"""The file of the journal: checked when opened, brought to the newest schema, never overwritten."""
 
 from __future__ import annotations
 
@@ -12,12 +12,22 @@ from . import schema
 
 
 def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -> sqlite3.Connection:
-    """Open a journal's file, made or brought to the newest schema where need be.
+    """Open a journal's file; it is made, or brought to the newest schema, if necessary.
+
+    Parameters
+    ----------
+    path : Path
+    migrations : tuple of str
+        Scripts of SQL; the n-th takes a journal of schema n to n + 1.
+
+    Returns
+    -------
+    sqlite3.Connection
 
     Raises
     ------
     StorageError
-        If that can't be done; the file is as it was.
+        If that can't be done; the file is unchanged then.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -57,8 +67,8 @@ def _check(database: sqlite3.Connection, path: Path, newest: int) -> None:
             f"{path}: written by a newer blockmill (schema {version}, this one knows {newest}); "
             "install that version, or give another --state-dir"
         )
-    if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise sqlite3.DatabaseError(found)
+    if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(verdict)
 
 
 def _migrate(database: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Syncing in groups: what has come meanwhile waits, and shares the next sync."""
+"""Syncing in groups: items that come during a sync wait, and share the next one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class GroupSync(Generic[T]):
-    """Gives items on, in order, once the file systems that they name have been synced.
+    """Passes items on, in order, once the file systems that they name have been synced.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class GroupSync(Generic[T]):
             return not self._items and not self._busy
 
     def close(self) -> None:
-        """Sync for what is left, give it on, and end."""
+        """Sync for the remaining items, pass them on, and end."""
         self._closing.set()
         with self._changed:
             self._changed.notify()
@@ -78,7 +78,7 @@ class GroupSync(Generic[T]):
                 self._changed.wait_for(lambda: self._urgent or self._closing.is_set(), _EVERY_S)
 
     def _take(self) -> list[tuple[str | None, T]]:
-        """All that waits; none of it once this is closed."""
+        """All items that wait; none once this is closed and empty."""
         with self._changed:
             while not self._items and not self._closing.is_set():
                 self._changed.wait()

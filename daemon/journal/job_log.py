@@ -1,7 +1,7 @@
-"""The log of one job: lines of JSON in a few files, the oldest of which go.
+"""The log of one job: lines of JSON in a few files; the oldest files are removed.
 
-Offsets are counted from the job's beginning, and stay when files go: a file is named by the offset of
-its first line.
+Offsets are counted from the job's beginning, and do not change when files are removed: a file is named by
+the offset of its first line.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class JobLog:
         if self._lost:
             text = f"{self._lost} lines before this one could not be written"
             lines.insert(0, LogLine(time_s=time.time(), text=text))
-        data = b"".join(_to_json(_shortened(line)) + b"\n" for line in lines)
+        data = b"".join(_to_json(_shorten(line)) + b"\n" for line in lines)
         try:
             self._write(data)
         except OSError as error:
@@ -104,29 +104,34 @@ class JobLog:
             self._path(self._starts.pop(0)).unlink(missing_ok=True)
 
     def read(self, offset: int, most_bytes: int = 256 << 10) -> tuple[list[LogLine], int]:
-        """Whole lines from `offset` on, and where to read on.
+        """Read complete lines from `offset` on.
 
         Parameters
         ----------
         offset : int
-            As an earlier call gave it; 0 is the beginning, or what is left of it, -1 a little
-            before the end.
+            As an earlier call returned it; 0 is the beginning (of the files that are still there), -1 a
+            little before the end.
         most_bytes : int
             About how much to read.
+
+        Returns
+        -------
+        list of LogLine, int
+            The lines, and the offset to read on from.
         """
         if offset < 0:
             offset = self._near_end()
         offset = max(offset, self._starts[0])
         if offset >= self.end:
             return [], self.end
-        start = max(one for one in self._starts if one <= offset)
+        start = max(begin for begin in self._starts if begin <= offset)
         with self._path(start).open("rb") as file:
             file.seek(offset - start)
             data = file.read(max(most_bytes, _MOST_LINE_BYTES))
-        whole = data[: data.rfind(b"\n") + 1]
-        if not whole:
+        complete_lines = data[: data.rfind(b"\n") + 1]
+        if not complete_lines:
             return [], self.end
-        return [_parsed(text) for text in whole.splitlines()], offset + len(whole)
+        return [_parse(text) for text in complete_lines.splitlines()], offset + len(complete_lines)
 
     def _near_end(self) -> int:
         """Offset of one of the last lines."""
@@ -143,14 +148,14 @@ class JobLog:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _shortened(line: LogLine) -> LogLine:
+def _shorten(line: LogLine) -> LogLine:
     if len(line.text) <= _MOST_TEXT:
         return line
-    more = len(line.text) - _MOST_TEXT
-    return msgspec.structs.replace(line, text=f"{line.text[:_MOST_TEXT]}... and {more} more characters")
+    excess = len(line.text) - _MOST_TEXT
+    return msgspec.structs.replace(line, text=f"{line.text[:_MOST_TEXT]}... and {excess} more characters")
 
 
-def _parsed(text: bytes) -> LogLine:
+def _parse(text: bytes) -> LogLine:
     try:
         return _line.decode(text)
     except (msgspec.DecodeError, UnicodeError):

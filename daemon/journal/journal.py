@@ -1,8 +1,8 @@
-"""The journal: what the service has promised, and what has become of it, in one SQLite file.
+"""The journal: accepted jobs, ends of blocks and failed attempts, in one SQLite file.
 
-One thread has the only connection. What is to be written waits in one queue, in order, and is
-committed in groups: at once where somebody waits for it, else several times a second. A block of a
-job with durability "group" is committed only after its file system was synced.
+One thread has the only connection. Rows wait in one queue, in order, and are committed in groups: at
+once if somebody waits for one, else several times a second. A block of a job with durability "group"
+is committed only after its file system was synced.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .records import AttemptRow, BlockRow, JobRecord
 _LONGEST_PAUSE_S = 5.0
 _FIRST_PAUSE_S = 0.1
 _to_json = msgspec.json.Encoder().encode
-_record = msgspec.json.Decoder(JobRecord)
+_decoder = msgspec.json.Decoder(JobRecord)
 _Write = tuple[str, tuple[Any, ...]]
 
 
@@ -46,7 +46,7 @@ class LoadedJournal:
 
 @dataclass(slots=True)
 class _Item:
-    """Something for the journal's thread: rows to write, or a question; a future where one waits."""
+    """Work for the journal's thread: rows to write, or a query; with a future if somebody waits."""
 
     writes: list[_Write]
     ask: Callable[[sqlite3.Connection], Any] | None = None
@@ -54,13 +54,13 @@ class _Item:
 
 
 class Journal:
-    """The file at `path`, made where it is not there.
+    """The journal in the file at `path`, which is made if it does not exist.
 
     Parameters
     ----------
     path : Path
     commit_s : float
-        Longest time that a row waits for company.
+        Longest time that a row waits for others to be committed with.
     sync : callable
         Brings the file system of a path to its medium.
     on_trouble : callable
@@ -94,14 +94,14 @@ class Journal:
 
     # -- any thread -----------------------------------------------------------------
 
-    def save(self, record: JobRecord) -> Future[None]:
+    def save(self, job_record: JobRecord) -> Future[None]:
         """Insert or replace a job; done when it is on the medium."""
-        info = record.info
-        row = (info.id, record.token, info.state, info.ended_s, _to_json(record))
+        info = job_record.info
+        row = (info.id, job_record.token, info.state, info.ended_s, _to_json(job_record))
         return self._put([(schema.SAVE_JOB, row), (schema.SAVE_FACT, ("last_id", info.id))])
 
     def set_paused_all(self, paused: bool) -> Future[None]:
-        """Note whether all jobs are paused."""
+        """Record that all jobs are paused, or not."""
         return self._put([(schema.SAVE_FACT, ("paused_all", int(paused)))])
 
     def note(self, row: BlockRow, sync: str | None = None) -> None:
@@ -111,7 +111,7 @@ class Journal:
         ----------
         row : BlockRow
         sync : str, optional
-            Only after the file system of this path was synced.
+            A path; the row is written only after its file system was synced.
         """
         failure = None if row.done else _to_json([row.start, row.stop, row.reason])
         times = int(row.done and not row.skipped)
@@ -128,21 +128,21 @@ class Journal:
         self._items.put(_Item([(schema.SAVE_ATTEMPT, values)]))
 
     def begin_run(self, job: int) -> None:
-        """Forget the blocks that earlier runs of a job have given up."""
+        """Delete the blocks that earlier runs of a job have given up."""
         self._items.put(_Item([(schema.BEGIN_RUN, (job,))]))
 
     def remove(self, jobs: Iterable[int]) -> Future[None]:
-        """Forget jobs, with all that is known of their blocks."""
+        """Delete jobs with the rows of their blocks and attempts."""
         return self._put([(statement, (job,)) for job in jobs for statement in schema.REMOVE])
 
     def flush(self) -> Future[None]:
-        """Done when all that was given before is on the medium."""
+        """A future that is done when everything put before is on the medium."""
         return self._after_all(_Item([], future=Future()))
 
     def failures(self, job: int, limit: int) -> Future[tuple[list[BlockFailure], int]]:
         """The first failed blocks of a job.
 
-        It does not wait for blocks that are done to be synced, as their rows do.
+        The rows of done blocks may wait for a sync; this query does not wait for them.
 
         Parameters
         ----------
@@ -176,7 +176,18 @@ class Journal:
         return self._ask(ask)
 
     def attempts(self, job: int, limit: int) -> Future[list[AttemptRow]]:
-        """The first `limit` attempts of a job that failed, by blocks."""
+        """The first failed attempts of a job, in order of block and attempt.
+
+        Parameters
+        ----------
+        job : int
+        limit : int
+            Most attempts to list.
+
+        Returns
+        -------
+        Future of list of AttemptRow
+        """
 
         def ask(database: sqlite3.Connection) -> list[AttemptRow]:
             rows = database.execute(schema.ATTEMPTS, (job, limit)).fetchall()
@@ -184,12 +195,12 @@ class Journal:
 
         return self._ask(ask)
 
-    def redone(self, job: int) -> Future[int]:
-        """The number of blocks of a job that were computed although they had been before."""
+    def count_redone(self, job: int) -> Future[int]:
+        """Number of blocks of a job that were computed more than once."""
         return self._ask(lambda database: database.execute(schema.REDONE, (job,)).fetchone()[0])
 
     def close(self) -> None:
-        """Write what is left and close the file.
+        """Write all remaining rows and close the file.
 
         Raises
         ------
@@ -246,7 +257,7 @@ class Journal:
                     pause_s = _FIRST_PAUSE_S
 
     def _gather(self, batch: list[_Item]) -> tuple[list[_Item], bool]:
-        """The next changes to write. The last result is True if they are the last of all."""
+        """The next changes to write. The second result is True if they are the last ones."""
         batch = list(batch)
         deadline_s: float | None = time.monotonic() if batch else None
         while True:
@@ -264,14 +275,14 @@ class Journal:
                 deadline_s = time.monotonic() + self._commit_s
 
     def _commit(self, database: sqlite3.Connection, batch: list[_Item]) -> list[_Item]:
-        """Write a batch and answer who waits; gives back what could not be written."""
+        """Write a batch and resolve its futures. Returns the items that could not be written."""
         try:
             if any(item.writes for item in batch):
                 with database:
                     database.execute("BEGIN IMMEDIATE")
                     _execute(database, batch)
         except sqlite3.Error as error:
-            return self._not_written(database, batch, error)
+            return self._handle_write_error(database, batch, error)
         if self._trouble:
             self._trouble = ""
             self._on_trouble(f"{self.path}: the journal can be written again")
@@ -279,7 +290,7 @@ class Journal:
             _answer(item, database)
         return []
 
-    def _not_written(
+    def _handle_write_error(
         self, database: sqlite3.Connection, batch: list[_Item], error: sqlite3.Error
     ) -> list[_Item]:
         text = f"{self.path}: the journal can't be written ({error}); make room or mend its file system"
@@ -295,7 +306,7 @@ class Journal:
 
 
 def _execute(database: sqlite3.Connection, batch: list[_Item]) -> None:
-    """Carry out all writes in their order; those of one kind that follow each other at once."""
+    """Carry out all writes in order; consecutive writes of one kind go together."""
     statement, rows = "", []
     for item in batch:
         for text, values in item.writes:
@@ -326,5 +337,5 @@ def _failure(block: int, attempts: int, failure: bytes) -> BlockFailure:
 
 def _load(database: sqlite3.Connection) -> LoadedJournal:
     facts = dict(database.execute(schema.FACTS).fetchall())
-    jobs = [_record.decode(row[0]) for row in database.execute(schema.JOBS)]
+    jobs = [_decoder.decode(row[0]) for row in database.execute(schema.JOBS)]
     return LoadedJournal(jobs, facts.get("last_id", 0), bool(facts.get("paused_all", 0)))

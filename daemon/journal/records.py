@@ -1,4 +1,4 @@
-"""A job as the service keeps it: in memory, and in the journal."""
+"""The service's records of a job, of a block's end and of a failed attempt, as the journal keeps them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ...shared.messages.records import JobInfo
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """All that must survive a restart of the service.
+    """A job as the service keeps it in memory and in the journal: what must survive a restart.
 
     Attributes
     ----------
     info : JobInfo
-        The part that clients see. Its `running`, `eta_s` and `seen` are of the moment and begin anew.
+        The fields that clients see. `running`, `eta_s` and `seen` are reset by a restart.
     spec : dict
         The job as ``Job.model_dump(mode="json")`` gives it, all paths absolute.
     token : str
         The name that the client gave to its submission.
     overwrite : bool
-        The first run replaces an output that exists.
+        True if the first run replaces an output that exists.
     failed_only : bool
-        Its run is for the failed blocks of earlier runs alone.
+        True if the run is for the failed blocks of earlier runs alone.
     """
 
     info: JobInfo
@@ -51,13 +51,13 @@ class BlockRow(msgspec.Struct, frozen=True, gc=False):
     ----------
     job, block : int
     done : bool
-        False: given up, for `reason`.
+        False if it was given up, for `reason`.
     skipped : bool
-        It was found finished, and nothing was computed.
+        True if it was finished before, and nothing was computed.
     attempts : int
-        Leases that it had in this run.
+        Number of leases in this run.
     seconds : float
-        Of the attempt that brought it to its end.
+        Duration of the last attempt.
     bytes_read, bytes_written : int
     start, stop : tuple of int
         Its roi, kept for blocks given up; else empty.

@@ -1,4 +1,4 @@
-"""The cost of a job by arithmetic: voxels, files, disk, and time from a trial."""
+"""The cost of a job by arithmetic: voxels, files, disk, and time from a benchmark of some blocks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,31 @@ from .plan import Plan
 _FILE_OVERHEAD_BYTES = 8 << 10
 """HDF5's own headers, and what a file system rounds up."""
 _BLOCK_OVERHEAD_BYTES = 12 << 10
-"""Beside each block file: its folder, its status, a copy of the description."""
+"""Disk space beside each block file: its folder, its status, a copy of the description."""
 _FILES_PER_BLOCK = 3
 _FILES_BESIDE_A_FILESET = 2
 _FILES_OF_A_MERGED_OUTPUT = 3
 _HELD_BACK_SHARE = 0.1
-"""Of the machine's memory: what the system lets be written before it begins to bring it to the medium."""
+"""Share of the machine's memory that the system fills with written data before it begins to flush it."""
 
 
 def read_voxels(plan: Plan, source_shape: Shape) -> int:
-    """Voxels that all blocks together read, halo included, none beyond the edge of the input.
+    """Number of voxels that all blocks together read, with their halo, within the input.
 
-    Exact, and as quick for any number of blocks: what a block reads is a box, so the sum over
-    the grid is the product of the sums along its axes.
+    Parameters
+    ----------
+    plan : Plan
+    source_shape : tuple of int
+        Voxels per axis of the input.
+
+    Returns
+    -------
+    int
+
+    Notes
+    -----
+    Exact, and as quick for any number of blocks: each block reads a box, so the sum over the grid is the
+    product of the sums along its axes.
     """
     return math.prod(
         _read_along(total, begin, extent, block, halo)
@@ -36,7 +48,7 @@ def read_voxels(plan: Plan, source_shape: Shape) -> int:
 
 
 def _read_along(total: int, begin: int, extent: int, block: int, halo: int) -> int:
-    """The sum of what is read along one axis by the blocks of one row."""
+    """Voxels that the blocks of one row read along one axis, summed."""
     return sum(
         min(begin + min(start + block, extent) + halo, total) - max(begin + start - halo, 0)
         for start in range(0, extent, block)
@@ -49,7 +61,18 @@ def written_bytes(plan: Plan) -> int:
 
 
 def files_made(plan: Plan, *, per_file_blocks: bool) -> int:
-    """Number of files of the finished output, its records included."""
+    """Number of files of the finished output, its records included.
+
+    Parameters
+    ----------
+    plan : Plan
+    per_file_blocks : bool
+        True if the output has one file per block.
+
+    Returns
+    -------
+    int
+    """
     if not per_file_blocks:
         return _FILES_OF_A_MERGED_OUTPUT
     return _storage_blocks(plan) * _FILES_PER_BLOCK + _FILES_BESIDE_A_FILESET
@@ -61,12 +84,20 @@ def _storage_blocks(plan: Plan) -> int:
 
 
 def disk_bytes(plan: Plan, job: Job, *, per_file_blocks: bool, stored_ratio: float = 1.0) -> int:
-    """Bytes of the output on disk, at most.
+    """Most bytes that the output can take on disk.
 
     Parameters
     ----------
+    plan : Plan
+    job : Job
+    per_file_blocks : bool
+        True if the output has one file per block.
     stored_ratio : float
-        Bytes on disk for each byte of voxels, where they are compressed.
+        Bytes on disk for each byte of voxels, if they are compressed.
+
+    Returns
+    -------
+    int
     """
     blocks = plan.storage_block if per_file_blocks else plan.shape
     assert blocks is not None, "the planner gives a fileset its block shape"
@@ -82,39 +113,39 @@ def disk_bytes(plan: Plan, job: Job, *, per_file_blocks: bool, stored_ratio: flo
 
 def _stored_along(extent: int, block: int, chunk: int) -> int:
     """Voxels that are stored along one axis: each block is filled up to whole chunks."""
-    whole, rest = divmod(extent, block)
-    return whole * _filled_up(block, chunk) + _filled_up(rest, chunk)
+    full_blocks, rest = divmod(extent, block)
+    return full_blocks * _round_up(block, chunk) + _round_up(rest, chunk)
 
 
-def _filled_up(extent: int, chunk: int) -> int:
+def _round_up(extent: int, chunk: int) -> int:
     step = max(min(chunk, extent), 1)
     return -(-extent // step) * step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """Times of a few blocks.
+class BenchmarkTimes:
+    """Times of a few blocks of a job.
 
     Attributes
     ----------
     blocks : int
-        Number of blocks that were tried.
+        Number of blocks that were computed.
     startup_s : float
-        From the plan to the first block: workers came up, an output was made and closed.
+        Time from the plan to the first block: workers start, an output is made and closed.
     first_s : float
-        Until each worker had done about one block, with all that it does but once.
+        Time until each worker had done about one block, with its one-time work.
     first_voxels : int
-        What was read for those.
+        Voxels that were read for those blocks.
     voxel_s : float
         Time for each voxel read after that, with all workers busy.
     sync_s : float
-        The least time in which anything can be brought to the medium.
+        Time to flush next to nothing to the medium.
     sync_voxel_s : float
-        Further time for that, for each voxel read.
+        Additional time to flush, for each voxel read.
     stored_ratio : float
         Bytes on disk for each byte of voxels written.
     failure : str
-        Why a block of those failed, if one did.
+        Reason why a block failed; empty if none did.
     """
 
     blocks: int
@@ -128,26 +159,33 @@ class Trial:
     failure: str = ""
 
 
-def run_seconds(trial: Trial, voxels: int, share: float, disk: int, memory: int) -> float:
-    """How long a run will take.
+def run_seconds(times: BenchmarkTimes, voxels: int, share: float, disk: int, memory: int) -> float:
+    """Estimated duration of a run.
 
     Parameters
     ----------
+    times : BenchmarkTimes
     voxels : int
-        What all blocks read.
+        Voxels that all blocks read.
     share : float
-        How much of that is still to be done, 0 to 1.
+        Share of them that is still to be computed, 0 to 1.
     disk : int
-        Bytes that the whole output takes.
+        Bytes that the whole output takes on disk.
     memory : int
-        Bytes of the machine.
+        Bytes of the machine's memory.
+
+    Returns
+    -------
+    float
+        Seconds.
     """
-    todo = voxels * share
-    if todo <= trial.first_voxels:
-        compute_s = trial.first_s * todo / max(trial.first_voxels, 1)
+    remaining_voxels = voxels * share
+    if remaining_voxels <= times.first_voxels:
+        compute_s = times.first_s * remaining_voxels / max(times.first_voxels, 1)
     else:
-        compute_s = trial.first_s + (todo - trial.first_voxels) * trial.voxel_s
-    medium_s = todo * trial.sync_voxel_s
-    # While blocks are computed, earlier ones go to the medium; what the system holds back is left.
-    left = min(1.0, memory * _HELD_BACK_SHARE / max(disk * share, 1))
-    return trial.startup_s + max(compute_s, medium_s * (1 - left)) + trial.sync_s + medium_s * left
+        compute_s = times.first_s + (remaining_voxels - times.first_voxels) * times.voxel_s
+    medium_s = remaining_voxels * times.sync_voxel_s
+    # While blocks are computed, earlier ones are flushed; at the end, what the system holds back remains.
+    unflushed_share = min(1.0, memory * _HELD_BACK_SHARE / max(disk * share, 1))
+    busy_s = max(compute_s, medium_s * (1 - unflushed_share))
+    return times.startup_s + busy_s + times.sync_s + medium_s * unflushed_share

@@ -1,4 +1,4 @@
-"""The plan of a job: which blocks, how large, with how much memory, into what.
+"""The plan of a job: task blocks, halo, memory per block, shape and dtype of the output.
 
 Task blocks are whole multiples of the output's storage blocks, so that each block file has
 one writer; among those the planner takes the size that reads few voxels twice, fits into
@@ -37,7 +37,7 @@ class Plan:
     grid : BlockGrid
         Task blocks over ``[0, roi.shape)``, the coordinates of the output.
     storage_block : tuple of int or None
-        Extent of the output's block files or chunks, None where it has none.
+        Extent of the output's block files or chunks; None if it has none.
     halo : tuple of int
         Voxels read around a block, per axis.
     dtype : numpy.dtype
@@ -86,6 +86,10 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     per_file_blocks : bool
         True if the output has one file per block (and so needs a block shape).
 
+    Returns
+    -------
+    Plan
+
     Raises
     ------
     JobError
@@ -99,10 +103,10 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     axes = meaning.axes
     job.operation.check(axes, source.dtype)
     operation = job.operation.resolved(axes)
-    storage = _fitting(job.output.block_shape, roi.shape, "output.block_shape")
+    storage = _check_block(job.output.block_shape, roi.shape, "output.block_shape")
     if storage is None and per_file_blocks:
         storage = default_block_shape(roi.shape, axes)
-    storage = storage or _fitting(job.output.chunks, roi.shape, "output.chunks")
+    storage = storage or _check_block(job.output.chunks, roi.shape, "output.chunks")
     sizing = Sizing(
         shape=roi.shape,
         step=storage or (1,) * ndim,
@@ -111,11 +115,11 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
-    asked = _fitting(job.block_shape, roi.shape, "block_shape")
-    start = asked or storage or default_block_shape(roi.shape, axes)
-    block, cut_notes = sizing.aligned(start)
-    if asked is None:
-        block = sizing.chosen(block)
+    job_block = _check_block(job.block_shape, roi.shape, "block_shape")
+    start = job_block or storage or default_block_shape(roi.shape, axes)
+    block, cut_notes = sizing.align(start)
+    if job_block is None:
+        block = sizing.grow(block)
     sizing.check_memory(block)
     return Plan(
         roi=roi,
@@ -146,13 +150,13 @@ def _roi_of(job: Job, source: Volume) -> Roi:
     return roi
 
 
-def _fitting(block: Shape | None, shape: Shape, key: str) -> Shape | None:
+def _check_block(block: Shape | None, shape: Shape, key: str) -> Shape | None:
     if block is not None and len(block) != len(shape):
         raise JobError(f"{key}: {list(block)} has {len(block)} axes, the volume has {len(shape)}")
     return None if block is None else tuple(block)
 
 
 def default_memory_bytes(workers: int) -> int:
-    """Memory limit of a worker if the job gives none: half of the free memory, shared out."""
+    """Memory limit of a worker, in bytes, if the job gives none: half of the free memory, divided evenly."""
     share = psutil.virtual_memory().available // (2 * workers)
     return min(share, _LARGEST_DEFAULT_MEMORY_BYTES)

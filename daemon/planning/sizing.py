@@ -1,4 +1,4 @@
-"""How large a task block is: cheap halo, little memory, work for every worker."""
+"""Choice of a task block's size: cheap halo, little memory, work for every worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORTHWHILE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Everything that the choice of a task block depends on.
+    """The facts on which the choice of a task block depends.
 
     Attributes
     ----------
@@ -41,8 +41,8 @@ class Sizing:
     memory_bytes: int
     least_blocks: int
 
-    def aligned(self, block: Shape) -> tuple[Shape, tuple[str, ...]]:
-        """`block` rounded up to whole storage blocks, and a note where that changed it."""
+    def align(self, block: Shape) -> tuple[Shape, tuple[str, ...]]:
+        """Round `block` up to whole storage blocks. Returns it, and a note for people if it has changed."""
         rounded = tuple(-(-n // s) * s for n, s in zip(block, self.step, strict=True))
         covers = all(n >= m for n, m in zip(block, self.shape, strict=True))
         if rounded == tuple(block) or covers:
@@ -50,36 +50,36 @@ class Sizing:
         text = "task blocks {} become {}, whole storage blocks of the output, so that each has one writer"
         return rounded, (text.format(list(block), list(rounded)),)
 
-    def chosen(self, block: Shape) -> Shape:
-        """`block` grown while that saves reading, fits the memory, and leaves blocks enough."""
+    def grow(self, block: Shape) -> Shape:
+        """Enlarge `block` while that saves reading, fits the memory, and leaves enough blocks."""
         while self._reread(block) > _HALO_COST_ALLOWED or self._bytes(block) < _WORTHWHILE_BYTES:
-            grown = [self._doubled(block, i) for i, n in enumerate(block) if n < self.shape[i]]
-            grown = [b for b in grown if self._allowed(b)]
-            if not grown:
+            candidates = [self._double(block, i) for i, n in enumerate(block) if n < self.shape[i]]
+            candidates = [candidate for candidate in candidates if self._is_allowed(candidate)]
+            if not candidates:
                 break
-            block = min(grown, key=lambda b: (self._reread(b), max(b)))
+            block = min(candidates, key=lambda candidate: (self._reread(candidate), max(candidate)))
         return block
 
-    def _doubled(self, block: Shape, axis: int) -> Shape:
+    def _double(self, block: Shape, axis: int) -> Shape:
         return tuple(n * 2 if i == axis else n for i, n in enumerate(block))
 
-    def _allowed(self, block: Shape) -> bool:
-        enough = block_count(self.shape, block) >= self.least_blocks
-        return enough and self.task_bytes(block) <= self.memory_bytes
+    def _is_allowed(self, block: Shape) -> bool:
+        is_enough = block_count(self.shape, block) >= self.least_blocks
+        return is_enough and self.task_bytes(block) <= self.memory_bytes
 
-    def _clipped(self, block: Shape) -> Shape:
+    def _clip(self, block: Shape) -> Shape:
         return tuple(map(min, block, self.shape))
 
     def _bytes(self, block: Shape) -> float:
-        return math.prod(self._clipped(block)) * self.voxel_bytes
+        return math.prod(self._clip(block)) * self.voxel_bytes
 
     def _with_halo(self, block: Shape) -> int:
-        clipped = self._clipped(block)
+        clipped = self._clip(block)
         return math.prod(min(n + 2 * h, m) for n, h, m in zip(clipped, self.halo, self.shape, strict=True))
 
     def _reread(self, block: Shape) -> float:
         """Voxels read per voxel kept."""
-        return self._with_halo(block) / math.prod(self._clipped(block))
+        return self._with_halo(block) / math.prod(self._clip(block))
 
     def task_bytes(self, block: Shape) -> int:
         """Estimated memory of one task."""

@@ -1,4 +1,4 @@
-"""Removing what dead runs have left of an output, and nothing else."""
+"""Removal of the files that dead runs have left of an output, and of nothing else."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.claims import blocks_folder
 from ...shared.volumes.formats import Address
 from .output_files import OutputFiles
-from .throwaway import DRY_RUN_PREFIX, owner_of
+from .scratch_output import DRY_RUN_PREFIX, owner_lock
 
 
 @dataclass(slots=True)
-class Cleaned:
-    """What was done.
+class CleaningReport:
+    """The result of a cleaning.
 
     Attributes
     ----------
     removed : list of str
-        Files and folders that are gone, or how many of a kind.
+        Files and folders that were removed, or their number.
     kept : list of str
-        What may still be of use, each with the reason.
+        Files that may still be of use, each with the reason.
     """
 
     removed: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
 
-def clean(address: Address, *, unfinished: bool = False) -> Cleaned:
-    """Remove what dead runs have left of the output at an address.
+def clean(address: Address, *, unfinished: bool = False) -> CleaningReport:
+    """Remove the files that dead runs have left of the output at an address.
 
-    That is: locks and partial files whose writer is dead, folders of dry runs that were killed,
-    and the record of an output that is gone. Voxels that a later run would go on with stay.
+    These are locks and partial files whose writer is dead, folders of dry runs that were killed, and the
+    record of an output that is gone. Voxels with which a later run can resume stay.
 
     Parameters
     ----------
     address : Address
-        The output's; nothing needs to be there any more.
+        Address of the output, which need not exist any more.
     unfinished : bool
-        Also remove what an unfinished run has merged, so that the next run begins anew.
+        Also remove the blocks that an unfinished run has merged, so that the next run begins anew.
+
+    Returns
+    -------
+    CleaningReport
 
     Raises
     ------
@@ -55,18 +59,18 @@ def clean(address: Address, *, unfinished: bool = False) -> Cleaned:
         If something can't be removed.
     """
     output = Path(address.file)
-    files, done = OutputFiles(output), Cleaned()
-    _clean_dry_runs(output.parent, done)
-    if before := set(files.present()):
+    files, report = OutputFiles(output), CleaningReport()
+    _clean_dry_runs(output.parent, report)
+    if old_paths := set(files.present()):
         with files.held():
-            _clean_records(files, address, unfinished, done)
-        done.removed += [str(path) for path in sorted(before.difference(files.present()))]
+            _clean_records(files, address, unfinished, report)
+        report.removed += [str(path) for path in sorted(old_paths.difference(files.present()))]
     if address.kind == "fileset" and output.is_file():
-        _clean_blocks(output, done)
-    return done
+        _clean_blocks(output, report)
+    return report
 
 
-def _clean_records(files: OutputFiles, address: Address, unfinished: bool, done: Cleaned) -> None:
+def _clean_records(files: OutputFiles, address: Address, unfinished: bool, report: CleaningReport) -> None:
     """Tidy the hidden folder, whose lock the caller holds."""
     for path in files.present():
         if PARTIAL_MARK in path.name or (".lock-" in f".{path.name}" and stale(path)):
@@ -74,37 +78,37 @@ def _clean_records(files: OutputFiles, address: Address, unfinished: bool, done:
                 remove_if_there(str(path))
     try:
         record = files.read_record()
-    except BlockmillError as error:  # it is none of ours, or of a later version: not for us to remove
-        done.kept.append(str(error))
+    except BlockmillError as error:  # it is another program's, or of a later version, and so must stay
+        report.kept.append(str(error))
         return
-    there = files.output.exists() or (address.kind == "fileset" and blocks_folder(files.output).exists())
-    if record is None or there:
+    blocks_exist = address.kind == "fileset" and blocks_folder(files.output).exists()
+    if record is None or files.output.exists() or blocks_exist:
         return
     if not files.partial.exists() or unfinished:
         files.forget()
     else:
-        done.kept.append(f"{files.partial}, with which the next run goes on; --unfinished removes it")
+        report.kept.append(f"{files.partial}, with which the next run goes on; --unfinished removes it")
 
 
-def _clean_blocks(output: Path, done: Cleaned) -> None:
+def _clean_blocks(output: Path, report: CleaningReport) -> None:
     with BlockwiseFileset(output, "a") as fileset:
         if count := fileset.sweep():
-            done.removed.append(f"{count} partial files and locks of dead writers in {fileset.address}")
+            report.removed.append(f"{count} partial files and locks of dead writers in {fileset.address}")
 
 
-def _clean_dry_runs(folder: Path, done: Cleaned) -> None:
+def _clean_dry_runs(folder: Path, report: CleaningReport) -> None:
     """Remove folders of dry runs whose process is dead."""
     for path, lock in _dry_runs(folder):
         if lock.acquire(blocking=False):
             lock.release()
             with storage_errors("remove", path):
                 shutil.rmtree(path)
-            done.removed.append(str(path))
+            report.removed.append(str(path))
 
 
 def _dry_runs(folder: Path) -> Iterator[tuple[Path, FileLock]]:
     for path in sorted(folder.glob(f"{DRY_RUN_PREFIX}*")):
         if path.is_dir() and not path.is_symlink():
-            lock = owner_of(path)
+            lock = owner_lock(path)
             if Path(lock.lock_path).exists():  # without one it may be anybody's
                 yield path, lock

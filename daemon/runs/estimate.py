@@ -1,4 +1,4 @@
-"""Estimate of a job before it runs: arithmetic, a look at the disk, a trial of some blocks."""
+"""Estimate of a job before it runs: arithmetic, free disk and memory, a benchmark of some blocks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...shared.units import format_size
 from ...shared.volumes.formats import open_volume
 from ..engine.engine import Engine
 from ..executors.local.memory import available_bytes, total_bytes
-from ..planning.cost import Trial, disk_bytes, files_made, read_voxels, run_seconds, written_bytes
+from ..planning.cost import BenchmarkTimes, disk_bytes, files_made, read_voxels, run_seconds, written_bytes
 from ..planning.plan import default_memory_bytes
+from .benchmark_run import benchmark_blocks
 from .resume import finished_blocks
 from .run import JobRun
-from .trial import try_blocks
 
 _OPEN_RESULTS_PER_WORKER = 4
-_ROOM_FOR_A_TRIAL_BYTES = 256 << 20
-_BLOCKS_OF_A_TRIAL_PER_WORKER = 8
+_BENCHMARK_ROOM_BYTES = 256 << 20
+_BENCHMARK_BLOCKS_PER_WORKER = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,24 +34,24 @@ class Estimate:
     output : str
         Address of the output.
     blocks, blocks_finished : int, int or None
-        Task blocks of the job, and those that an earlier run of it has finished.
+        Number of task blocks, and of those that an earlier run has finished.
     task_block, storage_block, halo : tuple of int
         Voxels per axis; `storage_block` is None if the output has none.
     workers : int
     memory_per_worker_bytes, memory_limit_bytes : int
         Estimated memory of one block, and its limit.
     memory_bytes, memory_available_bytes : int
-        Of all workers and the results under way; of the machine now.
+        Estimated memory of all workers and of results that wait to be merged; free memory of the machine.
     bytes_read, bytes_written : int
-        Of voxels; those that several blocks read for their halo count each time.
+        Bytes of voxels; a voxel that several blocks read for their halo counts each time.
     files : int
         Number of files of the output.
     disk_needed_bytes, disk_free_bytes : int
-        Of the whole output, at most; of its file system now.
+        Most bytes that the whole output can take; free bytes of its file system.
     seconds, startup_s : float or None
         Duration of the run, and the part of it before the first block.
     blocks_tried : int
-        Number of blocks from which the time is known.
+        Number of blocks that were computed to measure the time.
     warnings : list of str
     """
 
@@ -88,11 +88,11 @@ def estimate(
     engine : Engine
         With as many workers as the job will have.
     folder : Path
-        For throw-away files; best on the file system of the output.
+        Folder for scratch files; best on the file system of the output.
     overwrite : bool
-        An output that exists will be replaced.
+        True if the run will replace an output that exists.
     poll : callable
-        Called many times a second while blocks are tried; it may raise to end this.
+        Called many times a second while blocks are computed; it may raise to end the estimate.
 
     Returns
     -------
@@ -110,19 +110,17 @@ def estimate(
         source_shape, source_dtype = source.shape, source.dtype
     finally:
         source.close()
-    trial = None
+    times = None
     if shutil.disk_usage(folder).free > _room(run, engine.workers):
-        trial = try_blocks(run, job, engine, folder, source_shape, poll)
-    plan, by_files = run.plan, run.output.worker_address is not None
-    ratio = trial.stored_ratio if trial is not None else 1.0
-    disk = disk_bytes(plan, job, per_file_blocks=by_files, stored_ratio=ratio)
+        times = benchmark_blocks(run, job, engine, folder, source_shape, poll)
+    plan, per_file_blocks = run.plan, run.output.worker_address is not None
+    ratio = times.stored_ratio if times is not None else 1.0
+    disk = disk_bytes(plan, job, per_file_blocks=per_file_blocks, stored_ratio=ratio)
     voxels = read_voxels(plan, source_shape)
     share = 1 - (finished or 0) / len(plan.grid)
     free = shutil.disk_usage(_existing(run.output.path.parent)).free
-    limit, memory = (
-        job.memory_per_worker or default_memory_bytes(engine.workers),
-        _memory(run, engine.workers),
-    )
+    limit = job.memory_per_worker or default_memory_bytes(engine.workers)
+    memory = _memory(run, engine.workers)
     available = available_bytes()
     return Estimate(
         output=job.output.address,
@@ -138,20 +136,20 @@ def estimate(
         memory_available_bytes=available,
         bytes_read=voxels * source_dtype.itemsize,
         bytes_written=written_bytes(plan),
-        files=files_made(plan, per_file_blocks=by_files),
+        files=files_made(plan, per_file_blocks=per_file_blocks),
         disk_needed_bytes=disk,
         disk_free_bytes=free,
-        seconds=run_seconds(trial, voxels, share, disk, total_bytes()) if trial is not None else None,
-        startup_s=trial.startup_s if trial is not None else None,
-        blocks_tried=trial.blocks if trial is not None else 0,
-        warnings=[*plan.notes, *_warnings(trial, round(disk * share), free, memory, available)],
+        seconds=run_seconds(times, voxels, share, disk, total_bytes()) if times is not None else None,
+        startup_s=times.startup_s if times is not None else None,
+        blocks_tried=times.blocks if times is not None else 0,
+        warnings=[*plan.notes, *_warnings(times, round(disk * share), free, memory, available)],
     )
 
 
 def _room(run: JobRun, workers: int) -> int:
-    """Free disk without which nothing is tried: a full one would end more than the trial."""
+    """Free disk, in bytes, that a benchmark needs: a full disk would end more than the benchmark."""
     block = Roi.from_shape(run.plan.grid.block_shape).volume * run.plan.dtype.itemsize
-    return _ROOM_FOR_A_TRIAL_BYTES + _BLOCKS_OF_A_TRIAL_PER_WORKER * workers * block
+    return _BENCHMARK_ROOM_BYTES + _BENCHMARK_BLOCKS_PER_WORKER * workers * block
 
 
 def _memory(run: JobRun, workers: int) -> int:
@@ -169,17 +167,18 @@ def _existing(folder: Path) -> Path:
     return next((path for path in (folder, *folder.parents) if path.is_dir()), Path(os.sep))
 
 
-def _warnings(trial: Trial | None, disk: int, free: int, memory: int, available: int) -> list[str]:
-    found: list[str] = []
+def _warnings(times: BenchmarkTimes | None, disk: int, free: int, memory: int, available: int) -> list[str]:
+    warnings: list[str] = []
     if disk > free:
-        found.append(f"the disk is too small: {format_size(disk)} are needed, {format_size(free)} are free")
+        sizes = f"{format_size(disk)} are needed, {format_size(free)} are free"
+        warnings.append(f"the disk is too small: {sizes}")
     if memory > available:
-        found.append(
+        warnings.append(
             f"memory is short: {format_size(memory)} may be needed, {format_size(available)} are free; "
             "fewer workers will be busy at a time"
         )
-    if trial is None:
-        found.append("the disk is too full to try any blocks, so the time is not known")
-    elif trial.failure:
-        found.append(f"of the blocks that were tried, one failed: {trial.failure}")
-    return found
+    if times is None:
+        warnings.append("the disk is too full to try any blocks, so the time is not known")
+    elif times.failure:
+        warnings.append(f"of the blocks that were tried, one failed: {times.failure}")
+    return warnings

@@ -1,4 +1,4 @@
-"""An output of block files that the workers write: this side makes, tidies and removes it."""
+"""An output of block files. The workers write them; the run makes, tidies and removes the output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..planning.plan import Plan
 from .output_base import job_spec, refuse_odd_file
 from .output_files import OutputFiles
 
-_MADE_ALIKE = (
+_COMPARED_FIELDS = (
     "shape",
     "dtype",
     "axes",
@@ -39,7 +39,7 @@ _MADE_ALIKE = (
     "view_origin",
     "view_shape",
 )
-"""What a description must share with this job's own, for its blocks to be this job's."""
+"""Fields in which an existing description must equal this job's own, for its blocks to be this job's."""
 
 
 def _kept_in_a_fileset(meaning: Meaning) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _kept_in_a_fileset(meaning: Meaning) -> dict[str, Any]:
 
 
 class FilesetOutput:
-    """A blockwise fileset: workers write its block files, this side makes and tidies it."""
+    """A blockwise fileset: workers write its block files, the run makes and tidies it."""
 
     def __init__(self, target: Address, job: Job, plan: Plan) -> None:
         self.path = Path(target.file)
@@ -64,10 +64,10 @@ class FilesetOutput:
         self._target = target
         self._plan = plan
         self._job = job
-        self._description = self._described(job, plan)
+        self._description = self._make_description(job, plan)
         self._root: tuple[int, int] | None = None
 
-    def _described(self, job: Job, plan: Plan) -> FilesetDescription:
+    def _make_description(self, job: Job, plan: Plan) -> FilesetDescription:
         assert plan.storage_block is not None, "the planner gives a fileset its block shape"
         return FilesetDescription(
             name=job.name,
@@ -111,24 +111,24 @@ class FilesetOutput:
 
     def _check_blocks_replaceable(self, root: Path) -> None:
         with storage_errors("look into", root):
-            linked = next(_links_below(str(root)), None)
-        if linked is not None:
-            raise OutputRefused(f"{linked} is a link, and blocks would be written to where it leads; move it")
+            link = next(_links_below(str(root)), None)
+        if link is not None:
+            raise OutputRefused(f"{link} is a link, and blocks would be written to where it leads; move it")
         if not self.path.exists() and (other := self._other_description(root)) is not None:
             raise OutputRefused(f"{root} holds the blocks of {other}; name another output")
 
     def _other_description(self, root: Path) -> Path | None:
         """Another description in this folder whose blocks lie in `root`."""
-        here = Place.of(root)
+        place = Place.of(root)
         for path in self.path.parent.glob("*.json"):
-            if any(tree.place.is_same(here) for tree in reads_of(Address("fileset", str(path))).trees):
+            if any(tree.place.is_same(place) for tree in reads_of(Address("fileset", str(path))).trees):
                 return path
         return None
 
     def discard(self) -> None:
         """Remove the existing fileset: its description and its blocks, and nothing else.
 
-        Blocks that the description keeps elsewhere than such an output does stay: they are others'.
+        If the description has its blocks in another folder than a job's output would, they stay.
         """
         if not os.path.lexists(self.path):
             return
@@ -149,34 +149,34 @@ class FilesetOutput:
             ) from error
 
     def _keeps_blocks_here(self) -> bool:
-        """Test if the existing description has its blocks where such an output has them."""
-        here = Place.of(blocks_folder(self.path))
-        return any(tree.place.is_same(here) for tree in reads_of(self._target).trees)
+        """Test if the existing description has its blocks in the folder of a job's output."""
+        own_root = Place.of(blocks_folder(self.path))
+        return any(tree.place.is_same(own_root) for tree in reads_of(self._target).trees)
 
     def written_by(self, job: str) -> bool:
-        """Test if a block's status names this job, as in a fileset that was moved without its record."""
+        """Test if a block's status names this job: the fileset may have been moved without its record."""
         with storage_errors("look into", blocks_folder(self.path)):
             status = next(blocks_folder(self.path).rglob(STATUS_NAME), None)
             return status is not None and parse_status(status.read_bytes()).job == job
 
     def inside(self) -> str | None:
-        """Nothing lies beside the voxels."""
+        """None: a fileset has no path inside of a file."""
         return None
 
     def start(self) -> None:
         """Write the description; the blocks come from the workers."""
         BlockwiseFileset.create(self.path, self._description).close()
-        self._root = self._made_root()
+        self._root = self._make_root()
 
-    def _made_root(self) -> tuple[int, int] | None:
-        """Device and inode of the folder of the blocks, which is made if it is not there."""
+    def _make_root(self) -> tuple[int, int] | None:
+        """Make the folder of the blocks if it does not exist. Returns its device and inode."""
         root = blocks_folder(self.path)
         with storage_errors("make", root):
             root.mkdir(exist_ok=True)
         return Place.of(root).own
 
     def go_on(self, check: Callable[[], None], tell: Callable[[str], None]) -> bytes:
-        """Take up an earlier output. No block is known as finished: workers check each block before doing it.
+        """Resume an earlier output. The workers find out themselves which blocks are finished.
 
         Parameters
         ----------
@@ -193,28 +193,28 @@ class FilesetOutput:
         OutputRefused
             If the description is not the one that this job wrote.
         """
-        found = read_description(self.path).with_view_filled_in()
-        ours = self._description.with_view_filled_in()
-        differing = [
-            f"{key}: {getattr(found, key)} there, {getattr(ours, key)} here"
-            for key in _MADE_ALIKE
-            if getattr(found, key) != getattr(ours, key)
+        existing = read_description(self.path).with_view_filled_in()
+        expected = self._description.with_view_filled_in()
+        differences = [
+            f"{key}: {getattr(existing, key)} there, {getattr(expected, key)} here"
+            for key in _COMPARED_FIELDS
+            if getattr(existing, key) != getattr(expected, key)
         ]
-        if differing:
+        if differences:
             raise OutputRefused(
-                f"{self.path} is no longer what this job wrote: {'; '.join(differing)}; "
+                f"{self.path} is no longer what this job wrote: {'; '.join(differences)}; "
                 "run with --overwrite to replace it, or name another output"
             )
-        self._root = self._made_root()
+        self._root = self._make_root()
         return b""
 
     def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec:
-        """The order for the engine.
+        """The spec of the job for the engine.
 
         Parameters
         ----------
         recipe : Recipe
-            Instructions for a block, without the output.
+            Instructions for a block.
         done : bytes
             Map of finished blocks, one byte a block.
         workers : int
@@ -227,11 +227,11 @@ class FilesetOutput:
         return job_spec(recipe, self._plan, self._job, done)
 
     def merge(self, result: Result) -> None:
-        """Never asked for: workers write."""
+        """Not supported: workers write the blocks."""
         raise NotImplementedError("the blocks of a fileset are written by the workers")
 
     def sweep(self, rois: list[Roi]) -> None:
-        """Remove the leftovers of attempts at these blocks that were cut off: partial files, dead locks."""
+        """Remove what interrupted attempts at these blocks left: partial files, locks of dead processes."""
         if rois:
             with BlockwiseFileset(self.path, "a") as fileset:
                 for roi in rois:
@@ -243,7 +243,7 @@ class FilesetOutput:
         Raises
         ------
         OutputRefused
-            If something else has its name now.
+            If another folder has its name now.
         """
         root = blocks_folder(self.path)
         if Place.of(root).own != self._root:
@@ -253,7 +253,7 @@ class FilesetOutput:
             )
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
 
 def _links_below(folder: str) -> Iterator[str]:

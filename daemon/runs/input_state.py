@@ -16,11 +16,11 @@ from ...shared.volumes.restful.description import schema_name
 
 
 def fingerprint(address: str) -> str:
-    """A short name for the state of an input's files, by size and time of change.
+    """A short hash of the state of an input's files: their sizes and times of change.
 
-    Of a fileset every block counts, by its status file: a block that is written anew gets
-    a new one. Of a volume of a web server the description alone counts: the blocks that are
-    cached here don't affect its voxels.
+    For a fileset it covers the status file of every block, which is new when a block is written again.
+    For a volume of a web server it covers the description alone, because the blocks that are cached here
+    don't affect its voxels.
     """
     target = split_address(address)
     state = hashlib.sha256(_state_of(Path(target.file)))
@@ -41,10 +41,7 @@ def _state_of(path: Path) -> bytes:
 
 
 def code_fingerprint(job: Job) -> str | None:
-    """A short name for the content of the job's own code, or None if it has none.
-
-    It covers the Python files in `user_code` and below.
-    """
+    """A short hash of the Python files in `user_code` and below; None if the job has no code of its own."""
     if not isinstance(job.operation, PythonFunction) or job.user_code is None:
         return None
     content = hashlib.sha256()

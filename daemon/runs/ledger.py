@@ -1,4 +1,4 @@
-"""The ledger of a merged file: the blocks in it, each with the checksum of its voxels."""
+"""The ledger of a merged file: the checksums of the blocks that were merged into it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ENTRY = struct.Struct("<BI")  # merged or not, CRC-32 of the block's bytes in C
 
 
 def ledger_bytes(blocks: int) -> int:
-    """Size of the ledger of a grid."""
+    """Size of the ledger of a grid, in bytes."""
     return blocks * _ENTRY.size
 
 
@@ -49,7 +49,7 @@ class Ledger:
             raise StorageError(f"could not reserve the space of {self.path}: {error}") from error
 
     def note(self, block: int, crc32: int) -> None:
-        """Record that a block lies in the file.
+        """Record that a block was merged into the file.
 
         Parameters
         ----------

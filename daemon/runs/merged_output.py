@@ -1,4 +1,4 @@
-"""An output of one file, HDF5 or npy, that is merged on this side."""
+"""An output of one file, HDF5 or npy, into which the run merges the results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OPEN_PER_WORKER = 4
 
 
 class MergedOutput:
-    """One HDF5 or npy file, filled by the merging thread."""
+    """One HDF5 or npy file, written by the merging thread."""
 
     def __init__(self, target: Address, job: Job, plan: Plan) -> None:
         if target.kind == "npy" and (job.output.compression or job.output.chunks):
@@ -49,7 +49,7 @@ class MergedOutput:
         self._file = SingleFile(self.files, plan.grid, self._create, self._open)
 
     def _create(self, path: Path) -> Volume:
-        plan, wanted = self._plan, self._job.output
+        plan, options = self._plan, self._job.output
         if self._target.kind == "npy":
             return NpyVolume.create(path, plan.shape, plan.dtype, axes=plan.axes)
         return Hdf5Volume.create(
@@ -58,9 +58,9 @@ class MergedOutput:
             plan.shape,
             plan.dtype,
             meaning=plan.meaning,
-            chunks=wanted.chunks,
-            compression=wanted.compression,
-            compression_opts=wanted.compression_opts,
+            chunks=options.chunks,
+            compression=options.compression,
+            compression_opts=options.compression_opts,
         )
 
     def _open(self, path: Path, mode: Literal["r", "r+"]) -> Volume:
@@ -82,36 +82,36 @@ class MergedOutput:
         Raises
         ------
         OutputRefused
-            If it holds more, is no file, or can't be looked into.
+            If it holds other data, is no file, or can't be read.
         """
         refuse_odd_file(self.path)
         if self.path.is_symlink() or not self.path.exists():
-            return  # of a link only the link goes
+            return  # if it is a link, only the link is removed
         self._check_room()
         try:
-            more = contents_beside(self.path, self._target.internal) if is_hdf5(self.path) else []
+            others = contents_beside(self.path, self._target.internal) if is_hdf5(self.path) else []
         except StorageError as error:
             raise OutputRefused(
                 f"{error}; so what replacing it would destroy can't be told, and nothing was changed: "
                 "close it elsewhere, or move it away, then run this again"
             ) from error
-        if more:
+        if others:
             raise OutputRefused(
-                f"{self.path} also holds {', '.join(more[:5])}, which replacing the file would destroy; "
+                f"{self.path} also holds {', '.join(others[:5])}, which replacing the file would destroy; "
                 "name an output file of its own"
             )
 
     def _check_room(self) -> None:
-        """Refuse to replace a file by one that can't be written: of compressed ones the size is unknown."""
-        needed = (
-            0 if self._job.output.compression else self._plan.dtype.itemsize * math.prod(self._plan.shape)
-        )
+        """Refuse to replace the file if its disk lacks room for the new one; a compressed size is unknown."""
+        size_bytes = self._plan.dtype.itemsize * math.prod(self._plan.shape)
+        needed_bytes = 0 if self._job.output.compression else size_bytes
         old = self.path.stat()
-        free = shutil.disk_usage(self.path.parent).free + (old.st_blocks * 512 if old.st_nlink == 1 else 0)
-        if needed > free:
+        old_bytes = old.st_blocks * 512 if old.st_nlink == 1 else 0
+        free_bytes = shutil.disk_usage(self.path.parent).free + old_bytes
+        if needed_bytes > free_bytes:
             raise OutputRefused(
-                f"{self.path} was not replaced: the new file needs {format_size(needed)}, and its disk has "
-                f"room for {format_size(free)}; make room, or name another output"
+                f"{self.path} was not replaced: the new file needs {format_size(needed_bytes)}, and its disk "
+                f"has room for {format_size(free_bytes)}; make room, or name another output"
             )
 
     def discard(self) -> None:
@@ -124,7 +124,7 @@ class MergedOutput:
         return False
 
     def inside(self) -> str | None:
-        """The dataset that an earlier run has begun; None if there is no such thing or it is unknown."""
+        """The dataset that an earlier run has begun; None if there is none or it is unknown."""
         if self._target.kind != "hdf5":
             return None
         partial = self.files.partial
@@ -153,7 +153,7 @@ class MergedOutput:
         return self._file.go_on(check, tell)
 
     def spec(self, recipe: wire.Recipe, done: bytes, workers: int) -> JobSpec:
-        """The order for the engine: results come back, a bounded number at a time.
+        """The spec of the job for the engine: results come back, a bounded number at a time.
 
         Parameters
         ----------
@@ -172,7 +172,7 @@ class MergedOutput:
         self._file.merge(result.block, result.roi, result.array, result.crc32)
 
     def sweep(self, rois: list[Roi]) -> None:
-        """Nothing of a block that was cut off is in the file."""
+        """Do nothing: an interrupted attempt leaves nothing in the file."""
 
     def finish(self) -> None:
         """Give the file its name."""

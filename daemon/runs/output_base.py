@@ -1,4 +1,4 @@
-"""What kinds of output have in common."""
+"""The interface of outputs, and functions that their kinds share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .output_files import OutputFiles
 
 
 def job_spec(recipe: wire.Recipe, plan: Plan, job: Job, done: bytes) -> JobSpec:
-    """What a run asks of the engine for any kind of output.
+    """The spec of a job for the engine, as far as it is the same for all kinds of output.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def job_spec(recipe: wire.Recipe, plan: Plan, job: Job, done: bytes) -> JobSpec:
 
 
 def refuse_odd_file(path: Path) -> None:
-    """Only a file, or a link, may be replaced: a folder or a device of that name is not an output."""
+    """Refuse to replace a folder or a device; only a file or a link can be an output."""
     if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
         what = "a folder" if path.is_dir() else "no regular file"
         raise OutputRefused(f"{path} is {what}, which is never replaced; move it, or name another output")

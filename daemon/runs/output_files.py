@@ -23,7 +23,7 @@ from ...shared.files.refusals import storage_errors
 from ...shared.locking.filelock import FileLock
 from ...shared.volumes.claims import records_folder
 from .ledger import ledger_bytes
-from .record import OtherVersion, Record, format_record, parse_record
+from .output_record import OtherRecordVersion, OutputRecord, format_record, parse_record
 
 _STICKY = stat.S_ISVTX
 _MOST_TRIES = 20
@@ -76,12 +76,12 @@ class OutputFiles:
         return self._old.partial if self._has_old_partial() else self._names.partial
 
     def _has_old_partial(self) -> bool:
-        """Whether version 0.1 has left a partial file; beside a finished output such a file is another's."""
+        """True if version 0.1 left a partial file; beside a finished output such a file is another's."""
         record = self._old_record()
         return record is not None and not record.finished and self._old.partial.is_file()
 
     def present(self) -> Iterator[Path]:
-        """What is ours beside the output, or looks so: the folder, what is in it, old records, locks."""
+        """The paths beside the output that are or seem ours: the folder, its files, old records, locks."""
         if self.folder.is_dir() and not self.folder.is_symlink():
             yield self.folder
             yield from self.folder.iterdir()
@@ -174,7 +174,7 @@ class OutputFiles:
 
     # -- the record -----------------------------------------------------------------
 
-    def read_record(self) -> Record | None:
+    def read_record(self) -> OutputRecord | None:
         """The record of this output, or None if there is none.
 
         Raises
@@ -199,7 +199,7 @@ class OutputFiles:
             ) from error
 
     def _refuse_others(self) -> None:
-        """Without a record, nobody of ours has made the other two."""
+        """Refuse a ledger or partial file without a record: no run of ours has made it."""
         for path in (self._names.ledger, self._names.partial):
             if os.path.lexists(path):
                 raise self._in_the_way(path)
@@ -210,7 +210,7 @@ class OutputFiles:
             "move it, or name another output"
         )
 
-    def _old_record(self) -> Record | None:
+    def _old_record(self) -> OutputRecord | None:
         """The record of version 0.1; None if there is none, or the file is somebody else's."""
         content = _content_of(self._old.record)
         try:
@@ -223,12 +223,12 @@ class OutputFiles:
         if record is None:
             return False
         try:
-            facts = self._old.ledger.lstat()
+            status = self._old.ledger.lstat()
         except OSError:
             return False
-        return stat.S_ISREG(facts.st_mode) and facts.st_size in (0, _bytes_of_ledger(record))
+        return stat.S_ISREG(status.st_mode) and status.st_size in (0, _bytes_of_ledger(record))
 
-    def write_record(self, record: Record) -> None:
+    def write_record(self, record: OutputRecord) -> None:
         """Write the record, whole or not at all; it is on the medium when this returns."""
         with storage_errors("write", self.record):
             write_atomically(str(self.record), format_record(record), sync=True)
@@ -240,9 +240,12 @@ class OutputFiles:
         if record is None:
             return
         with storage_errors("take up", self._old.record):
-            for theirs, ours in ((self.ledger, self._names.ledger), (self.partial, self._names.partial)):
-                if theirs != ours and theirs.exists():
-                    theirs.replace(ours)
+            for old, new in (
+                (self.ledger, self._names.ledger),
+                (self.partial, self._names.partial),
+            ):
+                if old != new and old.exists():
+                    old.replace(new)
             self.write_record(record)
             self._old.record.unlink()
 
@@ -270,7 +273,7 @@ class OutputFiles:
             return self._refuse_others()
         try:
             parse_record(content)
-        except OtherVersion:  # ours all the same
+        except OtherRecordVersion:  # ours all the same
             return None
         except ValueError:
             raise self._in_the_way(self._names.record) from None
@@ -288,7 +291,7 @@ def _content_of(path: Path) -> bytes | None:
         raise StorageError(f"could not read {path}: {error.strerror}") from error
 
 
-def _bytes_of_ledger(record: Record) -> int:
+def _bytes_of_ledger(record: OutputRecord) -> int:
     shape = record.identity.get("output_is", {}).get("shape", [])
     counts = (-(-n // b) for n, b in zip(shape, record.task_block, strict=False))
     return ledger_bytes(math.prod(counts))

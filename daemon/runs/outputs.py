@@ -1,4 +1,4 @@
-"""The two kinds of output: block files that workers write, and one file that is merged here."""
+"""The two kinds of output: block files that workers write, and one file that the run merges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose an output is: this job's to go on with, another job's, somebody's, or nobody's yet."""
+"""The owner of an output: this job, which resumes it; another job; another program; or nobody yet."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ...shared.volumes.formats import Address
 from ..planning.plan import Plan
 from .input_state import code_fingerprint, fingerprint
 from .output_base import Output
-from .record import Record, differences, plain
+from .output_record import OutputRecord, differences, json_values
 
 
 def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[str, object]:
-    """The job's identity, with what its input, code and output turned out to be.
+    """The job's identity, with the state of its input and code and the layout of its output.
 
     Parameters
     ----------
@@ -26,14 +26,14 @@ def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[s
     source : Volume
         The opened input.
     target : Address
-        The output's.
+        Address of the output.
 
     Returns
     -------
     dict
         Plain JSON values. Two runs with the same identity give the same voxels in the same files.
     """
-    return plain(
+    return json_values(
         {
             **job.identity(plan.axes),
             "input_is": {
@@ -56,32 +56,37 @@ def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[s
 def refuse_own_input(source: Address, target: Address) -> None:
     """Refuse an output that would replace part of its input, however both are spelled.
 
+    Parameters
+    ----------
+    source, target : Address
+        Of the input, and of the output.
+
     Raises
     ------
     JobError
     """
     if os.path.realpath(source.file) == os.path.realpath(target.file):
         raise JobError(f"output {target.file} is the input itself; name another output file")
-    if (met := claims_of(target).meeting(reads_of(source))) is not None:
+    if (path := claims_of(target).meeting(reads_of(source))) is not None:
         raise JobError(
-            f"output {target.file} would replace {met}, which the input {source} is made of; "
+            f"output {target.file} would replace {path}, which the input {source} is made of; "
             "name another output"
         )
 
 
-def own_record(output: Output, ours: Record) -> Record | None:
+def own_record(output: Output, new_record: OutputRecord) -> OutputRecord | None:
     """The record of an output if it is the job's own, or None if nothing of it exists.
 
     Parameters
     ----------
     output : Output
-    ours : Record
-        As this job would write it.
+    new_record : OutputRecord
+        The record that this job would write.
 
     Returns
     -------
-    Record or None
-        As an earlier run left it; `ours` for an output that came here without its record and whose
+    OutputRecord or None
+        The record of an earlier run; `new_record` if the output was moved here without its record and its
         blocks name this job.
 
     Raises
@@ -89,40 +94,40 @@ def own_record(output: Output, ours: Record) -> Record | None:
     OutputRefused
         If the output is another job's, or its job is unknown.
     """
-    record = output.files.read_record() or _adopted(output, ours)
+    record = output.files.read_record() or _adopt(output, new_record)
     if record is None or not output.begun():
-        _refuse_what_is_there(output)
+        _refuse_existing(output)
         return None
-    if differing := differences(_translated(record.identity, ours.identity, output), ours.identity):
+    if lines := differences(_translate(record.identity, new_record.identity, output), new_record.identity):
         raise OutputRefused(
             f"{output.path} exists and belongs to another job; what differs:\n  "
-            + "\n  ".join(differing)
+            + "\n  ".join(lines)
             + f"\n{_advice(output)}"
         )
     return record
 
 
-def _adopted(output: Output, ours: Record) -> Record | None:
-    return ours if output.begun() and output.written_by(job_hash(ours.identity)) else None
+def _adopt(output: Output, new_record: OutputRecord) -> OutputRecord | None:
+    return new_record if output.begun() and output.written_by(job_hash(new_record.identity)) else None
 
 
-def _translated(theirs: dict[str, Any], ours: dict[str, Any], output: Output) -> dict[str, Any]:
-    """An identity of the form before paths inside of files belonged to it, in today's form."""
-    noted = theirs.get("output_is")
-    if not isinstance(noted, dict) or "inside" in noted or "inside" not in ours["output_is"]:
-        return theirs
-    return theirs | {"output_is": noted | {"inside": output.inside()}}
+def _translate(recorded: dict[str, Any], current: dict[str, Any], output: Output) -> dict[str, Any]:
+    """A recorded identity in today's form; an older form lacks the path inside of the file."""
+    layout = recorded.get("output_is")
+    if not isinstance(layout, dict) or "inside" in layout or "inside" not in current["output_is"]:
+        return recorded
+    return recorded | {"output_is": layout | {"inside": output.inside()}}
 
 
-def _refuse_what_is_there(output: Output) -> None:
-    if (found := output.in_the_way()) is not None:
+def _refuse_existing(output: Output) -> None:
+    if (path := output.in_the_way()) is not None:
         raise OutputRefused(
-            f"{found} exists, and no record beside it says that this job wrote it; {_advice(output)}"
+            f"{path} exists, and no record beside it says that this job wrote it; {_advice(output)}"
         )
 
 
 def _advice(output: Output) -> str:
-    """What to do about an output that is not this job's."""
+    """Advice for people whose output is not this job's."""
     try:
         output.check_replaceable()
     except (OutputRefused, StorageError) as error:
@@ -130,19 +135,19 @@ def _advice(output: Output) -> str:
     return "run with --overwrite to replace it, or name another output"
 
 
-def begin(output: Output, record: Record) -> None:
-    """Begin an output; the old one goes first, and its record last.
+def begin(output: Output, record: OutputRecord) -> None:
+    """Begin an output. The old output is removed first, its record after its files.
 
     Parameters
     ----------
     output : Output
-    record : Record
+    record : OutputRecord
         Written before anything of the new output.
 
     Raises
     ------
     OutputRefused
-        If what is there may not be replaced.
+        If an existing file may not be replaced.
     StorageError
         If the system refuses.
     """

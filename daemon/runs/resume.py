@@ -13,9 +13,14 @@ _MOST_COUNTED = 100_000
 
 
 def finished_blocks(run: JobRun) -> int | None:
-    """Number of finished blocks of a job, or None if there are too many to look at.
+    """Number of finished blocks of a job, without a check of their content.
 
-    They are not checked. The job keeps to the blocks of the run that began it.
+    The run gets the task blocks of the run that began the output.
+
+    Returns
+    -------
+    int or None
+        None if there are too many blocks to count.
 
     Raises
     ------
@@ -26,27 +31,27 @@ def finished_blocks(run: JobRun) -> int | None:
     record = run.own_record()
     if record is None:
         return 0
-    run.keep_grid(record)
+    run.reuse_grid(record)
     grid = run.plan.grid
     if run.output.worker_address is not None:
-        return _marked(run.output.path, grid)
-    return _merged(run.output.files.ledger, grid)
+        return _count_block_files(run.output.path, grid)
+    return _count_ledger_entries(run.output.files.ledger, grid)
 
 
-def _marked(path: Path, grid: BlockGrid) -> int | None:
+def _count_block_files(path: Path, grid: BlockGrid) -> int | None:
     with BlockwiseFileset(path) as fileset:
         if len(fileset.grid) > _MOST_COUNTED:
             return None
         return sum(
-            all(fileset.block_status(stored.start) for stored in fileset.grid.touching(block))
+            all(fileset.block_status(storage_block.start) for storage_block in fileset.grid.touching(block))
             for block in grid
         )
 
 
-def _merged(where: Path, grid: BlockGrid) -> int | None:
-    if len(grid) > _MOST_COUNTED or not where.exists() or not where.stat().st_size:
+def _count_ledger_entries(ledger_path: Path, grid: BlockGrid) -> int | None:
+    if len(grid) > _MOST_COUNTED or not ledger_path.exists() or not ledger_path.stat().st_size:
         return None
-    ledger = Ledger(where, len(grid))
+    ledger = Ledger(ledger_path, len(grid))
     try:
         return sum(ledger.crc_of(number) is not None for number in range(len(grid)))
     finally:

@@ -1,7 +1,7 @@
 """One run of one job, from its file to its finished output; command line and service use the same.
 
-Plan, lock the output (one run at a time), distinguish a resumable output from somebody else's,
-feed the engine, merge the results, leave things tidy however it ends.
+Plan, lock the output (one run at a time), check that an existing output may be resumed, feed the engine,
+merge the results, and tidy up however the run ends.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
 from ..planning.plan import Plan, make_plan
+from .output_record import OutputRecord
 from .outputs import output_for
 from .ownership import begin, identity_of, own_record, refuse_own_input
-from .record import Record
 
 _POLL_S = 0.1
 _CANCEL_S = 3.0
 _INTERPRETER_BYTES = 96 << 20
-"""What a worker takes before its first block; `memory_per_worker` is meant for the blocks."""
+"""Memory of a worker before its first block; `memory_per_worker` is a limit for the blocks alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,9 @@ class Summary:
     ----------
     outcome : {"done", "done_with_failures", "failed", "cancelled"}
     blocks, finished, skipped : int
-        Task blocks of the job; those finished by now, and those of them found finished.
+        Task blocks of the job; those that are finished by now; those of them that were finished before.
     voxels : int
-        Voxels of the output that this run finished, skipped ones not counted.
+        Voxels of the output that this run computed.
     seconds : float
         Wall time of the run.
     bytes_written : int
@@ -68,11 +68,10 @@ class Summary:
 
 @dataclass(slots=True)
 class Watcher:
-    """Receives the reports of a run, in the thread that runs it; override the methods you need.
+    """Callbacks of a run, called in the thread that runs it; give those that you need.
 
-    `planned` gets the plan and the map of blocks known as finished, `started` the handle of the
-    job, or of the probe before it; `interrupted` is asked often, and True ends the run as a
-    KeyboardInterrupt would.
+    `planned` gets the plan and the map of finished blocks, `started` the handle of the job, or of the
+    probe before it; `interrupted` is called often, and its True ends the run as a KeyboardInterrupt would.
     """
 
     planned: Callable[[Plan, bytes], None] = lambda plan, done: None
@@ -95,13 +94,13 @@ class JobRun:
     watcher : Watcher, optional
         Receives plan, progress and notices.
     number : int, optional
-        What the job is called where the engine tells what its workers do.
+        Number of the job in the engine's list of workers.
     owner : JobOwner, optional
         Owner and priority of the job among others in the engine.
     events : BlockLog, optional
         Notes each block that has ended and each failed attempt, in the engine's thread.
     only : frozenset of int, optional
-        Do these blocks alone, of an output that was begun; then the job does not end as done.
+        Numbers of the only blocks to compute, of an output that was begun; the job does not end as done then.
 
     Raises
     ------
@@ -153,7 +152,7 @@ class JobRun:
         OutputRefused
             If the output exists and is not this job's, or another run holds it.
         KeyboardInterrupt
-            After running blocks were ended and their partial files removed; a later run goes on.
+            After running blocks were ended and their partial files removed; a later run can resume.
         """
         started_s = time.monotonic()
         self._probe(engine)
@@ -174,11 +173,11 @@ class JobRun:
 
     # -- the output -----------------------------------------------------------------
 
-    def _record(self, finished: bool) -> Record:
-        return Record(self._identity, self.plan.grid.block_shape, finished)
+    def _record(self, finished: bool) -> OutputRecord:
+        return OutputRecord(self._identity, self.plan.grid.block_shape, finished)
 
     def _take_output(self) -> tuple[bytes, bool]:
-        """Make the output or take it up. Returns its map of finished blocks, and True if it was taken up."""
+        """Make the output, or resume it. Returns its map of finished blocks, and True if it is resumed."""
         record = None if self._overwrite else self.own_record()
         begun = record is not None and self.output.begun()
         if self._only is not None and not begun:
@@ -186,13 +185,13 @@ class JobRun:
         if record is None or not begun:
             begin(self.output, self._record(finished=False))
             return b"", False
-        self.keep_grid(record)
+        self.reuse_grid(record)
         self.output.files.take_up_old()
         if record.identity != self._identity or not self.output.files.record.exists():
             self.output.files.write_record(self._record(record.finished))
         return self.output.go_on(self._check_interrupt, self._tell), True
 
-    def own_record(self) -> Record | None:
+    def own_record(self) -> OutputRecord | None:
         """The record of this job's output, or None if nothing of it exists.
 
         Raises
@@ -202,8 +201,8 @@ class JobRun:
         """
         return own_record(self.output, self._record(finished=False))
 
-    def keep_grid(self, record: Record) -> None:
-        """Cut the job into the same blocks as the run before, which may have had other workers."""
+    def reuse_grid(self, record: OutputRecord) -> None:
+        """Use the task blocks of the run that began the output; that run may have had other workers."""
         if record.task_block != self.plan.grid.block_shape:
             grid = BlockGrid(self.plan.grid.roi, record.task_block)
             self.plan = replace(self.plan, grid=grid)
@@ -268,44 +267,44 @@ class JobRun:
             durability="block" if self._job.output.durability == "block" else "none",
             checksum=self.output.worker_address is None,
         )
-        left_out = self._left_out(done)
-        handle = engine.submit(self._with_share(self.output.spec(recipe, left_out, engine.workers)))
+        excluded = self._excluded_blocks(done)
+        handle = engine.submit(self._with_job_settings(self.output.spec(recipe, excluded, engine.workers)))
         self._watcher.started(handle)
         try:
-            return self._told_truly(self._watch(handle)), handle
+            return self._adjust_outcome(self._watch(handle)), handle
         except BaseException:
             handle.cancel()
             ended = handle.drain(_CANCEL_S)
             self.output.sweep(ended.interrupted if ended is not None else [])
             raise
 
-    def _left_out(self, done: bytes) -> bytes:
-        """Map of the blocks that are not given out: those known as finished, and those not asked for."""
+    def _excluded_blocks(self, done: bytes) -> bytes:
+        """Map of the blocks that are not computed: finished ones, and ones that are not in `only`."""
         if self._only is None:
             return done
-        left_out = bytearray(b"\1") * len(self.plan.grid)
+        excluded = bytearray(b"\1") * len(self.plan.grid)
         for number in self._only:
-            left_out[number] = done[number] if done else 0
-        return bytes(left_out)
+            excluded[number] = done[number] if done else 0
+        return bytes(excluded)
 
-    def _told_truly(self, ended: Ended) -> Ended:
-        """The end of the job: if blocks were left out, it is not done, whatever became of the others."""
+    def _adjust_outcome(self, ended: Ended) -> Ended:
+        """The end of the job; if some blocks were excluded it is not done, even if all others are."""
         if self._only is None or ended.outcome not in ("done", "done_with_failures"):
             return ended
         cause = "" if ended.failures else "the blocks that had failed are done, others were never begun"
         return replace(ended, outcome="failed", cause=cause)
 
-    def _with_share(self, spec: JobSpec) -> JobSpec:
-        """`spec` with the job's own settings for its share of the engine."""
-        most_open = spec.max_open
+    def _with_job_settings(self, spec: JobSpec) -> JobSpec:
+        """`spec` with the job's limits of workers and memory, its number, owner and log."""
+        max_open = spec.max_open
         if (workers := self._job.workers) is not None:
-            most_open = workers if most_open is None else min(workers, most_open)
+            max_open = workers if max_open is None else min(workers, max_open)
         memory_bytes = self._job.memory_per_worker
         if memory_bytes is not None:
             memory_bytes += _INTERPRETER_BYTES
         return replace(
             spec,
-            max_open=most_open,
+            max_open=max_open,
             memory_bytes=memory_bytes,
             number=self._number,
             owner=self._owner,
@@ -313,7 +312,7 @@ class JobRun:
         )
 
     def _sync(self) -> None:
-        """Bring the blocks to the medium before the record calls the job finished."""
+        """Flush the blocks to the medium, before the record says that the job is finished."""
         if self._job.output.durability == "group":
             sync_filesystem(self.output.path)
 
@@ -323,7 +322,7 @@ class JobRun:
         Raises
         ------
         EngineError
-            If the engine broke down, which is no fault of the job.
+            If the engine broke down; that is no fault of the job.
         """
         while True:
             self._check_interrupt()
@@ -358,12 +357,12 @@ class JobRun:
         failures = [(f"block {roi}", reason) for _, roi, reason in ended.failures]
         if ended.cause and not failures:
             failures = [("the job", ended.cause)]
-        known = sum(done)
+        finished_before = sum(done)
         return Summary(
             outcome=ended.outcome,
             blocks=len(self.plan.grid),
-            finished=totals.blocks + known,
-            skipped=totals.skipped + known,
+            finished=totals.blocks + finished_before,
+            skipped=totals.skipped + finished_before,
             voxels=totals.voxels,
             seconds=seconds,
             bytes_written=totals.bytes_written,

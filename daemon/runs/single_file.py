@@ -41,7 +41,7 @@ class _Buffered(Protocol):
 
 
 def _nothing() -> None:
-    """All that was written is where it belongs."""
+    """Do nothing: the volume has no buffer to flush."""
 
 
 class SingleFile:

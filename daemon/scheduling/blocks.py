@@ -1,4 +1,4 @@
-"""The blocks of one job: a byte each, and what is rare in dicts.
+"""The blocks of one job: their states in a byte each, and everything that few blocks have in dicts.
 
 ::
 
@@ -13,8 +13,8 @@
     any of pending, leased, merging ------> cancelled    the job ended before
 
 A job of a million blocks costs 1 MB. Blocks are drawn in order by a cursor; a block that comes
-back goes to a queue that is drawn first. Everything about a block that is true of few of them
-(a second lease, a failure, a reason) is kept in dicts, and dropped when the block is final.
+back goes to a queue that is drawn first. Few blocks have a second lease, a failure or a reason;
+these are kept in dicts, and dropped when the block is final.
 """
 
 from collections import deque
@@ -45,8 +45,8 @@ class BlockTable:
     Notes
     -----
     `open` counts blocks from their first lease to their final state, so also those that came
-    back and wait for another lease. A bound on it can't stop a block that came back: that one
-    holds its place. With blocks drawn in order, the lowest block that is not final is thus
+    back and wait for another lease. A bound on it can't stop a block that came back, because that
+    one is counted already. With blocks drawn in order, the lowest block that is not final is thus
     always either open or the next to draw with nothing open, and merging in order can't stall.
     """
 
@@ -89,13 +89,13 @@ class BlockTable:
         self.undrawn += count_more
 
     def draw(self) -> tuple[int, int]:
-        """Lease the next block: ``(block, attempt)``; those that came back go first.
+        """Lease the next block; those that came back go first. Returns ``(block, attempt)``.
 
-        Only to be called while ``returned or undrawn``.
+        Call it only while ``returned or undrawn``.
         """
         if self.returned:
             block = self.returned.popleft()
-            attempt = self._another_attempt(block)
+            attempt = self._next_attempt(block)
         else:
             block = self._cursor
             if self.states[block] != PENDING:
@@ -108,12 +108,12 @@ class BlockTable:
         return block, attempt
 
     def draw_alone(self) -> tuple[int, int]:
-        """Lease the next one of `alone`: ``(block, attempt)``."""
+        """Lease the next block of `alone`. Returns ``(block, attempt)``."""
         block = self.alone.popleft()
         self.states[block] = LEASED
-        return block, self._another_attempt(block)
+        return block, self._next_attempt(block)
 
-    def _another_attempt(self, block: int) -> int:
+    def _next_attempt(self, block: int) -> int:
         attempt = self._attempts.get(block, 1) + 1
         self._attempts[block] = attempt
         return attempt
@@ -141,7 +141,7 @@ class BlockTable:
         return failures
 
     def finish(self, block: int) -> None:
-        """Call an open block done."""
+        """Mark an open block as done."""
         self.states[block] = DONE
         self.done += 1
         self.open -= 1
@@ -170,11 +170,11 @@ class BlockTable:
         self._forget(block)
 
     def cancel_pending(self) -> None:
-        """Cancel all that is not leased and not in or before a merge."""
+        """Cancel all blocks that are not leased and have no result yet."""
         self.states = self.states.translate(_CANCEL_PENDING)
-        came_back = len(self.returned) + len(self.alone)
-        self.cancelled += self.undrawn + came_back
-        self.open -= came_back
+        returned_count = len(self.returned) + len(self.alone)
+        self.cancelled += self.undrawn + returned_count
+        self.open -= returned_count
         self.undrawn = 0
         self.returned.clear()
         self.alone.clear()

@@ -1,9 +1,9 @@
 """The coordinator: a pure state machine that decides which worker does which block, and when.
 
-An event goes in, the actions to carry out come back; there is no socket, clock, file, thread or
-chance in here, nor in its parts. Time enters as `Tick`. This module dispatches events, and handles those
-about jobs and merges; `worker_events` handles those from workers, and `scheduler` decides which worker
-gets a block. The life of a block (drawn in `blocks` in more detail)::
+It takes events and returns the actions to carry out; there is no socket, clock, file, thread or
+chance in this package. Time comes as `Tick`. This module dispatches events, and handles those about jobs
+and merges; `worker_events` handles those from workers, and `scheduler` decides which worker gets a
+block. The life of a block (drawn in `blocks` in more detail)::
 
     pending --> leased --> (merging) --> done
        ^          |            |
@@ -17,22 +17,20 @@ and that of a job::
          a block or a merge failed for good, or Cancel;
          ends once its leases and its merge are closed
 
-What holds after every event:
+Invariants after every event:
 
-- A lease is (worker, job, block, attempt), where an attempt is one lease of the block, whatever
-  becomes of it; failures are counted apart. An answer without a lease changes nothing: late
-  answers are normal, not errors.
-- One place assigns, `Scheduler.assign`, at the end of each event. `fair_share` chooses the job.
-- A block that ran out of memory runs alone: the machine runs dry, it is leased, and until its lease is
-  closed nothing else is.
-- A block whose workers die is set aside after its tries, and does not end its job; one that answers
-  that it failed does, where the job says so.
-- A worker works through its leases in order, so the first one is the one that runs, unless
-  the shell knows better. If the worker is lost, this one has failed once more, the others go
-  back as if never leased. If it
-  was killed on purpose, nothing has failed but a block that ran out of time.
+- A lease is (worker, job, block, attempt). Each lease of a block counts as an attempt; failures are
+  counted separately. An answer without a lease changes nothing: late answers are normal, not errors.
+- Only `Scheduler.assign` gives leases, at the end of each event. `fair_share` chooses the job.
+- A block that ran out of memory runs alone: it is leased when no worker is busy, and nothing else is
+  leased until its lease is closed.
+- A block whose workers die is set aside after its tries, and does not end its job; one that fails with
+  an error does, if the job has `on_error` "fail".
+- A worker works through its leases in order, so the first one runs, unless the engine knows better. If
+  the worker is lost, this one has failed once more, and the others are returned as if never leased. If
+  the worker was killed on purpose, only a block that exceeded its time-out has failed.
 - One merge of a job runs at a time, unless the job allows more. Each block is merged at most once.
-- Each job ends exactly once, by `Finish`, and has then no lease and no merge open.
+- Each job ends exactly once, by `Finish`, and then has no open lease and no open merge.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,9 +48,9 @@ class Coordinator:
     Parameters
     ----------
     least_credit : int
-        Leases that a worker may always hold, whatever its blocks take. With 2 the next block
+        Leases that a worker may always hold, however long its blocks take. With 2 the next block
         is there when one ends; with 1 no long block waits behind another while a worker is
-        idle. Of short blocks a worker may hold more in any case.
+        idle. A worker may hold more leases of short blocks in any case.
     """
 
     def __init__(self, least_credit: int = 2) -> None:
@@ -62,7 +60,7 @@ class Coordinator:
         self._least_credit = least_credit
         self._submitted = 0
         workers = WorkerEvents(self._jobs, self._scheduler)
-        self._deciders: dict[type, Callable[[Any, list[ev.Action]], None]] = {
+        self._handlers: dict[type, Callable[[Any, list[ev.Action]], None]] = {
             ev.Submit: self._submit,
             ev.Extend: self._extend,
             ev.Ready: workers.ready,
@@ -83,7 +81,7 @@ class Coordinator:
         }
 
     def handle(self, event: ev.Event) -> list[ev.Action]:
-        """Take an event in. Returns the actions to carry out, in this order, before the next event.
+        """Handle an event. Returns the actions to carry out, in this order, before the next event.
 
         Raises
         ------
@@ -95,19 +93,19 @@ class Coordinator:
         return self.handle_all((event,))
 
     def handle_all(self, events: Iterable[ev.Event]) -> list[ev.Action]:
-        """Take events in that came together; blocks are leased once, after the last of them.
+        """Handle events that came together; blocks are leased once, after the last of them.
 
         Raises
         ------
         TypeError, ValueError
-            As `handle`; the events before the wrong one have been taken in.
+            As `handle`; the events before the wrong one have been handled then.
         """
         actions: list[ev.Action] = []
         for event in events:
-            decide = self._deciders.get(type(event))
-            if decide is None:
+            handler = self._handlers.get(type(event))
+            if handler is None:
                 raise TypeError(f"{event!r} is not an event of the coordinator; see scheduling/events.py")
-            decide(event, actions)
+            handler(event, actions)
         self._scheduler.assign(actions)
         return actions
 
@@ -120,7 +118,7 @@ class Coordinator:
 
     @property
     def quiet(self) -> bool:
-        """True if no lease is open, and no result of any job waits for its merge or is in it."""
+        """True if no lease is open, and no result of any job is being merged or waits for that."""
         return not self._pool.busy and all(job.quiet for job in self._jobs.values())
 
     def paused(self, job: str) -> bool:
@@ -128,16 +126,27 @@ class Coordinator:
         return self._jobs[job].paused
 
     def counts(self, job: str) -> ev.BlockCounts:
-        """The counts of a job, in constant time; KeyError where the job is unknown."""
+        """The counts of a job, in constant time; KeyError if the job is unknown."""
         return self._jobs[job].counts()
 
     def leases(self, worker: int) -> tuple[ev.Assign, ...]:
-        """The open leases of a worker, the running one first; empty where it is unknown."""
-        known = self._pool.workers.get(worker)
-        return tuple(known.leases) if known is not None else ()
+        """The open leases of a worker, the running one first; none if the worker is unknown."""
+        state = self._pool.workers.get(worker)
+        return tuple(state.leases) if state is not None else ()
 
     def holds(self, worker: int, job: str, block: int, attempt: int) -> bool:
-        """Test if this lease is open, so that an answer to it would count."""
+        """Test if a lease is open, so that an answer to it would count.
+
+        Parameters
+        ----------
+        worker : int
+        job : str
+        block, attempt : int
+
+        Returns
+        -------
+        bool
+        """
         return self._pool.holds(worker, job, block, attempt)
 
     def forget(self, job: str) -> None:
@@ -166,7 +175,7 @@ class Coordinator:
         self._scheduler.settle(job, actions)
 
     def _extend(self, event: ev.Extend, actions: list[ev.Action]) -> None:
-        job = self._live(event.job, event, actions)
+        job = self._live_job(event.job, event, actions)
         if job is None:
             return
         if job.sealed:
@@ -177,21 +186,21 @@ class Coordinator:
         self._scheduler.settle(job, actions)
 
     def _cancel(self, event: ev.Cancel, actions: list[ev.Action]) -> None:
-        if (job := self._live(event.job, event, actions)) is not None:
+        if (job := self._live_job(event.job, event, actions)) is not None:
             job.stop("cancelled", event.reason, actions)
             self._scheduler.settle(job, actions)
 
     def _pause(self, event: ev.Pause, actions: list[ev.Action]) -> None:
-        if (job := self._live(event.job, event, actions)) is not None:
+        if (job := self._live_job(event.job, event, actions)) is not None:
             job.paused = True
 
     def _resume(self, event: ev.Resume, actions: list[ev.Action]) -> None:
-        if (job := self._live(event.job, event, actions)) is not None:
+        if (job := self._live_job(event.job, event, actions)) is not None:
             job.paused = False
             self._scheduler.settle(job, actions)
 
     def _reprioritise(self, event: ev.Reprioritise, actions: list[ev.Action]) -> None:
-        if (job := self._live(event.job, event, actions)) is not None:
+        if (job := self._live_job(event.job, event, actions)) is not None:
             if job.queued:
                 self._scheduler.fair_share.remove(job)
             job.priority = event.priority
@@ -208,14 +217,14 @@ class Coordinator:
             raise ValueError(f"{event.busy} workers can't be busy; allow 1 or more")
         self._pool.allowed = event.busy
 
-    def _live(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
-        """The job, if it is neither unknown nor over nor stopping; else reject the event."""
+    def _live_job(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
+        """The job of this name. If it is unknown, over or stopping, the event is rejected: None."""
         job = self._jobs.get(name)
         if job is None:
             self._reject(name, event, "there is no such job", actions)
         elif job.outcome is not None:
-            what = "has ended" if job.ended else "is already ending"
-            self._reject(name, event, f"the job {what} as {job.outcome}", actions)
+            state = "has ended" if job.ended else "is already ending"
+            self._reject(name, event, f"the job {state} as {job.outcome}", actions)
         else:
             return job
         return None

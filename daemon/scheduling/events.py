@@ -1,8 +1,8 @@
 """Input (events) and output (actions) of the coordinator.
 
-They are plain facts: a worker is a number, a job a name, a block its number in the order of
-the job's grid. `attempt` counts the leases of a block from 1. They never cross a socket
-as they are; the engine translates wire messages to events and carries out actions.
+A worker is a number, a job a name, a block its number in the order of the job's grid. `attempt`
+counts the leases of a block from 1. Events and actions never cross a socket; the engine
+translates messages to events and carries out actions.
 
 All are msgspec Structs: one is made in 0.1 us, and a frozen one can be shared. Those that hold
 scalars alone are kept out of the garbage collector, which would otherwise walk all open leases.
@@ -44,13 +44,13 @@ class Submit(msgspec.Struct, frozen=True):
     Parameters
     ----------
     retries : int
-        How often a block that failed is tried again; a block has ``retries + 1`` tries.
+        Number of times that a failed block is tried again; a block has ``retries + 1`` tries.
     on_error : {"fail", "finish"}
-        A block that used up its tries ends the job, or only that block is marked.
+        "fail": a block that used up its tries ends the job. "finish": only that block is marked.
     priority : int
         Higher goes first; among equals, the first submitted.
     merge : bool
-        A block is finished once the shell has merged its result, not before.
+        True if a block is finished only once the engine has merged its result.
     max_open : int or None
         Bound on the blocks that are leased, waiting for their merge or in it.
     parallel_merges : int
@@ -65,9 +65,9 @@ class Submit(msgspec.Struct, frozen=True):
     block_timeout_s : float or None
         A block that runs longer has its worker killed, and has failed once more.
     owner : str
-        Whose it is; owners of equal priority get equal shares of the workers' time.
+        The job's owner; owners of equal priority get equal shares of the workers' time.
     probe : bool
-        Another job follows at once if this one goes well: its worker is kept for that a moment.
+        True if another job follows at once when this one is done: its worker is reserved for that briefly.
     """
 
     job: str
@@ -101,7 +101,7 @@ class Ready(msgspec.Struct, frozen=True, gc=False):
 
 
 class Retire(msgspec.Struct, frozen=True, gc=False):
-    """Give this worker nothing new; it ends what it has."""
+    """Give this worker no more leases; it finishes those that it has."""
 
     worker: int
 
@@ -119,7 +119,7 @@ class Done(msgspec.Struct, frozen=True, gc=False):
 class Failed(msgspec.Struct, frozen=True, gc=False):
     """A worker could not do a block.
 
-    `retry` is False if another try can't help; `memory`: there was too little of it.
+    `retry` is False if another try can't help; `memory` is True if there was too little memory.
     """
 
     worker: int
@@ -132,11 +132,11 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
-    """A worker is gone: it died, or it was killed as asked.
+    """A worker has ended: it died, or the engine killed it as asked.
 
-    `running` is the place, among its open leases, of the one that it was doing: that one has
-    failed. -1: none; the shell may know that answers were lost, or that it had not begun.
-    `memory`: it died because it took too much of it.
+    `running` is the index, among its open leases, of the one that it was doing: that one has
+    failed. It is -1 if there is none: the engine may know that answers were lost, or that the worker
+    had not begun. `memory` is True if it died because it took too much memory.
     """
 
     worker: int
@@ -146,14 +146,14 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
 
 
 class Merged(msgspec.Struct, frozen=True, gc=False):
-    """The merge that was asked for is through."""
+    """The requested merge is done."""
 
     job: str
     block: int
 
 
 class MergeFailed(msgspec.Struct, frozen=True, gc=False):
-    """The merge that was asked for raised; this ends the job."""
+    """The requested merge has failed; this ends the job."""
 
     job: str
     block: int
@@ -195,13 +195,13 @@ class Undrain(msgspec.Struct, frozen=True, gc=False):
 
 
 class Allow(msgspec.Struct, frozen=True, gc=False):
-    """At most `busy` workers, 1 or more, may hold leases; those that are too many run dry."""
+    """At most `busy` workers, 1 or more, may hold leases; surplus ones finish theirs and get no more."""
 
     busy: int
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
-    """The time, in seconds of a clock that never goes back."""
+    """The time, in seconds of a monotonic clock."""
 
     now_s: float
 
@@ -230,9 +230,9 @@ Event = (
 
 
 class Assign(msgspec.Struct, frozen=True, gc=False):
-    """Send this block to this worker. The record is the lease itself.
+    """Send this block to this worker; the action is the lease itself.
 
-    `alone`: no other worker holds a lease until this one is closed, for want of memory.
+    `alone` means that no other worker holds a lease until this one is closed, for want of memory.
     """
 
     worker: int
@@ -271,7 +271,7 @@ class Persist(msgspec.Struct, frozen=True, gc=False):
 
 
 class Attempted(msgspec.Struct, frozen=True, gc=False):
-    """An attempt at a block failed, for the journal; `killed`: its worker died of it."""
+    """An attempt at a block failed, for the journal; `killed` is True if its worker died of it."""
 
     job: str
     block: int
@@ -300,9 +300,9 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Notify(msgspec.Struct, frozen=True, gc=False):
-    """Something that people want to read: a block is tried again, or given up.
+    """A failed block, for people: it is tried again, or given up.
 
-    A "quarantined" one was given up because its workers died of it; the job goes on.
+    A "quarantined" block was given up because its workers died of it; the job goes on.
     """
 
     job: str

@@ -13,7 +13,7 @@ from .job import JobState
 
 
 class _Owner:
-    """One owner's jobs that may have a block to give, by priority, each list smallest job first."""
+    """One owner's queued jobs by priority, each list smallest job first."""
 
     __slots__ = ("levels", "used_s")
 
@@ -27,7 +27,7 @@ class FairShare:
 
     def __init__(self) -> None:
         self._owners: dict[str, _Owner] = {}
-        self._resting: dict[str, float] = {}  # used seconds of owners without such a job
+        self._resting: dict[str, float] = {}  # used seconds of owners without a queued job
         self._floor_s = 0.0
 
     def add(self, job: JobState) -> None:
@@ -67,19 +67,19 @@ class FairShare:
         if len(owners) == 1:
             return next(iter(owners))
         highest = max(max(owner.levels) for owner in owners)
-        return min((o for o in owners if highest in o.levels), key=_used)
+        return min((o for o in owners if highest in o.levels), key=_used_s)
 
     def charge(self, owner: str, seconds: float) -> None:
-        """Count seconds of a worker's time, or take some back.
+        """Add seconds of a worker's time to what an owner has used.
 
         Parameters
         ----------
         owner : str
         seconds : float
-            Negative to take them back.
+            Negative to correct an earlier estimate.
         """
-        if (known := self._owners.get(owner)) is not None:
-            known.used_s += seconds
+        if (active := self._owners.get(owner)) is not None:
+            active.used_s += seconds
         elif owner in self._resting:
             self._resting[owner] += seconds
 
@@ -88,5 +88,5 @@ def _rank(job: JobState) -> tuple[int, int]:
     return job.rank
 
 
-def _used(owner: _Owner) -> float:
+def _used_s(owner: _Owner) -> float:
     return owner.used_s

@@ -26,10 +26,10 @@ from .merge_queue import ArrivalOrder, BlockOrder
 MOST_CREDIT = 64
 """Leases a worker may hold of very short blocks."""
 BACKLOG_S = 0.1
-"""Work that a worker should hold: enough to hide the way to it, too little to delay the end."""
+"""Work that a worker should hold: enough to hide the latency, too little to delay the job's end."""
 _NEW_WEIGHT = 0.125
 _CRASHES_TO_END = 3
-"""Blocks set aside from which on a job ends, if they are more than those done: all of it crashes."""
+"""Number of blocks set aside at which a job ends, if fewer blocks are done: then all of it crashes."""
 
 
 class JobState:
@@ -91,7 +91,7 @@ class JobState:
         self.outcome: Outcome | None = None  # set from when the job stops, not only from its end
         self.reason = ""
         self.ended = self.paused = False
-        self.queued = False  # the coordinator's mark
+        self.queued = False  # set by the coordinator
         self._retries = submit.retries
         self._on_error = submit.on_error
         self._max_open = inf if submit.max_open is None else submit.max_open
@@ -112,30 +112,30 @@ class JobState:
         return bool(blocks.returned) or (blocks.undrawn > 0 and blocks.open < self._max_open)
 
     def wants_to_be_alone(self) -> bool:
-        """True if a block waits that must have nothing beside it."""
+        """True if a block waits that must run with no other block beside it."""
         return bool(self.blocks.alone) and not self.paused and self.outcome is None
 
     @property
     def quiet(self) -> bool:
-        """True if nothing is leased, and no result waits for its merge or is in it."""
+        """True if no block is leased, and no result is being merged or waits for that."""
         blocks = self.blocks
         return blocks.open == len(blocks.returned) + len(blocks.alone)
 
     @property
     def mean_s(self) -> float:
-        """About how long a block takes; 0 while nobody knows."""
+        """Estimated duration of a block in seconds; 0 while it is unknown."""
         return max(self._mean_s, 0.0)
 
     def counts(self) -> BlockCounts:
         """The counts, in constant time."""
         blocks = self.blocks
-        waiting = len(self._merge_queue) + len(self._merging)
-        returned = len(blocks.returned) + len(blocks.alone)
+        merge_count = len(self._merge_queue) + len(self._merging)
+        returned_count = len(blocks.returned) + len(blocks.alone)
         return BlockCounts(
             count=len(blocks.states),
-            pending=blocks.undrawn + returned,
-            running=blocks.open - waiting - returned,
-            waiting_merge=waiting,
+            pending=blocks.undrawn + returned_count,
+            running=blocks.open - merge_count - returned_count,
+            waiting_merge=merge_count,
             done=blocks.done,
             skipped=blocks.skipped,
             failed=blocks.failed,
@@ -206,14 +206,14 @@ class JobState:
             return
         blocks.fail(block, reason)
         self._quarantined += killed
-        why_end = self._why_end(block, failures, reason, killed)
-        kind = "quarantined" if killed and why_end is None else "given_up"
+        end_reason = self._end_reason(block, failures, reason, killed)
+        kind = "quarantined" if killed and end_reason is None else "given_up"
         actions.append(Persist(self.name, block, "failed", lease.attempt, reason))
         actions.append(Notify(self.name, kind, lease.worker, block, lease.attempt, reason))
-        if why_end is not None:
-            self.stop("failed", why_end, actions)
+        if end_reason is not None:
+            self.stop("failed", end_reason, actions)
 
-    def _why_end(self, block: int, failures: int, reason: str, killed: bool) -> str | None:
+    def _end_reason(self, block: int, failures: int, reason: str, killed: bool) -> str | None:
         """The reason why a failed block ends the job, or None if it does not."""
         if self._on_error == "finish":
             return None
@@ -242,7 +242,7 @@ class JobState:
             self.blocks.cancel(lease.block)
 
     def _learn(self, seconds: float) -> None:
-        """Take the time of a block into the credit, which grows by one at a time."""
+        """Adapt the credit to the time of a block; it grows by one at a time."""
         if not 0.0 <= seconds < inf:
             return  # a worker with a broken clock does not stop the job
         mean = self._mean_s
@@ -310,9 +310,9 @@ class JobState:
     # ---------------------------------------------------------------------------------- ends
 
     def stop(self, outcome: Outcome, reason: str, actions: list[Action]) -> None:
-        """Come to an early end: cancel all blocks but those that are leased or in their merge.
+        """End the job early: cancel all blocks except those that are leased or being merged.
 
-        A job that stops already keeps its first outcome.
+        A job that is stopping already keeps its first outcome.
 
         Parameters
         ----------
@@ -331,7 +331,7 @@ class JobState:
         self.blocks.cancel_pending()
 
     def settle(self, actions: list[Action]) -> None:
-        """Start the next merge, or end, as soon as that can be."""
+        """Start the next merges, and end the job if nothing is open any more."""
         while len(self._merging) < self._parallel_merges and (lease := self._merge_queue.pop()) is not None:
             self._merging[lease.block] = lease
             actions.append(Merge(lease.worker, lease.job, lease.block, lease.attempt))

@@ -7,7 +7,7 @@ from .events import Assign
 
 
 class ArrivalOrder:
-    """First come, first merged."""
+    """Results in the order in which they came."""
 
     __slots__ = ("_leases",)
 
@@ -33,9 +33,9 @@ class ArrivalOrder:
 
 
 class BlockOrder:
-    """In the order of the blocks of `blocks`.
+    """Results in the order of block numbers.
 
-    The next one is the lowest block that is not final: failed and skipped ones are passed over.
+    The next one is that of the lowest block that is not final; failed and skipped blocks are passed over.
     """
 
     __slots__ = ("_blocks", "_leases", "_next")

@@ -1,8 +1,8 @@
 """Choice of the worker for each block, and of workers to kill because their job is to end.
 
-The scheduler keeps apart the jobs that may have a block to give, those that want one to be alone,
-and those that are stopping; `settle` sorts a job in anew, after each change of it. One place gives
-leases, `assign`.
+The scheduler keeps three sets of jobs: those that may have a block to give, those with a block that
+must run alone, and those that are stopping. `settle` moves a job between them after each change of it.
+Only `assign` gives leases.
 """
 
 from .events import Action, Assign, Kill
@@ -32,8 +32,8 @@ class Scheduler:
         """Lease blocks while there is one to give and room for it."""
         if self.draining or self._alone is not None:
             return
-        if self._wanting_alone and (lonely := self._next_alone()) is not None:
-            self._assign_alone(lonely, actions)
+        if self._wanting_alone and (job := self._next_alone()) is not None:
+            self._assign_alone(job, actions)
             return
         pool, fair_share = self.pool, self.fair_share
         # A job that finds no room keeps the ones behind it waiting, too: else short blocks of
@@ -52,7 +52,7 @@ class Scheduler:
         return next((job for job in self._wanting_alone.values() if job.wants_to_be_alone()), None)
 
     def _assign_alone(self, job: JobState, actions: list[Action]) -> None:
-        """Lease a block that must have nothing beside it, once nothing is."""
+        """Lease a block that must run alone, once no worker is busy."""
         if self.pool.busy or (worker := self.pool.with_room(job.name, 1)) is None:
             return
         block, attempt = job.blocks.draw_alone()
@@ -61,12 +61,19 @@ class Scheduler:
         actions.append(lease)
 
     def close(self, lease: Assign) -> None:
-        """Note that a lease is over, however that came."""
+        """Note that a lease is over, for whatever reason."""
         if lease is self._alone:
             self._alone = None
 
     def settle(self, job: JobState, actions: list[Action]) -> None:
-        """Do what a change of a job has made possible or needed; called after each of them."""
+        """Update the scheduler's sets after a change of a job.
+
+        Parameters
+        ----------
+        job : JobState
+        actions : list of Action
+            The actions that follow are appended.
+        """
         job.settle(actions)
         if job.blocks.alone:
             self._wanting_alone[job.name] = job
@@ -88,7 +95,7 @@ class Scheduler:
                 self.kill_if_stopping(worker, actions)
 
     def kill(self, worker: WorkerState, reason: str, actions: list[Action]) -> None:
-        """Have a worker ended for the lease that it runs; that one is to blame once it is lost.
+        """Have a worker killed because of the lease that it runs; that one has failed once it is lost.
 
         Parameters
         ----------
@@ -102,7 +109,14 @@ class Scheduler:
         actions.append(Kill(worker.number, reason))
 
     def kill_if_stopping(self, worker: WorkerState, actions: list[Action]) -> None:
-        """Kill a worker that runs a block of a job that is to end."""
+        """Kill a worker that runs a block of a job that is to end.
+
+        Parameters
+        ----------
+        worker : WorkerState
+        actions : list of Action
+            The actions that follow are appended.
+        """
         if worker.leases and worker.target is None:
             job = self.stopping.get(worker.leases[0].job)
             if job is not None:

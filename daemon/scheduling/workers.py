@@ -37,9 +37,9 @@ class WorkerPool:
         self.workers: dict[int, WorkerState] = {}
         self._reserved: dict[int, int] = {}  # worker -> ticks for which it is reserved
         self.busy = 0  # workers that hold a lease
-        self.allowed = sys.maxsize  # how many may
+        self.allowed = sys.maxsize  # most workers that may hold a lease
         self._levels: list[dict[int, WorkerState]] = [{} for _ in range(MOST_CREDIT + 1)]
-        self._lowest = 0  # no worker stands lower; it may be that none stands here either
+        self._lowest = 0  # no worker stands on a lower level; perhaps none on this one either
 
     def join(self, number: int) -> None:
         """Add a worker without leases."""
@@ -56,29 +56,29 @@ class WorkerPool:
         return worker
 
     def withhold(self, worker: WorkerState) -> None:
-        """Let a worker have no more leases."""
+        """Give a worker no more leases."""
         self._reserved.pop(worker.number, None)
         if worker.available:
             worker.available = False
             del self._levels[len(worker.leases)][worker.number]
 
     def reserve(self, worker: WorkerState) -> None:
-        """Give a worker nothing before the job comes for which it has done the probe.
+        """Keep a worker that has done a probe for the job that follows.
 
-        Else a long block of another job would take it in between.
+        Otherwise a long block of another job would take it in between.
         """
         if worker.available and not worker.leases:
             self.withhold(worker)
             self._reserved[worker.number] = _TICKS_RESERVED
 
     def release_all(self) -> None:
-        """Let all reserved workers have leases again: a job has come."""
+        """Let all reserved workers have leases again, because a job has come."""
         for number in self._reserved:
             self._restore(self.workers[number])
         self._reserved.clear()
 
     def tick(self) -> None:
-        """Count the time for which workers are reserved; it is short."""
+        """Count down the short time for which workers are reserved."""
         for number in list(self._reserved):
             self._reserved[number] -= 1
             if not self._reserved[number]:
@@ -128,7 +128,13 @@ class WorkerPool:
         return None
 
     def give(self, worker: WorkerState, lease: Assign) -> None:
-        """Add a lease to a worker that `with_room` named."""
+        """Add a lease to a worker that `with_room` returned.
+
+        Parameters
+        ----------
+        worker : WorkerState
+        lease : Assign
+        """
         level = len(worker.leases)
         worker.leases.append(lease)
         if level == 0:
@@ -138,15 +144,28 @@ class WorkerPool:
         self._levels[level + 1][worker.number] = worker
 
     def take(self, number: int, job: str, block: int, attempt: int) -> Assign | None:
-        """Remove the lease that an answer names. Returns None if there is no such lease."""
+        """Remove the lease that an answer names.
+
+        Parameters
+        ----------
+        number : int
+            The worker's number.
+        job : str
+        block, attempt : int
+
+        Returns
+        -------
+        Assign or None
+            None if there is no such lease.
+        """
         worker = self.workers.get(number)
         if worker is None:
             return None
         leases = worker.leases
-        place = _place(leases, job, block, attempt)
-        if place < 0:
+        index = _index_of(leases, job, block, attempt)
+        if index < 0:
             return None
-        if place == 0:
+        if index == 0:
             worker.running_since_s = None
         if worker.available:
             level = len(leases) - 1
@@ -154,18 +173,30 @@ class WorkerPool:
             self._levels[level][number] = worker
             if level < self._lowest:
                 self._lowest = level
-        lease = leases.pop(place)
+        lease = leases.pop(index)
         self.busy -= not leases
         return lease
 
     def holds(self, number: int, job: str, block: int, attempt: int) -> bool:
-        """Test if a worker has this lease."""
+        """Test if a worker has a lease.
+
+        Parameters
+        ----------
+        number : int
+            The worker's number.
+        job : str
+        block, attempt : int
+
+        Returns
+        -------
+        bool
+        """
         worker = self.workers.get(number)
-        return worker is not None and _place(worker.leases, job, block, attempt) >= 0
+        return worker is not None and _index_of(worker.leases, job, block, attempt) >= 0
 
 
-def _place(leases: list[Assign], job: str, block: int, attempt: int) -> int:
-    for place, lease in enumerate(leases):
+def _index_of(leases: list[Assign], job: str, block: int, attempt: int) -> int:
+    for index, lease in enumerate(leases):
         if lease.block == block and lease.attempt == attempt and lease.job == job:
-            return place
+            return index
     return -1

@@ -12,7 +12,7 @@ from .settings import Settings
 
 _LONGEST_PAUSE_S = 60.0
 _PRELOAD = ("scipy.ndimage",)  # what the operations that come with blockmill import
-_LIVELY_S = 60.0
+_RESPONSIVE_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -26,9 +26,9 @@ class EngineKeeper:
     Attributes
     ----------
     draining : bool
-        Start no more blocks.
+        True while no more blocks are started.
     trouble : str
-        Why there is no engine, while there is none.
+        Reason why there is no engine, while there is none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -61,20 +61,20 @@ class EngineKeeper:
         return self.draining and engine.view.quiet and engine.view.time_s > self._drained_s
 
     def drain(self, draining: bool) -> None:
-        """Start no more blocks; False: start some again."""
+        """Start no more blocks. With False, start some again."""
         self.draining = draining
         self._drained_s = time.monotonic()
         if self._engine is not None:
             self._engine.drain(draining)
 
     def set_workers(self, count: int) -> None:
-        """Have `count` workers."""
+        """Set the number of workers."""
         self.workers = count
         if self._engine is not None:
             self._engine.set_workers(count)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Take up other limits and, where it is another one than before, another number of workers."""
+        """Apply other limits and, if the setting has changed, another number of workers."""
         before, self._settings = self._settings, settings
         if self._engine is not None:
             self._engine.set_limits(_limits(settings), settings.memory_bytes)
@@ -82,17 +82,28 @@ class EngineKeeper:
             self.set_workers(settings.workers or len(os.sched_getaffinity(0)))
 
     @property
-    def lively(self) -> bool:
-        """True if the engine's thread, if there is one, has turned lately."""
+    def responsive(self) -> bool:
+        """True if there is no engine, or its thread has been active lately."""
         engine = self.engine
-        return engine is None or time.monotonic() - engine.view.time_s < _LIVELY_S or not engine.view.time_s
+        if engine is None or not engine.view.time_s:
+            return True
+        return time.monotonic() - engine.view.time_s < _RESPONSIVE_S
 
-    def proved(self) -> None:
-        """A run came to its own end: whatever was wrong is over."""
+    def reset_breakdowns(self) -> None:
+        """Forget earlier breakdowns, because a run has come to its own end."""
         self._breakdowns, self.trouble = 0, ""
 
-    def mend(self, now_s: float, *, in_use: bool, reason: str = "") -> None:
-        """Replace an engine that broke down, once no run uses it, ever more slowly."""
+    def replace_broken(self, now_s: float, *, in_use: bool, reason: str = "") -> None:
+        """Replace an engine that broke down, after a pause that grows with each breakdown.
+
+        Parameters
+        ----------
+        now_s : float
+        in_use : bool
+            True while runs use the engine; it is replaced later then.
+        reason : str
+            Why it broke down, if that is known.
+        """
         self.trouble = reason or self.trouble
         if self._engine is not None and not self._engine.alive and not in_use:
             self._engine.close()

@@ -1,4 +1,4 @@
-"""The logs of all jobs: lines gathered during a turn, written at its end."""
+"""The logs of all jobs: lines are gathered during a turn and written at its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...shared.errors import StorageError
 from ...shared.messages.records import LogLine
+from ..engine.handle import Notice
 from ..journal.job_log import JobLog
 from .logging_setup import about
 
@@ -20,7 +21,7 @@ class JobLogs:
     Parameters
     ----------
     folder : Path
-        The folder of all jobs; each has its own in it, named by its number.
+        The folder of all jobs; each job has a folder in it, named by its number.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,27 +29,60 @@ class JobLogs:
         self._logs: dict[int, JobLog] = {}
         self._lines: dict[int, list[LogLine]] = {}
 
-    def say(self, number: int, text: str) -> None:
-        """Add a line of the service's own to the log of a job."""
+    def add_text(self, number: int, text: str) -> None:
+        """Add a line that the service itself writes to the log of a job.
+
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        text : str
+        """
         self.add(number, LogLine(time_s=time.time(), text=text))
 
     def add(self, number: int, line: LogLine) -> None:
-        """Add a line to the log of a job; it is written at the next `write`."""
+        """Add a line to the log of a job; it is written at the next `write`.
+
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        line : LogLine
+        """
         self._lines.setdefault(number, []).append(line)
 
+    def add_notice(self, number: int, notice: Notice) -> None:
+        """Add a notice of the engine to the log of a job.
+
+        Parameters
+        ----------
+        number : int
+            The job's number.
+        notice : Notice
+        """
+        line = LogLine(
+            time_s=time.time(),
+            text=notice.text,
+            kind=notice.kind,
+            worker=notice.worker,
+            block=notice.block,
+            attempt=notice.attempt,
+        )
+        self.add(number, line)
+
     def of(self, number: int) -> JobLog:
-        """The log of a job, as far as it is written."""
+        """The log of a job, without the lines that `write` has not yet written."""
         if number not in self._logs:
             self._logs[number] = JobLog(self._folder / str(number))
         return self._logs[number]
 
     def remove(self, number: int) -> None:
-        """Remove the log of a job that is forgotten."""
+        """Remove the log of a job."""
         self.of(number).remove()
         del self._logs[number]
 
     def write(self) -> None:
-        """Write the gathered lines; a log that can't be written costs its lines and is reported."""
+        """Write the gathered lines. If a log can't be written its lines are lost, and that is reported."""
         for number, lines in self._lines.items():
             _report(number, lines)
             try:
@@ -59,7 +93,7 @@ class JobLogs:
 
 
 def _report(number: int, lines: list[LogLine]) -> None:
-    """Repeat in the service's own log what happens to a job, except what its operation prints."""
+    """Copy lines of a job to the service's own log, except the output of its operation."""
     for line in lines:
         if line.kind != "printed":
             _log.info("%s", line.text, extra=about(number, line.block or (), line.worker))

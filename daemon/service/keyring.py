@@ -1,4 +1,4 @@
-"""The service's own key, and those of clients that may come in; changes count at once."""
+"""The service's own key, and the keys of the clients that may connect; changes apply at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Keyring:
         return load_pair(self.folder / f"{SERVICE}.key_secret")
 
     def check(self) -> None:
-        """See that there is something to listen with, and somebody to listen to.
+        """Check that the service has a key, and that at least one client has one.
 
         Raises
         ------
@@ -37,17 +37,29 @@ class Keyring:
         """
         try:
             self.service_keys()
-            known = read_public(self._clients)
+            client_keys = read_public(self._clients)
         except BlockmillError as error:
             raise Refused(f"tcp.listen needs keys, and so does not start: {error}") from error
-        if not known:
+        if not client_keys:
             raise Refused(
                 f"tcp.listen needs at least one client's key in {self._clients}; "
                 "add one with: blockmill keys allow FILE --account NAME"
             )
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """Answer libzmq's question if a client with this key may come in."""
+        """Test if a client with this key may connect; called by pyzmq.
+
+        Parameters
+        ----------
+        domain : str
+            Not used.
+        key : bytes
+            The client's public key.
+
+        Returns
+        -------
+        bool
+        """
         allowed = self.account_of(key.decode()) != NOBODY
         if not allowed:
             _log.warning("a client with a key that is not allowed was turned away")
@@ -67,7 +79,7 @@ class Keyring:
         return self._state[1]
 
     def _read(self) -> dict[str, int]:
-        """All keys with an account; one bad file shuts nobody else out."""
+        """All keys that have an account; a bad file does not affect the others."""
         accounts: dict[str, int] = {}
         try:
             entries = read_public(self._clients)

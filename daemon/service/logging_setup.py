@@ -18,7 +18,19 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 
 
 def about(job: int | None = None, block: tuple[int, ...] = (), worker: int | None = None) -> dict[str, Any]:
-    """The ``extra=`` of a message that is about a job, a block or a worker."""
+    """The ``extra=`` of a message that is about a job, a block or a worker.
+
+    Parameters
+    ----------
+    job, worker : int, optional
+        Their numbers.
+    block : tuple of int
+        First corner of the block.
+
+    Returns
+    -------
+    dict
+    """
     return {
         "job": None if job is None else str(job),
         "block": ",".join(map(str, block)) or None,
@@ -43,7 +55,18 @@ class JournalHandler(logging.Handler):
 
 
 def entry(text: str, record: logging.LogRecord) -> bytes:
-    """A record in the journal's own protocol; a text that is too long for it is cut."""
+    """A record in the protocol of systemd's journal; a text that is too long for it is cut.
+
+    Parameters
+    ----------
+    text : str
+        The formatted message.
+    record : logging.LogRecord
+
+    Returns
+    -------
+    bytes
+    """
     priority = next((number for level, number in _PRIORITIES if record.levelno >= level), 7)
     fields = {
         "MESSAGE": text.encode(errors="replace")[:_MOST_BYTES].decode(errors="ignore"),
@@ -72,7 +95,7 @@ class _Plain(logging.Formatter):
 
 
 def begin_logging() -> None:
-    """Send the messages of this process where its stderr leads: to the journal itself, or as text."""
+    """Send the messages of this process to systemd's journal if stderr leads there, else to stderr."""
     handler: logging.Handler = logging.StreamHandler()
     handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(message)s"))
     if _stderr_is_the_journal():

@@ -1,9 +1,9 @@
 """Long polls: calls whose answers are held back until there is news, bounded per user.
 
 The bound is fair as shared buffers of switches are (Choudhury and Hahne, "Dynamic queue length
-thresholds", 1998): a user may hold as many places as are free, no more. So one alone gets half of
-them, a second one a quarter, and for another one there is always a place. Of one connection there is
-a fixed number, so that a program gone wild does not use up what its user may have.
+thresholds", 1998): a user may have as many pending calls as are still free, no more. So a single user
+gets half of them, a second one a quarter, and there is always one for another user. One connection has a
+fixed bound, so that a program that runs wild does not use up all calls of its user.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class LongPolls(Generic[C]):
     Parameters
     ----------
     most, most_of_connection : int
-        Of everybody, and of one connection.
+        Most pending calls of all users, and of one connection.
     """
 
     def __init__(self, most: int, most_of_connection: int) -> None:
@@ -34,19 +34,19 @@ class LongPolls(Generic[C]):
         return len(self._calls)
 
     def add(self, uid: int, connection: Hashable, call: C) -> bool:
-        """Take a call in.
+        """Add a pending call.
 
         Parameters
         ----------
         uid : int
-            Its user.
+            The user's number.
         connection : hashable
         call : object
 
         Returns
         -------
         bool
-            False if its user or its connection has as many as they may.
+            False if the user or the connection has too many already; the call is not added then.
         """
         free = self._most - len(self._calls)
         if self._of_user[uid] >= free or self._of_connection[connection] >= self._most_of_connection:
@@ -56,8 +56,8 @@ class LongPolls(Generic[C]):
         self._calls.append((uid, connection, call))
         return True
 
-    def take(self, answered: Callable[[C], bool]) -> None:
-        """Remove each call for which `answered` returns True; they are asked in the order they came."""
-        self._calls = [item for item in self._calls if not answered(item[2])]
+    def take(self, try_answer: Callable[[C], bool]) -> None:
+        """Remove each call for which `try_answer` returns True; it is called for all, in order of arrival."""
+        self._calls = [item for item in self._calls if not try_answer(item[2])]
         self._of_user = Counter(uid for uid, _, _ in self._calls)
         self._of_connection = Counter(connection for _, connection, _ in self._calls)

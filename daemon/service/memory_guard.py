@@ -1,8 +1,8 @@
-"""Notices that clients fill the service's memory.
+"""Detects that clients fill the service's memory.
 
 libzmq bounds a frame, and the messages that wait, but not the frames of a message that has no end:
-they pile up in memory before we see anything of them, and their sender is unknown. All that can be
-seen is that the process grows; the remedy is to end the connections, which frees them.
+they pile up in memory before the service receives any of them, and their sender is unknown. The only
+visible sign is that the process grows; the remedy is to end the connections, which frees them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class MemoryGuard:
     ----------
     allowed_bytes : int
     measure : callable
-        Gives the bytes that are to be watched.
+        Returns the bytes to watch.
     """
 
     def __init__(self, allowed_bytes: int = ALLOWED_BYTES, measure: Callable[[], int] = own_bytes) -> None:
@@ -42,24 +42,24 @@ class MemoryGuard:
         self._next_s = 0.0
 
     def exceeded(self, now_s: float) -> int | None:
-        """Growth in bytes, if that is too much; reported once, then it starts anew."""
+        """Growth in bytes if that is too much, else None; after a report, growth counts from zero again."""
         if now_s < self._next_s:
             return None
         self._next_s = now_s + _EVERY_S
         if self._least_bytes is None:
             give_back()
-        found = self._measure()
-        if self._least_bytes is None or found < self._least_bytes:
-            self._least_bytes = found
-        grown = found - self._least_bytes
-        if grown <= self._allowed_bytes:
+        resident_bytes = self._measure()
+        if self._least_bytes is None or resident_bytes < self._least_bytes:
+            self._least_bytes = resident_bytes
+        growth_bytes = resident_bytes - self._least_bytes
+        if growth_bytes <= self._allowed_bytes:
             return None
-        # What a job needs for good is not too much a second time: measure again when things have settled.
+        # Memory that a job needs permanently must not be reported twice: measure again once it has settled.
         self._least_bytes, self._next_s = None, now_s + _SETTLE_S
-        return grown
+        return growth_bytes
 
 
 def give_back() -> None:
-    """Have the allocator give free memory back to the system, where it can (glibc)."""
+    """Have the allocator return free memory to the system, if it can (glibc)."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,7 @@
-"""The queue of jobs: takes them from their table to the engine and back, for as long as the service lives.
+"""The queue of jobs: starts jobs of the table on the engine, and brings their ends back to the table.
 
-It owns the table of jobs, the journal, the logs and the runs. All of its verbs belong to the
-service's thread; runs send their news through the mailbox, and `hear` takes them in.
+It owns the table of jobs, the journal, the logs and the runs. All of its methods belong to the
+service's thread; runs send their news through the mailbox, and `handle_news` handles them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 from ...shared.errors import BlockmillError, Refused
 from ...shared.jobs.job import Job
-from ...shared.messages.records import LogLine
 from ...shared.messages.service import SubmitJob
 from ...shared.system.impersonation import acting_as
 from ..engine.handle import Notice
@@ -25,13 +24,13 @@ from ..journal.records import JobRecord
 from .access import Rights
 from .engine_keeper import EngineKeeper
 from .job_logs import JobLogs
-from .jobs.clashes import JobPlaces
+from .jobs.clashes import JobFiles
 from .jobs.job_table import JobTable
 from .runner import Ending, Runner, sweep_output
 from .settings import Settings
 
 MOST_ACTIVE = 64
-"""Jobs that are planned and may give blocks at the same time; each has a thread and its counts."""
+"""Most jobs that run at the same time; each has a thread."""
 _PRUNE_S = 3600.0
 _DAY_S = 86400.0
 _LONGEST_END_S = 15.0
@@ -39,13 +38,13 @@ _log = logging.getLogger(__name__)
 
 
 class JobQueue:
-    """The jobs of a service, and what carries them out.
+    """The jobs of a service, and the engine that runs them.
 
     Parameters
     ----------
     settings : Settings
     mailbox : Mailbox
-        What comes out of it is to be brought to `hear`.
+        Its commands, except those for the server, belong to `handle_news`.
 
     Raises
     ------
@@ -64,31 +63,36 @@ class JobQueue:
         self.logs = JobLogs(settings.state_dir / "jobs")
         self._runners: dict[int, Runner] = {}
         self._next_prune_s = 0.0
-        for record in loaded.jobs:
-            self._welcome_back(record)
+        for job_record in loaded.jobs:
+            self._readmit(job_record)
         self.save()
 
-    def _welcome_back(self, record: JobRecord) -> None:
-        """Tell a job that was running when the service ended what has become of it."""
-        if not record.info.ended:
-            self._place(record)
-        if record.info.state == "running":
-            self.logs.say(
-                record.info.id, "the service was ended, and is back; the blocks that are left follow"
-            )
-        elif record.info.state == "cancelling":
-            self._sweep(self.table.get(record.info.id))
+    def _readmit(self, job_record: JobRecord) -> None:
+        """Resume care of a journaled job: note its files, log that it goes on, tidy up a cancelled one."""
+        info = job_record.info
+        if not info.ended:
+            self._note_files(job_record)
+        if info.state == "running":
+            self.logs.add_text(info.id, "the service was ended, and is back; the blocks that are left follow")
+        elif info.state == "cancelling":
+            self._sweep(self.table.get(info.id))
 
-    def _place(self, record: JobRecord) -> None:
-        """Note where a journaled job reads and writes, so that others keep clear of it."""
+    def _note_files(self, job_record: JobRecord) -> None:
+        """Note the files that a journaled job reads and writes, so that clashes are found."""
+        info = job_record.info
         try:
-            with acting_as(self.rights.identity(record.info.owner)):
-                self.table.places.note(record.info.id, JobPlaces.of(Job.of(record.spec), follow_links=False))
+            with acting_as(self.rights.identity(info.owner)):
+                self.table.files.note(info.id, JobFiles.of(Job.of(job_record.spec), follow_links=False))
         except (BlockmillError, OSError) as error:
-            _log.warning("job %d: can't look up its files (%s)", record.info.id, error)
+            _log.warning("job %d: can't look up its files (%s)", info.id, error)
 
     def reconfigure(self, settings: Settings) -> list[str]:
-        """Take up what may change while the service runs; the names of what has to wait for a restart.
+        """Apply the settings that may change while the service runs.
+
+        Returns
+        -------
+        list of str
+            Names of changed settings that need a restart.
 
         Raises
         ------
@@ -98,38 +102,36 @@ class JobQueue:
         self.rights = Rights(settings.access, settings.system)
         before, self.settings = self.settings, settings
         self.keeper.reconfigure(settings)
-        fixed = {
-            "socket": (before.socket, settings.socket),
-            "state_dir": (before.state_dir, settings.state_dir),
-            "tcp": (before.tcp, settings.tcp),
-            "access.group": (before.access.group, settings.access.group),
-            "limits.message": (before.limits.message, settings.limits.message),
-            "limits.connections": (before.limits.connections, settings.limits.connections),
-        }
-        return [name for name, (old, new) in fixed.items() if old != new]
+        return before.changes_for_restart(settings)
 
-    def in_short(self) -> str:
+    def status_line(self) -> str:
         """The state of the service in a line."""
         running, queued = self.table.counts()
         if (engine := self.keeper.engine) is None:
             return f"no engine: {self.keeper.trouble}"
         busy = sum(worker.job is not None for worker in engine.view.workers)
-        draining = "draining; " if self.keeper.draining else ""
-        return (
-            f"{draining}{running} jobs running, {queued} queued; {busy} of {self.keeper.workers} workers busy"
-        )
+        draining, workers = "draining; " if self.keeper.draining else "", self.keeper.workers
+        return f"{draining}{running} jobs running, {queued} queued; {busy} of {workers} workers busy"
 
     # -- turns ----------------------------------------------------------------------
 
-    def hear(self, verb: str, *args: Any) -> None:
-        """Take in the news of a run."""
+    def handle_news(self, verb: str, *args: Any) -> None:
+        """Handle the news of a run.
+
+        Parameters
+        ----------
+        verb : str
+            Such as "planned"; the method ``_on_planned`` handles it.
+        *args
+            Its arguments.
+        """
         getattr(self, f"_on_{verb}")(*args)
 
     def turn(self, *, start: bool = True) -> None:
-        """Start what may start, and write down what has changed."""
+        """Start the jobs that may start, and save all changes."""
         now_s = time.monotonic()
         if start:
-            self.keeper.mend(now_s, in_use=bool(self._runners))
+            self.keeper.replace_broken(now_s, in_use=bool(self._runners))
             self._start_jobs()
         for runner in self._runners.values():
             self._count(runner)
@@ -140,14 +142,14 @@ class JobQueue:
         self.save()
 
     def save(self) -> Future[None] | None:
-        """Bring what has changed to the journal; done when the last of it is on the medium."""
+        """Journal all changed jobs. Returns a future that is done when the last is on the medium, or None."""
         saved = None
-        for record in self.table.take_changes():
-            saved = self.journal.save(record)
-            saved.add_done_callback(self._saved(record.info.id))
+        for job_record in self.table.take_changes():
+            saved = self.journal.save(job_record)
+            saved.add_done_callback(self._save_callback(job_record.info.id))
         return saved
 
-    def _saved(self, number: int) -> Callable[[Future[None]], None]:
+    def _save_callback(self, number: int) -> Callable[[Future[None]], None]:
         def note(saved: Future[None]) -> None:
             if saved.exception() is not None:
                 self._mailbox.put("unsaved", number)
@@ -159,32 +161,36 @@ class JobQueue:
         self.table.journal_again(number)
 
     def close(self) -> None:
-        """End the runs and the workers; jobs that ran go on when the service is back."""
+        """End the runs and the workers; jobs that run now go on when the service is started again."""
         for runner in self._runners.values():
             runner.cut_short(Ending("put back", "the service was ended"))
         deadline_s = time.monotonic() + _LONGEST_END_S
         while self._runners and time.monotonic() < deadline_s:
             for command in self._mailbox.wait(0.1):
-                self.hear(*command)
+                self.handle_news(*command)
         self.keeper.close()
         self.turn(start=False)
         self.journal.close()
 
-    # -- what clients ask for -------------------------------------------------------
+    # -- requests of clients --------------------------------------------------------
 
     def submit(self, request: SubmitJob, owner: int) -> JobRecord:
-        """Take a job in; it counts, and may start, once `save` is done and `accept` was called.
+        """Add a job and return its record; it may start once `save` is done and `accept` was called.
+
+        Parameters
+        ----------
+        request : SubmitJob
+        owner : int
+            The caller's user number.
 
         Raises
         ------
-        JobError
-            If the job is wrong.
-        Refused
-            If it can't be accepted.
+        JobError, Refused
+            If the job is wrong, or can't be accepted.
         """
-        job, places = Job.of(request.job), None
-        if not self.table.knows(request.token, owner):
-            places = self.rights.check_paths(job, owner, follow_links=False)
+        job, files = Job.of(request.job), None
+        if not self.table.has_token(request.token, owner):
+            files = self.rights.check_paths(job, owner, follow_links=False)
             self._check_room(owner)
         return self.table.submit(
             job.model_dump(mode="json"),
@@ -197,23 +203,21 @@ class JobQueue:
             label=(job.label or "") if request.label is None else request.label,
             after=(*job.after, *request.after),
             overwrite=request.overwrite,
-            places=places,
+            files=files,
         )
 
     def _check_room(self, owner: int) -> None:
-        limits, (everybodys, theirs) = self.settings.limits, self.table.open_jobs(owner)
-        if everybodys >= limits.queue:
+        limits, (total, own) = self.settings.limits, self.table.open_jobs(owner)
+        if total >= limits.queue:
+            raise Refused(f"{total} jobs have not ended, the most allowed (limits.queue); try again later")
+        if own >= limits.jobs_per_user:
             raise Refused(
-                f"{everybodys} jobs have not ended, the most allowed (limits.queue); try again later"
-            )
-        if theirs >= limits.jobs_per_user:
-            raise Refused(
-                f"{theirs} jobs of yours have not ended, the most allowed (limits.jobs_per_user); "
+                f"{own} jobs of yours have not ended, the most allowed (limits.jobs_per_user); "
                 "wait for some of them"
             )
 
     def retry(self, number: int, *, failed_only: bool) -> JobRecord:
-        """Queue an ended job again, for what is not finished.
+        """Queue an ended job again, for its unfinished blocks.
 
         Parameters
         ----------
@@ -221,13 +225,17 @@ class JobQueue:
         failed_only : bool
             Only for the blocks that failed.
 
+        Returns
+        -------
+        JobRecord
+
         Raises
         ------
         NoSuchJob, Refused
             If there is none, it can't be retried, or it clashes on disk with another job by now.
         """
-        if (record := self.table.get(number)).info.ended:
-            self._place(record)  # what it reads and writes may lead elsewhere now
+        if (job_record := self.table.get(number)).info.ended:
+            self._note_files(job_record)  # what it reads and writes may lead elsewhere now
         return self.table.retry(number, failed_only, time.time())
 
     def accept(self, number: int) -> None:
@@ -240,25 +248,36 @@ class JobQueue:
             self.cancel(number)
 
     def cancel(self, number: int, *, now: bool = False) -> None:
-        """End a job: at once where it does not run, else when its running blocks have been ended.
+        """End a job: at once if it does not run, else when its running blocks have been ended.
 
-        `now`: their workers are killed, and get no time to tidy up; that is done for them.
+        Parameters
+        ----------
+        number : int
+        now : bool
+            Kill the workers at once; a sweep of the output then tidies up for them.
         """
         ended = self.table.cancel(number, time.time())
         if ended is None:
-            self.logs.say(number, "is being cancelled")
+            self.logs.add_text(number, "is being cancelled")
             if number in self._runners:
                 self._runners[number].cut_short(Ending("cancelled", "cancelled on request"), now=now)
             return
-        for one in ended:
-            self._say_end(one)
-        if (record := self.table.get(number)).info.runs:
-            self._sweep(record)
+        for ended_job in ended:
+            self._log_end(ended_job)
+        if (job_record := self.table.get(number)).info.runs:
+            self._sweep(job_record)
 
     def pause(self, numbers: tuple[int, ...] | None, paused: bool) -> None:
-        """Pause or resume jobs; None: all, also those to come; resuming all ends a drain."""
-        affected = self.table.pause(numbers) if paused else self.table.resume(numbers)
-        for number in affected:
+        """Pause or resume jobs; resuming all of them also ends a drain.
+
+        Parameters
+        ----------
+        numbers : tuple of int or None
+            None: all jobs, future ones included.
+        paused : bool
+        """
+        active = self.table.pause(numbers) if paused else self.table.resume(numbers)
+        for number in active:
             if number in self._runners:
                 self._runners[number].pause(paused)
         if numbers is None:
@@ -267,7 +286,12 @@ class JobQueue:
                 self.keeper.drain(False)
 
     def set_priority(self, number: int, priority: int) -> None:
-        """Let a job go before or after others."""
+        """Change the priority of a job.
+
+        Parameters
+        ----------
+        number, priority : int
+        """
         self.table.set_priority(number, priority)
         if number in self._runners:
             self._runners[number].set_priority(priority)
@@ -278,24 +302,24 @@ class JobQueue:
         engine = self.keeper.engine
         if self.keeper.draining or engine is None:
             return
-        while (record := self.table.next_to_start(time.time(), MOST_ACTIVE)) is not None:
-            number = record.info.id
-            if not record.failed_only:
+        while (job_record := self.table.next_to_start(time.time(), MOST_ACTIVE)) is not None:
+            number = job_record.info.id
+            if not job_record.failed_only:
                 self.journal.begin_run(number)
-            runner = Runner(record, engine, self.journal, self.rights, self._mailbox.put)
+            runner = Runner(job_record, engine, self.journal, self.rights, self._mailbox.put)
             self._runners[number] = runner
-            self.logs.say(number, f"run {record.info.runs} begins")
+            self.logs.add_text(number, f"run {job_record.info.runs} begins")
             runner.start()
 
     def _count(self, runner: Runner) -> None:
-        """Bring the totals of a run into the table of jobs."""
+        """Copy the totals of a run to the table of jobs."""
         totals, seconds = runner.progress, time.monotonic() - runner.started_s
         computed = totals.blocks - totals.skipped
-        left = runner.blocks - totals.blocks - totals.failed
+        remaining = runner.blocks - totals.blocks - totals.failed
         self.table.progress(
             runner.id,
-            done=totals.blocks + runner.known,
-            skipped=totals.skipped + runner.known,
+            done=totals.blocks + runner.finished_before,
+            skipped=totals.skipped + runner.finished_before,
             failed=totals.failed,
             running=totals.running,
             retries=totals.retries,
@@ -303,75 +327,68 @@ class JobQueue:
             bytes_read=totals.bytes_read,
             bytes_written=totals.bytes_written,
             seconds=round(seconds, 1),
-            eta_s=round(seconds / computed * left, 1) if computed else None,
+            eta_s=round(seconds / computed * remaining, 1) if computed else None,
         )
 
     def _on_planned(self, number: int, blocks: int, done: int) -> None:
-        self.table.planned(number, blocks, done)
-        owner, most = self.table.get(number).info.owner, self.settings.limits.blocks_per_user
-        if (theirs := self.table.open_blocks(owner)) > most:
-            why = f"with it {theirs} blocks of its owner have not ended, {most} may (limits.blocks_per_user)"
-            self._runners[number].cut_short(Ending("failed", why))
+        self.table.note_plan(number, blocks, done)
+        owner, limit = self.table.get(number).info.owner, self.settings.limits.blocks_per_user
+        if (open_blocks := self.table.open_blocks(owner)) > limit:
+            sizes = f"{open_blocks} blocks of its owner have not ended, {limit} may"
+            reason = f"with it {sizes} (limits.blocks_per_user)"
+            self._runners[number].cut_short(Ending("failed", reason))
 
     def _on_log(self, number: int, notice: Notice) -> None:
-        line = LogLine(
-            time_s=time.time(),
-            text=notice.text,
-            kind=notice.kind,
-            worker=notice.worker,
-            block=notice.block,
-            attempt=notice.attempt,
-        )
-        self.logs.add(number, line)
+        self.logs.add_notice(number, notice)
 
     def _on_ended(self, number: int, ending: Ending) -> None:
         """A run is over; its repeated blocks are counted before the job's end is reported."""
         self._count(self._runners[number])
         if ending.outcome == "put back":
             del self._runners[number]
-            self.keeper.mend(time.monotonic(), in_use=bool(self._runners), reason=ending.reason)
+            self.keeper.replace_broken(time.monotonic(), in_use=bool(self._runners), reason=ending.reason)
             self.table.put_back(number, ending.reason)
-            self.logs.say(number, f"waits to go on: {ending.reason}")
+            self.logs.add_text(number, f"waits to go on: {ending.reason}")
             return
 
         def counted(redone: Future[int]) -> None:
-            again = 0 if redone.exception() else redone.result()
-            self._mailbox.put("counted", number, ending, again)
+            redone_count = 0 if redone.exception() else redone.result()
+            self._mailbox.put("counted", number, ending, redone_count)
 
-        self.journal.redone(number).add_done_callback(counted)
+        self.journal.count_redone(number).add_done_callback(counted)
 
     def _on_counted(self, number: int, ending: Ending, redone: int) -> None:
         del self._runners[number]
-        self.keeper.proved()
+        self.keeper.reset_breakdowns()
         self._end(number, ending, redone=redone, running=0, eta_s=None)
 
     def _end(self, number: int, ending: Ending, **counts: Any) -> None:
         assert ending.outcome != "put back"
-        for ended in self.table.ended(number, ending.outcome, ending.reason, time.time(), **counts):
-            self._say_end(ended)
+        for ended in self.table.end(number, ending.outcome, ending.reason, time.time(), **counts):
+            self._log_end(ended)
 
-    def _say_end(self, number: int) -> None:
+    def _log_end(self, number: int) -> None:
         info = self.table.get(number).info
-        self.logs.say(number, info.state.replace("_", " ") + (f": {info.reason}" if info.reason else ""))
+        self.logs.add_text(number, info.state.replace("_", " ") + (f": {info.reason}" if info.reason else ""))
 
-    # -- leavings -------------------------------------------------------------------
+    # -- tidying up -----------------------------------------------------------------
 
-    def _sweep(self, record: JobRecord) -> None:
-        """Remove what a cancelled job's killed run has left, in a thread: it may take long."""
+    def _sweep(self, job_record: JobRecord) -> None:
+        """Remove the partial files and locks of a cancelled job, in a thread because it may take long."""
 
         def sweep() -> None:
             try:
-                sweep_output(record, self.rights)
+                sweep_output(job_record, self.rights)
                 trouble = ""
             except (BlockmillError, OSError) as error:
                 trouble = str(error)
-            self._mailbox.put("swept", record.info.id, trouble)
+            self._mailbox.put("swept", job_record.info.id, trouble)
 
-        threading.Thread(target=sweep, name=f"sweep-{record.info.id}", daemon=True).start()
+        threading.Thread(target=sweep, name=f"sweep-{job_record.info.id}", daemon=True).start()
 
     def _on_swept(self, number: int, trouble: str) -> None:
         if trouble:
-            self.logs.say(number, f"what the killed run left could not be removed: {trouble}")
+            self.logs.add_text(number, f"what the killed run left could not be removed: {trouble}")
         if self.table.get(number).info.state == "cancelling":
             self._end(number, Ending("cancelled", "cancelled on request"))
 

@@ -1,7 +1,7 @@
 """The service's answers to requests.
 
-Most answers are there at once. One that promises something waits for the journal (`Later`), and
-one that somebody waits for is held back until there is news (`Held`).
+Most answers are given at once. One that promises something waits for the journal (`Later`), and the
+answer of a long poll is held back until there is news (`Held`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_WORKERS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """An answer that waits for the journal; `undo` is for the case that it can't be written."""
+    """An answer that waits for the journal; `undo` is called if the journal can't be written."""
 
     future: Future[Any]
     reply: Callable[[Any], p.Reply]
@@ -38,7 +38,7 @@ class Later:
 class Held:
     """An answer that waits for news, until the monotonic time `until_s` at the latest.
 
-    `news` gives None while there are none; asked with True it gives what there is.
+    `news` returns None while there is nothing new; called with True it always returns a reply.
     """
 
     until_s: float
@@ -51,7 +51,7 @@ _HANDLERS: dict[type[p.Request[Any]], Callable[[RequestHandler, Any, int], p.Rep
 
 
 def handles(kind: type[_Q]) -> Callable[[Callable[[Any, _Q, int], _R]], Callable[[Any, _Q, int], _R]]:
-    """Make a method of `RequestHandler` the one that meets requests of this kind."""
+    """Register a method of `RequestHandler` for requests of this class."""
 
     def register(method: Callable[[Any, _Q, int], _R]) -> Callable[[Any, _Q, int], _R]:
         if kind in _HANDLERS:
@@ -63,11 +63,15 @@ def handles(kind: type[_Q]) -> Callable[[Callable[[Any, _Q, int], _R]], Callable
 
 
 class RequestHandler:
-    """The requests of clients, met by the queue of jobs.
+    """Answers the requests of clients from the queue of jobs.
 
     Parameters
     ----------
     queue : JobQueue
+
+    Notes
+    -----
+    Each method with `handles` takes a request and the caller's user number, `uid`, and returns the answer.
     """
 
     def __init__(self, queue: JobQueue) -> None:
@@ -76,7 +80,18 @@ class RequestHandler:
         self._started_s = time.time()
 
     def handle(self, request: p.AnyRequest, uid: int) -> p.Reply | Later | Held:
-        """Meet a request of the user `uid`; whatever goes wrong is a refusal."""
+        """Answer a request; an error becomes a refusal.
+
+        Parameters
+        ----------
+        request : Request
+        uid : int
+            The caller's user number.
+
+        Returns
+        -------
+        Reply, Later or Held
+        """
         try:
             if uid == NOBODY and not isinstance(request, p.GetService):
                 raise Refused("who you are can't be told; has your key been revoked?")
@@ -129,25 +144,25 @@ class RequestHandler:
 
     @handles(p.SubmitJob)
     def submit(self, request: p.SubmitJob, uid: int) -> Later:
-        known = self._table.last_id
+        last_id = self._table.last_id
         number = self._queue.submit(request, uid).info.id
-        if number <= known:  # it was sent again
-            return self._journaled(number)
+        if number <= last_id:  # it was sent again
+            return self._reply_after_save(number)
 
         def accepted(_: Any) -> p.OneJob:
             self._queue.accept(number)
-            return self._one(number)
+            return self._one_job(number)
 
-        return Later(self._saved(), accepted, lambda: self._queue.withdraw(number))
+        return Later(self._save(), accepted, lambda: self._queue.withdraw(number))
 
-    def _journaled(self, number: int) -> Later:
-        """The job as an answer, once all that changed is on the medium."""
-        return Later(self._saved(), lambda _: self._one(number))
+    def _reply_after_save(self, number: int) -> Later:
+        """An answer with the job, given once all changes are on the medium."""
+        return Later(self._save(), lambda _: self._one_job(number))
 
-    def _saved(self) -> Future[Any]:
+    def _save(self) -> Future[Any]:
         return self._queue.save() or self._queue.journal.flush()
 
-    def _one(self, number: int) -> p.OneJob:
+    def _one_job(self, number: int) -> p.OneJob:
         return p.OneJob(job=self._table.get(number).info)
 
     @handles(p.ListJobs)
@@ -156,9 +171,9 @@ class RequestHandler:
 
     @handles(p.GetJob)
     def get_job(self, request: p.GetJob, uid: int) -> p.OneJob:
-        record = self._table.get(request.id)
-        mine = self._queue.rights.owns(uid, record)
-        return p.OneJob(job=record.info, spec=record.spec if mine else None)
+        job_record = self._table.get(request.id)
+        may_see = self._queue.rights.owns(uid, job_record)
+        return p.OneJob(job=job_record.info, spec=job_record.spec if may_see else None)
 
     @handles(p.WaitJob)
     def wait(self, request: p.WaitJob, uid: int) -> p.Reply | Held:
@@ -170,19 +185,19 @@ class RequestHandler:
 
     @handles(p.ListFailures)
     def list_failures(self, request: p.ListFailures, uid: int) -> Later:
-        self._owned(request.id, uid, "see the failed blocks of")
-        found = self._queue.journal.failures(request.id, request.limit)
-        return Later(found, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
+        self._get_owned(request.id, uid, "see the failed blocks of")
+        failures = self._queue.journal.failures(request.id, request.limit)
+        return Later(failures, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
 
-    def _owned(self, number: int, uid: int, what: str) -> JobRecord:
-        """The job, if this user may do `what` to it."""
-        record = self._table.get(number)
-        self._queue.rights.check_owner(uid, record, what)
-        return record
+    def _get_owned(self, number: int, uid: int, action: str) -> JobRecord:
+        """The job of this number, after a check that the user may do `action` to it."""
+        job_record = self._table.get(number)
+        self._queue.rights.check_owner(uid, job_record, action)
+        return job_record
 
     @handles(p.ReadLog)
     def read_log(self, request: p.ReadLog, uid: int) -> p.Reply | Held:
-        self._owned(request.id, uid, "read the log of")
+        self._get_owned(request.id, uid, "read the log of")
 
         def news(anyway: bool) -> p.LogPart | None:
             ended = self._table.get(request.id).info.ended  # first: its last line is written before
@@ -199,42 +214,42 @@ class RequestHandler:
 
     @handles(p.CancelJob)
     def cancel(self, request: p.CancelJob, uid: int) -> Later:
-        self._owned(request.id, uid, "cancel")
+        self._get_owned(request.id, uid, "cancel")
         self._queue.cancel(request.id, now=request.now)
-        return self._journaled(request.id)
+        return self._reply_after_save(request.id)
 
     @handles(p.RetryJob)
     def retry(self, request: p.RetryJob, uid: int) -> Later:
-        self._owned(request.id, uid, "retry")
-        record = self._queue.retry(request.id, failed_only=request.failed_only)
-        self._queue.logs.say(record.info.id, "is queued again")
-        return self._journaled(record.info.id)
+        self._get_owned(request.id, uid, "retry")
+        job_record = self._queue.retry(request.id, failed_only=request.failed_only)
+        self._queue.logs.add_text(job_record.info.id, "is queued again")
+        return self._reply_after_save(job_record.info.id)
 
     @handles(p.PauseJobs)
     def pause(self, request: p.PauseJobs, uid: int) -> Later:
-        return self._paused(request.ids, uid, True)
+        return self._set_paused(request.ids, uid, True)
 
     @handles(p.ResumeJobs)
     def resume(self, request: p.ResumeJobs, uid: int) -> Later:
-        return self._paused(request.ids, uid, False)
+        return self._set_paused(request.ids, uid, False)
 
-    def _paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
-        what = "pause" if paused else "resume"
+    def _set_paused(self, numbers: tuple[int, ...] | None, uid: int, paused: bool) -> Later:
+        verb = "pause" if paused else "resume"
         if numbers is None:
-            self._queue.rights.check_admin(uid, f"{what} all jobs")
+            self._queue.rights.check_admin(uid, f"{verb} all jobs")
         for number in numbers or ():
-            self._owned(number, uid, what)
+            self._get_owned(number, uid, verb)
         self._queue.pause(numbers, paused)
-        saved = self._saved()
+        saved = self._save()
         if numbers is None:
             return Later(saved, lambda _: p.Jobs(jobs=tuple(self._table.list((), None, 0))))
         return Later(saved, lambda _: p.Jobs(jobs=tuple(self._table.get(n).info for n in numbers)))
 
     @handles(p.SetPriority)
     def set_priority(self, request: p.SetPriority, uid: int) -> Later:
-        self._owned(request.id, uid, "change the priority of")
+        self._get_owned(request.id, uid, "change the priority of")
         self._queue.set_priority(request.id, request.priority)
-        return self._journaled(request.id)
+        return self._reply_after_save(request.id)
 
 
 def refusal(error: BaseException) -> p.Refusal:

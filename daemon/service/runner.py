@@ -1,7 +1,7 @@
 """One run of one job in the service: a thread that plans, feeds the engine and merges.
 
-It reports to the service by `tell`, which may be called from any thread, and by `progress`. It
-does the same as the command ``run``: all of that is in `daemon.runs.run`.
+It reports to the service by `tell`, which may be called from any thread, and by `progress`. The work is
+the same as that of the command ``run``, and is in `daemon.runs.run`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended: an outcome, or "put back" where the run was cut short and is to go on."""
+    """The end of a run: an outcome, or "put back" if it was cut short and the job is to be queued again."""
 
     outcome: State | Literal["put back"]
     reason: str = ""
@@ -90,12 +90,12 @@ class Runner:
 
     Parameters
     ----------
-    record : JobRecord
+    job_record : JobRecord
         Already marked as running.
     engine : Engine
     journal : Journal
     rights : Rights
-        Which files the job may name, and as whom they are used.
+        Decide which files the job may name, and under which identity they are used.
     tell : callable
         Takes ``("planned", id, blocks, done)``, ``("log", id, notice)`` and ``("ended", id, ending)``
         to the service.
@@ -105,7 +105,7 @@ class Runner:
 
     def __init__(
         self,
-        record: JobRecord,
+        job_record: JobRecord,
         engine: Engine,
         journal: Journal,
         rights: Rights,
@@ -113,51 +113,55 @@ class Runner:
         *,
         paused: bool = False,
     ) -> None:
-        self.id = record.info.id
+        self.id = job_record.info.id
         self.engine = engine
         self.progress = Progress()
-        self.known = 0  # blocks that were known as finished before the first was given out
-        self.blocks = 0  # those that this run is for
+        self.finished_before = 0  # blocks that were finished before this run
+        self.blocks = 0  # blocks that this run is for
         self.started_s = time.monotonic()
-        self._record = record
+        self._job_record = job_record
         self._journal = journal
         self._rights = rights
         self._tell = tell
         self._paused = paused
-        self._priority = record.info.priority
+        self._priority = job_record.info.priority
         self._handle: JobHandle | None = None
         self._lock = threading.Lock()
-        self._cut: Ending | None = None
+        self._early_ending: Ending | None = None
         self._only: frozenset[int] | None = None
         self._done_before = 0
         self._thread = threading.Thread(target=self._run, name=f"job-{self.id}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the run's thread."""
         self._thread.start()
 
     # -- the service's thread -------------------------------------------------------
 
     def cut_short(self, ending: Ending, *, now: bool = False) -> None:
-        """End the run now, running blocks too, as `ending`; a cancellation is not taken back.
+        """End the run before its time, with its running blocks; a cancellation is not replaced.
 
-        `now`: the workers of running blocks are killed, without time to tidy up.
+        Parameters
+        ----------
+        ending : Ending
+        now : bool
+            Kill the workers of running blocks, without time to tidy up.
         """
-        if self._cut is None or ending.outcome == "cancelled":
-            self._cut = ending
+        if self._early_ending is None or ending.outcome == "cancelled":
+            self._early_ending = ending
         with self._lock:
             if now and self._handle is not None:
                 self._handle.cancel(now=True)
 
     def pause(self, paused: bool) -> None:
-        """Start no more blocks; False: start some again."""
+        """Start no more blocks. With False, start some again."""
         with self._lock:
             self._paused = paused
             if self._handle is not None:
                 self._handle.pause() if paused else self._handle.resume()
 
     def set_priority(self, priority: int) -> None:
-        """Go before, or after, other jobs."""
+        """Change the priority of the job."""
         with self._lock:
             self._priority = priority
             if self._handle is not None:
@@ -169,28 +173,28 @@ class Runner:
 
     # -- the run's own thread -------------------------------------------------------
 
-    def _started(self, handle: JobHandle) -> None:
+    def _on_started(self, handle: JobHandle) -> None:
         with self._lock:
             self._handle = handle
             if self._paused:
                 handle.pause()
-            if self._priority != self._record.info.priority:
+            if self._priority != self._job_record.info.priority:
                 handle.set_priority(self._priority)
 
-    def _planned(self, plan: Plan, done: bytes) -> None:
-        self.known = self._done_before if self._only is not None else sum(done)
-        self.blocks = len(plan.grid) - self.known if self._only is None else len(self._only)
-        self._tell("planned", self.id, len(plan.grid), self.known)
+    def _on_planned(self, plan: Plan, done: bytes) -> None:
+        self.finished_before = self._done_before if self._only is not None else sum(done)
+        self.blocks = len(plan.grid) - self.finished_before if self._only is None else len(self._only)
+        self._tell("planned", self.id, len(plan.grid), self.finished_before)
 
-    def _noticed(self, notice: Notice) -> None:
+    def _on_notice(self, notice: Notice) -> None:
         self._tell("log", self.id, notice)
 
-    def _progressed(self, progress: Progress) -> None:
+    def _on_progress(self, progress: Progress) -> None:
         self.progress = progress
 
     def _run(self) -> None:
         try:
-            ending = self._to_the_end()
+            ending = self._execute()
         except Exception as error:  # noqa: BLE001 - a defect of ours must end this job only, and be seen
             _log.exception("job %d: the run broke down", self.id)
             ending = Ending(
@@ -198,48 +202,48 @@ class Runner:
             )
         self._tell("ended", self.id, ending)
 
-    def _to_the_end(self) -> Ending:
+    def _execute(self) -> Ending:
         try:
-            job, owner = Job.of(self._record.spec), self._record.info.owner
+            job, owner = Job.of(self._job_record.spec), self._job_record.info.owner
             self._rights.check_paths(job, owner)  # again: links and accounts may have changed
-            if self._record.failed_only:
+            if self._job_record.failed_only:
                 self._only, self._done_before = self._journal.failed_blocks(self.id).result()
             with acting_as(self._rights.identity(owner)):
                 summary = self._job_run(job).execute(self.engine)
         except KeyboardInterrupt:
-            assert self._cut is not None, "nobody else interrupts a run"
-            return self._cut
+            assert self._early_ending is not None, "nobody else interrupts a run"
+            return self._early_ending
         except EngineError as error:
             if self.engine.alive:
                 return Ending("failed", str(error))
-            return self._cut or Ending("put back", str(error))
+            return self._early_ending or Ending("put back", str(error))
         except BlockmillError as error:
-            return self._cut or Ending("failed", str(error))
-        if self._cut is not None and summary.outcome == "cancelled":
-            return self._cut
+            return self._early_ending or Ending("failed", str(error))
+        if self._early_ending is not None and summary.outcome == "cancelled":
+            return self._early_ending
         return Ending(*_outcome(summary))
 
     def _job_run(self, job: Job) -> JobRun:
         workers = min(job.workers or self.engine.workers, self.engine.workers)
         by_groups = job.output.durability == "group"
-        owner = self._record.info.owner
+        owner = self._job_record.info.owner
         folder = _mount_of(Path(split_address(job.output.address).file).parent)
         return JobRun(
             job,
             workers,
-            overwrite=self._record.overwrite,
+            overwrite=self._job_record.overwrite,
             only=self._only,
             watcher=Watcher(
-                planned=self._planned,
-                started=self._started,
-                progress=self._progressed,
-                notice=self._noticed,
-                interrupted=lambda: self._cut is not None,
+                planned=self._on_planned,
+                started=self._on_started,
+                progress=self._on_progress,
+                notice=self._on_notice,
+                interrupted=lambda: self._early_ending is not None,
             ),
             number=self.id,
             owner=JobOwner(
                 name=str(owner),
-                priority=self._record.info.priority,
+                priority=self._job_record.info.priority,
                 identity=self._rights.identity(owner),
             ),
             events=_JournalLog(self._journal, self.id, folder if by_groups else None),
@@ -247,35 +251,40 @@ class Runner:
 
 
 def _outcome(summary: Summary) -> tuple[State, str]:
-    """State and reason of a run that came to its own end."""
+    """State and reason of a run that was not cut short."""
     if summary.outcome == "done":
         return "done", ""
-    first = "; ".join(f"{place}: {why.partition(chr(10))[0]}" for place, why in summary.failures[:1])
-    if (more := len(summary.failures) - 1) > 0:
-        first += f" (and {more} more)"
+    first = "; ".join(f"{block}: {reason.partition(chr(10))[0]}" for block, reason in summary.failures[:1])
+    if (others := len(summary.failures) - 1) > 0:
+        first += f" (and {others} more)"
     states: dict[str, State] = {"done_with_failures": "done_with_failures", "cancelled": "cancelled"}
     return states.get(summary.outcome, "failed"), first
 
 
 def _mount_of(folder: Path) -> str:
-    """The root of the file system of a folder, which the journal can open whoever owns the folder."""
+    """The root of a folder's file system, which the journal can open even if the folder is a user's."""
     while not folder.is_mount() and folder != folder.parent:
         folder = folder.parent
     return str(folder)
 
 
-def sweep_output(record: JobRecord, rights: Rights) -> None:
-    """Remove what a run that was killed has left in the output: partial files, locks of the dead.
+def sweep_output(job_record: JobRecord, rights: Rights) -> None:
+    """Remove the leftovers of a killed run in the output: partial files, locks of dead processes.
 
-    For a job that will not run on; else each block's next writer does that.
+    Call it for a job that will not go on; otherwise each block's next writer does the same.
+
+    Parameters
+    ----------
+    job_record : JobRecord
+    rights : Rights
 
     Raises
     ------
     BlockmillError
         If the output can't be read.
     """
-    target = split_address(Job.of(record.spec).output.address)
-    with acting_as(rights.identity(record.info.owner)):
+    target = split_address(Job.of(job_record.spec).output.address)
+    with acting_as(rights.identity(job_record.info.owner)):
         if target.kind == "fileset" and Path(target.file).exists():
             with BlockwiseFileset(target.file, "a") as fileset:
                 fileset.sweep()

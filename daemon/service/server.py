@@ -26,7 +26,7 @@ from .queue import JobQueue
 from .requests import Held, Later, RequestHandler, refusal
 from .settings import Settings
 from .sockets import Peer, Sockets
-from .systemd import Systemd, given_sockets
+from .systemd import Systemd, inherited_sockets
 
 _TICK_MS = 100
 _MOST_HELD = 10_000
@@ -35,11 +35,21 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, reload: Callable[[], Settings] | None = None) -> int:
-    """Run a service until it is asked to end. Returns the exit code of the process.
+    """Run a service until it is asked to end.
 
-    The first SIGTERM or SIGINT lets running blocks end, a second one ends them. What has not
-    ended then goes on when a service is started on the same state again. SIGHUP has `reload` read
-    the configuration again.
+    The first SIGTERM or SIGINT lets running blocks end, a second one ends them. Jobs that have not
+    ended go on when a service is started on the same state again. SIGHUP reads the configuration again.
+
+    Parameters
+    ----------
+    settings : Settings
+    reload : callable, optional
+        Reads the configuration and returns new settings.
+
+    Returns
+    -------
+    int
+        Exit code of the process.
 
     Raises
     ------
@@ -51,8 +61,8 @@ def serve(settings: Settings, reload: Callable[[], Settings] | None = None) -> i
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        _alone(settings.state_dir / "service", f"the state in {settings.state_dir}"),
-        _alone(settings.socket, f"the socket {settings.socket}"),
+        _exclusive(settings.state_dir / "service", f"the state in {settings.state_dir}"),
+        _exclusive(settings.socket, f"the socket {settings.socket}"),
     ):
         Service(settings, reload).run()
     return 0
@@ -63,7 +73,7 @@ class Service:
 
     def __init__(self, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
         self._settings = settings
-        self._read_again = reload or (lambda: settings)
+        self._read_settings = reload or (lambda: settings)
         self._systemd = Systemd()
         self._mailbox = Mailbox()
         self._stops = 0
@@ -73,7 +83,7 @@ class Service:
     def run(self) -> None:
         """Serve until asked to end."""
         with _signals(self._on_signal) as wake:
-            self._sockets = Sockets(self._settings, given_sockets())
+            self._sockets = Sockets(self._settings, inherited_sockets())
             try:
                 self._work(JobQueue(self._settings, self._mailbox), wake)
             finally:
@@ -113,7 +123,7 @@ class Service:
                     peer, number, make = args
                     self._send(peer, number, make())
                 else:
-                    queue.hear(verb, *args)
+                    queue.handle_news(verb, *args)
             if self._stops and not queue.keeper.draining:
                 _log.info("draining: running blocks end; a second signal ends them now")
                 queue.keeper.drain(True)
@@ -121,22 +131,22 @@ class Service:
                 self._reload(queue)
             queue.turn()
             self._answer_held()
-            if queue.keeper.lively:  # else the watchdog is to see to it
-                self._systemd.turn(time.monotonic(), queue.in_short())
+            if queue.keeper.responsive:  # else the watchdog restarts the service
+                self._systemd.turn(time.monotonic(), queue.status_line())
             if self._stops > 1 or (self._stops and queue.keeper.quiet):
                 return
 
     def _reload(self, queue: JobQueue) -> None:
-        """Take up what has changed in the configuration; one that is wrong changes nothing."""
+        """Apply a changed configuration; one with a mistake changes nothing."""
         self._reload_wanted = False
         self._systemd.reloading()
         try:
-            late = queue.reconfigure(self._read_again())
+            delayed = queue.reconfigure(self._read_settings())
         except BlockmillError as error:
             _log.error("the configuration is not taken up: %s", error)
         else:
-            wait = f"; {', '.join(late)} count from the next start on" if late else ""
-            _log.info("the configuration was read again%s", wait)
+            note = f"; {', '.join(delayed)} count from the next start on" if delayed else ""
+            _log.info("the configuration was read again%s", note)
         self._systemd.ready()
 
     # -- clients --------------------------------------------------------------------
@@ -163,7 +173,7 @@ class Service:
         match answer:
             case Later():
                 answer.future.add_done_callback(
-                    lambda future: self._mailbox.put("answer", peer, number, _outcome(future, answer))
+                    lambda future: self._mailbox.put("answer", peer, number, _reply_maker(future, answer))
                 )
             case Held():
                 if not self._long_polls.add(
@@ -177,7 +187,7 @@ class Service:
     def _answer_held(self) -> None:
         now_s = time.monotonic()
 
-        def answered(call: tuple[Peer, int, Held]) -> bool:
+        def try_answer(call: tuple[Peer, int, Held]) -> bool:
             peer, number, held = call
             try:
                 reply = held.news(now_s >= held.until_s)
@@ -187,14 +197,14 @@ class Service:
                 self._send(peer, number, reply)
             return reply is not None
 
-        self._long_polls.take(answered)
+        self._long_polls.take(try_answer)
 
     def _send(self, peer: Peer, number: int, reply: p.Reply) -> None:
         self._sockets.send(peer, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply))))
 
 
-def _outcome(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
-    """The function that makes the answer, in the service's thread, once the journal has done its part."""
+def _reply_maker(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
+    """A function that makes the reply in the service's thread, once the journal's future is done."""
 
     def make() -> p.Reply:
         if (error := future.exception()) is None:
@@ -206,13 +216,13 @@ def _outcome(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, what: str) -> Iterator[None]:
-    """Be the only service with this file."""
+def _exclusive(path: Path, description: str) -> Iterator[None]:
+    """Hold the lock of a file, so that no other service uses it."""
     lock = FileLock(str(path))
     if not lock.acquire(blocking=False):
         holder = lock.holder()
-        who = holder.describe() if holder is not None else "it has just ended"
-        raise Refused(f"another service has {what} ({who}); end it first, or give other places")
+        owner = holder.describe() if holder is not None else "it has just ended"
+        raise Refused(f"another service has {description} ({owner}); end it first, or give other places")
     try:
         yield
     finally:
@@ -221,16 +231,16 @@ def _alone(path: Path, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals(handler: Any) -> Iterator[socket.socket]:
-    """SIGTERM, SIGINT and SIGHUP call `handler`, and make the socket readable."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
+    """Have SIGTERM, SIGINT and SIGHUP call `handler` and make the yielded socket readable."""
+    receiver, sender = socket.socketpair()
+    receiver.setblocking(False)
+    sender.setblocking(False)
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    with ours, theirs:
-        wake_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    with receiver, sender:
+        wake_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         before = {number: signal.signal(number, handler) for number in numbers}
         try:
-            yield ours
+            yield receiver
         finally:
             for number, old in before.items():
                 signal.signal(number, old)

@@ -12,36 +12,36 @@ from ...shared.config.model import Access, Config, Limits, Tcp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a service is run.
+    """The settings of a service.
 
     Attributes
     ----------
     socket : Path
         The socket at which it listens.
     state_dir : Path
-        Folder of its journal and the logs of jobs; for one service at a time.
+        Folder of its journal and the logs of jobs; one service at a time may use it.
     workers : int or None
         Worker processes at the start; None: one per usable processor.
     memory_bytes : int or None
         Memory limit of all workers together, in bytes.
     worker_memory_bytes : int or None
-        Most resident memory of one worker; it is killed beyond, and its block tried again alone.
+        Most resident memory of one worker; one that takes more is killed, and its block tried again alone.
     recycle_tasks : int or None
-        A worker is replaced after so many blocks.
+        Number of blocks after which a worker is replaced.
     recycle_age_s : float or None
-        A worker is replaced after so long.
+        Age at which a worker is replaced.
     recycle_growth_bytes : int or None
-        A worker is replaced once its memory has grown by so much since its first block.
+        Growth of a worker's memory since its first block at which it is replaced.
     history_days : float
         Time for which ended jobs are kept.
     access : Access
-        Who may do what, and which files jobs may name.
+        Admins, and the folders that jobs may name.
     limits : Limits
-        How much is taken in.
+        Most jobs, blocks, connections and message bytes.
     tcp : Tcp
-        Listen on the network, too.
+        The endpoint on the network, if there is one.
     system : bool
-        True for the machine's service, which touches nothing that is not named in `access`.
+        True for the machine's service, which touches only folders that are named in `access`.
     """
 
     socket: Path
@@ -63,9 +63,31 @@ class Settings:
         """Folder of the service's key and those of its clients."""
         return Path(self.tcp.keys).expanduser() if self.tcp.keys is not None else default_folder()
 
+    def changes_for_restart(self, other: Settings) -> list[str]:
+        """Names of the settings that differ in `other` and that can't change while the service runs."""
+        pairs = {
+            "socket": (self.socket, other.socket),
+            "state_dir": (self.state_dir, other.state_dir),
+            "tcp": (self.tcp, other.tcp),
+            "access.group": (self.access.group, other.access.group),
+            "limits.message": (self.limits.message, other.limits.message),
+            "limits.connections": (self.limits.connections, other.limits.connections),
+        }
+        return [name for name, (old, new) in pairs.items() if old != new]
+
     @classmethod
     def of(cls, config: Config, *, system: bool = False) -> Settings:
-        """The settings in a configuration, with the places that it leaves open filled in.
+        """The settings in a configuration; paths that it does not name get their defaults.
+
+        Parameters
+        ----------
+        config : Config
+        system : bool
+            True for the machine's service.
+
+        Returns
+        -------
+        Settings
 
         Raises
         ------

@@ -1,9 +1,9 @@
 """The sockets of the service: a unix socket, and a TCP port where clients prove who they are.
 
 A unix socket is made here and handed to libzmq, so that its mode and group are right from its
-first moment, and a socket that the service manager made is taken in the same way. The number of
-clients is bounded: libzmq ends the process when it runs out of file descriptors. Whoever is one
-too many is turned away, and tries again by himself.
+first moment; a socket that the service manager made is handed over in the same way. The number of
+clients is bounded, because libzmq ends the process when it runs out of file descriptors. A client
+beyond the bound is disconnected, and libzmq on its side tries again.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from .settings import Settings
 
 _BACKLOG = 128
 _SPARE_FILES = 256
-_TELL_EVERY_S = 10.0
+_WARN_EVERY_S = 10.0
 _CALLS_A_TURN = 1000
-"""So that those who never stop calling don't keep us from anything else."""
+"""Most calls handled at a time, so that a client that never stops calling can't block the service."""
 _MOST_WAITING = 100
-"""Calls and answers of one client that wait; answers beyond that are dropped, and calls stay with it."""
+"""Most calls and answers of one client that wait; further answers are dropped, further calls stay with it."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The origin of a call, which is the address of its answer; `uid` is the account behind it."""
+    """The origin of a call, and so the address of its answer; `uid` is the caller's account."""
 
     listener: Listener
     route: bytes
@@ -65,10 +65,10 @@ class Listener:
         self.router.bind(self.endpoint)
 
     def turn_away(self, descriptor: int) -> None:
-        """End a connection that is one too many; libzmq at the other end tries again by itself."""
+        """End a surplus connection; libzmq at the other end tries again by itself."""
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as peer:
             # It may have ended by itself, and its number may be something else's by now.
-            if _place(peer) == _place(self.listening):
+            if _local_address(peer) == _local_address(self.listening):
                 peer.shutdown(socket.SHUT_RDWR)
 
 
@@ -78,8 +78,8 @@ class Sockets:
     Parameters
     ----------
     settings : Settings
-    given : list of socket.socket
-        Listening sockets that the service manager has made; none: they are made here.
+    inherited : list of socket.socket
+        Listening sockets from the service manager; if there are none, they are made here.
 
     Raises
     ------
@@ -87,7 +87,7 @@ class Sockets:
         If a socket can't be made as it is configured.
     """
 
-    def __init__(self, settings: Settings, given: list[socket.socket]) -> None:
+    def __init__(self, settings: Settings, inherited: list[socket.socket]) -> None:
         self._settings = settings
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
@@ -95,17 +95,17 @@ class Sockets:
         self._keyring: Keyring | None = None
         self._listeners: list[Listener] = []
         self._most_clients = _most_clients(settings.limits.connections)
-        self._told_s = -_TELL_EVERY_S
+        self._last_warning_s = -_WARN_EVERY_S
         self._memory_guard = MemoryGuard()
         self._path: Path | None = None
         try:
-            self._make(given)
+            self._make(inherited)
         except BaseException:
             self.close()
             raise
 
-    def _make(self, given: list[socket.socket]) -> None:
-        for listening in given or [self._unix_socket()]:
+    def _make(self, inherited: list[socket.socket]) -> None:
+        for listening in inherited or [self._unix_socket()]:
             endpoint = f"ipc://{listening.getsockname()}" if listening.family == socket.AF_UNIX else ""
             if not endpoint:
                 raise Refused(
@@ -144,12 +144,12 @@ class Sockets:
         return unix_socket(self._path, self._settings.access.group)
 
     def _authenticate(self) -> None:
-        """Have libzmq ask us which keys it may let in."""
+        """Have libzmq ask the keyring which clients may connect."""
         self._authenticator = ThreadAuthenticator(self._context, log=_log)
         self._authenticator.start()
         self._authenticator.configure_curve_callback("*", self._keyring)
 
-    # -- waiting and hearing ----------------------------------------------------------
+    # -- waiting and receiving --------------------------------------------------------
 
     def register(self, descriptor: int) -> None:
         """Wait for this descriptor, too."""
@@ -160,15 +160,15 @@ class Sockets:
         self._poller.poll(timeout_ms)
         for listener in self._listeners:
             self._count_clients(listener)
-        if (grown := self._memory_guard.exceeded(time.monotonic())) is not None:
-            self._turn_all_away(grown)
+        if (growth_bytes := self._memory_guard.exceeded(time.monotonic())) is not None:
+            self._turn_all_away(growth_bytes)
 
-    def _turn_all_away(self, grown: int) -> None:
+    def _turn_all_away(self, growth_bytes: int) -> None:
         """End all connections: one of them may send a message without end, and it is unknown which."""
         _log.warning(
             "this process has grown by %s; in case a client sends without end, the connections of all %d "
             "clients are ended; they come again by themselves",
-            *(format_size(grown), sum(len(listener.clients) for listener in self._listeners)),
+            *(format_size(growth_bytes), sum(len(listener.clients) for listener in self._listeners)),
         )
         for listener in self._listeners:
             for descriptor in list(listener.clients):
@@ -181,13 +181,13 @@ class Sockets:
                 listener.clients.discard(message["value"])
                 continue
             listener.clients.add(message["value"])
-            if sum(len(one.clients) for one in self._listeners) > self._most_clients:
+            if sum(len(other.clients) for other in self._listeners) > self._most_clients:
                 listener.turn_away(message["value"])
-                self._tell_full()
+                self._warn_full()
 
-    def _tell_full(self) -> None:
-        if (now_s := time.monotonic()) >= self._told_s + _TELL_EVERY_S:
-            self._told_s = now_s
+    def _warn_full(self) -> None:
+        if (now_s := time.monotonic()) >= self._last_warning_s + _WARN_EVERY_S:
+            self._last_warning_s = now_s
             _log.warning("%d clients are connected, the most allowed; further ones wait", self._most_clients)
 
     def calls(self) -> Iterator[tuple[Peer, list[bytes]]]:
@@ -202,9 +202,10 @@ class Sockets:
                 yield Peer(listener, route.bytes, uid), [frame.bytes for frame in frames]
 
     def _account(self, listener: Listener, frame: zmq.Frame) -> int:
-        """Whose call this is: of a key its account, of a unix socket the peer's user.
+        """The account of a call: over TCP that of the client's key, over a unix socket the peer's user.
 
-        The listener decides which: of what libzmq did not find out itself, a client may claim anything.
+        The listener decides which of the two properties is read: a client may claim anything in a property
+        that libzmq did not set itself.
         """
         try:
             if listener.listening.family != socket.AF_UNIX:
@@ -215,7 +216,14 @@ class Sockets:
             return NOBODY
 
     def send(self, peer: Peer, data: bytes) -> None:
-        """Answer a peer; one that does not read its answers asks again."""
+        """Send an answer. It is dropped if the peer does not read its answers; the peer asks again then.
+
+        Parameters
+        ----------
+        peer : Peer
+        data : bytes
+            The encoded answer.
+        """
         with contextlib.suppress(zmq.Again):
             peer.listener.router.send_multipart((peer.route, data), zmq.NOBLOCK)
 
@@ -233,8 +241,8 @@ class Sockets:
             self._path.unlink(missing_ok=True)
 
 
-def _place(sock: socket.socket) -> tuple[int, object]:
-    """The path of a unix socket; of others the port alone, for one may listen at all addresses."""
+def _local_address(sock: socket.socket) -> tuple[int, object]:
+    """The path of a unix socket; of a TCP socket the port alone, for it may listen at all addresses."""
     name = sock.getsockname()
     return (sock.family, name if sock.family == socket.AF_UNIX else name[1])
 
@@ -247,9 +255,19 @@ def _property(frame: zmq.Frame, name: str) -> str:
 
 
 def unix_socket(path: Path, group: str | None) -> socket.socket:
-    """A listening socket at `path`, for its owner, or for a group too; a dead one there is replaced.
+    """Make a listening socket at `path`; a dead one there is replaced.
 
-    Its folder is made for them alone, and refused where others may write to it.
+    Its folder is made for its users alone, and refused if others may write to it.
+
+    Parameters
+    ----------
+    path : Path
+    group : str or None
+        A group that may connect, besides the owner.
+
+    Returns
+    -------
+    socket.socket
 
     Raises
     ------
@@ -260,23 +278,23 @@ def unix_socket(path: Path, group: str | None) -> socket.socket:
     folder = path.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-        if found.st_uid not in (0, os.getuid()):
+        status = folder.stat()
+        if status.st_uid not in (0, os.getuid()):
             raise Refused(f"{folder}, where the socket is to lie, is another user's; give another --socket")
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
             raise Refused(
                 f"everybody may write to {folder}, where the socket is to lie; give another --socket"
             )
-        if number is not None and found.st_uid == os.getuid():
+        if number is not None and status.st_uid == os.getuid():
             os.chown(folder, -1, number)
             folder.chmod(0o750)
         path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)
+        old_umask = os.umask(0o177)
         try:
             listening.bind(os.fspath(path))
         finally:
-            os.umask(before)
+            os.umask(old_umask)
         if number is not None:
             os.chown(path, -1, number)
             path.chmod(0o660)
@@ -286,26 +304,26 @@ def unix_socket(path: Path, group: str | None) -> socket.socket:
     return listening
 
 
-def _tcp_socket(where: str) -> socket.socket:
-    host, _, port = where.rpartition(":")
+def _tcp_socket(endpoint: str) -> socket.socket:
+    host, _, port = endpoint.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal():
-        raise Refused(f"tcp.listen: {where} is no address; give host:port, such as 127.0.0.1:5640")
+        raise Refused(f"tcp.listen: {endpoint} is no address; give host:port, such as 127.0.0.1:5640")
     try:
         family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        raise Refused(f"tcp.listen: {where} can't be listened at: {error}") from error
+        raise Refused(f"tcp.listen: {endpoint} can't be listened at: {error}") from error
 
 
-def _most_clients(wanted: int) -> int:
-    """Number of clients that fit below the number of open files, which is raised as far as it may be."""
+def _most_clients(requested: int) -> int:
+    """Most clients for which there are file descriptors; the limit of open files is raised before."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    most = hard if hard != resource.RLIM_INFINITY else 1 << 20
-    if wanted > most - _SPARE_FILES:
+    file_limit = hard if hard != resource.RLIM_INFINITY else 1 << 20
+    if requested > file_limit - _SPARE_FILES:
         _log.warning(
             "limits.connections: %d do not fit into %d open files; %d are let in",
-            *(wanted, most, max(most - _SPARE_FILES, 1)),
+            *(requested, file_limit, max(file_limit - _SPARE_FILES, 1)),
         )
-    return max(min(wanted, most - _SPARE_FILES), 1)
+    return max(min(requested, file_limit - _SPARE_FILES), 1)

@@ -1,6 +1,6 @@
 """The service manager: messages to systemd, and the sockets from it (sd_notify(3), sd_listen_fds(3)).
 
-All of it does nothing where the process was not started by a service manager.
+Without a service manager that started the process, nothing here has an effect.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import os
 import socket
 import time
 
-_FIRST_GIVEN = 3
+_FIRST_INHERITED_FD = 3
 _STATUS_EVERY_S = 1.0
 
 
 class Systemd:
-    """Tells the service manager how the service is, and that it lives."""
+    """Reports the state of the service, and that it lives, to the service manager."""
 
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")  # not for workers
@@ -25,27 +25,34 @@ class Systemd:
         self._status = ""
 
     def ready(self) -> None:
-        """Say that clients are served."""
-        self._tell("READY=1")
+        """Report that clients are served."""
+        self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
-        self._tell("STOPPING=1")
+        """Report that the service is ending."""
+        self._send("STOPPING=1")
 
     def reloading(self) -> None:
-        """Say that the configuration is being read again; `ready` ends it."""
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        """Report that the configuration is being read again; call `ready` afterwards."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def turn(self, now_s: float, status: str) -> None:
-        """Say that the service lives, as often as it is expected, and what it does, once a second."""
+        """Report that the service lives, as often as the manager expects, and its state once a second.
+
+        Parameters
+        ----------
+        now_s : float
+        status : str
+            The state in a line, for people.
+        """
         if self._watchdog_s and now_s >= self._next_heartbeat_s:
             self._next_heartbeat_s = now_s + self._watchdog_s / 3
-            self._tell("WATCHDOG=1")
+            self._send("WATCHDOG=1")
         if status != self._status and now_s >= self._next_status_s:
             self._next_status_s, self._status = now_s + _STATUS_EVERY_S, status
-            self._tell(f"STATUS={status}")
+            self._send(f"STATUS={status}")
 
-    def _tell(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
@@ -58,20 +65,20 @@ class Systemd:
 
 
 def _watchdog_s() -> float:
-    """How often the manager expects a sign of life; 0: it does not."""
-    wanted, pid = os.environ.pop("WATCHDOG_USEC", ""), os.environ.pop("WATCHDOG_PID", "")
-    if pid not in ("", str(os.getpid())) or not wanted.isdecimal():
+    """Seconds within which the manager expects a sign of life; 0: it expects none."""
+    interval_us, pid = os.environ.pop("WATCHDOG_USEC", ""), os.environ.pop("WATCHDOG_PID", "")
+    if pid not in ("", str(os.getpid())) or not interval_us.isdecimal():
         return 0.0
-    return int(wanted) / 1e6
+    return int(interval_us) / 1e6
 
 
-def given_sockets() -> list[socket.socket]:
+def inherited_sockets() -> list[socket.socket]:
     """The listening sockets that the manager made for this process; workers do not inherit them."""
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdecimal():
         return []
-    numbers = range(_FIRST_GIVEN, _FIRST_GIVEN + int(count))
+    numbers = range(_FIRST_INHERITED_FD, _FIRST_INHERITED_FD + int(count))
     for number in numbers:
         os.set_inheritable(number, False)
     return [socket.socket(fileno=number) for number in numbers]

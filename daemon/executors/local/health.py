@@ -1,8 +1,8 @@
 """Periodic care of local workers: memory limits, recycling, pool size.
 
-The supervisor knows processes, the coordinator leases; this part looks at both, in the engine's
-thread, and sees to it that a worker is drained before it is ended, and that no more workers are
-busy than the memory of the machine allows.
+The supervisor knows processes, the coordinator knows leases. This module looks at both, in the engine's
+thread: a worker is drained before it is ended, and no more workers are busy than the memory of the
+machine allows.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _POLL_S = 0.5
 
 
 class WorkerHealth:
-    """The care for the workers of one engine.
+    """Periodic care of the workers of one engine.
 
     Parameters
     ----------
     supervisor : Supervisor
     core : Coordinator
     jobs : dict of str to EngineJob
-        Those of the engine, by name.
+        The engine's jobs, by name.
     feed : callable
-        Takes an event to the coordinator, and carries out what follows.
+        Passes an event to the coordinator, and carries out the actions that follow.
     memory_bytes : int or None
         Memory limit of all workers together, in bytes.
     """
@@ -52,11 +52,19 @@ class WorkerHealth:
         self._governor = MemoryGovernor(budget_bytes=memory_bytes)
         self._total_bytes = total_bytes()
         self._retiring: dict[int, str] = {}
-        self._since_s: dict[int, tuple[ev.Assign, float]] = {}  # worker -> its block, first seen when
+        self._since_s: dict[int, tuple[ev.Assign, float]] = {}  # worker -> lease, time it was first seen
         self._next_poll_s = 0.0
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
-        """Change the limits of each worker, and of all together."""
+        """Change the memory limits.
+
+        Parameters
+        ----------
+        limits : WorkerLimits
+            Limits of each worker.
+        memory_bytes : int or None
+            Memory limit of all workers together.
+        """
         self._supervisor.limits = limits
         self._governor.budget_bytes = memory_bytes
 
@@ -74,12 +82,20 @@ class WorkerHealth:
         self._supervisor.set_count(count)
         self._choose_retiring(now_s=None)
 
-    def answered(self, number: int, count: int) -> None:
-        """Count tasks that a worker has answered."""
-        worker, most = self._supervisor.workers.get(number), self._supervisor.limits.recycle_tasks
+    def count_replies(self, number: int, count: int) -> None:
+        """Count tasks that a worker has answered; a worker that has done enough is retired.
+
+        Parameters
+        ----------
+        number : int
+            The worker's number.
+        count : int
+            Number of answers.
+        """
+        worker, recycle_tasks = self._supervisor.workers.get(number), self._supervisor.limits.recycle_tasks
         if worker is not None:
             worker.tasks += count
-            if most is not None and worker.tasks >= most and worker.at_work:
+            if recycle_tasks is not None and worker.tasks >= recycle_tasks and worker.at_work:
                 self.retire(number, f"has done {worker.tasks} blocks")
 
     def forget(self, worker: int) -> None:
@@ -90,18 +106,19 @@ class WorkerHealth:
     # -- memory ---------------------------------------------------------------------
 
     def _limit_of(self, worker: int) -> int | None:
-        """Memory limit of the worker now; one that works alone may take as much as all together."""
+        """Memory limit of a worker at this moment; one that works alone may take as much as all together."""
         leases = self._core.leases(worker)
         job = self._jobs.get(leases[0].job) if leases else None
-        limit = (job.spec.memory_bytes if job is not None else None) or self._supervisor.limits.memory_bytes
-        if limit is not None and leases and leases[0].alone:
-            limit *= self._supervisor.count
-        return limit
+        own_limit_bytes = job.spec.memory_bytes if job is not None else None
+        limit_bytes = own_limit_bytes or self._supervisor.limits.memory_bytes
+        if limit_bytes is not None and leases and leases[0].alone:
+            limit_bytes *= self._supervisor.count
+        return limit_bytes
 
     def _kill_over_limit(self, now_s: float) -> None:
         for worker, rss, limit in self._supervisor.over_limit(now_s, self._limit_of):
-            why = f"took {format_size(rss)} of memory, {format_size(limit)} are allowed"
-            self._supervisor.kill(worker, why, now_s, 0, out_of_memory=True)
+            reason = f"took {format_size(rss)} of memory, {format_size(limit)} are allowed"
+            self._supervisor.kill(worker, reason, now_s, 0, out_of_memory=True)
 
     def _busy(self) -> dict[int, int]:
         """Resident memory of each worker that has something to do."""
@@ -124,33 +141,41 @@ class WorkerHealth:
             available_bytes=free, total_bytes=self._total_bytes, busy_rss_bytes=busy
         )
         if victim is not None:
-            why = f"the machine has {format_size(free)} of memory left, this worker took most"
-            self._supervisor.kill(victim, why, now_s, 0, out_of_memory=True)
+            reason = f"the machine has {format_size(free)} of memory left, this worker took most"
+            self._supervisor.kill(victim, reason, now_s, 0, out_of_memory=True)
 
     # -- recycling ------------------------------------------------------------------
 
     def _choose_retiring(self, now_s: float | None) -> None:
         if now_s is not None:
-            for worker, why in self._supervisor.needs_recycling(now_s):
-                self.retire(worker, why)
+            for worker, reason in self._supervisor.needs_recycling(now_s):
+                self.retire(worker, reason)
         spare = [w for w in self._supervisor.workers if w not in self._retiring]
         spare.sort(key=lambda worker: len(self._core.leases(worker)))
         for worker in spare[: self._supervisor.surplus()]:
             self.retire(worker, "one worker less was asked for")
 
-    def retire(self, worker: int, why: str) -> None:
-        """Let a worker finish its tasks, and then end it."""
+    def retire(self, worker: int, reason: str) -> None:
+        """Let a worker finish its tasks, and then end it.
+
+        Parameters
+        ----------
+        worker : int
+            The worker's number.
+        reason : str
+            The reason, for people.
+        """
         if worker not in self._retiring:
-            self._retiring[worker] = why
+            self._retiring[worker] = reason
             self._supervisor.retiring(worker)
             self._feed(ev.Retire(worker))
 
     def _retire_the_idle(self, now_s: float) -> None:
-        for worker, why in self._retiring.items():
+        for worker, reason in self._retiring.items():
             if not self._core.leases(worker):
-                self._supervisor.retire(worker, why, now_s)
+                self._supervisor.retire(worker, reason, now_s)
 
-    # -- what people see ------------------------------------------------------------
+    # -- for people -----------------------------------------------------------------
 
     def workers(self, now_s: float) -> tuple[WorkerInfo, ...]:
         """All workers with their current tasks."""
@@ -159,7 +184,7 @@ class WorkerHealth:
     def _infos(self, now_s: float) -> Iterable[WorkerInfo]:
         for number, process in self._supervisor.workers.items():
             leases = self._core.leases(number)
-            facts = {
+            fields = {
                 "worker": number,
                 "pid": process.pid,
                 "rss_bytes": process.rss_bytes,
@@ -170,16 +195,16 @@ class WorkerHealth:
             job = self._jobs.get(leases[0].job) if leases else None
             if job is None:
                 self._since_s.pop(number, None)
-                yield WorkerInfo(**facts)
+                yield WorkerInfo(**fields)
                 continue
             lease = leases[0]
-            known = self._since_s.get(number)
-            if known is None or known[0] is not lease:
-                self._since_s[number] = known = (lease, now_s)
+            since = self._since_s.get(number)
+            if since is None or since[0] is not lease:
+                self._since_s[number] = since = (lease, now_s)
             yield WorkerInfo(
-                **facts,
+                **fields,
                 job=job.spec.number,
                 block=job.spec.blocks.roi_of(lease.block).start,
                 attempt=lease.attempt,
-                busy_s=now_s - known[1],
+                busy_s=now_s - since[1],
             )

@@ -1,7 +1,7 @@
-"""The number of workers that may be busy with the memory that there is.
+"""The number of workers that may be busy with the available memory.
 
 `MemoryGovernor` decides and is pure; `available_bytes` and `total_bytes` ask the system, and the
-control group that this process is in where that allows less.
+control group of this process if that allows less.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def reserve_bytes(total_bytes: int) -> int:
 
 
 class MemoryGovernor:
-    """Lets the number of busy workers follow the free memory.
+    """Adapts the number of busy workers to the free memory.
 
-    It falls at once, by as many as must end to bring back what is missing, and rises by one at
-    a time, when what the largest worker of late took would fit beside the others.
+    The number falls at once, by as many workers as must end to free the missing memory. It rises by one at
+    a time, once there is room for as much memory as the largest worker took recently.
 
     Parameters
     ----------
@@ -58,28 +58,32 @@ class MemoryGovernor:
         Parameters
         ----------
         now_s : float
-            Of a clock that never goes back.
+            Time of a monotonic clock.
         available_bytes, total_bytes : int
-            Of the machine.
+            Memory of the machine.
         busy_rss_bytes : mapping of int to int
             Resident memory of each busy worker.
         count : int
-            Workers that there are.
+            Number of workers.
+
+        Returns
+        -------
+        int
         """
-        all_were = self._allowed is None or self._allowed >= self._count
+        unrestricted = self._allowed is None or self._allowed >= self._count
         allowed = count if self._allowed is None else min(self._allowed, count)
         self._learn(busy_rss_bytes)
         room = available_bytes - reserve_bytes(total_bytes)
         if self.budget_bytes is not None:
             room = min(room, self.budget_bytes - sum(busy_rss_bytes.values()))
         if room < 0:
-            least = len(busy_rss_bytes) - math.ceil(-room / self._need_bytes)
-            fallen = max(1, min(allowed, least))
-            if fallen < allowed:
+            remaining = len(busy_rss_bytes) - math.ceil(-room / self._need_bytes)
+            reduced = max(1, min(allowed, remaining))
+            if reduced < allowed:
                 self._changed_s = now_s
-            allowed = fallen
-        elif all_were:
-            allowed = count  # memory has held none back: more workers were asked for
+            allowed = reduced
+        elif unrestricted:
+            allowed = count  # memory was no limit so far: there are more workers now
         elif allowed < count and room >= self._need_bytes and now_s - self._changed_s >= _CALM_S:
             allowed += 1
             self._changed_s = now_s
@@ -93,14 +97,27 @@ class MemoryGovernor:
     def emergency(
         self, *, available_bytes: int, total_bytes: int, busy_rss_bytes: Mapping[int, int]
     ) -> int | None:
-        """The worker to end, the largest, where half of the reserve is gone and others are busy too."""
+        """The worker to kill at once: the largest, if half of the reserve is gone and others are busy too.
+
+        Parameters
+        ----------
+        available_bytes, total_bytes : int
+            Memory of the machine.
+        busy_rss_bytes : mapping of int to int
+            Resident memory of each busy worker.
+
+        Returns
+        -------
+        int or None
+            The worker's number; None if no worker needs to end.
+        """
         if available_bytes >= reserve_bytes(total_bytes) // 2 or len(busy_rss_bytes) < 2:
             return None
         return max(busy_rss_bytes, key=lambda worker: busy_rss_bytes[worker])
 
 
 def total_bytes() -> int:
-    """Memory of the machine, or of the control group where that is less."""
+    """Memory of the machine, or of the control group if that is less."""
     limit = _cgroup_number("memory.max")
     total = psutil.virtual_memory().total
     return total if limit is None else min(total, limit)
@@ -116,7 +133,7 @@ def available_bytes() -> int:
 
 
 def oom_kills() -> int:
-    """How often the kernel has killed for want of memory: in our control group, or at all."""
+    """Number of processes that the kernel has killed for want of memory: in our control group, or at all."""
     for text in (_cgroup_text("memory.events"), _text(Path("/proc/vmstat"))):
         for line in (text or "").splitlines():
             if line.startswith("oom_kill "):

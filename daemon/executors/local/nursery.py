@@ -42,24 +42,24 @@ class NurseryProcess:
     preload : iterable of str
         Modules that it imports once for all workers.
     fork : bool
-        Fork it from this process instead of starting an interpreter: what is imported here is shared
-        with it, and not imported again. Only for a program of ours, whose main module is known, while it
-        has a single thread, and if it called `have_one_compute_thread` before numpy was imported.
+        Fork it from this process instead of starting an interpreter: modules that are imported here are
+        shared with it. Only for a program of ours, whose main module is known, while it has a single
+        thread, and if it called `have_one_compute_thread` before numpy was imported.
 
     Attributes
     ----------
     control : socket
-        Orders go there, and news come from there.
+        Carries commands to the nursery, and its reports back.
     """
 
     def __init__(self, preload: Iterable[str] = (), *, fork: bool = False) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
-        start = _forked if fork else _executed
+        start = _fork if fork else _exec
         try:
-            with theirs:
-                self._process = start(theirs, lifeline_read, self._log, preload)
+            with child_control:
+                self._process = start(child_control, lifeline_read, self._log, preload)
         except BaseException:
             self.forget_in_child()
             self._log.close()
@@ -93,16 +93,16 @@ class NurseryProcess:
         self._log.close()
 
     def last_words(self, grace_s: float) -> str:
-        """The reason of its end, as far as it is known."""
+        """The last lines that it printed, or its exit code: the reason why it ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)  # its end is seen a moment before its exit code
         return tail(Path(f"/proc/self/fd/{self._log.fileno()}")) or f"exit code {self._process.returncode}"
 
 
-def _executed(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
-    places = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
+def _exec(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
+    search_path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", _MODULE, str(control.fileno()), str(lifeline_fd), places, *preload],
+        [sys.executable, "-P", "-m", _MODULE, str(control.fileno()), str(lifeline_fd), search_path, *preload],
         pass_fds=(control.fileno(), lifeline_fd),
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -112,7 +112,7 @@ def _executed(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: 
     )
 
 
-def _forked(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
+def _fork(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
     gc.freeze()  # a collection would write to all objects, on pages that both sides share until then
     if pid := os.fork():
         return _Child(pid)
@@ -127,7 +127,7 @@ def _forked(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: It
 
 
 def _become_a_daemon(log_fd: int, *keep: int) -> list[int]:
-    """Let go of the parent's session, signals and open files; the new numbers of those to keep."""
+    """Leave the parent's session, signals and open files. Returns the new numbers of the files to keep."""
     os.setsid()
     for signum in signal.valid_signals():
         if callable(signal.getsignal(signum)):
@@ -135,19 +135,19 @@ def _become_a_daemon(log_fd: int, *keep: int) -> list[int]:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     files = (os.open(os.devnull, os.O_RDONLY), log_fd, *keep)
     # Where the parent has no stdin, stdout or stderr, one of them may have its number.
-    null, log, *kept = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in files)
-    for ours, theirs in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(ours, theirs)
-    # Those that are there; up to the limit it may be a thousand million, and some may be beyond it.
+    null, log, *kept_fds = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in files)
+    for source_fd, target_fd in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source_fd, target_fd)
+    # Close the open ones alone: the limit may be a thousand million, and some may lie beyond it.
     for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
-        if fd > 2 and fd not in kept:
+        if fd > 2 and fd not in kept_fds:
             with contextlib.suppress(OSError):  # what listed them is closed
                 os.close(fd)
-    return kept
+    return kept_fds
 
 
 class _Child:
-    """A forked child, with what is needed of `subprocess.Popen`; not all systems have pidfds."""
+    """A forked child with the needed methods of `subprocess.Popen`; not all systems have pidfds."""
 
     def __init__(self, pid: int) -> None:
         self.returncode: int | None = None

@@ -24,7 +24,7 @@ class Outbox:
     Parameters
     ----------
     jobs : dict of str to EngineJob
-        Those of the engine, by name.
+        The engine's jobs, by name.
     """
 
     def __init__(self, jobs: dict[str, EngineJob]) -> None:
@@ -34,15 +34,21 @@ class Outbox:
         self._sent: dict[int, SentTasks] = defaultdict(SentTasks)
 
     def add(self, worker: int, task: wire.Task) -> None:
-        """Send a task with the next `envelopes`."""
+        """Send a task with the next `envelopes`.
+
+        Parameters
+        ----------
+        worker : int
+        task : Task
+        """
         self._tasks[worker].append(task)
 
     def withdraw(self, worker: int) -> None:
-        """Send this worker nothing of what waits for it."""
+        """Drop the tasks that wait to be sent to this worker."""
         self._tasks.pop(worker, None)
 
     def envelopes(self) -> Iterable[Envelope]:
-        """All that is to be sent now, in this order."""
+        """All messages to send now, in their order."""
         for worker, tasks in self._tasks.items():
             tasks = [task for task in tasks if task.job in self._jobs]
             for task in tasks:
@@ -53,8 +59,8 @@ class Outbox:
 
     def _prepare(self, worker: int, task: wire.Task) -> Iterable[Envelope]:
         job = self._jobs[task.job]
-        if worker not in job.knowing:
-            job.knowing.add(worker)
+        if worker not in job.prepared_workers:
+            job.prepared_workers.add(worker)
             for segment in job.spec.shared_buffers:
                 if segment.segment not in self._attached[worker]:
                     self._attached[worker].add(segment.segment)
@@ -65,29 +71,72 @@ class Outbox:
             yield Envelope(worker, job.map_segment(task.slot))
 
     def end_job(self, job: EngineJob, segments: list[int], workers: Iterable[int]) -> Iterable[Envelope]:
-        """Messages to `workers` when a job has ended and its segments are closed."""
-        for worker in job.knowing.intersection(workers):
+        """Messages to send when a job has ended.
+
+        Parameters
+        ----------
+        job : EngineJob
+        segments : list of int
+            Numbers of the segments that workers may release.
+        workers : iterable of int
+            Workers that live.
+
+        Returns
+        -------
+        iterable of Envelope
+        """
+        for worker in job.prepared_workers.intersection(workers):
             yield Envelope(worker, wire.Forget(job.name, []))
         for segment in segments:  # perhaps of an earlier job, and other workers
-            yield from self.released(segment)
+            yield from self.release(segment)
 
-    def released(self, segment: int) -> Iterable[Envelope]:
-        """Messages to workers when a submitter has released shared buffer."""
+    def release(self, segment: int) -> Iterable[Envelope]:
+        """Messages to send when a submitter has released a shared buffer."""
         for worker, attached in self._attached.items():
             if segment in attached:
                 attached.discard(segment)
                 yield Envelope(worker, wire.Forget("", [segment]))
 
-    def answered(self, worker: int, lease: wire.Lease) -> None:
-        """Note that a worker has done with a task, and with those sent before."""
-        self._sent[worker].answered(lease)
+    def note_reply(self, worker: int, lease: wire.Lease) -> None:
+        """Note that a worker has answered a task, and so has done those that were sent before it.
+
+        Parameters
+        ----------
+        worker : int
+        lease : Lease
+        """
+        self._sent[worker].remove(lease)
 
     def lease_of(self, worker: int, number: int | None) -> wire.Lease | None:
-        """The lease of the `number`-th task that a worker was sent, or None if it has been answered."""
+        """The lease of a task that a worker was sent.
+
+        Parameters
+        ----------
+        worker : int
+        number : int or None
+            Number of the task, counted from 1 in order of sending.
+
+        Returns
+        -------
+        Lease or None
+            None if the task has been answered.
+        """
         return self._sent[worker].number(number) if worker in self._sent else None
 
     def forget(self, worker: int, running: int | None) -> wire.Lease | None:
-        """Drop a dead worker's queues. Returns the lease of the `running`-th task it was sent, or None."""
+        """Drop a dead worker's queues.
+
+        Parameters
+        ----------
+        worker : int
+        running : int or None
+            Number of the task that it was doing, counted from 1 in order of sending.
+
+        Returns
+        -------
+        Lease or None
+            The lease of that task.
+        """
         lease = self.lease_of(worker, running)
         for table in (self._sent, self._tasks, self._attached):
             table.pop(worker, None)

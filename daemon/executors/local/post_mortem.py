@@ -16,13 +16,13 @@ class PostMortem:
     ----------
     worker, pid : int
     exit_code : int
-        Minus the signal's number where one ended it.
+        Minus the signal's number if a signal ended it.
     peak_rss_bytes : int
         Most resident memory that it ever had.
     limit_bytes : int or None
-        Its limit.
-    why : str
-        Why we ended it; empty where we did not.
+        Its memory limit.
+    reason : str
+        The reason why the engine ended it; empty if the engine did not.
     log : str
         The last lines that it printed.
     out_of_memory : bool
@@ -35,14 +35,14 @@ class PostMortem:
     exit_code: int
     peak_rss_bytes: int
     limit_bytes: int | None = None
-    why: str = ""
+    reason: str = ""
     log: str = ""
     out_of_memory: bool = False
     kernel_killed: bool = False
 
     @property
     def signal(self) -> str:
-        """Name of the signal that ended it; empty where none did."""
+        """Name of the signal that ended it; empty if none did."""
         return signal_name(-self.exit_code) if self.exit_code < 0 else ""
 
     def text(self) -> str:
@@ -50,10 +50,10 @@ class PostMortem:
         how = f"was killed by {self.signal}" if self.signal else f"ended with exit code {self.exit_code}"
         if self.kernel_killed:
             how += " (the machine was out of memory)"
-        elif self.exit_code == -signal.SIGKILL and not self.why:
+        elif self.exit_code == -signal.SIGKILL and not self.reason:
             how += " (out of memory, or by hand)"
-        if self.why:
-            how = f"{self.why}: {how}"
+        if self.reason:
+            how = f"{self.reason}: {how}"
         allowed = f" of {format_size(self.limit_bytes)} allowed" if self.limit_bytes is not None else ""
         peak = f"peak memory {format_size(self.peak_rss_bytes)}{allowed}"
         text = f"worker {self.worker} (pid {self.pid}) {how}; {peak}"
@@ -61,7 +61,7 @@ class PostMortem:
 
 
 def signal_name(number: int) -> str:
-    """Such as SIGKILL; real-time signals by number."""
+    """Name of a signal, such as SIGKILL; of a real-time signal its number."""
     try:
         return signal.Signals(number).name
     except ValueError:

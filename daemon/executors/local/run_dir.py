@@ -20,8 +20,8 @@ _LONGEST_PATH_BYTES = 90  # a socket's path holds 107, and a name goes behind it
 def run_dir() -> Iterator[Path]:
     """A fresh folder that only this user may enter, removed at the end.
 
-    It lies in the user's runtime folder where there is one, else in the temporary folder. A
-    lock in it shows that its owner lives; folders whose owner died are removed first.
+    It lies in the user's runtime folder if there is one, else in the temporary folder. A lock in it
+    shows that its owner lives; folders whose owner died are removed first.
     """
     base = _base()
     _sweep(base)

@@ -1,7 +1,7 @@
 """Keeps worker processes alive: starts them, watches them, replaces the dead.
 
 It owns the nursery, the process that forks workers; see `nursery`. It decides nothing
-about blocks: `news` returns the dead workers with reasons, the engine reports them to the coordinator.
+about blocks: `news` yields the dead workers with reasons, the engine reports them to the coordinator.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .worker import WorkerProcess
 from .worker_log import Printed, tail
 
 GRACE_S = 0.7
-"""What a worker gets to unwind after SIGTERM before SIGKILL follows."""
+"""Time that a worker gets to unwind after SIGTERM, before SIGKILL follows."""
 SILENCE_S = 10.0
 """A worker that neither speaks nor uses the processor for so long is taken for frozen."""
 _START_FAILURES_ALLOWED = 5
@@ -68,7 +68,7 @@ class Death:
 
 @dataclass(slots=True)
 class _Pace:
-    """How fast replacements may follow each other."""
+    """Limits how fast replacements follow each other after failures."""
 
     failed_starts: int = 0
     idle_deaths: int = 0  # of workers that had done nothing, one after the other
@@ -135,7 +135,7 @@ class Supervisor:
         return any(worker.pid for worker in self.workers.values())
 
     def forget_in_child(self) -> None:
-        """In a forked child: let go of what ties the workers to this process."""
+        """In a forked child: close everything that ties the workers to this process."""
         self._nursery.forget_in_child()
 
     def fileno(self) -> int:
@@ -151,8 +151,8 @@ class Supervisor:
                 f"{self._pace.failed_starts} workers in a row ended before they were up; "
                 f"the last one said:\n{self._pace.last_log or '(nothing)'}"
             )
-        staying = sum(not worker.retired for worker in self.workers.values())
-        for _ in range(self.count - staying):
+        active = sum(not worker.retired for worker in self.workers.values())
+        for _ in range(self.count - active):
             if now_s < self._pace.not_before_s:
                 return
             log_path, counters_index = self._run_dir / f"worker-{self._next}.log", self._free_counters.pop()
@@ -165,61 +165,92 @@ class Supervisor:
             )
 
     def set_count(self, count: int) -> None:
-        """Keep `count` workers; `surplus` is then the number of those that are too many."""
+        """Set the number of workers to keep; `surplus` then tells how many are too many."""
         self.count = count
 
     def surplus(self) -> int:
-        """The number of workers, of those that are to stay, that are too many."""
-        staying = sum(not worker.retiring for worker in self.workers.values())
-        return max(staying - self.count, 0)
+        """Number of workers beyond `count`, retiring ones not counted."""
+        active = sum(not worker.retiring for worker in self.workers.values())
+        return max(active - self.count, 0)
 
     def needs_recycling(self, now_s: float) -> list[tuple[int, str]]:
-        """Workers that are to be replaced, and why."""
-        found = [
+        """Workers to replace, each with the reason."""
+        recycling = [
             (w.number, w.needs_recycling(self.limits, now_s)) for w in self.workers.values() if w.at_work
         ]
-        return [(number, why) for number, why in found if why is not None]
+        return [(number, reason) for number, reason in recycling if reason is not None]
 
     def retiring(self, number: int) -> None:
-        """Note that a worker gets nothing new."""
+        """Note that a worker gets no more tasks."""
         self.workers[number].retiring = True
 
-    def retire(self, number: int, why: str, now_s: float) -> None:
-        """End a worker that has nothing to do; another one may take its place at once."""
+    def retire(self, number: int, reason: str, now_s: float) -> None:
+        """End a worker that has nothing to do; another one may replace it at once.
+
+        Parameters
+        ----------
+        number : int
+        reason : str
+            The reason, for people.
+        now_s : float
+        """
         worker = self.workers.get(number)
         if worker is not None and worker.kill_at_s is None:
             worker.retired = True
-            self.kill(number, why, now_s)
+            self.kill(number, reason, now_s)
 
     def over_limit(self, now_s: float, limit_of: Callable[[int], int | None]) -> list[tuple[int, int, int]]:
-        """Workers that take more than `limit_of` them: number, resident memory, limit, in bytes.
+        """Workers that take more memory than they may.
 
         It asks the system, not the workers: one that holds the interpreter lock would not answer.
+
+        Parameters
+        ----------
+        now_s : float
+        limit_of : callable
+            Takes a worker's number, returns its limit in bytes, or None.
+
+        Returns
+        -------
+        list of (int, int, int)
+            Number, resident bytes, limit in bytes.
         """
-        found: list[tuple[int, int, int]] = []
+        over_limit: list[tuple[int, int, int]] = []
         for worker in self.workers.values():
             if not worker.pid or worker.kill_at_s is not None:
                 continue
             worker.poll_memory()
             worker.limit_bytes = limit_of(worker.number)
             if worker.limit_bytes is not None and worker.rss_bytes > worker.limit_bytes:
-                found.append((worker.number, worker.rss_bytes, worker.limit_bytes))
-        return found
+                over_limit.append((worker.number, worker.rss_bytes, worker.limit_bytes))
+        return over_limit
 
     def kill(
         self,
         number: int,
-        why: str,
+        reason: str,
         now_s: float,
         grace_s: float = GRACE_S,
         *,
         out_of_memory: bool = False,
     ) -> None:
-        """End a worker: SIGTERM now, SIGKILL after `grace_s` seconds; 0 kills at once."""
+        """End a worker: SIGTERM now, SIGKILL after `grace_s` seconds.
+
+        Parameters
+        ----------
+        number : int
+        reason : str
+            The reason, for people.
+        now_s : float
+        grace_s : float
+            0 kills at once.
+        out_of_memory : bool
+            True if it took too much memory.
+        """
         worker = self.workers.get(number)
         if worker is None or worker.kill_at_s is not None:
             return
-        worker.why, worker.kill_at_s = why, now_s + grace_s
+        worker.reason, worker.kill_at_s = reason, now_s + grace_s
         worker.out_of_memory = out_of_memory
         if grace_s > 0:
             self._send(wire.SendSignal(number, signal.SIGTERM))
@@ -242,7 +273,7 @@ class Supervisor:
 
     # -- news -----------------------------------------------------------------------
 
-    def news(self, now_s: float) -> Iterator[Death]:
+    def deaths(self, now_s: float) -> Iterator[Death]:
         """The deaths that the nursery has reported since the last call.
 
         Raises
@@ -252,8 +283,8 @@ class Supervisor:
         """
         while (packet := self._packet()) is not None:
             if not packet:
-                why = self._nursery.last_words(GRACE_S)
-                raise EngineError(f"the nursery of the workers ended ({why}); run it again")
+                reason = self._nursery.last_words(GRACE_S)
+                raise EngineError(f"the nursery of the workers ended ({reason}); run it again")
             match wire.decode_from_nursery(packet):
                 case wire.Spawned(worker=number, pid=pid):
                     self.workers[number].pid = pid
@@ -272,18 +303,18 @@ class Supervisor:
     def _reap(self, exited: wire.Exited, now_s: float) -> Death:
         worker = self.workers.pop(exited.worker)
         running = self._counters.running(worker.counters_index)
-        self._listen(worker, running, last=True)
+        self._collect_output(worker, running, last=True)
         post_mortem = self._post_mortem(worker, exited)
         worker.log_path.unlink(missing_ok=True)
         death = Death(worker.number, post_mortem.text(), worker.up, running, post_mortem)
         self._free_counters.append(worker.counters_index)
         if worker.kill_at_s is None or not worker.up:
-            self._pace.note(death, worker.tasks, now_s, worker.why or post_mortem.log)
+            self._pace.note(death, worker.tasks, now_s, worker.reason or post_mortem.log)
         return death
 
     def _post_mortem(self, worker: WorkerProcess, exited: wire.Exited) -> PostMortem:
         kernel_killed = False
-        if exited.exit_code == -signal.SIGKILL and not worker.why:
+        if exited.exit_code == -signal.SIGKILL and not worker.reason:
             kills, self._oom_kills = self._oom_kills, oom_kills()
             kernel_killed = self._oom_kills > kills
         return PostMortem(
@@ -292,7 +323,7 @@ class Supervisor:
             exit_code=exited.exit_code,
             peak_rss_bytes=exited.max_rss_bytes,
             limit_bytes=worker.limit_bytes,
-            why=worker.why,
+            reason=worker.reason,
             log=tail(worker.log_path),
             out_of_memory=worker.out_of_memory or kernel_killed,
             kernel_killed=kernel_killed,
@@ -301,44 +332,57 @@ class Supervisor:
     def output(self) -> list[Printed]:
         """Lines that workers (and the user's code in them) have printed since the last call."""
         for worker in self.workers.values():
-            self._listen(worker, self._counters.running(worker.counters_index))
+            self._collect_output(worker, self._counters.running(worker.counters_index))
         output, self._output = self._output, []
         return output
 
-    def _listen(self, worker: WorkerProcess, running: int | None, *, last: bool = False) -> None:
+    def _collect_output(self, worker: WorkerProcess, running: int | None, *, last: bool = False) -> None:
         self._output += worker.log.read(last=last)
         # What has no trailer yet is the running task's, if that was the same all the while.
         if last or self._counters.running(worker.counters_index) == running:
-            self._output += worker.log.loose(running)
+            self._output += worker.log.take_unattributed(running)
 
     def seen(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
-        """Note a sign of life; None if no such worker is known."""
+        """Note a sign of life of a worker.
+
+        Parameters
+        ----------
+        number : int
+        now_s : float
+        rss_bytes : int
+            Its resident memory; 0: unknown.
+
+        Returns
+        -------
+        WorkerProcess or None
+            None if there is no such worker.
+        """
         worker = self.workers.get(number)
         if worker is not None:
             worker.seen_s, worker.cpu_s = now_s, -1.0
             worker.rss_bytes = rss_bytes or worker.rss_bytes
         return worker
 
-    def frozen(self, now_s: float) -> list[int]:
+    def frozen_workers(self, now_s: float) -> list[int]:
         """Workers that have been silent too long without using the processor.
 
         A worker inside a long call that holds the interpreter lock can't send a
         heartbeat, but its processor time grows.
         """
-        found: list[int] = []
+        frozen: list[int] = []
         for worker in self.workers.values():
             if now_s - worker.seen_s < SILENCE_S or not worker.pid or worker.kill_at_s is not None:
                 continue
             used_s = worker.used_s()
             if used_s == worker.cpu_s:
-                found.append(worker.number)
+                frozen.append(worker.number)
             worker.cpu_s, worker.seen_s = used_s, now_s
-        return found
+        return frozen
 
     # -- the end --------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the nursery and every worker that is left, and reap them."""
+        """End the nursery and every worker that still runs, and reap them."""
         self._nursery.close(GRACE_S if self._spawned else 0)
         self._counters.close()
         _supervisors.discard(self)

@@ -32,10 +32,10 @@ class WorkerProcess:
     first_rss_bytes: int = 0
     limit_bytes: int | None = None
     kill_at_s: float | None = None
-    why: str = ""
+    reason: str = ""
     out_of_memory: bool = False
     retiring: bool = False  # it gets nothing new
-    retired: bool = False  # it got the order to end
+    retired: bool = False  # it was told to end
     log: LogReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,11 +43,22 @@ class WorkerProcess:
 
     @property
     def at_work(self) -> bool:
-        """True if it is up, and to stay."""
+        """True if it is up, and is not to end."""
         return self.up and not self.retiring and self.kill_at_s is None
 
     def needs_recycling(self, limits: WorkerLimits, now_s: float) -> str | None:
-        """Reason to recycle this worker (age, memory growth), or None; `health` checks the task count."""
+        """Reason to recycle this worker; `health` checks the task count.
+
+        Parameters
+        ----------
+        limits : WorkerLimits
+        now_s : float
+
+        Returns
+        -------
+        str or None
+            Its age or the growth of its memory, in words; None if it may stay.
+        """
         if limits.recycle_age_s is not None and now_s - self.started_s >= limits.recycle_age_s:
             return f"is {format_duration(now_s - self.started_s)} old"
         growth = self.rss_bytes - self.first_rss_bytes if self.first_rss_bytes else 0
@@ -66,7 +77,7 @@ class WorkerProcess:
             self.first_rss_bytes = self.rss_bytes
 
     def used_s(self) -> float:
-        """Processor time that it has used."""
+        """Processor time that it has used, in seconds."""
         try:
             times = psutil.Process(self.pid).cpu_times()
         except psutil.Error:  # as above

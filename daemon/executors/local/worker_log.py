@@ -1,8 +1,8 @@
 """The output of a worker, by tasks.
 
-All that a worker prints, and what runs in it or is started by it, goes to one file. After a task that
-printed something the worker adds a trailer line, which names the task: what stands before it
-is the task's. What has no trailer yet belongs to the task that runs.
+All output of a worker, of the code in it and of the processes that it starts goes to one file. After a
+task that printed something the worker adds a trailer line, which names the task: the lines before it
+are the task's. Lines without a trailer belong to the task that runs.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Printed:
     worker : int
     text : str
     lease : Lease or None
-        Of its task, if the worker has named it.
+        Lease of its task, if a trailer names it.
     running : int or None
-        Else the number of the task that ran, counted from 1 as they were sent; None: in none.
+        Else the number of the task that ran, counted from 1 in order of sending; None: no task ran.
     """
 
     worker: int
@@ -55,36 +55,36 @@ class LogReader:
         self._worker = worker
         self._path = path
         self._offset_bytes = self._freed_bytes = 0
-        self._rest = b""  # a line that has no end yet
-        self._loose: list[bytes] = []  # lines without a trailer
+        self._partial_line = b""  # a line that has no end yet
+        self._unattributed: list[bytes] = []  # lines without a trailer
 
     def read(self, *, last: bool = False) -> list[Printed]:
-        """The lines that have got a trailer since the last time.
+        """The lines that got a trailer since the last call.
 
-        `last`: the worker has ended; what is no whole line counts as one.
+        `last` means that the worker has ended: an unfinished line then counts as a line.
         """
-        *lines, self._rest = (self._rest + self._more()).split(b"\n")
-        if (last or len(self._rest) > _MOST_LINE_BYTES) and self._rest:
-            lines.append(self._rest)
-            self._rest = b""
-        found: list[Printed] = []
+        *lines, self._partial_line = (self._partial_line + self._more()).split(b"\n")
+        if (last or len(self._partial_line) > _MOST_LINE_BYTES) and self._partial_line:
+            lines.append(self._partial_line)
+            self._partial_line = b""
+        printed: list[Printed] = []
         for line in lines:
-            text, mark, trailer = line.rpartition(TRAILER)
-            lease = trailer_lease(trailer) if mark else None
+            text, separator, trailer = line.rpartition(TRAILER)
+            lease = trailer_lease(trailer) if separator else None
             if lease is None:
-                self._loose.append(line)
+                self._unattributed.append(line)
                 continue
             if text:
-                self._loose.append(text)
-            found += self._taken(lease=lease)
-        return found
+                self._unattributed.append(text)
+            printed += self._attribute(lease=lease)
+        return printed
 
-    def loose(self, running: int | None) -> list[Printed]:
+    def take_unattributed(self, running: int | None) -> list[Printed]:
         """Lines not yet attributed by a trailer, attributed to task `running`."""
-        return self._taken(running=running)
+        return self._attribute(running=running)
 
-    def _taken(self, lease: Lease | None = None, running: int | None = None) -> list[Printed]:
-        lines, self._loose = self._loose, []
+    def _attribute(self, lease: Lease | None = None, running: int | None = None) -> list[Printed]:
+        lines, self._unattributed = self._unattributed, []
         return [Printed(self._worker, line.decode(errors="replace"), lease, running) for line in lines]
 
     def _more(self) -> bytes:
@@ -102,7 +102,7 @@ class LogReader:
 
 
 def _free(path: Path, end: int) -> None:
-    """Give back what the beginning of a file takes; offsets in it stay (fallocate(2))."""
+    """Free the disk space of a file's first `end` bytes; offsets in it stay (fallocate(2))."""
     with path.open("r+b") as log:
         # Where the file system can't do it, the file goes on growing until its worker ends.
         _libc.fallocate(log.fileno(), _PUNCH_HOLE | _KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(end))
@@ -116,5 +116,5 @@ def tail(path: Path) -> str:
             lines = log.read().split(b"\n")
     except FileNotFoundError:
         return ""
-    told = [line.partition(TRAILER)[0] for line in lines]
-    return b"\n".join([line for line in told if line.strip()][-_TAIL_LINES:]).decode(errors="replace")
+    texts = [line.partition(TRAILER)[0] for line in lines]
+    return b"\n".join([line for line in texts if line.strip()][-_TAIL_LINES:]).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Jobs that would meet on disk: one writes what another reads or writes."""
+"""Clashes of jobs on disk: one writes files that another reads or writes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from ....shared.volumes.formats import split_address
 
 
 @dataclass(frozen=True, slots=True)
-class JobPlaces:
-    """The files that a job reads, and those that its output owns."""
+class JobFiles:
+    """The files that a job reads, and the files that its output owns."""
 
     reads: Claims
     claims: Claims
 
     @classmethod
-    def of(cls, job: Job, *, follow_links: bool) -> JobPlaces:
-        """Look a job's places up, as the user whose rights the thread has.
+    def of(cls, job: Job, *, follow_links: bool) -> JobFiles:
+        """Look up the files of a job, with the rights that the thread has at present.
 
         Parameters
         ----------
         job : Job
         follow_links : bool
             Open HDF5 inputs to find the other files that they lead to, which may take long.
+
+        Returns
+        -------
+        JobFiles
         """
         source, target = split_address(job.input.address), split_address(job.output.address)
         return cls(reads_of(source, follow_links=follow_links), claims_of(target))
@@ -36,49 +40,56 @@ class JobPlaces:
         yield "input", self.reads
         yield "output", self.claims
 
-    def clash(self, earlier: JobPlaces) -> str | None:
-        """The effect of an earlier job, not ended, on a file that this one needs, in words; None: none.
+    def clash(self, earlier: JobFiles) -> str | None:
+        """The first conflict with an earlier job that has not ended.
 
         Returns
         -------
         str or None
-            Such as "reads /data/a.npy, which this job would replace".
+            In words, such as "reads /data/a.npy, which this job would replace"; None: there is none.
         """
-        if (met := self.claims.meeting(earlier.claims)) is not None:
-            return f"writes {met}, as this job would"
-        if (met := self.claims.meeting(earlier.reads)) is not None:
-            return f"reads {met}, which this job would replace"
-        if (met := earlier.claims.meeting(self.reads)) is not None:
-            return f"writes {met}, which this job reads"
+        if (path := self.claims.meeting(earlier.claims)) is not None:
+            return f"writes {path}, as this job would"
+        if (path := self.claims.meeting(earlier.reads)) is not None:
+            return f"reads {path}, which this job would replace"
+        if (path := earlier.claims.meeting(self.reads)) is not None:
+            return f"writes {path}, which this job reads"
         return None
 
 
-class KnownPlaces:
-    """Where jobs read and write, by their numbers, as far as that could be looked up."""
+class JobFilesTable:
+    """The files of jobs, by their numbers, as far as they could be looked up."""
 
     def __init__(self) -> None:
-        self._places: dict[int, JobPlaces] = {}
+        self._files: dict[int, JobFiles] = {}
 
-    def note(self, number: int, places: JobPlaces | None) -> None:
-        """Note the places of a job; None where they are not known."""
-        if places is not None:
-            self._places[number] = places
-
-    def of(self, number: int) -> JobPlaces | None:
-        """The places of a job; None where they are not known."""
-        return self._places.get(number)
-
-    def forget(self, number: int) -> None:
-        """Forget the places of a job that is forgotten."""
-        self._places.pop(number, None)
-
-    def clash(self, places: JobPlaces | None, output: str, earlier: JobInfo) -> str | None:
-        """What an earlier job does to a place that a new one needs; None: nothing that is known.
+    def note(self, number: int, files: JobFiles | None) -> None:
+        """Note the files of a job.
 
         Parameters
         ----------
-        places : JobPlaces or None
-            Of the new job.
+        number : int
+        files : JobFiles or None
+            None: they are unknown.
+        """
+        if files is not None:
+            self._files[number] = files
+
+    def of(self, number: int) -> JobFiles | None:
+        """The files of a job; None if they are unknown."""
+        return self._files.get(number)
+
+    def forget(self, number: int) -> None:
+        """Forget the files of a job."""
+        self._files.pop(number, None)
+
+    def clash(self, files: JobFiles | None, output: str, earlier: JobInfo) -> str | None:
+        """The first conflict of a new job with an earlier one, as far as their files are known.
+
+        Parameters
+        ----------
+        files : JobFiles or None
+            Files of the new job.
         output : str
             Address of its output.
         earlier : JobInfo
@@ -87,10 +98,10 @@ class KnownPlaces:
         Returns
         -------
         str or None
-            Such as "writes /data/a.npy".
+            In words, such as "writes /data/a.npy"; None: no conflict is known.
         """
         if earlier.output == output:
             return f"writes {output}"
-        if places is None or (theirs := self._places.get(earlier.id)) is None:
+        if files is None or (earlier_files := self._files.get(earlier.id)) is None:
             return None
-        return places.clash(theirs)
+        return files.clash(earlier_files)

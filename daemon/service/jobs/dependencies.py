@@ -1,4 +1,4 @@
-"""Chains of jobs: which ones a job follows, and whether they are done."""
+"""Dependencies between jobs: the jobs that a job follows, and those of them that are not done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ Jobs = Mapping[int, JobRecord]
 
 
 def predecessor(jobs: Jobs, item: int | str, owner: int) -> int:
-    """The job that `item` names: by its number, or the newest of this name that `owner` has.
+    """The number of the job that an item of ``after`` names.
+
+    Parameters
+    ----------
+    jobs : mapping of int to JobRecord
+    item : int or str
+        A number, or a name: that of the owner's newest job of this name.
+    owner : int
+        User number.
+
+    Returns
+    -------
+    int
 
     Raises
     ------
@@ -24,13 +36,13 @@ def predecessor(jobs: Jobs, item: int | str, owner: int) -> int:
             raise no_such_job(item)
         info = jobs[item].info
     else:
-        named = [r.info for r in jobs.values() if r.info.name == item and r.info.owner == owner]
-        if not named:
+        matches = [r.info for r in jobs.values() if r.info.name == item and r.info.owner == owner]
+        if not matches:
             raise Refused(f"after: you have no job of the name {item!r}; `blockmill ls --all` lists all")
-        info = max(named, key=lambda one: one.id)
+        info = max(matches, key=lambda info: info.id)
     if info.ended and info.state != "done":
         raise Refused(
-            f"after: job {info.id} ended as {in_words(info.state)}; "
+            f"after: job {info.id} ended as {state_text(info.state)}; "
             f"retry it first (`blockmill retry {info.id}`), or leave it out"
         )
     return info.id
@@ -42,28 +54,59 @@ def no_such_job(number: int) -> NoSuchJob:
 
 
 def ancestors(jobs: Jobs, numbers: tuple[int, ...]) -> set[int]:
-    """These jobs, and all that they follow."""
-    found: set[int] = set()
-    left = list(numbers)
-    while left:
-        number = left.pop()
-        if number not in found:
-            found.add(number)
-            left += jobs[number].info.after if number in jobs else ()
-    return found
+    """These jobs and all jobs that they follow, directly or not.
+
+    Parameters
+    ----------
+    jobs : mapping of int to JobRecord
+    numbers : tuple of int
+
+    Returns
+    -------
+    set of int
+    """
+    collected: set[int] = set()
+    pending = list(numbers)
+    while pending:
+        number = pending.pop()
+        if number not in collected:
+            collected.add(number)
+            pending += jobs[number].info.after if number in jobs else ()
+    return collected
 
 
 def unfinished(jobs: Jobs, info: JobInfo) -> list[int]:
-    """Those that a job follows which are not done; one that is no longer known was."""
+    """The jobs that a job follows and that are not done; a job that was pruned counts as done.
+
+    Parameters
+    ----------
+    jobs : mapping of int to JobRecord
+    info : JobInfo
+        The job that follows them.
+
+    Returns
+    -------
+    list of int
+    """
     return [number for number in info.after if number in jobs and jobs[number].info.state != "done"]
 
 
-def why_waiting(jobs: Jobs, info: JobInfo) -> str:
-    """The reason why a queued job waits; empty if it waits for its turn alone."""
+def waiting_reason(jobs: Jobs, info: JobInfo) -> str:
+    """The reason why a queued job waits; empty if it only waits for its turn.
+
+    Parameters
+    ----------
+    jobs : mapping of int to JobRecord
+    info : JobInfo
+
+    Returns
+    -------
+    str
+    """
     before = unfinished(jobs, info)
     return f"waits for job {', '.join(map(str, before))}" if before else ""
 
 
-def in_words(state: State) -> str:
-    """A state as people write it."""
+def state_text(state: State) -> str:
+    """A state in words, for people."""
     return state.replace("_", " ")

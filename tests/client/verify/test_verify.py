@@ -15,7 +15,7 @@ from blockmill.client.formatting.exit_codes import BAD_FILE, FAILED, INTERRUPTED
 from blockmill.client.verify.check_processes import tallies
 from blockmill.client.verify.checks import FilesetCheck, check_of, tally_of
 from blockmill.daemon.runs.output_files import OutputFiles
-from blockmill.daemon.runs.record import Record
+from blockmill.daemon.runs.output_record import OutputRecord
 from blockmill.daemon.runs.single_file import SingleFile
 from blockmill.shared.errors import StorageError
 from blockmill.shared.files.checksum import crc32_of
@@ -70,7 +70,7 @@ def made_merged(address, leave_out=()):
     identity = {"output_is": {"shape": list(SHAPE)}}
     files = OutputFiles(output)
     files.make_folder()
-    files.write_record(Record(identity, BLOCK, finished=not leave_out))
+    files.write_record(OutputRecord(identity, BLOCK, finished=not leave_out))
     file = SingleFile(files, GRID, create, opened)
     file.start()
     for number, block in enumerate(GRID):

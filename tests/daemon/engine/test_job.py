@@ -33,7 +33,7 @@ def segment_of(job, block):
 def test_the_next_job_has_the_memory_of_one_whose_blocks_all_came_back(arenas):
     job = job_of(arenas)
     segments = {segment_of(job, block) for block in range(3)}
-    job.out.clear()
+    job.leased_blocks.clear()
     assert job.close() == []
     assert segment_of(job_of(arenas), 0) in segments
 
@@ -41,7 +41,7 @@ def test_the_next_job_has_the_memory_of_one_whose_blocks_all_came_back(arenas):
 def test_what_a_worker_may_still_write_to_is_not_kept(arenas):
     job = job_of(arenas)
     segments = {segment_of(job, block) for block in range(3)}
-    job.out -= {0, 1}
+    job.leased_blocks -= {0, 1}
     assert set(job.close()) == segments
     assert segment_of(job_of(arenas), 0) not in segments
 
@@ -49,7 +49,7 @@ def test_what_a_worker_may_still_write_to_is_not_kept(arenas):
 def test_what_was_done_for_somebody_is_not_kept(arenas):
     job = job_of(arenas, Identity(1000, 1000, ()))
     segment = segment_of(job, 0)
-    job.out.clear()
+    job.leased_blocks.clear()
     assert job.close() == [segment]
 
 

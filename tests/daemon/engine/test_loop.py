@@ -24,7 +24,7 @@ class Loop:
             seen=lambda *args: None, output=list, workers={}
         )
         self.dispatcher._health = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
-            answered=lambda worker, count: self.counted.append((worker, count))
+            count_replies=lambda worker, count: self.counted.append((worker, count))
         )
         spec = JobSpec(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
         self.job = EngineJob("j1", spec, lambda *command: None, self.dispatcher.arenas)
@@ -35,7 +35,7 @@ class Loop:
         list(self.dispatcher._outbox.envelopes())  # they are sent
 
     def hear(self, worker: int, *replies: wire.TaskReply) -> None:
-        self.dispatcher._hear(wire.TaskReplies(worker, list(replies)))
+        self.dispatcher._handle_message(wire.TaskReplies(worker, list(replies)))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_late_answer_is_not_noted_once_the_block_is_with_another_worker(loop):
     assert loop.dispatcher._core.holds(1, "j1", 0, 2)
     loop.hear(0, done(0), done(0, attempt=2))
     assert loop.counted == [(0, 0)]
-    assert loop.job.out == {0}
+    assert loop.job.leased_blocks == {0}
     assert loop.job.handle.progress.blocks == 0
     loop.hear(1, done(0, attempt=2))
     assert loop.job.handle.progress.blocks == 1
@@ -75,4 +75,4 @@ def test_an_answer_of_a_job_that_nobody_knows_changes_nothing(loop):
     loop.feed(ev.Ready(0))
     loop.hear(0, wire.TaskDone("j9", 0, 1, seconds=1.0))
     assert loop.counted == [(0, 0)]
-    assert loop.job.out == {0}
+    assert loop.job.leased_blocks == {0}

@@ -36,7 +36,7 @@ def notices(jobs, outbox):
     return Notices(jobs, outbox)
 
 
-def told(job):
+def notices_of(job):
     return list(iter(lambda: job.handle.next(0), None))
 
 
@@ -50,39 +50,39 @@ def told(job):
 )
 def test_what_becomes_of_a_block_is_told_to_its_submitter_alone(jobs, notices, becomes, kind, output):
     notices.notify(Notify("j1", becomes, worker=7, block=1, attempt=2, reason="broken"))
-    (notice,) = told(jobs["j1"])
+    (notice,) = notices_of(jobs["j1"])
     assert (notice.kind, notice.worker, notice.block, notice.attempt) == (kind, 7, SECOND, 2)
     assert notice.text.endswith(f"{output} after attempt 2: broken")
-    assert told(jobs["j2"]) == []
+    assert notices_of(jobs["j2"]) == []
 
 
 def test_a_rejection_goes_to_the_one_who_asked(jobs, notices):
     notices.reject(Reject("j2", "Extend", "the job is sealed"))
-    assert told(jobs["j1"]) == []
-    assert told(jobs["j2"]) == [Notice("the job is sealed")]
+    assert notices_of(jobs["j1"]) == []
+    assert notices_of(jobs["j2"]) == [Notice("the job is sealed")]
 
 
 def test_what_names_its_task_goes_to_the_job_of_that(jobs, notices):
     notices.relay([Printed(7, "hello", lease=wire.Lease("j1", 1, 3))])
-    assert told(jobs["j1"]) == [Notice("hello", "printed", 7, SECOND, 3)]
-    assert told(jobs["j2"]) == []
+    assert notices_of(jobs["j1"]) == [Notice("hello", "printed", 7, SECOND, 3)]
+    assert notices_of(jobs["j2"]) == []
 
 
 def test_what_names_no_task_goes_to_the_job_of_the_one_that_runs(jobs, outbox, notices):
     outbox.add(7, jobs["j2"].task(1, 1))
     assert [envelope.worker for envelope in outbox.envelopes()] == [7, 7]
     notices.relay([Printed(7, "hello", running=1)])
-    assert told(jobs["j1"]) == []
-    assert told(jobs["j2"]) == [Notice("hello", "printed", 7, SECOND, 1)]
+    assert notices_of(jobs["j1"]) == []
+    assert notices_of(jobs["j2"]) == [Notice("hello", "printed", 7, SECOND, 1)]
 
 
 def test_what_is_of_no_known_task_goes_to_all(jobs, notices):
     notices.relay([Printed(7, "hello")])
-    assert told(jobs["j1"]) == told(jobs["j2"]) == [Notice("hello", "printed", 7)]
+    assert notices_of(jobs["j1"]) == notices_of(jobs["j2"]) == [Notice("hello", "printed", 7)]
 
 
 def test_nobody_is_told_of_a_job_that_has_ended(jobs, notices):
     notices.notify(Notify("gone", "retry", worker=7, block=1, attempt=1, reason="broken"))
     notices.reject(Reject("gone", "Pause", "there is no such job"))
     notices.relay([Printed(7, "hello", lease=wire.Lease("gone", 1, 1))])
-    assert told(jobs["j1"]) == told(jobs["j2"]) == []
+    assert notices_of(jobs["j1"]) == notices_of(jobs["j2"]) == []

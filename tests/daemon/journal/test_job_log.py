@@ -16,12 +16,12 @@ def line(text, **more):
 
 
 def read_all(log, step=1 << 20):
-    found, offset = [], 0
+    lines_read, offset = [], 0
     while True:
         lines, offset = log.read(offset, step)
         if not lines:
-            return found
-        found += lines
+            return lines_read
+        lines_read += lines
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,13 +41,13 @@ def test_only_the_newest_files_are_kept_and_offsets_stay(tmp_path):
     log = JobLog(tmp_path / "1", segment_bytes=1000, keep=2)
     for number in range(200):
         log.append([line(f"number {number}")])
-    texts = [found.text for found in read_all(log)]
+    texts = [line.text for line in read_all(log)]
     assert texts[-1] == "number 199"
     assert 20 < len(texts) < 100
     assert len(list((tmp_path / "1").iterdir())) == 2
     end = log.end
     log.append([line("later")])
-    assert [found.text for found in log.read(end)[0]] == ["later"]
+    assert [line.text for line in log.read(end)[0]] == ["later"]
     assert JobLog(tmp_path / "1", segment_bytes=1000, keep=2).end == log.end
 
 
@@ -59,7 +59,7 @@ def test_a_line_that_a_crash_has_torn_is_dropped_and_a_damaged_one_told(tmp_path
         file.write(b'{"time_s": 1, "te\n{"torn')
     log = JobLog(tmp_path / "1")
     log.append([line("after")])
-    texts = [found.text for found in read_all(log)]
+    texts = [line.text for line in read_all(log)]
     assert texts[0] == "whole"
     assert texts[1].startswith("a damaged line")
     assert texts[2:] == ["after"]
@@ -105,5 +105,5 @@ def test_lines_that_could_not_be_written_are_counted(tmp_path, monkeypatch):
             with pytest.raises(StorageError, match="No space left"):
                 log.append([line("lost"), line("lost too")])
     log.append([line("after")])
-    texts = [found.text for found in read_all(log)]
+    texts = [line.text for line in read_all(log)]
     assert texts == ["before", "4 lines before this one could not be written", "after"]

@@ -19,7 +19,7 @@ from blockmill.shared.messages.records import JobInfo
 JOB, BLOCK = st.integers(1, 3), st.integers(0, 5)
 
 
-def record(number=1, **fields):
+def job_record(number=1, **fields):
     info = JobInfo(id=number, name="a", owner=7, output="out", submitted_s=1.0, **fields)
     return JobRecord(info=info, spec={"operation": {"copy": {}}}, token=f"t{number}")
 
@@ -61,7 +61,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(job=JOB, state=st.sampled_from(["queued", "running", "done"]), priority=st.integers(-9, 9))
     def save(self, job, state, priority):
-        self.jobs[job] = record(job, state=state, priority=priority)
+        self.jobs[job] = job_record(job, state=state, priority=priority)
         self.last_id = job
         self.journal.save(self.jobs[job]).result(10)
 
@@ -116,7 +116,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert count == len(given_up)
         assert all((f.start, f.stop, f.reason) == ((0, 0), (2, 2), "bad") for f in failures)
         times = [times for (one, _), (_, times) in self.blocks.items() if one == job]
-        assert self.journal.redone(job).result(10) == sum(max(n - 1, 0) for n in times)
+        assert self.journal.count_redone(job).result(10) == sum(max(n - 1, 0) for n in times)
         attempts = sorted((a for a in self.attempts if a.job == job), key=lambda a: (a.block, a.attempt))
         assert self.journal.attempts(job, 1000).result(10) == attempts
 
@@ -144,7 +144,7 @@ def test_rows_of_a_group_are_committed_after_the_sync(path):
     journal = Journal(path, sync=sync)
     try:
         journal.note(row(block=1), sync=str(path.parent))
-        journal.save(record()).result(30)  # a submission does not wait for the sync
+        journal.save(job_record()).result(30)  # a submission does not wait for the sync
         with sqlite3.connect(path) as other:
             assert other.execute("SELECT count(*) FROM blocks").fetchone() == (0,)
         other.close()
@@ -185,49 +185,49 @@ def test_the_next_sync_comes_at_once_where_somebody_waits_for_it(path, monkeypat
 
 
 def test_a_sync_that_fails_is_told_and_tried_again(path):
-    told, tries = [], []
+    troubles, tries = [], []
 
     def sync(folder):
         tries.append(folder)
         if len(tries) < 2:
             raise StorageError("the medium is gone")
 
-    journal = Journal(path, sync=sync, on_trouble=told.append)
+    journal = Journal(path, sync=sync, on_trouble=troubles.append)
     journal.note(row(), sync=str(path.parent))
     journal.flush().result(30)
     journal.close()
     assert len(tries) == 2
-    assert "the medium is gone" in told[0]
+    assert "the medium is gone" in troubles[0]
 
 
 def test_a_full_disk_refuses_what_somebody_waits_for_and_keeps_the_rest(path):
-    told = []
-    journal = Journal(path, on_trouble=told.append)
-    journal.save(record()).result(10)
+    troubles = []
+    journal = Journal(path, on_trouble=troubles.append)
+    journal.save(job_record()).result(10)
     limit = journal._ask(lambda database: database.execute("PRAGMA max_page_count = 1").fetchone()).result(10)
-    huge = JobRecord(info=record(2).info, spec={"x": "y" * 1_000_000}, token="t2")
+    huge = JobRecord(info=job_record(2).info, spec={"x": "y" * 1_000_000}, token="t2")
     with pytest.raises(StorageError, match="database or disk is full"):
         journal.save(huge).result(10)
     for block in range(5000):
         journal.note(row(block=block, done=False, reason="r" * 100))
     with pytest.raises(StorageError):
         journal.save(huge).result(10)
-    assert len(told) == 1
+    assert len(troubles) == 1
     journal._ask(lambda database: database.execute("PRAGMA max_page_count = 1000000").fetchone()).result(10)
     while journal.failures(1, 1).result(10)[1] < 5000:
         pass  # the rows are tried again before long
-    assert "can be written again" in told[-1]
+    assert "can be written again" in troubles[-1]
     assert limit
     journal.close()
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [(b"not a database at all" * 100, "not a journal"), (b"SQLite format 3\0" + b"\xff" * 4000, "journal")],
 )
-def test_a_file_that_is_no_journal_is_left_alone(path, content, told):
+def test_a_file_that_is_no_journal_is_left_alone(path, content, message):
     path.write_bytes(content)
-    with pytest.raises(StorageError, match=told):
+    with pytest.raises(StorageError, match=message):
         Journal(path)
     assert path.read_bytes() == content
 
@@ -251,7 +251,7 @@ def test_a_journal_of_a_newer_version_is_refused(path):
 
 def test_an_older_journal_is_brought_up_to_date_with_a_copy_kept(path):
     journal = Journal(path)
-    journal.save(record()).result(10)
+    journal.save(job_record()).result(10)
     journal.close()
     more = (*schema.MIGRATIONS, "ALTER TABLE jobs ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';")
     database = open_database(path, more)
@@ -259,7 +259,7 @@ def test_an_older_journal_is_brought_up_to_date_with_a_copy_kept(path):
     assert database.execute("PRAGMA user_version").fetchone() == (len(more),)
     database.close()
     copy = sqlite3.connect(f"{path}.v{len(schema.MIGRATIONS)}")
-    assert copy.execute("SELECT record FROM jobs").fetchall() == [(msgspec.json.encode(record()),)]
+    assert copy.execute("SELECT record FROM jobs").fetchall() == [(msgspec.json.encode(job_record()),)]
     copy.close()
 
 
@@ -284,7 +284,7 @@ def test_a_released_journal_is_brought_up_to_date(old, path):
     journal = Journal(path)
     assert [(one.info.id, one.info.state) for one in journal.loaded.jobs] == [(1, "done"), (2, "running")]
     assert journal.loaded.last_id == 2
-    assert journal.redone(2).result(10) == 0
+    assert journal.count_redone(2).result(10) == 0
     assert journal.failed_blocks(2).result(10) == (frozenset(), 2)
     journal.close()
 
@@ -302,7 +302,7 @@ def test_records_of_other_versions_are_read_as_far_as_they_are_known(journal, pa
             row = (one["info"]["id"], one["token"], "queued", None, msgspec.json.encode(one))
             database.execute(schema.SAVE_JOB, row)
     again = Journal(path)
-    assert again.loaded.jobs[0] == record()
+    assert again.loaded.jobs[0] == job_record()
     assert (again.loaded.jobs[1].info.id, again.loaded.jobs[1].token) == (2, "t2")
     again.close()
 

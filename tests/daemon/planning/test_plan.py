@@ -51,7 +51,7 @@ def test_the_output_of_a_roi_has_the_shape_of_the_roi():
 )
 def test_a_chosen_block_is_whole_storage_blocks_and_fits(shape, step, halo, memory):
     sizing = Sizing(shape, step, (halo,) * 3, 4.0, memory, 16)
-    block = sizing.chosen(step)
+    block = sizing.grow(step)
     assert all(n % s == 0 for n, s in zip(block, step, strict=True))
     if block != step:
         assert sizing.task_bytes(block) <= memory
@@ -59,8 +59,8 @@ def test_a_chosen_block_is_whole_storage_blocks_and_fits(shape, step, halo, memo
 
 
 def test_a_large_halo_makes_larger_tasks():
-    small = Sizing((1024,) * 3, (64,) * 3, (0,) * 3, 4.0, 1 << 30, 16).chosen((64,) * 3)
-    large = Sizing((1024,) * 3, (64,) * 3, (16,) * 3, 4.0, 1 << 30, 16).chosen((64,) * 3)
+    small = Sizing((1024,) * 3, (64,) * 3, (0,) * 3, 4.0, 1 << 30, 16).grow((64,) * 3)
+    large = Sizing((1024,) * 3, (64,) * 3, (16,) * 3, 4.0, 1 << 30, 16).grow((64,) * 3)
     assert math.prod(large) > math.prod(small)
 
 
@@ -77,25 +77,25 @@ def test_a_task_block_that_covers_the_volume_is_no_surprise():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"roi": [[0, 0, 0], [101, 9, 9]]}, r"roi: .* leaves the input .* on axis 0"),
         ({"roi": [[0, 0], [9, 9]]}, "2 axes, the input .* has 3"),
     ],
 )
-def test_a_roi_outside_is_refused_by_name(fields, said):
-    with pytest.raises(OutOfBounds, match=said):
+def test_a_roi_outside_is_refused_by_name(fields, message):
+    with pytest.raises(OutOfBounds, match=message):
         plan(**fields)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"output": output(block_shape=[32, 32])}, "output.block_shape: .* 2 axes, the volume has 3"),
         ({"block_shape": [1, 1, 1, 1]}, "block_shape: .* 4 axes"),
         ({"memory_per_worker": "1MiB", "block_shape": [96, 96, 96]}, "memory_per_worker"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_what_to_do(fields, said):
-    with pytest.raises(JobError, match=said):
+def test_what_does_not_fit_is_refused_with_what_to_do(fields, message):
+    with pytest.raises(JobError, match=message):
         plan(**fields)

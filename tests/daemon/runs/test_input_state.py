@@ -34,8 +34,8 @@ def test_of_a_volume_of_a_server_the_description_counts_and_no_block_that_is_kep
     path = tmp_path / "v.json"
     write_restful_description(path, description)
     before = fingerprint(str(path))
-    kept = BlockwiseFileset.create(tmp_path / "kept.json", LOCAL)  # in the same folder
-    kept.write(Roi((0,), (8,)), np.zeros(8, "u1"))
+    cached = BlockwiseFileset.create(tmp_path / "kept.json", LOCAL)  # in the same folder
+    cached.write(Roi((0,), (8,)), np.zeros(8, "u1"))
     assert fingerprint(str(path)) == before
     write_restful_description(path, description)
     assert fingerprint(str(path)) != before

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from blockmill.daemon.runs.output_files import OutputFiles
-from blockmill.daemon.runs.record import Record, format_record
+from blockmill.daemon.runs.output_record import OutputRecord, format_record
 from blockmill.shared.errors import OutputRefused, StorageError
 from blockmill.shared.locking.filelock import FileLock
 
-RECORD = Record({"input": "a.npy", "output_is": {"shape": [8, 8]}}, (4, 4))
+RECORD = OutputRecord({"input": "a.npy", "output_is": {"shape": [8, 8]}}, (4, 4))
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def test_runs_that_come_and_go_at_once_never_break_each_other(tmp_path):
 def test_without_a_record_the_rest_is_somebody_elses(files, name):
     files.make_folder()
     (files.folder / name).write_text("mine")
-    for look in (files.read_record, files.check_ours):
+    for check in (files.read_record, files.check_ours):
         with pytest.raises(OutputRefused, match=f"{name} is in the way"):
-            look()
+            check()
     assert (files.folder / name).read_text() == "mine"
 
 
@@ -161,15 +161,15 @@ def test_files_with_the_old_names_that_version_0_1_has_not_written_stay(tmp_path
 
 def test_a_record_of_version_0_1_that_was_written_later_counts(files):
     files.make_folder()
-    files.write_record(Record({"input": "older"}, (8, 8)))
+    files.write_record(OutputRecord({"input": "older"}, (8, 8)))
     old(files)
     assert files.read_record() == RECORD
 
 
-@pytest.mark.parametrize("place", ["/proc/nope", "/dev/full", "{tmp}/afile"])
-def test_a_folder_that_can_not_be_made_is_a_storage_error(tmp_path, place):
+@pytest.mark.parametrize("folder", ["/proc/nope", "/dev/full", "{tmp}/afile"])
+def test_a_folder_that_can_not_be_made_is_a_storage_error(tmp_path, folder):
     (tmp_path / "afile").touch()
-    files = OutputFiles(Path(place.format(tmp=tmp_path)) / "out.npy")
+    files = OutputFiles(Path(folder.format(tmp=tmp_path)) / "out.npy")
     with pytest.raises(StorageError, match=r"could not make .*out\.npy\.blockmill"), files.held():
         pass
 
@@ -206,9 +206,9 @@ def test_what_is_ours_has_the_group_and_mode_that_the_outputs_folder_asks_for(
     mode, folder_mode, file_mode, other_may
 ):
     ann, ben, lab = 61001, 61002, 61003
-    with tempfile.TemporaryDirectory() as place:
-        Path(place).chmod(0o755)
-        folder = Path(place) / "lab"
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(0o755)
+        folder = Path(base) / "lab"
         folder.mkdir()
         os.chown(folder, ann, lab)
         folder.chmod(mode)
@@ -235,7 +235,8 @@ def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path, files, name
 
 def test_a_partial_file_beside_a_finished_output_of_version_0_1_is_somebody_elses(tmp_path, files):
     old(files)
-    (tmp_path / "out.npy.job").write_bytes(format_record(Record(RECORD.identity, RECORD.task_block, True)))
+    finished = OutputRecord(RECORD.identity, RECORD.task_block, True)
+    (tmp_path / "out.npy.job").write_bytes(format_record(finished))
     files.make_folder()
     files.take_up_old()
     files.forget()

@@ -128,9 +128,9 @@ def test_a_partial_file_that_a_kill_has_torn_is_begun_anew_and_told(new_file):
     merge(first, 0)
     first.close()
     first.partial.write_bytes(b"cut")
-    second, told = new_file(), []
-    assert not any(resume(second, told.append))
-    assert "begun anew" in told[0]
+    second, messages = new_file(), []
+    assert not any(resume(second, messages.append))
+    assert "begun anew" in messages[0]
     merge(second, *range(len(GRID)))
     second.finish()
     np.testing.assert_array_equal(content(second), VOXELS)

@@ -32,10 +32,10 @@ def pool_of(count: int) -> Coordinator:
 
 def run_to_end(core: Coordinator, actions: list[Any], seconds: float = 1.0) -> list[Any]:
     """Answer every lease and merge, first come first served, until nothing more comes."""
-    seen, place = list(actions), 0
-    while place < len(seen):
-        action = seen[place]
-        place += 1
+    seen, index = list(actions), 0
+    while index < len(seen):
+        action = seen[index]
+        index += 1
         if type(action) is ev.Assign:
             seen += core.handle(done(action, seconds))
         elif type(action) is ev.Merge:

@@ -242,8 +242,8 @@ class CoordinatorMachine(RuleBasedStateMachine):
 
     def see_drop(self, drop: ev.Drop) -> None:
         job = self.jobs[drop.job]
-        kept = [(x.worker, x.block, x.attempt) for x in (*job.waiting, job.merging) if x is not None]
-        assert (drop.worker, drop.block, drop.attempt) not in kept
+        unmerged = [(x.worker, x.block, x.attempt) for x in (*job.waiting, job.merging) if x is not None]
+        assert (drop.worker, drop.block, drop.attempt) not in unmerged
 
     def see_kill(self, kill: ev.Kill) -> None:
         worker = self.workers[kill.worker]
@@ -324,7 +324,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def work_goes_on(self, picks, short):
         for pick in picks:
             if pick % 3 == 0 and self.merging_jobs():
-                self.end_merge(pick, good=True)
+                self.end_merge(pick, success=True)
             elif self.has_leases():
                 self.answer(pick, SHORT_S if short else LONG_S)
 
@@ -359,26 +359,26 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.feed(ev.Failed(*answer, "broken", retry, memory))
 
     @precondition(lambda self: self.past)
-    @rule(pick=PICK, good=st.booleans())
-    def late_or_doubled_answer(self, pick, good):
+    @rule(pick=PICK, success=st.booleans())
+    def late_or_doubled_answer(self, pick, success):
         lease = self.past[pick % len(self.past)]
-        self.feed_stale(lease.worker, lease.job, lease.block, lease.attempt, good)
+        self.feed_stale(lease.worker, lease.job, lease.block, lease.attempt, success)
 
-    def feed_stale(self, worker: int, job: str, block: int, attempt: int, good: bool) -> None:
+    def feed_stale(self, worker: int, job: str, block: int, attempt: int, success: bool) -> None:
         """An answer without a lease: nothing follows, and the model stays as it is."""
         answer = (worker, job, block, attempt)
         assert not self.core.holds(*answer)
-        assert self.feed(ev.Done(*answer, LONG_S) if good else ev.Failed(*answer, "late")) == []
+        assert self.feed(ev.Done(*answer, LONG_S) if success else ev.Failed(*answer, "late")) == []
 
     def leased_again(self) -> list[ev.Assign]:
         return [x for worker in self.workers.values() for x in worker.leases if x.attempt > 1]
 
     @precondition(lambda self: self.leased_again())
-    @rule(pick=PICK, good=st.booleans())
-    def answer_to_an_earlier_lease_of_what_the_worker_has(self, pick, good):
+    @rule(pick=PICK, success=st.booleans())
+    def answer_to_an_earlier_lease_of_what_the_worker_has(self, pick, success):
         leases = self.leased_again()
         lease = leases[pick % len(leases)]
-        self.feed_stale(lease.worker, lease.job, lease.block, lease.attempt - 1, good)
+        self.feed_stale(lease.worker, lease.job, lease.block, lease.attempt - 1, success)
 
     @precondition(lambda self: self.workers and self.steps % 3 == 0)
     @rule(pick=PICK, memory=st.booleans())
@@ -397,9 +397,9 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def lose(self, number: int, memory: bool = False) -> None:
         worker = self.workers.pop(number)
         self.past += worker.leases
-        for place, lease in enumerate(worker.leases):
+        for index, lease in enumerate(worker.leases):
             job = self.jobs[lease.job]
-            if place == 0 and worker.target in (None, lease) and job.stopping is None:
+            if index == 0 and worker.target in (None, lease) and job.stopping is None:
                 job.fail(lease.block, retry=True, memory=memory or lease.alone, killed=True)
             else:
                 job.give_back(lease.block, alone=lease.alone)
@@ -421,21 +421,21 @@ class CoordinatorMachine(RuleBasedStateMachine):
         return [name for name, job in self.jobs.items() if job.merging]
 
     @precondition(lambda self: self.merging_jobs())
-    @rule(pick=PICK, good=st.sampled_from([True, True, False]))
-    def one_merge_ends(self, pick, good):
-        self.end_merge(pick, good)
+    @rule(pick=PICK, success=st.sampled_from([True, True, False]))
+    def one_merge_ends(self, pick, success):
+        self.end_merge(pick, success)
 
-    def end_merge(self, pick: int, good: bool) -> None:
+    def end_merge(self, pick: int, success: bool) -> None:
         names = self.merging_jobs()
         name = names[pick % len(names)]
         job = self.jobs[name]
         assert job.merging is not None
         block, job.merging = job.merging.block, None
         bad = "failed" if job.stopping is None else "cancelled"
-        job.blocks[block] = "done" if good else bad
-        if not good:
+        job.blocks[block] = "done" if success else bad
+        if not success:
             job.stop("failed")
-        self.feed(ev.Merged(name, block) if good else ev.MergeFailed(name, block, "disk full"))
+        self.feed(ev.Merged(name, block) if success else ev.MergeFailed(name, block, "disk full"))
 
     @precondition(lambda self: self.steps % 4 == 0)
     @rule(number=st.integers(0, 7), block=st.integers(0, 40))
@@ -585,7 +585,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
             self.workers[number] = Worker()
             self.feed(ev.Ready(number))
         elif self.merging_jobs():
-            self.end_merge(0, good=True)
+            self.end_merge(0, success=True)
         elif self.has_leases():
             self.answer(0, LONG_S)
         else:

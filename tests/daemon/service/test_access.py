@@ -27,7 +27,7 @@ def has_no_account(uid):
 OWN, ANN, BOB = itertools.islice(filter(has_no_account, itertools.count(60_000)), 3)  # told by number
 
 
-def record(owner):
+def job_record(owner):
     return JobRecord(
         info=JobInfo(id=7, name="n", owner=owner, output="o", submitted_s=0.0), spec={}, token="t"
     )
@@ -40,9 +40,9 @@ def job(**fields):
 def test_owner_admin_root_and_the_service_itself_may_and_nobody_else():
     rights = Rights(Access(admins=("daemon",)), system=False, uid=OWN)
     for uid in (ANN, OWN, 0, pwd.getpwnam("daemon").pw_uid):
-        rights.check_owner(uid, record(ANN), "cancel")
+        rights.check_owner(uid, job_record(ANN), "cancel")
     with pytest.raises(Refused, match=rf"belongs to user {ANN}, who alone may cancel it.*user {BOB}"):
-        rights.check_owner(BOB, record(ANN), "cancel")
+        rights.check_owner(BOB, job_record(ANN), "cancel")
     with pytest.raises(Refused, match="only an admin of the service may drain it"):
         rights.check_admin(ANN, "drain it")
     rights.check_admin(OWN, "drain it")

@@ -14,14 +14,14 @@ def test_there_are_never_too_many_and_a_user_without_calls_finds_a_place(steps):
     for number, (uid, add) in enumerate(steps):
         if add:
             free = MOST - len(model)
-            taken = calls.add(uid, number, (uid, number))
-            assert taken == (Counter(one for one, _ in model)[uid] < free)
-            if taken:
+            added = calls.add(uid, number, (uid, number))
+            assert added == (Counter(one for one, _ in model)[uid] < free)
+            if added:
                 model.append((uid, number))
         else:
-            asked = []
-            calls.take(lambda call, uid=uid, asked=asked: asked.append(call) or call[0] == uid)
-            assert asked == model
+            offered = []
+            calls.take(lambda call, uid=uid, offered=offered: offered.append(call) or call[0] == uid)
+            assert offered == model
             model = [call for call in model if call[0] != uid]
         assert len(calls) == len(model) <= MOST
 

@@ -2,11 +2,11 @@ from blockmill.daemon.service.memory_guard import MemoryGuard, own_bytes
 
 
 def test_growth_is_told_once_and_measured_anew_from_where_it_has_settled():
-    found = iter([100, 90, 190, 191, 160, 260, 261])
-    guard = MemoryGuard(100, lambda: next(found))
+    measured = iter([100, 90, 190, 191, 160, 260, 261])
+    guard = MemoryGuard(100, lambda: next(measured))
     clock = iter([0, 1, 2, 3, 5, 6, 7])
-    told = [guard.exceeded(now_s) for now_s in clock]
-    assert told == [None, None, None, 101, None, None, 101]
+    growth = [guard.exceeded(now_s) for now_s in clock]
+    assert growth == [None, None, None, 101, None, None, 101]
 
 
 def test_it_looks_only_now_and_then_and_leaves_time_to_settle():

@@ -20,16 +20,16 @@ def test_text_belongs_to_the_trailer_that_follows_it(tmp_path):
         Printed(3, "two", Lease("j1", 5, 2)),
         Printed(3, "no line break", Lease("j2", 6, 1)),
     ]
-    assert log.loose(None) == []
+    assert log.take_unattributed(None) == []
 
 
 def test_text_without_a_trailer_belongs_to_what_runs(tmp_path):
     path, log = reader(tmp_path, b"begun\nhalf a li")
     assert log.read() == []
-    assert log.loose(7) == [Printed(3, "begun", None, 7)]
+    assert log.take_unattributed(7) == [Printed(3, "begun", None, 7)]
     add(path, b"ne\n")
     assert log.read() == []
-    assert log.loose(None) == [Printed(3, "half a line", None, None)]
+    assert log.take_unattributed(None) == [Printed(3, "half a line", None, None)]
 
 
 def test_what_was_not_taken_waits_for_its_trailer(tmp_path):
@@ -42,7 +42,7 @@ def test_what_was_not_taken_waits_for_its_trailer(tmp_path):
 def test_the_last_words_need_no_line_break(tmp_path):
     _, log = reader(tmp_path, b"last wor")
     assert log.read(last=True) == []
-    assert log.loose(2) == [Printed(3, "last wor", None, 2)]
+    assert log.take_unattributed(2) == [Printed(3, "last wor", None, 2)]
 
 
 def test_programs_may_print_what_looks_like_a_trailer(tmp_path):
@@ -65,6 +65,6 @@ def test_a_chatty_worker_does_not_fill_the_disk_and_loses_nothing(tmp_path):
         add(path, (b"y" * 999 + b"\n") * 999)
         while log._offset_bytes < path.stat().st_size:
             log.read()
-            count += len(log.loose(1))
+            count += len(log.take_unattributed(1))
     assert count == 20 * 1000
     assert path.stat().st_blocks * 512 < 12 << 20

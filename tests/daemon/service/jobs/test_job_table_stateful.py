@@ -33,12 +33,12 @@ class BookMachine(RuleBasedStateMachine):
         return self.table.get(number).info
 
     def pick(self, pick, *states):
-        found = [n for n in self.journal if self.info(n).state in states]
-        return found[pick % len(found)] if found else None
+        candidates = [n for n in self.journal if self.info(n).state in states]
+        return candidates[pick % len(candidates)] if candidates else None
 
     def write_down(self):
-        for record in self.table.take_changes():
-            self.journal[record.info.id] = msgspec.json.encode(record)
+        for job_record in self.table.take_changes():
+            self.journal[job_record.info.id] = msgspec.json.encode(job_record)
 
     @rule(after=st.lists(PICK, max_size=3), priority=st.integers(-1, 1), output=st.integers(0, 9))
     def submit(self, after, priority, output):
@@ -52,15 +52,15 @@ class BookMachine(RuleBasedStateMachine):
             n for n in self.journal if self.states[n] not in ENDED and self.info(n).output == f"o{output}"
         ]
         try:
-            record = self.table.submit({"a": 1}, token=token, after=follows, **options)
+            job_record = self.table.submit({"a": 1}, token=token, after=follows, **options)
         except Refused as error:
             assert writers, error
             assert any(f"job {n}" in str(error) for n in writers)
             return
-        assert record.info.id > self.last_id
-        assert self.table.submit({}, token=token, **options).info.id == record.info.id
-        self.last_id = record.info.id
-        self.unaccepted.add(record.info.id)
+        assert job_record.info.id > self.last_id
+        assert self.table.submit({}, token=token, **options).info.id == job_record.info.id
+        self.last_id = job_record.info.id
+        self.unaccepted.add(job_record.info.id)
         self.write_down()
 
     @rule(pick=PICK)
@@ -72,13 +72,13 @@ class BookMachine(RuleBasedStateMachine):
     @rule()
     def start(self):
         self.now_s += 1
-        record = self.table.next_to_start(self.now_s, MOST_ACTIVE)
+        job_record = self.table.next_to_start(self.now_s, MOST_ACTIVE)
         self.write_down()
         ready = [n for n in self.journal if self.states.get(n) == "queued" and self.may_start(n)]
-        if record is None:
+        if job_record is None:
             assert self.paused_all or len(self.running()) >= MOST_ACTIVE or not ready
             return
-        info = record.info
+        info = job_record.info
         assert not self.paused_all
         assert info.id in ready
         assert info.priority == max(self.info(n).priority for n in ready)
@@ -101,9 +101,9 @@ class BookMachine(RuleBasedStateMachine):
         if self.states[number] == "cancelling":
             outcome = "cancelled"
         failed = 1 if outcome == "done_with_failures" else 0
-        self.table.planned(number, blocks, 0)
+        self.table.note_plan(number, blocks, 0)
         assert not self.table.get(number).overwrite
-        ended = self.table.ended(number, outcome, "why", self.now_s, done=blocks - failed, failed=failed)
+        ended = self.table.end(number, outcome, "why", self.now_s, done=blocks - failed, failed=failed)
         self.write_down()
         followers = {n for n in self.journal if self.follows(n, number) and self.states[n] == "queued"}
         assert set(ended) == ({number} if outcome == "done" else {number} | followers)
@@ -135,11 +135,11 @@ class BookMachine(RuleBasedStateMachine):
         if (number := self.pick(pick, "done_with_failures", "failed", "cancelled")) is None:
             return
         before = self.info(number)
-        whole = before.blocks is not None and before.done + before.failed == before.blocks
+        all_ended = before.blocks is not None and before.done + before.failed == before.blocks
         with contextlib.suppress(Refused):
-            record = self.table.retry(number, failed_only, self.now_s)
-            assert whole or not failed_only
-            assert record.info.state == "queued"
+            job_record = self.table.retry(number, failed_only, self.now_s)
+            assert all_ended or not failed_only
+            assert job_record.info.state == "queued"
 
     @rule(pick=PICK, paused=st.booleans())
     def pause(self, pick, paused):
@@ -183,19 +183,19 @@ class BookMachine(RuleBasedStateMachine):
     def prune(self, keep_s, most):
         self.write_down()
         ended = {n: self.info(n).ended_s for n in self.journal if self.states[n] in ENDED}
-        gone = self.table.prune(self.now_s, keep_s, most)
+        pruned = self.table.prune(self.now_s, keep_s, most)
         needed = {n for number in self.journal for n in self.info_after(number)}
-        for number in gone:
+        for number in pruned:
             assert self.states.pop(number) in ENDED
             assert number not in needed
             del self.journal[number], self.seen[number]
-        kept = [n for n in ended if n in self.journal and n not in needed]
-        assert len(kept) <= most
-        assert all(ended[n] >= self.now_s - keep_s for n in kept)
-        young = [ended[n] for n in gone if ended[n] >= self.now_s - keep_s]
+        remaining = [n for n in ended if n in self.journal and n not in needed]
+        assert len(remaining) <= most
+        assert all(ended[n] >= self.now_s - keep_s for n in remaining)
+        young = [ended[n] for n in pruned if ended[n] >= self.now_s - keep_s]
         if young:  # they went because there were too many: the oldest ones, and no more than need be
-            assert len(kept) == most
-            assert max(young) <= min((ended[n] for n in kept), default=self.now_s)
+            assert len(remaining) == most
+            assert max(young) <= min((ended[n] for n in remaining), default=self.now_s)
 
     def info_after(self, number):
         return msgspec.json.decode(self.journal[number], type=JobRecord).info.after

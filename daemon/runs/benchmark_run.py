@@ -1,4 +1,4 @@
-"""A trial of a few blocks of a job, into a throw-away output, to estimate its duration."""
+"""Benchmark of a job: some of its blocks are computed into a scratch output, to estimate its duration."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from ...shared.messages import engine as wire
 from ..engine.engine import Engine
 from ..engine.handle import Ended, Result, block_error, failure_text
 from ..engine.job import RoiList
-from ..planning.cost import Trial
+from ..planning.cost import BenchmarkTimes
 from ..scheduling.events import Attempted, Persist
 from .output_base import Output
 from .output_files import OutputFiles
-from .record import Record
+from .output_record import OutputRecord
 from .run import JobRun
-from .throwaway import stored_bytes, throwaway_output
+from .scratch_output import scratch_output, stored_bytes
 
 _BLOCKS_PER_WORKER = 3
 _WORTH_S = 0.8
-"""Blocks that are over sooner are tried again, more of them."""
+"""A round that takes less time is followed by one of more blocks."""
 _LONGEST_S = 3.0
 _POLL_S = 0.05
 _CANCEL_S = 3.0
 
 
-def try_blocks(
+def benchmark_blocks(
     run: JobRun, job: Job, engine: Engine, folder: Path, source_shape: Shape, poll: Callable[[], None]
-) -> Trial:
-    """Do some blocks of a planned job in `folder`, for a few seconds.
+) -> BenchmarkTimes:
+    """Compute some blocks of a planned job for a few seconds, into an output in `folder`.
 
     Parameters
     ----------
@@ -45,38 +45,38 @@ def try_blocks(
     job : Job
     engine : Engine
     folder : Path
-        For the throw-away output.
+        Folder for the scratch output.
     source_shape : tuple of int
         Voxels per axis of the input.
     poll : callable
-        Called many times a second; it may raise to end this.
+        Called many times a second; it may raise to end the benchmark.
 
     Returns
     -------
-    Trial
+    BenchmarkTimes
 
     Raises
     ------
     JobError
         If no worker can open the input or import the operation.
     BlockError
-        If a block fails, and that would end the job.
+        If a block fails and its failure would end the job.
     """
     started_s = time.monotonic()
     run._probe(engine)
-    _, bookkeeping_s = _timed(lambda: _write_a_record(folder))
+    _, bookkeeping_s = _time_of(lambda: _write_record(folder))
     startup_s = time.monotonic() - started_s + bookkeeping_s  # the record is written twice
     rounds = _Rounds(run, job, engine, folder, source_shape, poll)
     _sync(folder)
     (folder / "little").touch()
-    _, sync_s = _timed(lambda: _sync(folder))
-    first = latest = rounds.go(_BLOCKS_PER_WORKER * engine.workers)
-    if not latest.cut and latest.seconds < _WORTH_S:
+    _, sync_s = _time_of(lambda: _sync(folder))
+    first = latest = rounds.run(_BLOCKS_PER_WORKER * engine.workers)
+    if not latest.final and latest.seconds < _WORTH_S:
         more = latest.count * _WORTH_S / max(latest.seconds, 1e-3)
-        latest = rounds.go(int(more))
+        latest = rounds.run(int(more))
     syncs = job.output.durability == "group" or run.output.worker_address is None
-    return Trial(
-        blocks=rounds.tried,
+    return BenchmarkTimes(
+        blocks=rounds.blocks_done,
         startup_s=startup_s,
         first_s=first.first_s,
         first_voxels=first.first_voxels,
@@ -88,13 +88,13 @@ def try_blocks(
     )
 
 
-def _write_a_record(folder: Path) -> None:
+def _write_record(folder: Path) -> None:
     files = OutputFiles(folder / "record")
     files.make_folder()
-    files.write_record(Record({}, (), finished=False))
+    files.write_record(OutputRecord({}, (), finished=False))
 
 
-def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
+def _time_of(action: Callable[[], Any]) -> tuple[Any, float]:
     started_s = time.monotonic()
     return action(), time.monotonic() - started_s
 
@@ -123,7 +123,10 @@ def spread(blocks: int, count: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """Times of some blocks, one after another in all workers."""
+    """Times of one round: some blocks, computed by all workers.
+
+    `final` is True if another round would not measure more: this one was cut off, or had all blocks.
+    """
 
     count: int
     voxels: int
@@ -133,7 +136,7 @@ class _Round:
     voxel_s: float
     sync_s: float
     stored_ratio: float
-    cut: bool
+    final: bool
     failure: str
 
 
@@ -153,7 +156,7 @@ class _Clock:
 
 
 class _Rounds:
-    """Does blocks of a job, each round into an output of its own."""
+    """Computes blocks of a job, each round into an output of its own."""
 
     def __init__(
         self,
@@ -164,41 +167,41 @@ class _Rounds:
         source_shape: Shape,
         poll: Callable[[], None],
     ) -> None:
-        self.tried = 0
+        self.blocks_done = 0
         self._run = run
         self._job = job
         self._engine = engine
         self._folder = folder
-        self._whole = Roi.from_shape(source_shape)
+        self._input_roi = Roi.from_shape(source_shape)
         self._poll = poll
         self._rounds = 0
 
-    def go(self, count: int) -> _Round:
-        """Do `count` blocks, after a first one in each worker that pays for its one-time work."""
+    def run(self, count: int) -> _Round:
+        """Compute `count` blocks, after a first one in each worker that includes its one-time work."""
         grid = self._run.plan.grid
         rois = [grid.roi_of(number) for number in spread(len(grid), count + self._engine.workers)]
         self._rounds += 1
-        output = throwaway_output(self._job, self._run.plan, self._folder / f"round-{self._rounds}")
+        output = scratch_output(self._job, self._run.plan, self._folder / f"round-{self._rounds}")
         output.start()
         clock = _Clock()
         started_s = time.monotonic()
         try:
-            ended = self._do(output, rois, clock, started_s + _LONGEST_S)
-            _, sync_s = _timed(lambda: (output.finish(), _sync(self._folder)))
+            ended = self._run_blocks(output, rois, clock, started_s + _LONGEST_S)
+            _, sync_s = _time_of(lambda: (output.finish(), _sync(self._folder)))
         finally:
             output.close()
-        self.tried += len(clock.ends)
-        return self._measured(rois, clock, started_s, ended, sync_s, output)
+        self.blocks_done += len(clock.ends)
+        return self._measure(rois, clock, started_s, ended, sync_s, output)
 
-    def _do(self, output: Output, rois: list[Roi], clock: _Clock, deadline_s: float) -> Ended | None:
-        """Do the blocks. Returns None if that took too long and was cut off."""
+    def _run_blocks(self, output: Output, rois: list[Roi], clock: _Clock, deadline_s: float) -> Ended | None:
+        """Compute the blocks. Returns None if the deadline came first and the rest was cancelled."""
         recipe = msgspec.structs.replace(
             self._run._recipe(),
             output=output.worker_address,
             durability="block" if self._job.output.durability == "block" else "none",
             checksum=output.worker_address is None,
         )
-        spec = self._run._with_share(output.spec(recipe, b"", self._engine.workers))
+        spec = self._run._with_job_settings(output.spec(recipe, b"", self._engine.workers))
         handle = self._engine.submit(replace(spec, blocks=RoiList(rois), retries=0, events=clock))
         try:
             while not isinstance(item := handle.next(_POLL_S), Ended):
@@ -218,7 +221,7 @@ class _Rounds:
             raise block_error(item)
         return item
 
-    def _measured(
+    def _measure(
         self,
         rois: list[Roi],
         clock: _Clock,
@@ -228,7 +231,7 @@ class _Rounds:
         output: Output,
     ) -> _Round:
         ends = list(clock.ends)
-        sizes = [self._read(rois[number]) for _, number in ends]
+        sizes = [self._voxels_read(rois[number]) for _, number in ends]
         first = min(self._engine.workers, len(ends))
         first_s, first_voxels = ends[first - 1][0] - started_s, sum(sizes[:first])
         voxels, seconds = sum(sizes[first:]), ends[-1][0] - ends[first - 1][0]
@@ -242,11 +245,11 @@ class _Rounds:
             voxel_s=seconds / voxels if voxels else first_s / first_voxels,
             sync_s=sync_s,
             stored_ratio=stored_bytes(output.path) / written,
-            cut=ended is None or len(ends) == len(self._run.plan.grid),
+            final=ended is None or len(ends) == len(self._run.plan.grid),
             failure=failure_text(ended, 1) if ended is not None else "",
         )
 
-    def _read(self, roi: Roi) -> int:
+    def _voxels_read(self, roi: Roi) -> int:
         """Number of voxels that are read for a block."""
         plan = self._run.plan
-        return roi.shifted(plan.roi.start).grown(plan.halo, within=self._whole).volume
+        return roi.shifted(plan.roi.start).grown(plan.halo, within=self._input_roi).volume

@@ -1,4 +1,4 @@
-"""Throw-away outputs for trials: like a job's own, in a hidden folder beside it."""
+"""Scratch outputs for benchmarks: like the job's own output, in a hidden folder beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DRY_RUN_PREFIX = ".blockmill-dry-run-"
 
 
 @contextlib.contextmanager
-def throwaway_folder(job: Job) -> Iterator[Path]:
+def scratch_folder(job: Job) -> Iterator[Path]:
     """A hidden folder beside the output of `job`, removed at the end with everything in it.
 
     It lies in the temporary folder if nothing can be made beside the output.
@@ -39,7 +39,7 @@ def throwaway_folder(job: Job) -> Iterator[Path]:
     parent = Path(split_address(job.output.address).file).parent
     usable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
     folder = Path(tempfile.mkdtemp(prefix=DRY_RUN_PREFIX, dir=parent if usable else None))
-    owner = owner_of(folder)
+    owner = owner_lock(folder)
     try:
         owner.acquire(blocking=False)
         yield folder
@@ -49,18 +49,18 @@ def throwaway_folder(job: Job) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def owner_of(folder: Path) -> FileLock:
-    """The lock that the process of a dry run holds in its folder, as long as it lives."""
+def owner_lock(folder: Path) -> FileLock:
+    """The lock in the folder of a dry run, which its process holds as long as it lives."""
     return FileLock(folder, lock_path=folder / "lock")
 
 
 def stored_bytes(path: Path) -> int:
-    """Bytes of the voxels' files of a throw-away output."""
+    """Size of a scratch output's files that hold voxels, in bytes."""
     files = path.parent.rglob("*.h5") if path.suffix == ".json" else [path]
     return sum(file.stat().st_size for file in files)
 
 
-def throwaway_output(job: Job, plan: Plan, folder: Path) -> Output:
+def scratch_output(job: Job, plan: Plan, folder: Path) -> Output:
     """An output like the job's own, in another folder.
 
     Parameters
@@ -68,26 +68,26 @@ def throwaway_output(job: Job, plan: Plan, folder: Path) -> Output:
     job : Job
     plan : Plan
     folder : Path
-        For the output's files.
+        Folder for the output's files.
 
     Returns
     -------
     Output
     """
     folder.mkdir()
-    target = split_address(job.output.address)
-    there = Address(target.kind, str(folder / f"out{Path(target.file).suffix}"), target.internal)
-    return FilesetOutput(there, job, plan) if target.kind == "fileset" else _SparseOutput(there, job, plan)
+    own = split_address(job.output.address)
+    target = Address(own.kind, str(folder / f"out{Path(own.file).suffix}"), own.internal)
+    return FilesetOutput(target, job, plan) if own.kind == "fileset" else _SparseOutput(target, job, plan)
 
 
 class _SparseOutput(MergedOutput):
     """A merged file as large as the job's own, which takes no more disk than the written blocks."""
 
     def _create(self, path: Path) -> Volume:
-        plan, wanted = self._plan, self._job.output
+        plan, options = self._plan, self._job.output
         if self._target.kind == "npy":
             return cast(Volume, _SparseNpy(path, plan))
-        if wanted.chunks or wanted.compression:
+        if options.chunks or options.compression:
             return super()._create(path)  # which reserves nothing
         with h5py.File(path, "x") as file:
             create_dataset(file, DatasetLayout(plan.dtype, plan.axes), self._target.internal, plan.shape)

@@ -2,13 +2,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockmill.daemon.runs.record import OtherVersion, Record, differences, format_record, parse_record
+from blockmill.daemon.runs.output_record import (
+    OtherRecordVersion,
+    OutputRecord,
+    differences,
+    format_record,
+    parse_record,
+)
 
 IDENTITY = {"input": "a.npy", "operation": {"gaussian": {"sigma": 1.5, "mode": "reflect"}}, "roi": None}
 
 
 def test_a_record_comes_back_as_it_was():
-    record = Record(IDENTITY, (64, 64), finished=True)
+    record = OutputRecord(IDENTITY, (64, 64), finished=True)
     assert parse_record(format_record(record)) == record
 
 
@@ -19,17 +25,17 @@ NO_RECORDS = [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 1, "identity": {}
 def test_what_is_no_record_is_an_error(content):
     with pytest.raises(ValueError) as error:
         parse_record(content)
-    assert not isinstance(error.value, OtherVersion)
+    assert not isinstance(error.value, OtherRecordVersion)
 
 
 def test_a_record_of_another_version_is_known_as_one():
-    with pytest.raises(OtherVersion):
+    with pytest.raises(OtherRecordVersion):
         parse_record(b'{"format": 99}')
 
 
 def test_a_changed_hash_is_told_in_words():
-    told = differences({"input_is": {"state": "a"}}, {"input_is": {"state": "b"}})
-    assert told == ["input_is.state: the input's files have changed since (their sizes, times or number)"]
+    lines = differences({"input_is": {"state": "a"}}, {"input_is": {"state": "b"}})
+    assert lines == ["input_is.state: the input's files have changed since (their sizes, times or number)"]
 
 
 def test_differences_name_the_keys():

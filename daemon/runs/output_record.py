@@ -1,0 +1,119 @@
+"""The record of an output: it names the job, so that no other job resumes the output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...shared.geometry.roi import Shape
+
+_FORMAT = 1
+_MEANINGS = {
+    "input_is.state": "the input's files have changed since (their sizes, times or number)",
+    "user_code_is": "the Python files in user_code have changed since",
+}
+
+
+class OtherRecordVersion(ValueError):
+    """The record has a format that this version can't read."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRecord:
+    """The facts that a job keeps about its output.
+
+    Attributes
+    ----------
+    identity : dict
+        Everything that decides the voxels of the output, as plain JSON values.
+    task_block : tuple of int
+        Block shape of the run that began the output; a resumed run uses the same.
+    finished : bool
+        True if the job ended as done.
+    """
+
+    identity: dict[str, Any]
+    task_block: Shape
+    finished: bool = False
+
+
+def format_record(record: OutputRecord) -> bytes:
+    """The content of a record's file."""
+    return json.dumps({"format": _FORMAT, **asdict(record)}, indent=1).encode()
+
+
+def parse_record(content: bytes) -> OutputRecord:
+    """The record in the content of a file.
+
+    Returns
+    -------
+    OutputRecord
+
+    Raises
+    ------
+    OtherRecordVersion
+        If another version wrote it.
+    ValueError
+        If it is no record; the message is the reason.
+    """
+    try:
+        mapping = json.loads(content)
+        version = mapping.pop("format")
+        if version == _FORMAT:
+            record = OutputRecord(
+                mapping["identity"], tuple(mapping["task_block"]), bool(mapping["finished"])
+            )
+            _check(record)
+            return record
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    raise OtherRecordVersion("written by another version")
+
+
+def _check(record: OutputRecord) -> None:
+    if not isinstance(record.identity, dict):
+        raise ValueError("its identity is no mapping")
+    if not all(type(n) is int and n > 0 for n in record.task_block):
+        raise ValueError("its task_block is no shape")
+
+
+def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
+    """The differences between two identities, one line a key, for people.
+
+    Parameters
+    ----------
+    recorded : dict
+        The identity in a record.
+    current : dict
+        The identity of the job at hand.
+
+    Returns
+    -------
+    list of str
+        Empty if both are the same.
+    """
+    old, new = dict(_flatten(recorded)), dict(_flatten(current))
+    keys = dict.fromkeys((*old, *new))
+    return [_describe(key, old, new) for key in keys if old.get(key) != new.get(key)]
+
+
+def _describe(key: str, old: dict[str, str], new: dict[str, str]) -> str:
+    """One difference as a sentence. A changed hash means nothing to a person, so its meaning is given."""
+    if key in _MEANINGS and key in old and key in new:
+        return f"{key}: {_MEANINGS[key]}"
+    return f"{key}: {old.get(key, 'not set')} there, {new.get(key, 'not set')} here"
+
+
+def _flatten(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flatten(inner, f"{key}.{name}" if key else name)
+    else:
+        yield key, json.dumps(value)
+
+
+def json_values(value: Any) -> Any:
+    """`value` as it comes back from JSON: tuples become lists."""
+    return json.loads(json.dumps(value))

@@ -1,0 +1,211 @@
+"""The jobs of a service as its table keeps them: looked up, listed, counted, changed.
+
+Pure. Each change of a job makes a new record, gives it the next number of `seen`, and notes it for the
+journal; `progress` alone is not journaled.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ....shared.errors import Refused
+from ....shared.messages.records import JobInfo, State
+from ...journal.records import JobRecord, age_to_show, order_to_show
+from .clashes import JobFiles, JobFilesTable
+from .dependencies import ancestors, no_such_job
+
+MOST_KEPT = 100_000
+"""Most ended jobs that are kept; each takes about 2 KiB of memory."""
+_SEEN_STEP = 1 << 32
+
+
+class JobIndex:
+    """Jobs by number, by the tokens of their submissions, and those that have not ended.
+
+    Parameters
+    ----------
+    records : iterable of JobRecord
+        The journaled jobs.
+    last_id : int
+        Largest number that was ever given.
+
+    Attributes
+    ----------
+    active : set of int
+        Jobs that are running or being cancelled.
+    last_id : int
+        Largest number that was ever given.
+    files : JobFilesTable
+        The files that jobs read and write.
+    """
+
+    def __init__(self, records: Iterable[JobRecord] = (), *, last_id: int = 0) -> None:
+        self.active: set[int] = set()
+        self._jobs: dict[int, JobRecord] = {job_record.info.id: job_record for job_record in records}
+        self._open: dict[int, JobRecord] = {}  # those that have not ended
+        self._tokens = {job_record.token: number for number, job_record in self._jobs.items()}
+        self.last_id = max([last_id, *self._jobs])
+        # Beyond what a client may have seen before the restart, progress included.
+        self._seen = max((job_record.info.seen for job_record in self._jobs.values()), default=0) + _SEEN_STEP
+        self._changed: set[int] = set()
+        self.files = JobFilesTable()
+
+    def get(self, number: int) -> JobRecord:
+        """The job of this number.
+
+        Raises
+        ------
+        NoSuchJob
+        """
+        job_record = self._jobs.get(number)
+        if job_record is None:
+            raise no_such_job(number)
+        return job_record
+
+    def list(
+        self, states: tuple[State, ...] = (), label: str | None = None, limit: int = 100
+    ) -> list[JobInfo]:
+        """List jobs: active ones first, then queued ones in their order, then the newest ended ones.
+
+        Parameters
+        ----------
+        states : tuple of str
+            States to list; empty: all.
+        label : str, optional
+            Only jobs with this label.
+        limit : int
+            Most ended jobs to list.
+
+        Returns
+        -------
+        list of JobInfo
+        """
+
+        def matches(info: JobInfo) -> bool:
+            return (not states or info.state in states) and (label is None or info.label == label)
+
+        alive = sorted((r.info for r in self._open.values() if matches(r.info)), key=order_to_show)
+        if limit <= 0:
+            return alive  # without a pass over all ended jobs, because this is called often
+        ended = (r.info for r in self._jobs.values() if r.info.ended and matches(r.info))
+        return alive + heapq.nlargest(limit, ended, key=age_to_show)
+
+    def has_token(self, token: str, owner: int) -> bool:
+        """Test if a submission with this token has come before.
+
+        Parameters
+        ----------
+        token : str
+        owner : int
+            The caller's user number.
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        Refused
+            If it was another user's submission.
+        """
+        if (number := self._tokens.get(token)) is None:
+            return False
+        if self._jobs[number].info.owner != owner:
+            raise Refused("this submission's token is another user's; submit again")
+        return True
+
+    def counts(self) -> tuple[int, int]:
+        """Number of running jobs, and number of waiting ones."""
+        return len(self.active), len(self._open) - len(self.active)
+
+    def open_jobs(self, owner: int) -> tuple[int, int]:
+        """Number of jobs that have not ended: of all users, and of one user."""
+        return len(self._open), sum(job_record.info.owner == owner for job_record in self._open.values())
+
+    def open_blocks(self, owner: int) -> int:
+        """Number of unfinished blocks of a user's jobs; jobs that are not planned yet count as 0."""
+        infos = (job_record.info for job_record in self._open.values() if job_record.info.owner == owner)
+        return sum((info.blocks or 0) - info.done for info in infos)
+
+    def take_changes(self) -> list[JobRecord]:
+        """The jobs that have changed since the last call, to be journaled."""
+        changed, self._changed = self._changed, set()
+        return [self._jobs[number] for number in sorted(changed) if number in self._jobs]
+
+    def journal_again(self, number: int) -> None:
+        """Mark a job as changed, because the journal could not be written."""
+        if number in self._jobs:
+            self._changed.add(number)
+
+    def check_clashes(self, output: str, files: JobFiles | None, predecessors: tuple[int, ...]) -> None:
+        """Check that a job does not clash on disk with one that has not ended and that it does not follow.
+
+        Parameters
+        ----------
+        output : str
+            Address of its output.
+        files : JobFiles or None
+            None: they are unknown.
+        predecessors : tuple of int
+            Jobs that it follows.
+
+        Raises
+        ------
+        Refused
+        """
+        ancestor_ids = ancestors(self._jobs, predecessors)
+        for number, job_record in self._open.items():
+            if number in ancestor_ids:
+                continue
+            if (clash := self.files.clash(files, output, job_record.info)) is not None:
+                raise Refused(
+                    f"job {number} ({job_record.info.name}), which has not ended, {clash}; "
+                    f"name another output, or submit with --after {number}"
+                )
+
+    def prune(self, now_s: float, keep_s: float, most: int = MOST_KEPT) -> list[int]:
+        """Forget old jobs, except those that a kept job follows: it may be retried, and needs their states.
+
+        Parameters
+        ----------
+        now_s : float
+            Seconds since the epoch.
+        keep_s : float
+            Jobs that ended longer ago are forgotten.
+        most : int
+            Most ended jobs to keep.
+
+        Returns
+        -------
+        list of int
+            The forgotten jobs.
+        """
+        followed = {n for job_record in self._jobs.values() for n in job_record.info.after}
+        ended = [r.info for r in self._jobs.values() if r.info.ended and r.info.id not in followed]
+        ended.sort(key=age_to_show)
+        beyond = max(len(ended) - most, 0)
+        expired = [
+            info.id
+            for index, info in enumerate(ended)
+            if index < beyond or (info.ended_s or 0.0) < now_s - keep_s
+        ]
+        for number in expired:
+            del self._tokens[self._jobs.pop(number).token]
+            self.files.forget(number)
+        return expired
+
+    def _change(self, number: int, *, journal: bool = True, **fields: Any) -> JobRecord:
+        self._seen += 1
+        job_record = self._jobs[number]
+        info = msgspec.structs.replace(job_record.info, **fields, seen=self._seen)
+        job_record = msgspec.structs.replace(job_record, info=info)
+        self._jobs[number] = job_record
+        if number in self._open:
+            self._open[number] = job_record
+        if journal:
+            self._changed.add(number)
+        return job_record

@@ -42,13 +42,16 @@ class PreparedJob:
         self._recipe = recipe
         self._source: Volume | None = None
         self._output: BlockwiseFileset | None = None
-        folder = recipe.user_code
-        self._user_code = UserCode(folder, recipe.code_hash) if folder is not None else None
+        has_code = recipe.user_code is not None or bool(recipe.code_files)
+        self._user_code = UserCode(recipe.user_code, recipe.code_files) if has_code else None
 
     def _open(self) -> Volume:
         """Open everything; done late, so that an error here is the reply to a block."""
         recipe = self._recipe
         self._spec = parse_operation(recipe.operation or "copy")
+        if self._user_code is not None:
+            with acting_as(recipe.identity):
+                self._user_code.check()
         self._kernel = kernel_for(self._spec)
         with acting_as(recipe.identity):
             source = open_source(recipe.source)

@@ -18,7 +18,8 @@ from ...daemon.scheduling.events import OnError
 from ...shared.errors import BlockError, JobError
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
-from ...shared.jobs.operations import Operation, parse_operation
+from ...shared.jobs.code_files import code_files
+from ...shared.jobs.operations import Operation, PythonFunction, parse_operation
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.memory.arena import share_array
 from ...shared.messages import engine as wire
@@ -134,7 +135,11 @@ class BlockWork:
             engine = self.engine or stack.enter_context(self._own_engine())
             handle = engine.submit(
                 JobSpec(
-                    recipe=wire.Recipe(source=source, operation=self.operation.to_plain()),
+                    recipe=wire.Recipe(
+                        source=source,
+                        operation=self.operation.to_plain(),
+                        code_files=_code_files(self.operation),
+                    ),
                     blocks=blocks,
                     merge_dtype=self.operation.output_dtype(self.source.dtype),
                     max_open=self.batch_size,
@@ -161,6 +166,11 @@ class BlockWork:
         segment, shared = share_array(self.source.array, self.source.axes)
         stack.callback(segment.close)
         return shared
+
+
+def _code_files(operation: Operation) -> dict[str, str]:
+    """The user's own modules, so that workers of an engine that has run before import changed ones anew."""
+    return code_files(operation.function, None).own if isinstance(operation, PythonFunction) else {}
 
 
 def end_now(handle: JobHandle) -> Ended:

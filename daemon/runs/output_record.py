@@ -12,6 +12,7 @@ from ...shared.geometry.roi import Shape
 _FORMAT = 1
 _MEANINGS = {
     "input_is.state": "the input's files have changed since (their sizes, times or number)",
+    "input_is.content": "the content of the input's files has changed since",
     "user_code_is": "the Python files in user_code have changed since",
 }
 
@@ -95,14 +96,20 @@ def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
         Empty if both are the same.
     """
     old, new = dict(_flatten(recorded)), dict(_flatten(current))
-    keys = dict.fromkeys((*old, *new))
-    return [_describe(key, old, new) for key in keys if old.get(key) != new.get(key)]
+    keys = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
+    if "user_code_is" in keys:  # a hash of all, or no code at all: then single files say nothing
+        keys = [key for key in keys if not key.startswith("user_code_is.")]
+    return [_describe(key, old, new) for key in keys]
 
 
 def _describe(key: str, old: dict[str, str], new: dict[str, str]) -> str:
     """One difference as a sentence. A changed hash means nothing to a person, so its meaning is given."""
-    if key in _MEANINGS and key in old and key in new:
+    if key in _MEANINGS and (key == "user_code_is" or (key in old and key in new)):
         return f"{key}: {_MEANINGS[key]}"
+    kind, _, name = key.removeprefix("user_code_is.").partition(".")
+    if key.startswith("user_code_is.") and name:
+        what = "is new" if key not in old else "is no longer there" if key not in new else "has changed since"
+        return f"user_code_is: {name} {what if kind == 'data' or key in new else 'is no longer imported'}"
     return f"{key}: {old.get(key, 'not set')} there, {new.get(key, 'not set')} here"
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ...shared.errors import JobError, OutputRefused, StorageError
+from ...shared.jobs.code_files import CodeFiles
 from ...shared.jobs.job import Job, job_hash
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.claims import claims_of, reads_of
 from ...shared.volumes.formats import Address
 from ..planning.plan import Plan
-from .input_state import code_fingerprint, fingerprint
+from .input_state import input_state
 from .output_base import Output
 from .output_record import OutputRecord, differences, json_values
 
 
-def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[str, object]:
+def identity_of(
+    job: Job, plan: Plan, source: Volume, target: Address, code: CodeFiles | None
+) -> dict[str, Any]:
     """The job's identity, with the state of its input and code and the layout of its output.
 
     Parameters
@@ -27,6 +31,8 @@ def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[s
         The opened input.
     target : Address
         Address of the output.
+    code : CodeFiles or None
+        The files behind the job's function.
 
     Returns
     -------
@@ -39,9 +45,9 @@ def identity_of(job: Job, plan: Plan, source: Volume, target: Address) -> dict[s
             "input_is": {
                 "shape": source.shape,
                 "dtype": source.dtype.str,
-                "state": fingerprint(job.input.address),
+                **input_state(job.input.address),
             },
-            "user_code_is": code_fingerprint(job),
+            "user_code_is": None if code is None else {"modules": code.modules, "data": code.data},
             "output_is": {
                 "shape": plan.shape,
                 "dtype": plan.dtype.str,
@@ -74,7 +80,9 @@ def refuse_own_input(source: Address, target: Address) -> None:
         )
 
 
-def own_record(output: Output, new_record: OutputRecord) -> OutputRecord | None:
+def own_record(
+    output: Output, new_record: OutputRecord, old_code_hash: Callable[[], str | None]
+) -> OutputRecord | None:
     """The record of an output if it is the job's own, or None if nothing of it exists.
 
     Parameters
@@ -82,6 +90,8 @@ def own_record(output: Output, new_record: OutputRecord) -> OutputRecord | None:
     output : Output
     new_record : OutputRecord
         The record that this job would write.
+    old_code_hash : callable
+        Returns the hash of the user's code as version 0.1 has recorded it.
 
     Returns
     -------
@@ -98,7 +108,8 @@ def own_record(output: Output, new_record: OutputRecord) -> OutputRecord | None:
     if record is None or not output.begun():
         _refuse_existing(output)
         return None
-    if lines := differences(_translate(record.identity, new_record.identity, output), new_record.identity):
+    recorded = _translate(record.identity, new_record.identity, output, old_code_hash)
+    if lines := differences(recorded, new_record.identity):
         raise OutputRefused(
             f"{output.path} exists and belongs to another job; what differs:\n  "
             + "\n  ".join(lines)
@@ -111,12 +122,30 @@ def _adopt(output: Output, new_record: OutputRecord) -> OutputRecord | None:
     return new_record if output.begun() and output.written_by(job_hash(new_record.identity)) else None
 
 
-def _translate(recorded: dict[str, Any], current: dict[str, Any], output: Output) -> dict[str, Any]:
-    """A recorded identity in today's form; an older form lacks the path inside of the file."""
-    layout = recorded.get("output_is")
-    if not isinstance(layout, dict) or "inside" in layout or "inside" not in current["output_is"]:
-        return recorded
-    return recorded | {"output_is": layout | {"inside": output.inside()}}
+def _translate(
+    recorded: dict[str, Any],
+    current: dict[str, Any],
+    output: Output,
+    old_code_hash: Callable[[], str | None],
+) -> dict[str, Any]:
+    """A recorded identity in today's form: what its version did not look at is as it is today."""
+    layout, source, code = (recorded.get(key) for key in ("output_is", "input_is", "user_code_is"))
+    translated = dict(recorded)
+    if isinstance(layout, dict) and "inside" not in layout and "inside" in current["output_is"]:
+        translated["output_is"] = layout | {"inside": output.inside()}
+    if isinstance(source, dict) and "content" not in source:
+        translated["input_is"] = source | {"content": current["input_is"]["content"]}
+    if isinstance(code, dict) and isinstance(current["user_code_is"], dict):
+        translated["user_code_is"] = code | {"data": _with_new_files(code, current["user_code_is"])}
+    elif not isinstance(code, dict) and code == old_code_hash():
+        translated["user_code_is"] = current["user_code_is"]
+    return translated
+
+
+def _with_new_files(recorded: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+    """The recorded data files, and those that came later: a function that writes notes is no new function."""
+    data = recorded.get("data", {})
+    return {name: content for name, content in current["data"].items() if name not in data} | data
 
 
 def _refuse_existing(output: Output) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,7 @@ from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
 from ..planning.plan import Plan, make_plan
+from .input_state import changes, code_of, python_files_hash
 from .output_record import OutputRecord
 from .outputs import output_for
 from .ownership import begin, identity_of, own_record, refuse_own_input
@@ -134,9 +136,11 @@ class JobRun:
         source = open_volume(job.input.address)
         try:
             self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
-            self._identity = identity_of(job, self.plan, source, target)
+            self._code = code_of(job)
+            self._identity = identity_of(job, self.plan, source, target, self._code)
         finally:
             source.close()
+        self._begun_as: dict[str, Any] | None = None
         self._target = target
         self.output = output_for(target, job, self.plan)
 
@@ -165,6 +169,7 @@ class JobRun:
                 ended, handle = self._run_blocks(engine, done, resumed)
             finally:
                 self.output.close()
+            ended = self._unless_changed(ended)
             if ended.outcome == "done":
                 self.output.finish()
                 self._sync()
@@ -174,7 +179,7 @@ class JobRun:
     # -- the output -----------------------------------------------------------------
 
     def _record(self, finished: bool) -> OutputRecord:
-        return OutputRecord(self._identity, self.plan.grid.block_shape, finished)
+        return OutputRecord(self._begun_as or self._identity, self.plan.grid.block_shape, finished)
 
     def _take_output(self) -> tuple[bytes, bool]:
         """Make the output, or resume it. Returns its map of finished blocks, and True if it is resumed."""
@@ -187,7 +192,8 @@ class JobRun:
             return b"", False
         self.reuse_grid(record)
         self.output.files.take_up_old()
-        if record.identity != self._identity or not self.output.files.record.exists():
+        self._begun_as = record.identity  # its hash stands in the blocks that are there
+        if not self.output.files.record.exists():
             self.output.files.write_record(self._record(record.finished))
         return self.output.go_on(self._check_interrupt, self._tell), True
 
@@ -199,7 +205,7 @@ class JobRun:
         OutputRefused
             If the output is another job's, or its job is unknown.
         """
-        return own_record(self.output, self._record(finished=False))
+        return own_record(self.output, self._record(finished=False), lambda: python_files_hash(self._job))
 
     def reuse_grid(self, record: OutputRecord) -> None:
         """Use the task blocks of the run that began the output; that run may have had other workers."""
@@ -221,7 +227,7 @@ class JobRun:
             axes=self.plan.axes,
             offset=self.plan.roi.start,
             user_code=self._job.user_code,
-            code_hash=str(self._identity["user_code_is"] or ""),
+            code_files={} if self._code is None else self._code.own,
             identity=self._owner.identity,
         )
 
@@ -262,7 +268,7 @@ class JobRun:
         recipe = msgspec.structs.replace(
             self._recipe(),
             output=self.output.worker_address,
-            job_hash=job_hash(self._identity),
+            job_hash=job_hash(self._begun_as or self._identity),
             resume=resumed,
             durability="block" if self._job.output.durability == "block" else "none",
             checksum=self.output.worker_address is None,
@@ -292,6 +298,19 @@ class JobRun:
         if self._only is None or ended.outcome not in ("done", "done_with_failures"):
             return ended
         cause = "" if ended.failures else "the blocks that had failed are done, others were never begun"
+        return replace(ended, outcome="failed", cause=cause)
+
+    def _unless_changed(self, ended: Ended) -> Ended:
+        """The end of the job: failed if what it reads has changed since its beginning."""
+        if ended.outcome != "done":
+            return ended
+        changed = changes(self._job, self._identity["input_is"], self._code)
+        if not changed:
+            return ended
+        cause = (
+            f"{', '.join(changed[:3])} changed while this job ran, so blocks of the output may be made of "
+            "both; let it be finished, then run this again with --overwrite"
+        )
         return replace(ended, outcome="failed", cause=cause)
 
     def _with_job_settings(self, spec: JobSpec) -> JobSpec:

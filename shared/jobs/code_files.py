@@ -36,15 +36,15 @@ class CodeFiles:
     ----------
     modules, data : dict of str
         By path; relative to the folder of the user's code if the file lies below it.
-    own : tuple of str
-        Absolute paths of those modules that belong to no installed package.
+    own : dict of str
+        Those modules that belong to no installed package, by their absolute path.
     too_many : bool
         True if the folder holds so many files that none of the data files counts.
     """
 
     modules: dict[str, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
-    own: tuple[str, ...] = ()
+    own: dict[str, str] = field(default_factory=dict)
     too_many: bool = False
 
 
@@ -65,18 +65,18 @@ def code_files(function: str, folder: str | None, outputs: tuple[str, ...] = ())
     CodeFiles
     """
     modules: dict[str, str] = {}
-    own: list[str] = []
+    own: dict[str, str] = {}
     for path, content in _modules(function.partition(":")[0], folder):
         modules[_named(path, folder)] = content
         if not _installed(path):
-            own.append(path)
+            own[path] = content
     data: dict[str, str] = {}
     if folder is not None:
         for path in _data_files(folder, outputs):
             if len(data) == MOST_DATA_FILES:
-                return CodeFiles(modules, {}, tuple(own), too_many=True)
+                return CodeFiles(modules, {}, own, too_many=True)
             data[_named(path, folder)] = _content(path)
-    return CodeFiles(modules, data, tuple(own))
+    return CodeFiles(modules, data, own)
 
 
 def _named(path: str, folder: str | None) -> str:

@@ -114,8 +114,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Only open the input and import the operation, and report the result.
     user_code : str or None
         Folder in which the operation's own modules are.
-    code_hash : str
-        Names the content of that folder, so that changed modules are imported anew.
+    code_files : dict of str
+        Path and hash of each of the user's own modules, so that changed ones are imported anew.
     identity : Identity or None
         As whom volumes are opened, read and written; None: as the worker itself.
     transfer : Transfer or None
@@ -137,7 +137,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     checksum: bool = False
     probe: bool = False
     user_code: str | None = None
-    code_hash: str = ""
+    code_files: dict[str, str] = {}
     identity: Identity | None = None
     transfer: Transfer | None = None
     grid: Grid | None = None

@@ -28,7 +28,7 @@ def folder(tmp_path, name, value):
 
 
 def test_each_job_gets_its_own_modules_of_the_same_name(tmp_path):
-    codes = [UserCode(folder(tmp_path, name, value), "") for name, value in (("a", 1), ("b", 2))]
+    codes = [UserCode(folder(tmp_path, name, value), {}) for name, value in (("a", 1), ("b", 2))]
     modules = []
     for code in codes:
         code.activate()
@@ -41,14 +41,14 @@ def test_each_job_gets_its_own_modules_of_the_same_name(tmp_path):
 
 
 def test_changed_content_is_imported_anew(tmp_path):
-    UserCode(folder(tmp_path, "a", 1), "first").activate()
+    UserCode(folder(tmp_path, "a", 1), {"m.py": "first"}).activate()
     assert importlib.import_module("mine").value == 1
-    UserCode(folder(tmp_path, "a", 2), "second").activate()
+    UserCode(folder(tmp_path, "a", 2), {"m.py": "second"}).activate()
     assert importlib.import_module("mine").value == 2
 
 
 def test_what_has_ended_leaves_nothing(tmp_path):
-    code = UserCode(folder(tmp_path, "a", 1), "")
+    code = UserCode(folder(tmp_path, "a", 1), {})
     before = list(sys.path)
     code.activate()
     importlib.import_module("mine")

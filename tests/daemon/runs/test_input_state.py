@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from blockmill.daemon.runs.input_state import fingerprint
+from blockmill.daemon.runs.input_state import input_state
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
@@ -23,19 +23,19 @@ COMPOSITE = RESTfulFilesetDescription(remote_description=REMOTE, local_descripti
 def test_a_block_that_is_written_anew_changes_the_state_of_a_fileset(tmp_path):
     fileset = BlockwiseFileset.create(tmp_path / "v.json", LOCAL)
     fileset.write(Roi((0,), (8,)), np.zeros(8, "u1"))
-    before = fingerprint(fileset.address)
-    assert fingerprint(fileset.address) == before
+    before = input_state(fileset.address)
+    assert input_state(fileset.address) == before
     fileset.write(Roi((0,), (4,)), np.ones(4, "u1"))
-    assert fingerprint(fileset.address) != before
+    assert input_state(fileset.address) != before
 
 
 @pytest.mark.parametrize("description", [REMOTE, COMPOSITE], ids=["volume", "fileset"])
 def test_of_a_volume_of_a_server_the_description_counts_and_no_block_that_is_kept(tmp_path, description):
     path = tmp_path / "v.json"
     write_restful_description(path, description)
-    before = fingerprint(str(path))
+    before = input_state(str(path))
     cached = BlockwiseFileset.create(tmp_path / "kept.json", LOCAL)  # in the same folder
     cached.write(Roi((0,), (8,)), np.zeros(8, "u1"))
-    assert fingerprint(str(path)) == before
+    assert input_state(str(path)) == before
     write_restful_description(path, description)
-    assert fingerprint(str(path)) != before
+    assert input_state(str(path)) != before

@@ -189,7 +189,7 @@ class JobRun:
         self.output.files.take_up_old()
         if record.identity != self._identity or not self.output.files.record.exists():
             self.output.files.write_record(self._record(record.finished))
-        return self.output.go_on(self._check_interrupt, self._tell), True
+        return self.output.go_on(self._check_interrupt, self._notify), True
 
     def own_record(self) -> OutputRecord | None:
         """The record of this job's output, or None if nothing of it exists.
@@ -208,7 +208,7 @@ class JobRun:
             self.plan = replace(self.plan, grid=grid)
             self.output = output_for(self._target, self._job, self.plan)
 
-    def _tell(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self._watcher.notice(Notice(text))
 
     # -- the work -------------------------------------------------------------------

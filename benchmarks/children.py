@@ -1,4 +1,4 @@
-"""Programs that are measured from outside: run as processes of their own.
+"""Programs that are measured from outside, as processes of their own.
 
 python benchmarks/children.py noop COUNT FOLDER      no-op blocks; prints seconds per block and peak bytes
 python benchmarks/children.py copied COUNT FOLDER    copied blocks; prints the same
@@ -16,15 +16,23 @@ EDGE = 16
 
 
 def _peak_bytes() -> int:
-    """Not by getrusage: its peak is inherited from the process that started this one."""
+    """Peak memory from /proc: that of getrusage is inherited from the parent process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def noop(count: int, folder: Path) -> None:
-    """One job of so many blocks that do nothing, after a small one for warmth."""
+    """Run a job whose blocks do nothing, after a small one that warms up.
+
+    Parameters
+    ----------
+    count : int
+        Number of blocks.
+    folder : Path
+        For files.
+    """
     from blockmill.daemon.engine.engine import Engine
-    from ours import noop_job, run_job
+    from engine_jobs import noop_job, run_job
 
     with Engine(2) as engine:
         run_job(engine, noop_job(100, folder))
@@ -34,7 +42,20 @@ def noop(count: int, folder: Path) -> None:
 
 
 def copied(count: int, folder: Path) -> None:
-    """A job that copies blocks of 16^3 voxels from one .npy file to another; the second run counts."""
+    """Run a job that copies blocks of 16^3 voxels between .npy files; the second run counts.
+
+    Parameters
+    ----------
+    count : int
+        Number of blocks, a multiple of 10.
+    folder : Path
+        For files.
+
+    Raises
+    ------
+    RuntimeError
+        If the job does not end as done.
+    """
     import numpy as np
 
     from blockmill import Job
@@ -49,15 +70,23 @@ def copied(count: int, folder: Path) -> None:
             job = {"input": str(source), "output": plain, "operation": "copy", "block_shape": [EDGE] * 3}
             start_s = time.perf_counter()
             summary = JobRun(Job.of(job), 2).execute(engine)
-            took_s = time.perf_counter() - start_s
+            duration_s = time.perf_counter() - start_s
             if summary.outcome != "done" or summary.blocks != count:
                 raise RuntimeError(f"{summary.outcome} after {summary.finished} of {summary.blocks} blocks")
             os.truncate(output, 0)  # its pages are free for the second one
-    print(took_s / count, _peak_bytes())
+    print(duration_s / count, _peak_bytes())
 
 
 def pool(source: str, folder: Path) -> None:
-    """What a user's script does: a Pool, one block."""
+    """Smooth one block with a `multiprocessing.Pool`, as a user's script does.
+
+    Parameters
+    ----------
+    source : str
+        HDF5 file.
+    folder : Path
+        For block files.
+    """
     import multiprocessing
 
     import smoothing
@@ -67,8 +96,8 @@ def pool(source: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    what, first, where = sys.argv[1:4]
-    if what == "pool":
-        pool(first, Path(where))
+    program, first, folder = sys.argv[1:4]
+    if program == "pool":
+        pool(first, Path(folder))
     else:
-        {"noop": noop, "copied": copied}[what](int(first), Path(where))
+        {"noop": noop, "copied": copied}[program](int(first), Path(folder))

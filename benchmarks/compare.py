@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine import DISTURBING, described
-from paired import Verdict, judged
+from machine import DISTURBING, description
+from paired import Verdict, judge
 
 HERE = Path(__file__).resolve().parent
 ROWS = {  # and the unit of the row's figure
@@ -37,28 +37,28 @@ SIDES = ("old", "new")
 
 
 class NotComparable(Exception):
-    """Why the two can't be compared, and what to do."""
+    """The checkouts can't be compared; the message says why, and what to do."""
 
 
 @dataclass
-class Found:
-    """The figures of a row, one of each round that counts, by side."""
+class RowFigures:
+    """The figures of a row by side, one for each round that counts."""
 
     figures: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
     cpu_s: dict[str, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
 
     def verdict(self) -> Verdict:
-        """New against old."""
-        return judged(*(self.figures[side] for side in SIDES), *(self.cpu_s[side] for side in SIDES))
+        """Judge new against old."""
+        return judge(*(self.figures[side] for side in SIDES), *(self.cpu_s[side] for side in SIDES))
 
 
 def order(number: int) -> tuple[str, ...]:
-    """Which side goes first in a round."""
+    """Return the sides in their order in a round."""
     return SIDES if number % 2 == 0 else SIDES[::-1]
 
 
 def interpreter_of(checkout: Path) -> Path:
-    """The interpreter of a checkout's own environment.
+    """Return the interpreter of a checkout's own environment.
 
     Raises
     ------
@@ -71,8 +71,19 @@ def interpreter_of(checkout: Path) -> Path:
     return python
 
 
-def told_by(checkout: Path, *arguments: str) -> dict[str, Any]:
-    """What `rows.py` prints when the checkout's interpreter runs it.
+def run_rows(checkout: Path, *arguments: str) -> dict[str, Any]:
+    """Run `rows.py` with a checkout's interpreter.
+
+    Parameters
+    ----------
+    checkout : Path
+    *arguments : str
+        Of `rows.py`.
+
+    Returns
+    -------
+    dict
+        The JSON that it prints.
 
     Raises
     ------
@@ -95,15 +106,15 @@ def told_by(checkout: Path, *arguments: str) -> dict[str, Any]:
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
         raise NotComparable(f"{checkout}: {' '.join(arguments)} ended with {process.returncode}")
-    told = json.loads(text.splitlines()[-1])
-    if not Path(told["blockmill"]).resolve().is_relative_to(checkout.resolve()):
-        raise NotComparable(f"{checkout}: its environment imports {told['blockmill']}, which is not in it")
-    return told
+    result = json.loads(text.splitlines()[-1])
+    if not Path(result["blockmill"]).resolve().is_relative_to(checkout.resolve()):
+        raise NotComparable(f"{checkout}: its environment imports {result['blockmill']}, which is not in it")
+    return result
 
 
 def compare(
     checkouts: dict[str, Path], rows: list[str], rounds: int, scratch: Path, *, small: bool = False
-) -> dict[str, Found]:
+) -> dict[str, RowFigures]:
     """Measure all rows of both checkouts, in turns.
 
     Parameters
@@ -112,58 +123,76 @@ def compare(
         The folders by side, "old" and "new".
     rows : list of str
     rounds : int
-        Those that count; one more comes first.
+        Number of rounds that count; one more comes first.
     scratch : Path
-        Where files of the measurements go; it is not removed.
+        Folder for files of the measurements; it is not removed.
     small : bool
-        Sizes that only show that it runs.
+        Use sizes that only show that it runs.
+
+    Returns
+    -------
+    dict of str to RowFigures
 
     Raises
     ------
     NotComparable
         If something fails on one side.
     """
-    found = {row: Found() for row in rows}
+    figures_by_row = {row: RowFigures() for row in rows}
     options = ["--small"] * small
     for row in rows:
         (scratch / row).mkdir()
-        told_by(checkouts["old"], "prepare", row, str(scratch / row), *options)
+        run_rows(checkouts["old"], "prepare", row, str(scratch / row), *options)
     for number in range(rounds + 1):
         start_s = time.monotonic()
         for row in rows:
             for side in order(number):
-                told = told_by(checkouts[side], "measure", row, str(scratch / row), *options)
+                result = run_rows(checkouts[side], "measure", row, str(scratch / row), *options)
                 if number:
-                    found[row].figures[side].append(told["figure"])
-                    found[row].cpu_s[side].append(told["cpu_s"])
+                    figures_by_row[row].figures[side].append(result["figure"])
+                    figures_by_row[row].cpu_s[side].append(result["cpu_s"])
         print(f"round {number} of {rounds}: {time.monotonic() - start_s:.0f} s", file=sys.stderr)
-    return found
+    return figures_by_row
 
 
-def table(found: dict[str, Found]) -> str:
-    """A line for each row."""
+def table(figures_by_row: dict[str, RowFigures]) -> str:
+    """Format a line for each row."""
     lines = [f"{'row':<14}{'old':>9}{'new':>9}     {'ratio [95 %]':<22} CPU"]
-    for row, one in found.items():
-        old, new = (statistics.median(one.figures[side]) for side in SIDES)
-        lines.append(f"{row:<14}{old:>9.4g}{new:>9.4g} {ROWS[row]:<3} {one.verdict()}")
+    for row, row_figures in figures_by_row.items():
+        old, new = (statistics.median(row_figures.figures[side]) for side in SIDES)
+        lines.append(f"{row:<14}{old:>9.4g}{new:>9.4g} {ROWS[row]:<3} {row_figures.verdict()}")
     return "\n".join(lines)
 
 
-def as_json(checkouts: dict[str, Path], found: dict[str, Found]) -> dict[str, Any]:
-    """All that is known."""
-    rows = {row: {"unit": ROWS[row], **asdict(one), **asdict(one.verdict())} for row, one in found.items()}
+def as_json(checkouts: dict[str, Path], figures_by_row: dict[str, RowFigures]) -> dict[str, Any]:
+    """Collect all results as plain JSON.
+
+    Parameters
+    ----------
+    checkouts : dict
+        The folders by side.
+    figures_by_row : dict of str to RowFigures
+
+    Returns
+    -------
+    dict
+    """
+    rows = {
+        row: {"unit": ROWS[row], **asdict(row_figures), **asdict(row_figures.verdict())}
+        for row, row_figures in figures_by_row.items()
+    }
     revisions = {side: {"path": str(path), "revision": _revision(path)} for side, path in checkouts.items()}
-    return {"checkouts": revisions, "rows": rows, "environment": described()}
+    return {"checkouts": revisions, "rows": rows, "environment": description()}
 
 
 def _revision(checkout: Path) -> str:
     command = ["git", "describe", "--always", "--dirty"]
-    told = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare what the command line names."""
+    """Compare two checkouts; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("old", type=Path, metavar="OLD_CHECKOUT")
     parser.add_argument("new", type=Path, metavar="NEW_CHECKOUT")
@@ -178,19 +207,19 @@ def main(arguments: list[str] | None = None) -> int:
     checkouts = {"old": args.old.resolve(), "new": args.new.resolve()}
     scratch = Path(tempfile.mkdtemp(prefix="compare-", dir=args.scratch))
     try:
-        found = compare(checkouts, args.rows, args.rounds, scratch, small=args.small)
+        figures_by_row = compare(checkouts, args.rows, args.rounds, scratch, small=args.small)
     except NotComparable as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2
     finally:
         shutil.rmtree(scratch)
-    print(table(found))
+    print(table(figures_by_row))
     if args.rounds < ENOUGH_ROUNDS:
         print(f"fewer than {ENOUGH_ROUNDS} rounds: to look at only")
     if args.results is not None:
         args.results.parent.mkdir(parents=True, exist_ok=True)
-        args.results.write_text(json.dumps(as_json(checkouts, found), indent=1) + "\n")
-    verdicts = [one.verdict() for one in found.values()]
+        args.results.write_text(json.dumps(as_json(checkouts, figures_by_row), indent=1) + "\n")
+    verdicts = [row_figures.verdict() for row_figures in figures_by_row.values()]
     if not all(verdict.no_loss for verdict in verdicts):
         return 1
     return 3 if any(verdict.unclear for verdict in verdicts) else 0

@@ -1,4 +1,4 @@
-"""Races between contenders: interleaved rounds, medians with their range, ratios within a round, goals."""
+"""Races contenders in interleaved rounds: medians with their range, ratios within a round, goals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Figure:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Figure:
-        """The figure of at least one value."""
+        """Make the figure of at least one value."""
         return cls(statistics.median(values), min(values), max(values), len(values))
 
     def __str__(self) -> str:
@@ -33,33 +33,42 @@ class Figure:
 
 
 def race(contenders: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Run the contenders one after another, `rounds` + 1 times; the first time warms up and is dropped.
+    """Run the contenders one after another, `rounds` + 1 times; the first round warms up and is dropped.
 
-    A contender that returns a number has measured itself (without its preparations, or something
-    else than time); else the seconds of the call count.
+    Parameters
+    ----------
+    contenders : mapping of str to callable
+        A contender that returns a number has measured itself (without its preparations, or something
+        else than time); else the seconds of the call count.
+    rounds : int
+
+    Returns
+    -------
+    dict of str to list of float
+        A value for each round.
     """
     values: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, run in contenders.items():
             gc.collect()
             start_s = time.perf_counter()
-            told = run()
-            took_s = time.perf_counter() - start_s
+            value = run()
+            duration_s = time.perf_counter() - start_s
             if number:
-                values[name].append(took_s if told is None else told)
+                values[name].append(duration_s if value is None else value)
     return values
 
 
-def _pairs(ours: Sequence[float], theirs: Sequence[float]) -> list[tuple[float, float]]:
-    """The values of the same rounds; of different races, each of ours with the median of theirs."""
-    if len(ours) != len(theirs):
-        theirs = [statistics.median(theirs)] * len(ours)
-    return list(zip(ours, theirs, strict=True))
+def _pairs(ours: Sequence[float], peer: Sequence[float]) -> list[tuple[float, float]]:
+    """Pair values of the same rounds; of different races, each of ours with the peer's median."""
+    if len(ours) != len(peer):
+        peer = [statistics.median(peer)] * len(ours)
+    return list(zip(ours, peer, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a contender is to reach.
+    """A bound that a contender has to reach.
 
     Attributes
     ----------
@@ -86,11 +95,11 @@ class Goal:
 
     @property
     def at_least(self) -> bool:
-        """Whether more is better."""
+        """True if more is better."""
         return self.kind in ("faster", "rate")
 
     def measured(self, values: Mapping[str, Sequence[float]]) -> tuple[str, Figure] | None:
-        """The best peer and the figure that the goal is about; None where one of them was not measured."""
+        """Return the best peer and the goal's figure, or None if one of them was not measured."""
         ours = values.get(self.ours)
         peer = min(
             (name for name in self.peers if name in values),
@@ -110,13 +119,13 @@ class Goal:
                 return peer, Figure.of([b / a for a, b in _pairs(ours, values[peer])])
 
     def reached_by(self, figure: Figure) -> bool:
-        """Whether the median is good enough."""
+        """Test if the median reaches the bound."""
         return figure.median >= self.bound if self.at_least else figure.median <= self.bound
 
 
 @dataclass
 class Bench:
-    """What a case is given, and where it leaves what it found.
+    """The settings of a case, and its results.
 
     Attributes
     ----------
@@ -139,15 +148,37 @@ class Bench:
     unit: str = "s"
 
     def race(self, contenders: Mapping[str, Run]) -> None:
-        """As `race`; the values are kept."""
+        """Race as the function `race` does, and keep the values."""
         self.values |= race(contenders, self.rounds)
 
     def faster(self, peers: str | tuple[str, ...], bound: float, text: str = "", ours: str = "ours") -> None:
-        """A goal: at least `bound` times as fast as the best of `peers`."""
+        """Set a goal: at least `bound` times as fast as the best of `peers`.
+
+        Parameters
+        ----------
+        peers : str or tuple of str
+            Their names; the one with the lowest median counts.
+        bound : float
+        text : str
+            For people; default: the first peer.
+        ours : str
+            Name of the contender that has the goal.
+        """
         self._ratio("faster", peers, bound, text, ours)
 
     def within(self, peers: str | tuple[str, ...], bound: float, text: str = "", ours: str = "ours") -> None:
-        """A goal: at most `bound` times what the best of `peers` takes."""
+        """Set a goal: at most `bound` times what the best of `peers` takes.
+
+        Parameters
+        ----------
+        peers : str or tuple of str
+            Their names; the one with the lowest median counts.
+        bound : float
+        text : str
+            For people; default: the first peer.
+        ours : str
+            Name of the contender that has the goal.
+        """
         self._ratio("within", peers, bound, text, ours)
 
     def _ratio(
@@ -157,34 +188,63 @@ class Bench:
         self.goals.append(Goal(text or names[0], kind, bound, ours, names))
 
     def at_most(self, bound: float, unit: str, scale: float, text: str = "", ours: str = "ours") -> None:
-        """A goal: the value times `scale` is at most `bound`, in `unit`."""
+        """Set a goal: the value times `scale` is at most `bound`.
+
+        Parameters
+        ----------
+        bound : float
+        unit : str
+            Of the bound.
+        scale : float
+        text : str
+            For people; default: the unit.
+        ours : str
+            Name of the contender that has the goal.
+        """
         self.goals.append(Goal(text or unit, "at most", bound, ours, scale=scale, unit=unit))
 
     def rate(self, bound: float, unit: str, amount: float, text: str = "", ours: str = "ours") -> None:
-        """A goal: `amount` divided by the value is at least `bound`, in `unit`."""
+        """Set a goal: `amount` divided by the value is at least `bound`.
+
+        Parameters
+        ----------
+        bound : float
+        unit : str
+            Of the bound.
+        amount : float
+        text : str
+            For people; default: the unit.
+        ours : str
+            Name of the contender that has the goal.
+        """
         self.goals.append(Goal(text or unit, "rate", bound, ours, scale=amount, unit=unit))
 
     def note(self, text: str) -> None:
-        """Something that a reader of the figures must know."""
+        """Add a note for readers of the figures."""
         if text not in self.notes:
             self.notes.append(text)
 
-    def found(self) -> dict[str, Any]:
-        """All of it, as plain JSON."""
+    def results(self) -> dict[str, Any]:
+        """All results, as plain JSON."""
         return {
             "unit": self.unit,
             "rounds": self.rounds,
             "quick": self.quick,
             "figures": {name: asdict(Figure.of(v)) for name, v in self.values.items()},
             "values": self.values,
-            "goals": [self._judged(goal) for goal in self.goals],
+            "goals": [self._goal_result(goal) for goal in self.goals],
             "notes": self.notes,
         }
 
-    def _judged(self, goal: Goal) -> dict[str, Any]:
-        found = goal.measured(self.values)
-        told: dict[str, Any] = {**asdict(goal), "at_least": goal.at_least, "measured": None, "reached": None}
-        if found is not None:
-            peer, figure = found
-            told |= {"measured": asdict(figure), "peer": peer, "reached": goal.reached_by(figure)}
-        return told
+    def _goal_result(self, goal: Goal) -> dict[str, Any]:
+        measured = goal.measured(self.values)
+        result: dict[str, Any] = {
+            **asdict(goal),
+            "at_least": goal.at_least,
+            "measured": None,
+            "reached": None,
+        }
+        if measured is not None:
+            peer, figure = measured
+            result |= {"measured": asdict(figure), "peer": peer, "reached": goal.reached_by(figure)}
+        return result

@@ -1,4 +1,4 @@
-"""On what, and with what, something was measured."""
+"""Describes the machine and the versions with which something was measured."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def without_disturbance() -> None:
-    """Start this program again without the variables that disturb, where there are any."""
+def restart_undisturbed() -> None:
+    """Start this program again without the variables that disturb, if any of them is set."""
     if any(name in os.environ for name in DISTURBING):
         environ = {name: value for name, value in os.environ.items() if name not in DISTURBING}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)
 
 
-def described() -> dict[str, Any]:
-    """The machine, its load now, and the versions of all that takes part."""
+def description() -> dict[str, Any]:
+    """The machine, its load now, and the versions of all packages that take part."""
     import h5py
 
     return {
@@ -61,7 +61,7 @@ def _processor() -> str:
 
 def _revision() -> str:
     here = Path(__file__).parent
-    told = subprocess.run(
+    done = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
     )
-    return told.stdout.strip() or "unknown"
+    return done.stdout.strip() or "unknown"

@@ -1,4 +1,4 @@
-"""The peers, each in the form in which people use it, with as many workers as ours; each may be missing."""
+"""The peers, each used as its users do, with as many workers as blockmill; each may be missing."""
 
 from __future__ import annotations
 
@@ -16,39 +16,62 @@ from harness import Bench
 
 
 def installed(bench: Bench, module: str) -> bool:
-    """Whether a peer is here; told where it is not."""
-    found = importlib.util.find_spec(module) is not None
-    if not found:
+    """Test if a peer is installed; add a note if it is not.
+
+    Parameters
+    ----------
+    bench : Bench
+        Takes the note.
+    module : str
+
+    Returns
+    -------
+    bool
+    """
+    exists = importlib.util.find_spec(module) is not None
+    if not exists:
         bench.note(f"{module}: not installed")
-    return found
+    return exists
 
 
 @contextlib.contextmanager
 def pool(cores: int) -> Iterator[Any]:
-    """A `multiprocessing.Pool` whose workers are up.
+    """A `multiprocessing.Pool` whose workers have started.
 
     Make it before an engine: a fork while another thread starts a program copies that thread's pipes,
     and the thread would wait for their end.
     """
-    with multiprocessing.get_context("fork").Pool(cores) as made:
-        made.map(nothing, range(4 * cores), chunksize=1)
-        yield made
+    with multiprocessing.get_context("fork").Pool(cores) as workers:
+        workers.map(nothing, range(4 * cores), chunksize=1)
+        yield workers
 
 
-def apart(
+def with_service(
     service: Callable[[], AbstractContextManager[Any]], run: Callable[[Any], Any]
 ) -> Callable[[], float]:
-    """`run(service)`, timed, the second time; the service is up for that alone.
+    """Make a contender that starts a service, runs twice, and times the second run.
 
-    The schedulers of some peers take a tenth of a core when they have nothing to do, which the
-    other contenders would miss.
+    The schedulers of some peers take a tenth of a core when they have nothing to do, so none may run
+    beside the other contenders.
+
+    Parameters
+    ----------
+    service : callable
+        Returns the context manager of the service.
+    run : callable
+        Called with what the context manager yields.
+
+    Returns
+    -------
+    callable
+        Returns seconds.
     """
 
     def timed() -> float:
-        with service() as up:
-            run(up)
+        with service() as resource:
+            run(resource)
             start_s = time.perf_counter()
-            run(up)
+            run(resource)
             return time.perf_counter() - start_s
 
     return timed
@@ -94,7 +117,25 @@ def ray(cores: int) -> Iterator[Any]:
 
 
 def run_daisy(shape: tuple[int, ...], edge: tuple[int, ...], context: int, function: Any, cores: int) -> None:
-    """Have daisy do `function(block)` for all blocks, in worker processes of its own."""
+    """Call `function(block)` for all blocks of a volume in daisy's worker processes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the volume, in voxels.
+    edge : tuple of int
+        Shape of a block.
+    context : int
+        Voxels that are read around each block.
+    function : callable
+    cores : int
+        Number of workers.
+
+    Raises
+    ------
+    RuntimeError
+        If daisy does not finish.
+    """
     import daisy
 
     daisy.logging.set_log_basedir(None)

@@ -1,4 +1,4 @@
-"""Tell the kept results: tables in Markdown, and a plot of each ratio against its goal.
+"""Show results: tables in Markdown, and a plot of each ratio against its goal.
 
     python benchmarks/report.py [--quick] [--results FOLDER]          print the table, change nothing
     python benchmarks/report.py --publish [--results FOLDER] [--published FOLDER] [--docs FOLDER]
@@ -19,20 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from cases import CASES
+from folders import DOCS, NEW_RESULTS, PUBLISHED_RESULTS
 from harness import Figure
-from places import DOCS, FOUND, PUBLISHED
 
 _BEGIN, _END = "<!-- table of results: written by benchmarks/report.py -->", "<!-- end of table -->"
 
 
-def kept(folder: Path) -> list[dict[str, Any]]:
-    """The results in a folder, in the order of the cases."""
+def read_results(folder: Path) -> list[dict[str, Any]]:
+    """Read the results in a folder, in the order of the cases."""
     paths = [folder / f"{name}.json" for name in CASES]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """One row for each goal."""
+    """Format a table with one row for each goal."""
     rows = ["| case | against | must reach | measured: median [min max] | |", "|---|---|---|---|---|"]
     for result in results:
         for number, goal in enumerate(result["goals"]):
@@ -58,25 +58,35 @@ def _measured(goal: dict[str, Any]) -> str:
 
 
 def contenders(results: list[dict[str, Any]]) -> str:
-    """A page with all figures of all contenders, and what is to be known of each case."""
-    parts = [
+    """Format a page with all figures of all contenders, and the notes of each case."""
+    sections = [
         "# All contenders of the benchmarks",
         "Written by `make bench-docs`; see [performance](performance.md).",
     ]
     for result in results:
-        unit, kept_on = result["unit"], result["environment"]
+        unit, environment = result["unit"], result["environment"]
         rows = [f"| | {unit}: median [min max] |", "|---|---|"]
         rows += [f"| {name} | {Figure(**figure)} |" for name, figure in result["figures"].items()]
         notes = [f"- {note}" for note in result["notes"]]
-        heading = (
-            f"## {result['title']}\n\n{kept_on['time']}, load {kept_on['load'][0]:g}, {kept_on['revision']}"
-        )
-        parts += [heading, "\n".join(rows), *(["\n".join(notes)] if notes else [])]
-    return "\n\n".join(parts) + "\n"
+        measured_at = f"{environment['time']}, load {environment['load'][0]:g}, {environment['revision']}"
+        heading = f"## {result['title']}\n\n{measured_at}"
+        sections += [heading, "\n".join(rows), *(["\n".join(notes)] if notes else [])]
+    return "\n\n".join(sections) + "\n"
 
 
 def put_table(page: Path, text: str) -> None:
-    """Replace what stands between the two marks of a page."""
+    """Replace the text between the two marks of a page.
+
+    Parameters
+    ----------
+    page : Path
+    text : str
+
+    Raises
+    ------
+    SystemExit
+        If the marks are missing.
+    """
     pattern = re.compile(re.escape(_BEGIN) + ".*" + re.escape(_END), re.DOTALL)
     old = page.read_text()
     if not pattern.search(old):
@@ -85,8 +95,8 @@ def put_table(page: Path, text: str) -> None:
 
 
 def margins(results: list[dict[str, Any]]) -> list[tuple[str, float, float, float]]:
-    """For each goal its text, and how far beyond its bound (above 1: reached) median, worst and best are."""
-    found = []
+    """For each goal its text, and median, worst and best relative to its bound (above 1: reached)."""
+    rows = []
     for result in results:
         for goal in result["goals"]:
             if goal["measured"] is None:
@@ -96,12 +106,19 @@ def margins(results: list[dict[str, Any]]) -> list[tuple[str, float, float, floa
             if not goal["at_least"]:
                 values = [1 / value for value in (values[0], values[2], values[1])]
             label = f"{result['case']}: {_against(goal)}, {_bound(goal)}"
-            found.append((label, *values))
-    return found
+            rows.append((label, *values))
+    return rows
 
 
 def plot(results: list[dict[str, Any]], path: Path) -> None:
-    """A bar for each goal; those that end right of the line have reached it."""
+    """Draw a bar for each goal; those that end right of the line have reached it.
+
+    Parameters
+    ----------
+    results : list of dict
+    path : Path
+        Of the image.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -110,10 +127,10 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
 
     rows = margins(results)[::-1]
     figure, axes = pyplot.subplots(figsize=(10, 0.27 * len(rows) + 1.2), layout="constrained")
-    for place, (_, median, low, high) in enumerate(rows):
+    for row, (_, median, low, high) in enumerate(rows):
         colour = "#2b7bba" if median >= 1 else "#d1495b"
-        axes.barh(place, math.log2(median), color=colour, height=0.7)
-        axes.plot([math.log2(low), math.log2(high)], [place, place], color="black", linewidth=1)
+        axes.barh(row, math.log2(median), color=colour, height=0.7)
+        axes.plot([math.log2(low), math.log2(high)], [row, row], color="black", linewidth=1)
     axes.set_yticks(range(len(rows)), [label for label, *_ in rows], fontsize=7)
     axes.axvline(0, color="black", linewidth=1.2)
     axes.xaxis.set_major_locator(MultipleLocator(1))
@@ -123,15 +140,15 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def publish(found: Path, published: Path, docs: Path) -> list[str]:
-    """Put what was found into the place of what is published, and write the pages.
+def publish(new_folder: Path, published: Path, docs: Path) -> list[str]:
+    """Publish new results, and write the pages.
 
     Parameters
     ----------
-    found : Path
-        Folder of new results; it may lack cases, or not be there.
+    new_folder : Path
+        Folder of new results; it may lack cases, or not exist.
     published : Path
-        Folder of the results that the pages tell.
+        Folder of published results; those of the same cases are replaced.
     docs : Path
         Folder of the pages.
 
@@ -143,17 +160,17 @@ def publish(found: Path, published: Path, docs: Path) -> list[str]:
     Raises
     ------
     SystemExit
-        If a new result is a quick one, or nothing is published then.
+        If a new result is a quick one, or if there are no results at all.
     """
-    new = kept(found)
+    new = read_results(new_folder)
     if quick := [result["case"] for result in new if result["quick"]]:
-        raise SystemExit(f"{found}: quick results are not for the documentation: {', '.join(quick)}")
+        raise SystemExit(f"{new_folder}: quick results are not for the documentation: {', '.join(quick)}")
     published.mkdir(parents=True, exist_ok=True)
     for result in new:
-        shutil.copyfile(found / f"{result['case']}.json", published / f"{result['case']}.json")
-    results = kept(published)
+        shutil.copyfile(new_folder / f"{result['case']}.json", published / f"{result['case']}.json")
+    results = read_results(published)
     if not results:
-        raise SystemExit(f"there are no results in {found} or {published}; `make bench` makes some")
+        raise SystemExit(f"there are no results in {new_folder} or {published}; `make bench` makes some")
     put_table(docs / "performance.md", table(results))
     (docs / "performance-contenders.md").write_text(contenders(results))
     plot(results, docs / "performance.png")
@@ -161,12 +178,12 @@ def publish(found: Path, published: Path, docs: Path) -> list[str]:
 
 
 def main() -> int:
-    """Do what the command line asks for."""
+    """Run the report; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="of the quick results")
-    parser.add_argument("--results", type=Path, default=FOUND, help="of `make bench`")
+    parser.add_argument("--results", type=Path, default=NEW_RESULTS, help="of `make bench`")
     parser.add_argument("--publish", action="store_true", help="write the documentation")
-    parser.add_argument("--published", type=Path, default=PUBLISHED, help="results that it tells")
+    parser.add_argument("--published", type=Path, default=PUBLISHED_RESULTS, help="results that it tells")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where performance.md is, and the rest goes")
     args = parser.parse_args()
     if args.publish:
@@ -175,7 +192,7 @@ def main() -> int:
         cases = publish(args.results, args.published, args.docs)
         print(f"{args.docs}: written, new results of {', '.join(cases) or 'no case'}")
         return 0
-    results = kept(args.results / "quick" if args.quick else args.results)
+    results = read_results(args.results / "quick" if args.quick else args.results)
     if not results:
         print("there are no results yet; run benchmarks/run.py first", file=sys.stderr)
         return 1

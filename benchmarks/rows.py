@@ -26,8 +26,8 @@ import yaml
 
 import blockmill
 from blockmill import BigRequestStreamer, BlockGrid, Engine, ParallelVolume, Roi, RoiRequestBatch
-from consumption import Consumed, consumed_by, cpu_of_tree_s, peak_of_this_bytes
-from scratch import emptied
+from consumption import Consumption, consumption_of, cpu_of_tree_s, peak_of_this_bytes
+from scratch import empty_files
 from smoothing import SIGMA
 from volumes import QUICK_SHAPE, new_fileset, voxels
 
@@ -39,7 +39,7 @@ _RUN = [sys.executable, "-m", "blockmill", "run", "-q"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is measured: `measure` gives one figure in `unit` and processor seconds."""
+    """One row: `measure` returns one figure in `unit`, and processor seconds."""
 
     title: str
     unit: str
@@ -47,21 +47,21 @@ class Row:
     prepare: Callable[[Path, bool], None] = lambda folder, small: None
 
 
-def _repeated(repeats: int, run: Callable[[], Any], timed: Callable[[Any], None] | None = None) -> Any:
-    """Least seconds of some runs after a first one, and the processor seconds of all but that one.
+def _repeat(repeats: int, run: Callable[[], Any], timed: Callable[[Any], None] | None = None) -> Any:
+    """Return the least seconds of some runs, and their processor seconds; a first run is not counted.
 
-    With `timed`, only that is timed, and is given what `run` has made ready.
+    With `timed`, only that is timed; it is called with the result of `run`.
     """
-    took_s = []
+    duration_s = []
     start_cpu_s = 0.0
     for number in range(repeats + 1):
-        ready = run() if timed else None
+        prepared = run() if timed else None
         start_s = time.perf_counter()
-        timed(ready) if timed else run()
-        took_s.append(time.perf_counter() - start_s)
+        timed(prepared) if timed else run()
+        duration_s.append(time.perf_counter() - start_s)
         if not number:
             start_cpu_s = cpu_of_tree_s()
-    return min(took_s[1:]), cpu_of_tree_s() - start_cpu_s
+    return min(duration_s[1:]), cpu_of_tree_s() - start_cpu_s
 
 
 def _prepare_voxels(folder: Path, _small: bool) -> None:
@@ -72,24 +72,23 @@ def _columns(count: int) -> BlockGrid:
     return BlockGrid(Roi((0, 0, 0), (count, 1, 1)), (1, 1, 1))
 
 
-def _submitted(folder: Path, engine: Engine, count: int) -> None:
-    """Blocks that do nothing in the worker, with full bookkeeping.
+def _submit_noop(folder: Path, engine: Engine, count: int) -> None:
+    """Run blocks that do nothing in the worker, with full bookkeeping.
 
     The classes of a job's specification have no public names; the public `Engine.submit` says which they
-    are, wherever they lie and whatever its parameter is called. A field with another name in one of the
-    two
+    are, wherever they lie and whatever its parameter is called. A field with another name in one of the two
     checkouts is another entry of `NOOP_RECIPES`.
     """
     spec = next(hint for name, hint in get_type_hints(Engine.submit).items() if name != "return")
     recipe = get_type_hints(spec)["recipe"]
-    handle = engine.submit(spec(recipe=_made(recipe, folder / "source.npy"), blocks=_columns(count)))
+    handle = engine.submit(spec(recipe=_make_recipe(recipe, folder / "source.npy"), blocks=_columns(count)))
     while not hasattr(end := handle.next(), "outcome"):
         pass
     if end.outcome != "done":
         raise AssertionError(f"{end.outcome}: {end}")
 
 
-def _made(recipe: Any, source: Path) -> Any:
+def _make_recipe(recipe: Any, source: Path) -> Any:
     for fields in NOOP_RECIPES:
         try:
             return recipe(**fields(str(source)))
@@ -106,14 +105,14 @@ NOOP_RECIPES: tuple[Callable[[str], dict[str, Any]], ...] = (
 def _noop(folder: Path, small: bool) -> tuple[float, float]:
     count = 500 if small else 5000
     with Engine(WORKERS) as engine:
-        took_s, cpu_s = _repeated(20, lambda: _submitted(folder, engine, count))
-    return took_s / count * 1e6, cpu_s
+        duration_s, cpu_s = _repeat(20, lambda: _submit_noop(folder, engine, count))
+    return duration_s / count * 1e6, cpu_s
 
 
 def _coordinator(folder: Path, small: bool) -> tuple[float, float]:
     with Engine(WORKERS) as engine:
         start_cpu_s = cpu_of_tree_s()
-        _submitted(folder, engine, 10_000 if small else 100_000)
+        _submit_noop(folder, engine, 10_000 if small else 100_000)
         cpu_s = cpu_of_tree_s() - start_cpu_s
     return peak_of_this_bytes() / 1e6, cpu_s
 
@@ -121,22 +120,22 @@ def _coordinator(folder: Path, small: bool) -> tuple[float, float]:
 def _request(folder: Path, small: bool) -> tuple[float, float]:
     count = 500
     with Engine(WORKERS) as engine:
-        took_s, cpu_s = _repeated(3 if small else 12, lambda: _requested(folder, engine, count))
-    return took_s / count * 1e6, cpu_s
+        duration_s, cpu_s = _repeat(3 if small else 12, lambda: _run_request(folder, engine, count))
+    return duration_s / count * 1e6, cpu_s
 
 
-def _requested(folder: Path, engine: Engine, count: int) -> None:
-    seen = 0
+def _run_request(folder: Path, engine: Engine, count: int) -> None:
+    results = 0
 
-    def look(_roi: Any, _block: Any) -> None:
-        nonlocal seen
-        seen += 1
+    def count_result(_roi: Any, _block: Any) -> None:
+        nonlocal results
+        results += 1
 
     batch = RoiRequestBatch(str(folder / "source.npy"), _columns(count), batch_size=64, engine=engine)
-    batch.result_signal.subscribe(look)
+    batch.result_signal.subscribe(count_result)
     batch.execute()
-    if seen != count:
-        raise AssertionError(f"{seen} of {count} blocks came")
+    if results != count:
+        raise AssertionError(f"{results} of {count} blocks came")
 
 
 def _prepare_results(folder: Path, small: bool) -> None:
@@ -146,12 +145,12 @@ def _prepare_results(folder: Path, small: bool) -> None:
 def _results(folder: Path, small: bool) -> tuple[float, float]:
     path = folder / "source.npy"
     data = np.load(path, mmap_mode="r")
-    right = int(data[:: RESULT_BLOCK[0], 0, 0].sum(dtype=np.int64))
+    expected = int(data[:: RESULT_BLOCK[0], 0, 0].sum(dtype=np.int64))
     with Engine(WORKERS) as engine:
-        return _repeated(2 if small else 16, lambda: _streamed(engine, path, data.shape, right))
+        return _repeat(2 if small else 16, lambda: _run_stream(engine, path, data.shape, expected))
 
 
-def _streamed(engine: Engine, path: Path, shape: tuple[int, ...], right: int) -> None:
+def _run_stream(engine: Engine, path: Path, shape: tuple[int, ...], expected: int) -> None:
     total = 0
 
     def add(_roi: Any, block: Any) -> None:
@@ -161,7 +160,7 @@ def _streamed(engine: Engine, path: Path, shape: tuple[int, ...], right: int) ->
     streamer = BigRequestStreamer(str(path), ((0, 0, 0), shape), RESULT_BLOCK, batch_size=8, engine=engine)
     streamer.result_signal.subscribe(add)
     streamer.execute()
-    if total != right:
+    if total != expected:
         raise AssertionError("wrong voxels")
 
 
@@ -175,18 +174,18 @@ def _prepare_read(folder: Path, small: bool) -> None:
 
 
 def _read(folder: Path, small: bool) -> tuple[float, float]:
-    whole = Roi.from_shape(_shape(small))
+    full_roi = Roi.from_shape(_shape(small))
     with ParallelVolume(str(folder / "volume.json"), workers=WORKERS) as volume:
         out = volume.target()
-        found = _repeated(2 if small else 50, lambda: volume.read(whole, out=out))
+        measured = _repeat(2 if small else 50, lambda: volume.read(full_roi, out=out))
         if not np.array_equal(out, voxels(_shape(small))):
             raise AssertionError("wrong voxels")
-    return found
+    return measured
 
 
 def _write(folder: Path, small: bool) -> tuple[float, float]:
     data = voxels(_shape(small))
-    whole = Roi.from_shape(data.shape)
+    full_roi = Roi.from_shape(data.shape)
     folders: list[Path] = []
 
     with Engine(WORKERS) as engine:
@@ -196,7 +195,7 @@ def _write(folder: Path, small: bool) -> tuple[float, float]:
             nonlocal source
             folders.append(Path(tempfile.mkdtemp(dir=folder)))
             if len(folders) > 1:
-                emptied(folders[-2])
+                empty_files(folders[-2])
             fileset = new_fileset(folders[-1], data.shape, EDGE)
             volume = ParallelVolume(fileset.address, engine=engine)
             if source is None:
@@ -204,52 +203,52 @@ def _write(folder: Path, small: bool) -> tuple[float, float]:
                 source[...] = data
             return volume
 
-        found = _repeated(2 if small else 16, new_volume, lambda volume: volume.write(whole, source))
+        measured = _repeat(2 if small else 16, new_volume, lambda volume: volume.write(full_roi, source))
         with ParallelVolume(str(folders[-1] / "volume.json"), engine=engine) as volume:
-            if not np.array_equal(volume.read(whole), data):
+            if not np.array_equal(volume.read(full_roi), data):
                 raise AssertionError("wrong voxels")
-    emptied(folders[-1])
-    return found
+    empty_files(folders[-1])
+    return measured
 
 
 def _prepare_gaussian(folder: Path, small: bool) -> None:
     np.save(folder / "source.npy", voxels((128, 128, 128) if small else (256, 512, 512)))
 
 
-def _gaussian_run(folder: Path, watched: bool = False, **more: Any) -> Consumed:
+def _gaussian_run(folder: Path, watch_memory: bool = False, **more: Any) -> Consumption:
     output = Path(tempfile.mkdtemp(dir=folder))
     fileset = {"address": str(output / "smooth.json"), "block_shape": [EDGE] * 3, "durability": "none"}
     job = {"input": str(folder / "source.npy"), "output": fileset, "workers": WORKERS}
     job |= {"operation": {"gaussian": {"sigma": SIGMA}}, **more}
     path = output / "job.yaml"
     path.write_text(yaml.safe_dump(job))
-    consumed = consumed_by([*_RUN, str(path)], watched=watched)
-    emptied(output)
-    return consumed
+    consumption = consumption_of([*_RUN, str(path)], watch_memory=watch_memory)
+    empty_files(output)
+    return consumption
 
 
 def _gaussian(folder: Path, small: bool) -> tuple[float, float]:
-    return _started(lambda: _gaussian_run(folder), 1 if small else 2)
+    return _measure_runs(lambda: _gaussian_run(folder), 1 if small else 2)
 
 
 def _memory(folder: Path, _small: bool) -> tuple[float, float]:
-    consumed = _gaussian_run(folder, watched=True)
-    return consumed.peak_bytes / 1e6, consumed.cpu_s
+    consumption = _gaussian_run(folder, watch_memory=True)
+    return consumption.peak_bytes / 1e6, consumption.cpu_s
 
 
-def _started(run: Callable[[], Consumed], repeats: int) -> tuple[float, float]:
-    all_of_them = [run() for _ in range(repeats)]
-    return min(one.took_s for one in all_of_them), sum(one.cpu_s for one in all_of_them)
+def _measure_runs(run: Callable[[], Consumption], repeats: int) -> tuple[float, float]:
+    runs = [run() for _ in range(repeats)]
+    return min(run.duration_s for run in runs), sum(run.cpu_s for run in runs)
 
 
 def _cold_start(folder: Path, small: bool) -> tuple[float, float]:
     one = {"roi": [[0, 0, 0], [EDGE] * 3], "block_shape": [EDGE] * 3}
-    return _started(lambda: _gaussian_run(folder, **one), 1 if small else 3)
+    return _measure_runs(lambda: _gaussian_run(folder, **one), 1 if small else 3)
 
 
 def _help(_folder: Path, small: bool) -> tuple[float, float]:
     command = [sys.executable, "-m", "blockmill", "--help"]
-    return _started(lambda: consumed_by(command), 1 if small else 5)
+    return _measure_runs(lambda: consumption_of(command), 1 if small else 5)
 
 
 ROWS = {
@@ -267,19 +266,19 @@ ROWS = {
 
 
 def main() -> int:
-    """Do what the command line asks for; prints JSON."""
+    """Prepare or measure a row; print JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("prepare", "measure"))
     parser.add_argument("row", choices=ROWS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--small", action="store_true", help="sizes that only show that it runs")
     args = parser.parse_args()
-    told: dict[str, Any] = {"blockmill": blockmill.__file__}
+    result: dict[str, Any] = {"blockmill": blockmill.__file__}
     if args.what == "prepare":
         ROWS[args.row].prepare(args.folder, args.small)
     else:
-        told["figure"], told["cpu_s"] = ROWS[args.row].measure(args.folder, args.small)
-    print(json.dumps(told))
+        result["figure"], result["cpu_s"] = ROWS[args.row].measure(args.folder, args.small)
+    print(json.dumps(result))
     return 0
 
 

@@ -22,17 +22,35 @@ from typing import Any
 
 import machine
 from cases import CASES, load
+from folders import NEW_RESULTS
 from harness import Bench, Figure
-from places import FOUND
-from scratch import emptied
+from scratch import empty_files
 
 LIMIT_S = 900.0
 
 
 def run_case(name: str, *, quick: bool, rounds: int, scratch: Path | None, keep: bool) -> dict[str, Any]:
-    """Run one case in this process; all that is known of it. With `keep` its files stay, empty."""
+    """Run one case in this process.
+
+    Parameters
+    ----------
+    name : str
+    quick : bool
+        Small sizes.
+    rounds : int
+        Number of rounds that count.
+    scratch : Path or None
+        Folder for scratch files; None: the usual temporary folder.
+    keep : bool
+        Empty the scratch files instead of removing them.
+
+    Returns
+    -------
+    dict
+        All results, as plain JSON.
+    """
     case = load(name)
-    environment = machine.described()
+    environment = machine.description()
     start_s = time.perf_counter()
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=scratch))
     os.sync()
@@ -40,11 +58,17 @@ def run_case(name: str, *, quick: bool, rounds: int, scratch: Path | None, keep:
     try:
         case(bench)
     finally:
-        give_up = emptied if keep else shutil.rmtree
-        give_up(folder)
+        remove = empty_files if keep else shutil.rmtree
+        remove(folder)
     title = (case.__doc__ or name).splitlines()[0].rstrip(".")
-    took_s = round(time.perf_counter() - start_s, 1)
-    return {"case": name, "title": title, "seconds": took_s, **bench.found(), "environment": environment}
+    seconds = round(time.perf_counter() - start_s, 1)
+    return {
+        "case": name,
+        "title": title,
+        "seconds": seconds,
+        **bench.results(),
+        "environment": environment,
+    }
 
 
 def show(result: dict[str, Any]) -> None:
@@ -60,16 +84,16 @@ def show(result: dict[str, Any]) -> None:
 
 
 def goal_line(goal: dict[str, Any]) -> str:
-    """One goal and what was measured, in a line."""
+    """Format a goal and its measured value as a line."""
     sign = ">=" if goal["at_least"] else "<="
-    wanted = f"{goal['ours']} / {goal['text']}: {sign} {goal['bound']:g} {goal['unit']}"
+    goal_text = f"{goal['ours']} / {goal['text']}: {sign} {goal['bound']:g} {goal['unit']}"
     if goal["measured"] is None:
-        return f"?  {wanted}: not measured"
-    return f"{'ok' if goal['reached'] else 'NO'} {wanted}: {Figure(**goal['measured'])}"
+        return f"?  {goal_text}: not measured"
+    return f"{'ok' if goal['reached'] else 'NO'} {goal_text}: {Figure(**goal['measured'])}"
 
 
-def _run_apart(name: str, args: argparse.Namespace, scratch: str) -> bool:
-    """Run one case in a process of its own; whether it came to its end."""
+def _run_in_process(name: str, args: argparse.Namespace, scratch: str) -> bool:
+    """Run one case in a process of its own; return True if it ended well."""
     command = [sys.executable, __file__, "--case", name, "--results", str(args.results)]
     command += ["--quick"] * args.quick
     command += ["--rounds", str(args.rounds)] if args.rounds else []
@@ -87,12 +111,12 @@ def _run_apart(name: str, args: argparse.Namespace, scratch: str) -> bool:
 
 
 def main() -> int:
-    """Run what the command line asks for."""
+    """Run the cases; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--case", action="append", choices=sorted(CASES), help="only this; repeatable")
     parser.add_argument("--quick", action="store_true", help="small sizes, 3 rounds: figures to look at only")
     parser.add_argument("--rounds", type=int, help="rounds that count; default: 5, or 3 with --quick")
-    parser.add_argument("--results", type=Path, default=FOUND, help="where the JSON goes")
+    parser.add_argument("--results", type=Path, default=NEW_RESULTS, help="where the JSON goes")
     parser.add_argument("--scratch", type=Path, help="where scratch files go; on a disk, not in memory")
     parser.add_argument(
         "--keep", action="store_true", help="leave the scratch files, emptied; see scratch.py"
@@ -105,7 +129,7 @@ def main() -> int:
     names = args.case or list(CASES)
     if len(names) > 1:
         with tempfile.TemporaryDirectory(prefix="bench-", dir=args.scratch) as scratch:
-            failed = [name for name in names if not _run_apart(name, args, scratch)]
+            failed = [name for name in names if not _run_in_process(name, args, scratch)]
         print(f"\nfailed: {', '.join(failed)}" if failed else "\nall cases came to their end")
         return 1 if failed else 0
     rounds = args.rounds or (3 if args.quick else 5)
@@ -118,5 +142,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    machine.without_disturbance()
+    machine.restart_undisturbed()
     sys.exit(main())

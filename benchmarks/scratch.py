@@ -1,4 +1,4 @@
-"""Files that a benchmark no longer needs, given up in a way that does not slow the next one down."""
+"""Frees the files of a benchmark in a way that does not slow the next one down."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def emptied(folder: Path) -> None:
+def empty_files(folder: Path) -> None:
     """Free the space of all files in a folder, but keep their names.
 
     Where thousands of files were removed, ext4 makes new ones ten times as slowly for a minute or more:

@@ -1,4 +1,4 @@
-"""What the coordinator costs per block, in time and memory, without sockets and processes.
+"""Measures the coordinator's cost per block, in time and memory, without sockets and processes.
 
     python benchmarks/simulate_coordinator.py [--blocks 1000000] [--workers 64]
 
@@ -27,7 +27,7 @@ _BURST = 256  # events per timed stretch: long against the cost of reading the c
 
 @dataclass
 class Cost:
-    """What one job has cost."""
+    """The cost of one job."""
 
     blocks: int
     seconds: float
@@ -41,19 +41,33 @@ class Cost:
         return self.seconds / self.blocks * 1e6
 
 
-class Workers:
-    """The simulated rim: takes actions, makes up what the workers answer, in bursts."""
+class SimulatedWorkers:
+    """Simulated workers: take the coordinator's actions, and make up answers in bursts.
+
+    Parameters
+    ----------
+    count : int
+        Number of workers at the start.
+    seed : int
+    """
 
     def __init__(self, count: int, seed: int) -> None:
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.open: list[ev.Assign] = []
-        self.gone: set[int] = set()
+        self.lost: set[int] = set()
         self.next_number = count
         self.losses = 0
         self.finish: ev.Finish | None = None
 
     def take(self, actions: list[ev.Action], merges: list[ev.Event]) -> None:
-        """Carry actions out."""
+        """Carry out actions.
+
+        Parameters
+        ----------
+        actions : list of Action
+        merges : list of Event
+            Takes the events of merges that are done.
+        """
         for action in actions:
             if isinstance(action, ev.Assign):
                 self.open.append(action)
@@ -63,16 +77,16 @@ class Workers:
                 self.finish = action
 
     def answers(self) -> list[ev.Event]:
-        """The next burst: up to `_BURST` open leases in any order, not all of them good news."""
+        """Make the next burst: answers to up to `_BURST` open leases in any order, a few of them failures."""
         events: list[ev.Event] = []
-        chance, leases = self.chance.random, self.open
+        draw, leases = self.rng.random, self.open
         for _ in range(min(_BURST, (len(leases) + 1) // 2)):
-            place = int(chance() * len(leases))
-            leases[place], leases[-1] = leases[-1], leases[place]
+            index = int(draw() * len(leases))
+            leases[index], leases[-1] = leases[-1], leases[index]
             lease = leases.pop()
-            if lease.worker in self.gone:
+            if lease.worker in self.lost:
                 continue
-            luck = chance()
+            luck = draw()
             if luck < LOSSES:
                 events += self._lose(lease.worker)
             elif luck < FAILURES:
@@ -82,37 +96,65 @@ class Workers:
         return events
 
     def _lose(self, worker: int) -> list[ev.Event]:
-        self.gone.add(worker)
+        self.lost.add(worker)
         self.losses += 1
         self.next_number += 1
         return [ev.Lost(worker, "simulated"), ev.Ready(self.next_number)]
 
 
 def simulate(blocks: int, workers: int, merge: bool, seed: int = 0) -> Cost:
-    """Run one job to its end; raises RuntimeError if a block is missing then."""
-    core, rim = Coordinator(), Workers(workers, seed)
+    """Run one job to its end.
+
+    Parameters
+    ----------
+    blocks, workers : int
+        Their numbers.
+    merge : bool
+        Blocks have results to merge.
+    seed : int
+
+    Returns
+    -------
+    Cost
+
+    Raises
+    ------
+    RuntimeError
+        If a block is missing at the end.
+    """
+    core, simulated = Coordinator(), SimulatedWorkers(workers, seed)
     job = ev.Submit("job", blocks, retries=1000, merge=merge, max_open=100 * workers)
     events: list[ev.Event] = [ev.Ready(number) for number in range(workers)]
     events.append(job)
-    seconds, fed = 0.0, 0
+    seconds, handled = 0.0, 0
     handle, clock = core.handle, time.perf_counter
-    while rim.finish is None:
+    while simulated.finish is None:
         merges: list[ev.Event] = []
         start = clock()
         batches = [handle(event) for event in events]
         seconds += clock() - start
-        fed += len(events)
+        handled += len(events)
         for actions in batches:
-            rim.take(actions, merges)
-        events = merges or rim.answers()
+            simulated.take(actions, merges)
+        events = merges or simulated.answers()
     progress = core.counts("job")
-    if progress.done != blocks or rim.finish.outcome != "done":
-        raise RuntimeError(f"{blocks - progress.done} of {blocks} blocks are missing: {rim.finish}")
-    return Cost(blocks, seconds, fed, progress.retries, rim.losses)
+    if progress.done != blocks or simulated.finish.outcome != "done":
+        raise RuntimeError(f"{blocks - progress.done} of {blocks} blocks are missing: {simulated.finish}")
+    return Cost(blocks, seconds, handled, progress.retries, simulated.losses)
 
 
 def memory_growth_bytes(blocks: int, workers: int) -> int:
-    """Peak of what Python allocates for a job of so many blocks, by tracemalloc."""
+    """Measure the peak of Python's allocations for a job, by tracemalloc.
+
+    Parameters
+    ----------
+    blocks, workers : int
+        Their numbers.
+
+    Returns
+    -------
+    int
+    """
     gc.collect()
     tracemalloc.start()
     simulate(blocks, workers, merge=False)

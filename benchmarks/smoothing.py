@@ -1,4 +1,4 @@
-"""Read, smooth with a halo, write a file per block: as each peer's user would write it.
+"""Read, smooth with a halo, write a file per block: as users of each peer would write it.
 
     python benchmarks/smoothing.py CONTENDER INPUT FOLDER [--workers N]
 
@@ -25,12 +25,36 @@ Corner = tuple[int, ...]
 
 
 def corners(shape: Corner, edge: int) -> Iterator[Corner]:
-    """The first voxels of cubes."""
+    """Yield the first voxels of cubes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the volume.
+    edge : int
+        Voxels along each axis of a cube.
+
+    Yields
+    ------
+    tuple of int
+    """
     return itertools.product(*(range(0, n, edge) for n in shape))
 
 
 def smooth_block(source: str, folder: str, edge: int, corner: Corner) -> None:
-    """Smooth a cube of `edge` voxels and write the block files in it."""
+    """Smooth a cube and write its block files.
+
+    Parameters
+    ----------
+    source : str
+        HDF5 file.
+    folder : str
+        For block files.
+    edge : int
+        Voxels along each axis of the cube.
+    corner : tuple of int
+        Its first voxel.
+    """
     from scipy.ndimage import gaussian_filter
 
     with h5py.File(source, "r") as file:
@@ -54,28 +78,75 @@ def _write(folder: str, corner: Corner, voxels: np.ndarray) -> None:
 
 
 def serial(source: str, folder: str, cores: int, edge: int = EDGE) -> None:
-    """One block after another."""
+    """Smooth one block after another.
+
+    Parameters
+    ----------
+    source : str
+        HDF5 file.
+    folder : str
+        For block files.
+    cores : int
+        Ignored.
+    edge : int
+        Voxels along each axis of a task.
+    """
     for corner in corners(_shape(source), edge):
         smooth_block(source, folder, edge, corner)
 
 
 def pool(source: str, folder: str, cores: int, edge: int = EDGE) -> None:
-    """`multiprocessing.Pool`."""
+    """Smooth with `multiprocessing.Pool`.
+
+    Parameters
+    ----------
+    source : str
+        HDF5 file.
+    folder : str
+        For block files.
+    cores : int
+        Number of workers.
+    edge : int
+        Voxels along each axis of a task.
+    """
     import multiprocessing
 
     with multiprocessing.get_context("fork").Pool(cores) as workers:
-        by_pool(workers, source, folder, edge)
+        smooth_with_pool(workers, source, folder, edge)
 
 
-def by_pool(workers: Any, source: str, folder: str, edge: int) -> None:
-    """A pool that is up."""
+def smooth_with_pool(workers: Any, source: str, folder: str, edge: int) -> None:
+    """Smooth with a pool whose workers have started.
+
+    Parameters
+    ----------
+    workers : multiprocessing.Pool
+    source : str
+        HDF5 file.
+    folder : str
+        For block files.
+    edge : int
+        Voxels along each axis of a task.
+    """
     work = partial(smooth_block, source, folder, edge)
     for _ in workers.imap_unordered(work, corners(_shape(source), edge)):
         pass
 
 
 def loky(source: str, folder: str, cores: int, edge: int = EDGE) -> None:
-    """Joblib with loky's processes."""
+    """Smooth with joblib and loky's processes.
+
+    Parameters
+    ----------
+    source : str
+        HDF5 file.
+    folder : str
+        For block files.
+    cores : int
+        Number of workers.
+    edge : int
+        Voxels along each axis of a task.
+    """
     import joblib
 
     work = joblib.delayed(smooth_block)
@@ -83,7 +154,19 @@ def loky(source: str, folder: str, cores: int, edge: int = EDGE) -> None:
 
 
 def dask(source: str, folder: str, cores: int, edge: int = EDGE) -> None:
-    """Dask's threads; its processes take longer to come up than this takes in all."""
+    """Smooth with dask's threads; its processes take longer to start than this job takes.
+
+    Parameters
+    ----------
+    source : str
+        HDF5 file.
+    folder : str
+        For block files.
+    cores : int
+        Number of threads.
+    edge : int
+        Voxels along each axis of a task.
+    """
     import dask as module
 
     work = module.delayed(smooth_block)
@@ -92,7 +175,19 @@ def dask(source: str, folder: str, cores: int, edge: int = EDGE) -> None:
 
 
 def daisy(source: str, folder: str, cores: int, edge: int = EDGE) -> None:
-    """Daisy 2 with worker processes of its own."""
+    """Smooth with daisy 2 and its worker processes.
+
+    Parameters
+    ----------
+    source : str
+        HDF5 file.
+    folder : str
+        For block files.
+    cores : int
+        Number of workers.
+    edge : int
+        Voxels along each axis of a task.
+    """
     from peers import run_daisy
 
     def work(block: Any) -> None:

@@ -1,4 +1,4 @@
-"""Voxels to measure with, filesets that hold them, and how plain h5py reads their blocks."""
+"""Voxels for measurements, filesets that hold them, and reads of their blocks by plain h5py."""
 
 from __future__ import annotations
 
@@ -22,28 +22,44 @@ _TILE = 128
 
 def voxels(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Waves under noise, like an electron microscope's: gzip makes them only a little smaller."""
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     ramp = np.indices((_TILE,) * 3, dtype=np.float32).sum(0)
-    tile = (np.sin(ramp / 17) * 60 + 100 + chance.normal(0, 8, ramp.shape)).astype(np.uint8)
+    tile = (np.sin(ramp / 17) * 60 + 100 + rng.normal(0, 8, ramp.shape)).astype(np.uint8)
     return np.ascontiguousarray(np.tile(tile, [n // _TILE for n in shape]))
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block file and where its voxels belong."""
+    """A block file and the roi of its voxels."""
 
     path: str
     roi: Roi
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """Its place in an array of the whole volume."""
+        """Slices of the roi in an array of the whole volume."""
         return self.roi.to_slice()
 
 
 def new_fileset(folder: Path, shape: tuple[int, ...], edge: int, **options: Any) -> BlockwiseFileset:
-    """An empty fileset of cubes in a new folder; `options` as `FilesetDescription` takes them."""
-    opened = {"durability": options.pop("durability")} if "durability" in options else {}
+    """Create an empty fileset of cubes.
+
+    Parameters
+    ----------
+    folder : Path
+        For description and blocks.
+    shape : tuple of int
+        In voxels.
+    edge : int
+        Voxels along each axis of a block.
+    **options
+        ``durability``, or fields of `FilesetDescription`.
+
+    Returns
+    -------
+    BlockwiseFileset
+    """
+    create_options = {"durability": options.pop("durability")} if "durability" in options else {}
     description = FilesetDescription(
         axes="zyx",
         shape=shape,
@@ -53,41 +69,86 @@ def new_fileset(folder: Path, shape: tuple[int, ...], edge: int, **options: Any)
         dataset_root_dir="blocks",
         **options,
     )
-    return BlockwiseFileset.create(folder / "volume.json", description, **opened)
+    return BlockwiseFileset.create(folder / "volume.json", description, **create_options)
 
 
 def cubes(shape: tuple[int, ...], edge: int) -> Iterable[Roi]:
-    """The blocks of a volume that they divide."""
+    """Yield the blocks of a volume.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Multiples of `edge`.
+    edge : int
+        Voxels along each axis of a block.
+
+    Yields
+    ------
+    Roi
+    """
     for start in itertools.product(*(range(0, n, edge) for n in shape)):
         yield Roi(start, tuple(a + edge for a in start))
 
 
 def blocks_of(fileset: BlockwiseFileset, edge: int) -> list[Block]:
-    """The block files of a fileset."""
+    """List the block files of a fileset.
+
+    Parameters
+    ----------
+    fileset : BlockwiseFileset
+    edge : int
+        Voxels along each axis of a block.
+
+    Returns
+    -------
+    list of Block
+    """
     paths = ((fileset.dataset_path(roi.start), roi) for roi in cubes(fileset.shape, edge))
     return [Block(path.removesuffix("/" + DATASET), roi) for path, roi in paths]
 
 
 def read_block(path: str) -> NDArray[Any]:
-    """A block file's voxels by plain h5py."""
+    """Read the voxels of a block file by plain h5py."""
     with h5py.File(path, "r") as file:
         return file[DATASET][()]
 
 
 def read_loop(blocks: Iterable[Block], out: NDArray[Any]) -> None:
-    """Every block by plain h5py into its place: read, then copied."""
+    """Read all blocks by plain h5py, and copy them into an array.
+
+    Parameters
+    ----------
+    blocks : iterable of Block
+    out : ndarray
+        Of the volume's shape.
+    """
     for block in blocks:
         out[block.slices] = read_block(block.path)
 
 
 def read_loop_direct(blocks: Iterable[Block], out: NDArray[Any]) -> None:
-    """Every block by plain h5py into its place: HDF5 puts the voxels there."""
+    """Read all blocks by plain h5py; HDF5 writes the voxels into the array directly.
+
+    Parameters
+    ----------
+    blocks : iterable of Block
+    out : ndarray
+        Of the volume's shape.
+    """
     for block in blocks:
         with h5py.File(block.path, "r") as file:
             file[DATASET].read_direct(out, dest_sel=block.slices)
 
 
 def write_block(path: str, block: NDArray[Any], **options: Any) -> None:
-    """A block file by plain h5py; `options` as `create_dataset` takes them."""
+    """Write a block file by plain h5py.
+
+    Parameters
+    ----------
+    path : str
+    block : ndarray
+    **options
+        Of `create_dataset`.
+    """
     with h5py.File(path, "w") as file:
         file.create_dataset(DATASET, data=block, **options)

@@ -1,4 +1,4 @@
-"""Sizes, rates and times as people read them, everywhere the same; machines get bytes and seconds."""
+"""Formats sizes, rates, times and counts for people, everywhere the same; machines get bytes and seconds."""
 
 from __future__ import annotations
 
@@ -36,6 +36,22 @@ def format_duration(seconds: float) -> str:
         if seconds >= 2 * factor:
             return _short(seconds / factor, unit)
     return _short(seconds, "s")
+
+
+def format_count(count: int, noun: str) -> str:
+    """A number with its noun: "1 block", "2 blocks".
+
+    Parameters
+    ----------
+    count : int
+    noun : str
+        In the singular; the plural takes an s.
+
+    Returns
+    -------
+    str
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _short(value: float, unit: str) -> str:

@@ -25,7 +25,7 @@ _NO_CODE = {
 
 
 def code_lines(source: str) -> int:
-    """How many lines of a module's text are code."""
+    """Count the code lines of a module."""
     documented = set(_documented_lines(ast.parse(source)))
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -42,13 +42,13 @@ def _documented_lines(tree: ast.AST) -> Iterator[int]:
             yield from range(node.lineno, (node.end_lineno or node.lineno) + 1) if text else ()
 
 
-def counted(checkout: Path) -> dict[str, int]:
-    """Code lines of each module of a checkout's product, by its path in the checkout.
+def count_files(checkout: Path) -> dict[str, int]:
+    """Count the code lines of each module of a checkout's product, by its path in the checkout.
 
     Raises
     ------
     SystemExit
-        If there is no product in `checkout`, or a module is no Python.
+        If there is no product in `checkout`, or a module can't be parsed.
     """
     if not (checkout / TOP[0]).is_dir():
         raise SystemExit(f"{checkout}: there is no folder {TOP[0]}/ in it; name a checkout of blockmill")
@@ -80,8 +80,19 @@ def by_package(files: dict[str, int]) -> Counter[str]:
 
 
 def table(sums: dict[str, int], old: dict[str, int] | None = None) -> str:
-    """A line for each name; with `old`, its figure and the difference as well."""
-    names = sorted({*sums, *(old or {})}, key=_place)
+    """Format a line for each name.
+
+    Parameters
+    ----------
+    sums : dict of str to int
+    old : dict of str to int, optional
+        Figures to compare with.
+
+    Returns
+    -------
+    str
+    """
+    names = sorted({*sums, *(old or {})}, key=_sort_key)
     width = max(map(len, names))
     if old is None:
         return "\n".join(f"{name:<{width}} {sums[name]:>7,}" for name in names)
@@ -92,19 +103,19 @@ def table(sums: dict[str, int], old: dict[str, int] | None = None) -> str:
     return "\n".join(rows)
 
 
-def _place(name: str) -> tuple[bool, bool, str]:
+def _sort_key(name: str) -> tuple[bool, bool, str]:
     return name == "total", name.startswith("__init__.py of"), name.replace("/**", "")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print what the command line asks for."""
+    """Print the table; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkout", type=Path, nargs="?", default=Path(__file__).resolve().parent.parent)
     parser.add_argument("--compare", type=Path, metavar="OTHER_CHECKOUT", help="its figures and the changes")
     parser.add_argument("--files", action="store_true", help="of each module, not of each package")
     args = parser.parse_args(arguments)
-    kept = [counted(checkout) for checkout in (args.checkout, args.compare) if checkout is not None]
-    print(table(*kept) if args.files else table(*map(by_package, kept)))
+    sums = [count_files(checkout) for checkout in (args.checkout, args.compare) if checkout is not None]
+    print(table(*sums) if args.files else table(*map(by_package, sums)))
     return 0
 
 

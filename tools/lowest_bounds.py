@@ -14,7 +14,7 @@ _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<extras>[\w,. -]+)\])?(?:(?
 
 
 def pins(project: dict[str, Any], extras: list[str]) -> dict[str, str]:
-    """Pins by name, of the project's own dependencies and those of its extras.
+    """Return pins by name, of the project's own dependencies and those of its extras.
 
     Parameters
     ----------
@@ -33,24 +33,25 @@ def pins(project: dict[str, Any], extras: list[str]) -> dict[str, str]:
     ValueError
         If a requirement has no lower bound, or is written in a way that isn't known here.
     """
-    found: dict[str, str] = {}
-    waiting = list(project["dependencies"])
+    pins_by_name: dict[str, str] = {}
+    pending = list(project["dependencies"])
     for extra in extras:
-        waiting += project["optional-dependencies"][extra]
-    while waiting:
-        text = waiting.pop(0)
+        pending += project["optional-dependencies"][extra]
+    while pending:
+        text = pending.pop(0)
         match = _REQUIREMENT.fullmatch(text)
         if match is not None and match["name"] == project["name"] and match["extras"]:
-            waiting += [
+            pending += [
                 each
                 for extra in match["extras"].split(",")
                 for each in project["optional-dependencies"][extra.strip()]
             ]
         elif match is not None and match["version"]:
-            found[match["name"] + (f"[{match['extras']}]" if match["extras"] else "")] = match["version"]
+            extras_text = f"[{match['extras']}]" if match["extras"] else ""
+            pins_by_name[match["name"] + extras_text] = match["version"]
         else:
             raise ValueError(f"{PYPROJECT}: {text!r} has no lower bound; write it as name>=version")
-    return found
+    return pins_by_name
 
 
 if __name__ == "__main__":

@@ -23,7 +23,19 @@ COMMAND = Path(sys.executable).with_name("blockmill")
 
 
 def run(folder: Path, *words: str) -> str:
-    """Run the command in a folder; its standard output."""
+    """Run the command in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    *words : str
+        Arguments of the command.
+
+    Returns
+    -------
+    str
+        Its standard output.
+    """
     done = subprocess.run(
         [COMMAND, *words], cwd=folder, check=False, capture_output=True, text=True, timeout=300
     )
@@ -32,8 +44,8 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def whole(address: Path) -> np.ndarray:
-    """All voxels of a volume."""
+def read_all(address: Path) -> np.ndarray:
+    """Read all voxels of a volume."""
     volume = open_volume(str(address))
     try:
         return volume.read(Roi.from_shape(volume.shape))
@@ -42,7 +54,7 @@ def whole(address: Path) -> np.ndarray:
 
 
 def try_demo(folder: Path) -> None:
-    """Do in `folder` what `make demo` and `make man` do."""
+    """Do in `folder` the same as `make demo` and `make man`, and check the results."""
     version = metadata.version("blockmill")
     assert version in run(folder, "--version"), f"--version doesn't tell {version}"
     configs = folder / "configs"
@@ -51,7 +63,7 @@ def try_demo(folder: Path) -> None:
     (configs / "demo.yaml").write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
     run(folder, "volume", "create", "demo/cells.json", "--shape", "70,100,130")
     run(folder, "run", "configs/demo.yaml", "--quiet")
-    cells, smooth = (whole(folder / "demo" / name) for name in ("cells.json", "smooth.json"))
+    cells, smooth = (read_all(folder / "demo" / name) for name in ("cells.json", "smooth.json"))
     expected = ndimage.gaussian_filter(cells, 1.5, output=smooth.dtype)
     assert np.array_equal(smooth, expected), "the result differs from scipy's"
     assert len(run(folder, "man").splitlines()) > 20, "manual pages are missing"
@@ -60,13 +72,13 @@ def try_demo(folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--installed", action="store_true")
-    place = Path(blockmill.__file__).resolve()
+    package_file = Path(blockmill.__file__).resolve()
     if (
         parser.parse_args().installed
-        and place.is_relative_to(CHECKOUT)
-        and "site-packages" not in place.parts
+        and package_file.is_relative_to(CHECKOUT)
+        and "site-packages" not in package_file.parts
     ):
-        sys.exit(f"blockmill was taken from the checkout: {place}")
+        sys.exit(f"blockmill was taken from the checkout: {package_file}")
     with tempfile.TemporaryDirectory(prefix="blockmill-demo-") as scratch:
         try_demo(Path(scratch))
-    print(f"the demo runs: Python {sys.version.split()[0]}, numpy {np.__version__}, {place.parent}")
+    print(f"the demo runs: Python {sys.version.split()[0]}, numpy {np.__version__}, {package_file.parent}")

@@ -31,19 +31,19 @@ TEXTS = {
     "for asyncio; `Client` is the same for threads": "for threads; `AsyncClient` is the same for asyncio",
     "socket, for asyncio": "socket, for threads",
     "for one task at a time": "for one thread at a time",
-    "    Its verbs are coroutines and asynchronous iterators.\n\n": "",
+    "    Its methods are coroutines and asynchronous iterators.\n\n": "",
     "Tasks may share one": "Threads may share one",
     "import asyncio\n": "",
     "AsyncIterator, Iterable": "Iterable, Iterator",
     "import TYPE_CHECKING, cast": "import cast",
     "if TYPE_CHECKING:\n    import zmq.asyncio\n\n": "",
-    "for line in part.lines:\n                yield line": "yield from part.lines",
+    "for line in log_part.lines:\n                yield line": "yield from log_part.lines",
 }
-"""What is said otherwise, or shorter, without asyncio; replaced before the tokens."""
+"""Texts to replace, before the tokens are."""
 
 
 def unasync(text: str, name: str) -> str:
-    """The source of a module for threads.
+    """Convert the source of a module for asyncio into that for threads.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def unasync(text: str, name: str) -> str:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text without what only asyncio needs, token by token with what lies before each."""
+    """Yield the text in pieces, with tokens that only asyncio needs dropped and names replaced."""
     starts = [0, *itertools.accumulate(map(len, text.splitlines(keepends=True)))]
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
     dropped = _dropped([token.string for token in tokens])
@@ -80,18 +80,18 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _dropped(words: list[str]) -> set[int]:
-    """Numbers of tokens to leave out: async, await and parentheses around it, `.asyncio`."""
-    found = set()
+    """Indices of the tokens to drop: async, await and parentheses around it, `.asyncio`."""
+    dropped = set()
     for i, word in enumerate(words):
         if word in ("async", "await"):
-            found.add(i)
+            dropped.add(i)
         before = words[i - 2]
         called = before in (")", "]") or (before.isidentifier() and not keyword.iskeyword(before))
         if word == "await" and words[i - 1] == "(" and not called:
-            found |= {i - 1, _closing(words, i - 1)}
+            dropped |= {i - 1, _closing(words, i - 1)}
         if word == "asyncio" and words[i - 1] == ".":
-            found |= {i - 1, i}
-    return found
+            dropped |= {i - 1, i}
+    return dropped
 
 
 def _closing(words: list[str], opening: int) -> int:
@@ -104,7 +104,7 @@ def _closing(words: list[str], opening: int) -> int:
 
 
 def main() -> int:
-    """Write or check all files; the exit code."""
+    """Write or check all files; return the exit code."""
     check, code = "--check" in sys.argv[1:], 0
     for source, target in FILES.items():
         path = FOLDER / target

@@ -1,4 +1,4 @@
-"""The computing side: a process that takes block tasks and does them one after another.
+"""Worker processes: each takes block tasks and computes them one after another.
 
 May import: shared, kernels.
 """

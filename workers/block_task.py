@@ -1,4 +1,4 @@
-"""One block task in a worker: read with halo, operate, write or hand over."""
+"""One block task in a worker: read with halo, run the kernel, write the block or put it into its slot."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BlockOutcome(NamedTuple):
 
 
 class PreparedJob:
-    """A job as a worker holds it: volumes and operation, opened at the first block."""
+    """A worker's side of a job: volumes and kernel, opened at the first block."""
 
     def __init__(self, recipe: wire.Recipe) -> None:
         self.roi_of = rois_of(recipe)
@@ -46,7 +46,7 @@ class PreparedJob:
         self._user_code = UserCode(folder, recipe.code_hash) if folder is not None else None
 
     def _open(self) -> Volume:
-        """Open everything; done late so that what goes wrong is the answer to a block."""
+        """Open everything; done late, so that an error here is the reply to a block."""
         recipe = self._recipe
         self._spec = parse_operation(recipe.operation or "copy")
         self._kernel = kernel_for(self._spec)
@@ -56,19 +56,31 @@ class PreparedJob:
                 self._output = BlockwiseFileset(
                     recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
                 )
-        self._whole = Roi.from_shape(source.shape)
+        self._bounds = Roi.from_shape(source.shape)
         self._halo = self._spec.halo(len(source.shape))
         self._offset = recipe.offset or (0,) * len(source.shape)
         self._source = source
         return source
 
     def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> BlockOutcome:
-        """Do one block and return the result.
+        """Compute one block; write it, or put it into the task's slot.
+
+        Parameters
+        ----------
+        task : Task
+        roi : Roi
+            The task's, in block coordinates.
+        segment : Segment or None
+            The shared memory that holds the task's slot.
+
+        Returns
+        -------
+        BlockOutcome
 
         Raises
         ------
         BlockmillError
-            For whatever is wrong with job, input, operation or output.
+            If anything is wrong with job, input, operation or output.
         """
         if self._user_code is not None:
             self._user_code.activate()
@@ -78,11 +90,11 @@ class PreparedJob:
         if self._recipe.resume and self._output is not None and self._finished(self._output, roi):
             return BlockOutcome(skipped=True)
         kept_roi = roi.shifted(self._offset)
-        if task.slot is not None and segment is not None and self._plain_copy(source):
+        if task.slot is not None and segment is not None and self._is_plain_copy(source):
             target = slot_array(task.slot, segment, roi, source.dtype)
             self._read(source, kept_roi, target)
-            return self._handed_over(target, target.nbytes)
-        read_roi = kept_roi.grown(self._halo, within=self._whole)
+            return self._outcome(target, target.nbytes)
+        read_roi = kept_roi.grown(self._halo, within=self._bounds)
         block = self._read(source, read_roi)
         with acting_as(self._recipe.identity):
             result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, source.axes))
@@ -94,13 +106,13 @@ class PreparedJob:
             raise BlockError("the task names no place for its result")
         target = slot_array(task.slot, segment, roi, result.dtype)
         target[...] = result
-        return self._handed_over(target, block.nbytes)
+        return self._outcome(target, block.nbytes)
 
     def _read(self, source: Volume, roi: Roi, out: Any = None) -> NDArray[Any]:
         with acting_as(self._recipe.identity):
             return source.read(roi, out)
 
-    def _plain_copy(self, source: Volume) -> bool:
+    def _is_plain_copy(self, source: Volume) -> bool:
         return isinstance(self._spec, Copy) and self._spec.output_dtype(source.dtype) == source.dtype
 
     def _finished(self, output: BlockwiseFileset, roi: Roi) -> bool:
@@ -111,7 +123,7 @@ class PreparedJob:
                 for block in output.grid.touching(roi)
             )
 
-    def _handed_over(self, result: NDArray[Any], nbytes_read: int) -> BlockOutcome:
+    def _outcome(self, result: NDArray[Any], nbytes_read: int) -> BlockOutcome:
         crc = crc32_of(result) if self._recipe.checksum else 0
         return BlockOutcome(nbytes_read, result.nbytes, crc32=crc)
 
@@ -125,19 +137,33 @@ class PreparedJob:
 
 
 def open_source(source: str | wire.SharedArray) -> Volume:
-    """The input volume: by address, or in shared memory."""
+    """Open the input volume, from its address or in shared memory."""
     if isinstance(source, str):
         return open_volume(source)
     return MemoryVolume(attach_array(source), axes=source.axes)
 
 
 def slot_array(slot: wire.Slot, segment: Segment, roi: Roi, dtype: np.dtype) -> NDArray[Any]:
-    """The array in a slot where the result of `roi` belongs.
+    """The array in a slot into which the result of `roi` goes.
+
+    Parameters
+    ----------
+    slot : Slot
+    segment : Segment
+        The shared memory of the slot.
+    roi : Roi
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    ndarray of shape ``roi.shape``
+        A view of the shared memory.
 
     Raises
     ------
     StorageError
-        If it would not fit.
+        If the result would not fit.
     """
     if roi.volume * dtype.itemsize > slot.nbytes:
         raise StorageError(f"the result of {roi} as {dtype} does not fit into {slot.nbytes} bytes")

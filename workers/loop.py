@@ -1,4 +1,4 @@
-"""The worker's loop: take tasks from the coordinator, do them, answer."""
+"""The worker's loop: take tasks from the coordinator, compute them, reply."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .reply_batch import ReplyBatch
 from .transfer import OpenVolumes, TransferJob
 
 HEARTBEAT_S = 1.0
-_OUR_CODE = Path(__file__).parent.parent
-_MOST_FRAMES = 5
+_PACKAGE = Path(__file__).parent.parent
+_MAX_FRAMES = 5
 
 
 class Terminated(BaseException):
-    """SIGTERM came: unwind, so that what is half-done is removed, and end."""
+    """SIGTERM came: unwind, so that partial files are removed, and end."""
 
 
 def _on_sigterm(signum: int, frame: FrameType | None) -> None:
@@ -51,13 +51,13 @@ def _heartbeat(
 
 
 class _Log:
-    """The file for all printed output; it records there whose each piece is."""
+    """The log file of all printed output; a trailer in it says which task printed the text before it."""
 
     def __init__(self) -> None:
         self._size_bytes = os.fstat(1).st_size
 
     def end(self, task: wire.Task) -> None:
-        """Note that what was printed since the last task was printed by this one."""
+        """Write the trailer that attributes the output since the last task to this one."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(ValueError, OSError):  # the operation has closed or filled it
                 stream.flush()
@@ -68,7 +68,18 @@ class _Log:
 
 
 class Worker:
-    """One worker process: its jobs, its shared memory, its queue of tasks."""
+    """One worker process: its jobs, its shared memory, its queue of tasks.
+
+    Parameters
+    ----------
+    sock : zmq.Socket
+        To the coordinator.
+    replies : ReplyBatch
+    counters : TaskCounters
+        In shared memory: tells the coordinator which task a dead worker had begun.
+    index : int
+        The worker's entry in `counters`.
+    """
 
     def __init__(
         self, sock: zmq.Socket[bytes], replies: ReplyBatch, counters: TaskCounters, index: int
@@ -94,11 +105,11 @@ class Worker:
                 reply = self._reply_to(task)
                 self._log.end(task)
                 self._counters.end(self._index)
-                more = bool(self._tasks) and not self._jobs[task.job].prompt
-                self._replies.add(reply, self._sock.send, may_wait=more)
+                may_wait = bool(self._tasks) and not self._jobs[task.job].prompt
+                self._replies.add(reply, self._sock.send, may_wait=may_wait)
 
     def _receive(self, wait: bool) -> None:
-        """Take in all messages that are there; block for the first one if `wait`."""
+        """Receive all messages that have come; block for the first one if `wait`."""
         flags = 0 if wait else zmq.NOBLOCK
         while True:
             try:
@@ -106,9 +117,9 @@ class Worker:
             except zmq.Again:
                 return
             flags = zmq.NOBLOCK
-            self._obey(wire.decode_to_worker(data))
+            self._handle(wire.decode_to_worker(data))
 
-    def _obey(self, message: wire.ToWorker) -> None:
+    def _handle(self, message: wire.ToWorker) -> None:
         match message:
             case wire.Run():
                 self._tasks.extend(message.tasks)
@@ -128,7 +139,7 @@ class Worker:
         try:
             self._segments[message.segment] = Segment(message.nbytes, message.path, populate=message.populate)
         except OSError as error:
-            self._segments[message.segment] = error  # the answer to the tasks that need it
+            self._segments[message.segment] = error  # the reply to tasks that need it
 
     def _forget(self, message: wire.Forget) -> None:
         if (job := self._jobs.pop(message.job, None)) is not None:
@@ -151,7 +162,7 @@ class Worker:
             job = self._jobs[task.job]
             roi = job.roi_of(task)
             outcome = job.do(task, roi, self._segment_of(task.slot))
-        except Exception as error:  # noqa: BLE001 - whatever a block raises is its answer
+        except Exception as error:  # noqa: BLE001 - any error of a block is its reply
             return _failure(task, error)
         seconds = time.monotonic() - started_s
         return wire.TaskDone(task.job, task.block, task.attempt, seconds, *outcome, roi.volume)
@@ -172,7 +183,7 @@ class Worker:
 
 
 def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
-    """End a process that user code forked and let come back from there: its parent is the worker."""
+    """End a process that user code forked and that returned from the task: its parent is the worker."""
     if isinstance(reply, wire.TaskFailed):
         print("in a forked child:", reply.error, file=sys.stderr)
     sys.stdout.flush()
@@ -180,24 +191,24 @@ def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
 
 
 def _failure(task: wire.Task, error: Exception) -> wire.TaskFailed:
-    """The answer that carries an error; what would fail the same way again is not retried."""
+    """The reply that carries an error; an error that would come again is not retried."""
     if isinstance(error, MemoryError):
-        text = "\n".join([f"out of memory: {error}".rstrip(": "), *_frames_of_the_user(error)])
+        text = "\n".join([f"out of memory: {error}".rstrip(": "), *_user_frames(error)])
     elif isinstance(error, BlockmillError):
         text = str(error)
     else:
-        text = "\n".join([f"{type(error).__name__}: {error}", *_frames_of_the_user(error)])
+        text = "\n".join([f"{type(error).__name__}: {error}", *_user_frames(error)])
     retry = not isinstance(error, JobError | MissingBlock)
     memory = isinstance(error, MemoryError)
     kind = type(error).__name__ if isinstance(error, BlockmillError) else ""
     return wire.TaskFailed(task.job, task.block, task.attempt, text, retry, memory, kind)
 
 
-def _frames_of_the_user(error: Exception) -> list[str]:
-    """The frames of an error in code that is not ours, innermost last."""
+def _user_frames(error: Exception) -> list[str]:
+    """The frames of an error in code outside this package, innermost last."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_OUR_CODE)]
-    return [line.rstrip() for line in traceback.format_list(theirs[-_MOST_FRAMES:])]
+    user_frames = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)]
+    return [line.rstrip() for line in traceback.format_list(user_frames[-_MAX_FRAMES:])]
 
 
 def run_worker(spawn: wire.Spawn) -> int:
@@ -229,5 +240,5 @@ def run_worker(spawn: wire.Spawn) -> int:
             heartbeat.join()
         server.close()
         sock.close()
-        context.term()  # waits until the last answers are out, at most for the linger time
+        context.term()  # waits until the last replies are sent, at most for the linger time
     return 0

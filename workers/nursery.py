@@ -1,4 +1,4 @@
-"""The nursery: a small process that imports what workers need once, then forks them.
+"""The nursery: a fork server, a small process that imports what workers need once and forks them.
 
 It exists instead of ``multiprocessing``'s fork server for three reasons: it never imports
 the caller's main module (scripts need no ``__main__`` guard), it reaps each worker with
@@ -7,7 +7,7 @@ interpreter lock: the read end of the coordinator's lifeline pipe is set to send
 the whole process group as soon as its write end closes, however that comes about.
 
 Started as ``python -P -m blockmill.workers.nursery CONTROL_FD LIFELINE_FD PATHS MODULE ...``, or
-forked by a program of ours that has imported most of it already; see `daemon/nurseryprocess.py`.
+forked by a program of ours that has imported most of it already; see `daemon/executors/local/nursery.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def tie_to(lifeline_fd: int) -> None:
 
 
 class Nursery:
-    """Forks, signals and reaps workers, by orders from the control socket."""
+    """Forks, signals and reaps workers, as messages on the control socket ask it to."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -54,7 +54,7 @@ class Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
-        """Serve until the control socket closes; then end all workers, and what they have started."""
+        """Serve until the control socket closes; then end all workers and all processes that they started."""
         poller = select.poll()  # select would fail where the caller has many open files
         poller.register(self._control, select.POLLIN)
         poller.register(self._wake_read, select.POLLIN)
@@ -68,28 +68,28 @@ class Nursery:
                 packet = self._control.recv(_LARGEST_PACKET_BYTES)
                 if not packet:
                     os.killpg(0, signal.SIGKILL)
-                self._obey(wire.decode_to_nursery(packet))
+                self._handle(wire.decode_to_nursery(packet))
 
-    def _obey(self, message: wire.ToNursery) -> None:
+    def _handle(self, message: wire.ToNursery) -> None:
         match message:
             case wire.Spawn():
                 self._spawn(message)
             case wire.SendSignal():
-                # A pid stays taken until we reap it, so this can't hit a stranger.
+                # A pid is not reused until we reap it, so this can't hit another process.
                 if (pid := self._pids.get(message.worker)) is not None:
                     os.kill(pid, message.signum)
 
-    def _spawn(self, order: wire.Spawn) -> None:
-        # The nursery ignores SIGTERM, a new worker doesn't: what comes in between waits.
+    def _spawn(self, spawn: wire.Spawn) -> None:
+        # The nursery ignores SIGTERM, a new worker doesn't: a signal in between is delivered afterwards.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         pid = os.fork()
         if pid == 0:
-            self._become_worker(order)
+            self._become_worker(spawn)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        self._pids[order.worker] = pid
-        self._tell(wire.Spawned(order.worker, pid))
+        self._pids[spawn.worker] = pid
+        self._report(wire.Spawned(spawn.worker, pid))
 
-    def _become_worker(self, order: wire.Spawn) -> None:
+    def _become_worker(self, spawn: wire.Spawn) -> None:
         exit_code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -97,14 +97,14 @@ class Nursery:
                 signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
             self._control.close()
-            log = os.open(order.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            log = os.open(spawn.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             os.dup2(log, 1)
             os.dup2(log, 2)
             sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)  # each line is sent at once
             sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
             from .loop import run_worker
 
-            exit_code = run_worker(order)
+            exit_code = run_worker(spawn)
         except BaseException:  # noqa: BLE001 - the process ends here; its log tells why
             traceback.print_exc()
         finally:
@@ -119,29 +119,39 @@ class Nursery:
             if ended:
                 del self._pids[worker]
                 code = os.waitstatus_to_exitcode(status)
-                self._tell(wire.Exited(worker, pid, code, usage.ru_maxrss * 1024))
+                self._report(wire.Exited(worker, pid, code, usage.ru_maxrss * 1024))
 
-    def _tell(self, message: wire.FromNursery) -> None:
+    def _report(self, message: wire.FromNursery) -> None:
         # The coordinator may be gone; the end of the control socket shows that next.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.send(wire.encode(message))
 
 
 def serve(control: socket.socket, lifeline_fd: int, preload: Iterable[str]) -> None:
-    """Tie to the lifeline, import what workers need, serve."""
+    """Bind the process group to the lifeline, import what workers need, serve until the end.
+
+    Parameters
+    ----------
+    control : socket
+        To the coordinator; messages of `shared/messages/engine.py` in both directions.
+    lifeline_fd : int
+        Read end of the coordinator's lifeline pipe; its closing kills the whole process group.
+    preload : iterable of str
+        Names of modules to import before any worker is forked.
+    """
     control.set_inheritable(False)
     os.set_inheritable(lifeline_fd, False)
     tie_to(lifeline_fd)
-    # Whoever holds the terminal decides; and what is sent to all of a name or a batch job is for the
-    # coordinator to obey, which ends the workers in good order.
+    # A terminal, `killall` or a batch system may signal the whole group. The coordinator handles that
+    # and ends the workers in order.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
     for module in preload:
         importlib.import_module(module)
     from . import loop  # noqa: F401 - so that the forked workers have it
 
-    parse_operation("copy")  # what it builds the first time is the same in all workers
-    # What is there stays; a collection in a worker would write to its pages, and so copy them.
+    parse_operation("copy")  # it builds its models at the first call; forked workers then have them
+    # Without this, a garbage collection in a worker would write to the shared pages, and so copy them.
     gc.freeze()
     with control:
         Nursery(control).serve()
@@ -149,9 +159,9 @@ def serve(control: socket.socket, lifeline_fd: int, preload: Iterable[str]) -> N
 
 def main() -> None:
     """Serve as a program of its own."""
-    control_fd, lifeline_fd, places, *preload = sys.argv[1:]
-    known = {str(Path(entry).resolve()) for entry in sys.path}
-    sys.path += [p for p in places.split(os.pathsep) if p and str(Path(p).resolve()) not in known]
+    control_fd, lifeline_fd, paths, *preload = sys.argv[1:]
+    present = {str(Path(entry).resolve()) for entry in sys.path}
+    sys.path += [p for p in paths.split(os.pathsep) if p and str(Path(p).resolve()) not in present]
     serve(socket.socket(fileno=int(control_fd)), int(lifeline_fd), preload)
 
 

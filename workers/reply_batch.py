@@ -1,7 +1,7 @@
-"""Answers on their way to the coordinator: those of very short blocks go several at a time.
+"""Sends replies to the coordinator; those of very short blocks go several at a time.
 
-An answer waits for others only while there is more to do, and never long: where the next block
-turns out to be a long one, the heartbeat thread sends the answers that wait.
+A reply waits for others only while there is more to do, and never long: if the next block
+turns out to be a long one, the heartbeat thread sends the replies that wait.
 """
 
 from __future__ import annotations
@@ -14,25 +14,34 @@ from ..shared.messages import engine as wire
 
 Send = Callable[[bytes], object]
 
-_MOST = 16
+_MAX_REPLIES = 16
 _SHORT_S = 0.0005
-_LONGEST_S = 0.002
+_MAX_WAIT_S = 0.002
 _POLL_S = 0.02
 
 
 class ReplyBatch:
-    """The answers of one worker that have not been sent."""
+    """The replies of one worker that have not been sent."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
         self._waiting: list[wire.TaskReply] = []
         self._since_s = 0.0
         self._lock = threading.Lock()
-        self._some = threading.Event()
+        self._filled = threading.Event()
         self._ended = False
 
     def add(self, reply: wire.TaskReply, send: Send, *, may_wait: bool) -> None:
-        """Send an answer, now or with others."""
+        """Send a reply, now or together with others.
+
+        Parameters
+        ----------
+        reply : TaskReply
+        send : callable
+            Sends a message of bytes.
+        may_wait : bool
+            The worker has more to do, so a reply to a short block may be sent later.
+        """
         short = may_wait and isinstance(reply, wire.TaskDone) and reply.seconds < _SHORT_S
         now_s = time.monotonic()
         with self._lock:
@@ -40,9 +49,9 @@ class ReplyBatch:
             if not waiting:
                 self._since_s = now_s
             waiting.append(reply)
-            if short and len(waiting) < _MOST and now_s - self._since_s < _LONGEST_S:
-                if not self._some.is_set():
-                    self._some.set()
+            if short and len(waiting) < _MAX_REPLIES and now_s - self._since_s < _MAX_WAIT_S:
+                if not self._filled.is_set():
+                    self._filled.set()
                 return
             self._send(send)
 
@@ -57,23 +66,33 @@ class ReplyBatch:
             self._waiting = []
 
     def watch(self, send: Send, timeout_s: float) -> bool:
-        """Send what has waited too long, for about `timeout_s`; False when the worker ends.
+        """Send replies that have waited too long; called by a thread with its own socket.
 
-        For a thread of its own, with a socket of its own.
+        Parameters
+        ----------
+        send : callable
+            Sends a message of bytes.
+        timeout_s : float
+            Return after about this time.
+
+        Returns
+        -------
+        bool
+            False when the worker ends.
         """
         deadline_s = time.monotonic() + timeout_s
         while (left_s := deadline_s - time.monotonic()) > 0 and not self._ended:
-            if self._some.wait(left_s) and not self._ended:
+            if self._filled.wait(left_s) and not self._ended:
                 time.sleep(_POLL_S)
-                self._some.clear()
+                self._filled.clear()
                 with self._lock:
-                    if self._waiting and time.monotonic() - self._since_s > _LONGEST_S:
+                    if self._waiting and time.monotonic() - self._since_s > _MAX_WAIT_S:
                         self._send(send)
                     elif self._waiting:
-                        self._some.set()
+                        self._filled.set()
         return not self._ended
 
     def end(self) -> None:
         """Let `watch` return."""
         self._ended = True
-        self._some.set()
+        self._filled.set()

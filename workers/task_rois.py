@@ -1,4 +1,4 @@
-"""Which voxels a task of a recipe means."""
+"""The roi of a task, from its recipe's grid or from the task itself."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..shared.messages import engine as wire
 
 
 def rois_of(recipe: wire.Recipe) -> Callable[[wire.Task], Roi]:
-    """Function from a task to its roi, in block coordinates."""
-    if (known := recipe.grid) is None:
+    """Return a function from a task to its roi, in block coordinates."""
+    if (spec := recipe.grid) is None:
         return lambda task: Roi(task.start, task.stop)
-    grid = BlockGrid(Roi(known.start, known.stop), known.block_shape, known.anchor)
+    grid = BlockGrid(Roi(spec.start, spec.stop), spec.block_shape, spec.anchor)
     return lambda task: grid.roi_of(task.block)

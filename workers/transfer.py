@@ -1,4 +1,4 @@
-"""Voxels carried between a volume and an array in shared memory, block by block."""
+"""Jobs that carry voxels between a volume and an array in shared memory, block by block."""
 
 from __future__ import annotations
 
@@ -16,25 +16,38 @@ from ..shared.volumes.formats import open_volume
 from .block_task import BlockOutcome
 from .task_rois import rois_of
 
-_MOST_OPEN = 8
+_MAX_OPEN = 8
 
 
 class OpenVolumes:
-    """Volumes that stay open from one transfer to the next; the ones used last."""
+    """Volumes that stay open from one transfer to the next: the most recently used ones."""
 
     def __init__(self) -> None:
         self._volumes: dict[tuple[str, str, bool], Volume] = {}
 
-    def volume(self, session: str, address: str, write: bool) -> Volume:
-        """The volume at an address, as this session knows it."""
-        key = (session, address, write)
-        found = self._volumes.pop(key, None)
-        if found is None:
-            found = BlockwiseFileset(address, "a") if write else open_volume(address)
-        self._volumes[key] = found  # the last one is the one used last
-        while len(self._volumes) > _MOST_OPEN:
+    def volume(self, volume_id: str, address: str, write: bool) -> Volume:
+        """Return the open volume at an address; open it at its first use.
+
+        Parameters
+        ----------
+        volume_id : str
+            Names the `ParallelVolume` that asks; two of them never share an open volume.
+        address : str
+        write : bool
+            Open a fileset for writing.
+
+        Returns
+        -------
+        Volume
+        """
+        key = (volume_id, address, write)
+        volume = self._volumes.pop(key, None)
+        if volume is None:
+            volume = BlockwiseFileset(address, "a") if write else open_volume(address)
+        self._volumes[key] = volume  # at the end: the most recently used one
+        while len(self._volumes) > _MAX_OPEN:
             self._volumes.pop(next(iter(self._volumes))).close()
-        return found
+        return volume
 
     def close(self) -> None:
         """Close all."""
@@ -44,35 +57,47 @@ class OpenVolumes:
 
 
 class TransferJob:
-    """One transfer as a worker holds it.
+    """A worker's side of one transfer.
 
     Parameters
     ----------
     recipe : Recipe
     transfer : Transfer
-        The recipe's.
-    sessions : Sessions
-        The worker's.
+        That of the recipe.
+    volumes : OpenVolumes
+        Those of the worker.
     segment : callable
-        Gives the shared memory in which the transfer's array lies.
+        Returns the shared memory in which the transfer's array lies.
     """
 
     def __init__(
         self,
         recipe: wire.Recipe,
         transfer: wire.Transfer,
-        sessions: OpenVolumes,
+        volumes: OpenVolumes,
         segment: Callable[[], Segment | None],
     ) -> None:
         self.roi_of = rois_of(recipe)
         self.prompt = recipe.prompt
         self._recipe = recipe
         self._transfer = transfer
-        self._sessions = sessions
+        self._volumes = volumes
         self._segment = segment
 
     def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> BlockOutcome:
-        """Carry one block; a reader fills its very place in the array, without a copy in between.
+        """Carry one block; a read fills its part of the array directly, without a copy in between.
+
+        Parameters
+        ----------
+        task : Task
+        roi : Roi
+            The task's, in voxels of the volume.
+        segment : Segment or None
+            Shared memory of a result; a transfer has none.
+
+        Returns
+        -------
+        BlockOutcome
 
         Raises
         ------
@@ -81,14 +106,14 @@ class TransferJob:
         """
         transfer = self._transfer
         assert isinstance(self._recipe.source, str)
-        volume = self._sessions.volume(transfer.session, self._recipe.source, transfer.write is not None)
+        volume = self._volumes.volume(transfer.volume_id, self._recipe.source, transfer.write is not None)
         memory, view = self._segment(), transfer.view
         if memory is None:
             raise StorageError("the transfer names no shared memory")
-        whole = np.ndarray(
+        array = np.ndarray(
             view.shape, np.dtype(view.dtype), buffer=memory.map, offset=view.offset, strides=view.strides
         )
-        block = whole[roi.relative_to(transfer.origin).to_slice()]
+        block = array[roi.relative_to(transfer.origin).to_slice()]
         if transfer.write is not None:
             assert isinstance(volume, BlockwiseFileset)
             volume.write(roi, block, status=transfer.write)
@@ -97,4 +122,4 @@ class TransferJob:
         return BlockOutcome(nbytes_read=block.nbytes)
 
     def close(self) -> None:
-        """Nothing is the transfer's own: the volume stays open for the next one."""
+        """Do nothing: the volume stays open for the next transfer."""

@@ -1,4 +1,4 @@
-"""The cases, each a function that is given a `Bench`; imported only when they run."""
+"""The cases, each a function of a `Bench`; imported only when they run."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ CASES = {
 
 
 def load(name: str) -> Callable[[Any], None]:
-    """The function of a case."""
+    """Import the function of a case."""
     module, _, function = CASES[name].partition(":")
     return getattr(importlib.import_module(f"cases.{module}"), function)

@@ -1,4 +1,4 @@
-"""From the command to its end."""
+"""The duration of commands."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def _timed(bench: Bench, command: list[str]) -> float:
     folder = bench.scratch / "out"
     folder.mkdir()
     start_s = time.perf_counter()
-    # No time-out: with one, subprocess looks every 50 ms.
+    # No time-out: with one, subprocess polls every 50 ms.
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    took_s = time.perf_counter() - start_s
+    duration_s = time.perf_counter() - start_s
     shutil.rmtree(folder)
-    return took_s
+    return duration_s

@@ -12,7 +12,7 @@ import numpy as np
 
 from blockmill import BlockwiseFileset, Roi
 from harness import Bench
-from scratch import emptied
+from scratch import empty_files
 from volumes import DATASET, blocks_of, new_fileset, voxels, write_block
 
 _EDGE = 64
@@ -21,19 +21,19 @@ _EDGE = 64
 def raw_64(bench: Bench) -> None:
     """One process, no engine: raw 64^3 blocks one at a time, per block."""
     data = voxels((128, 256, 256) if bench.quick else (256, 512, 512))
-    fileset = _filled(bench.scratch / "read", data)
+    fileset = _written_fileset(bench.scratch / "read", data)
     blocks = blocks_of(fileset, _EDGE)
     out = np.zeros((_EDGE,) * 3, np.uint8)
     rounds = itertools.count()  # nothing is removed before the end, see scratch.py
     _check(fileset, data)
 
-    def ours_read() -> float:
+    def blockmill_read() -> float:
         start_s = time.perf_counter()
         for block in blocks:
             fileset.read(block.roi, out=out)
         return (time.perf_counter() - start_s) / len(blocks)
 
-    def plain_read() -> float:
+    def h5py_read() -> float:
         start_s = time.perf_counter()
         for block in blocks:
             with h5py.File(block.path, "r") as file:
@@ -42,10 +42,10 @@ def raw_64(bench: Bench) -> None:
 
     bench.race(
         {
-            "h5py, read": plain_read,
-            "ours, read": ours_read,
-            "h5py, write": lambda: _plain_write(bench.scratch / f"plain-{next(rounds)}", data),
-            "ours, write": lambda: _our_write(bench.scratch / f"ours-{next(rounds)}", data),
+            "h5py, read": h5py_read,
+            "ours, read": blockmill_read,
+            "h5py, write": lambda: _h5py_write(bench.scratch / f"plain-{next(rounds)}", data),
+            "ours, write": lambda: _blockmill_write(bench.scratch / f"ours-{next(rounds)}", data),
         }
     )
     bench.note(
@@ -56,7 +56,7 @@ def raw_64(bench: Bench) -> None:
     bench.faster("h5py, write", 1.3, ours="ours, write")
 
 
-def _filled(folder: Path, data: np.ndarray) -> BlockwiseFileset:
+def _written_fileset(folder: Path, data: np.ndarray) -> BlockwiseFileset:
     folder.mkdir()
     fileset = new_fileset(folder, data.shape, _EDGE)
     fileset.write(Roi.from_shape(data.shape), data)
@@ -69,19 +69,19 @@ def _check(fileset: BlockwiseFileset, data: np.ndarray) -> None:
             raise AssertionError(f"wrong voxels in {block.path}")
 
 
-def _our_write(folder: Path, data: np.ndarray) -> float:
+def _blockmill_write(folder: Path, data: np.ndarray) -> float:
     folder.mkdir()
     fileset = new_fileset(folder, data.shape, _EDGE)
     blocks = blocks_of(fileset, _EDGE)
     start_s = time.perf_counter()
     for block in blocks:
         fileset.write(block.roi, data[block.slices])
-    took_s = time.perf_counter() - start_s
-    emptied(folder)
-    return took_s / len(blocks)
+    duration_s = time.perf_counter() - start_s
+    empty_files(folder)
+    return duration_s / len(blocks)
 
 
-def _plain_write(folder: Path, data: np.ndarray) -> float:
+def _h5py_write(folder: Path, data: np.ndarray) -> float:
     folder.mkdir()
     blocks = blocks_of(new_fileset(folder, data.shape, _EDGE), _EDGE)
     start_s = time.perf_counter()
@@ -89,6 +89,6 @@ def _plain_write(folder: Path, data: np.ndarray) -> float:
         Path(block.path).parent.mkdir(parents=True)
         write_block(block.path + ".tmp", data[block.slices])
         os.rename(block.path + ".tmp", block.path)  # noqa: PTH104
-    took_s = time.perf_counter() - start_s
-    emptied(folder)
-    return took_s / len(blocks)
+    duration_s = time.perf_counter() - start_s
+    empty_files(folder)
+    return duration_s / len(blocks)

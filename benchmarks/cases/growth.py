@@ -1,4 +1,4 @@
-"""Whether a block costs the same in a large job as in a small one."""
+"""The cost of a block in large and in small jobs."""
 
 from __future__ import annotations
 
@@ -23,26 +23,42 @@ def copied(bench: Bench) -> None:
     _growth(bench, "copied", (1_000, 5_000) if bench.quick else (1_000, 10_000, 100_000))
 
 
-def _growth(bench: Bench, what: str, sizes: tuple[int, ...]) -> None:
-    bench.race({f"{size} blocks": partial(_per_block, bench, what, size) for size in sizes})
+def _growth(bench: Bench, program: str, sizes: tuple[int, ...]) -> None:
+    bench.race({f"{size} blocks": partial(_per_block, bench, program, size) for size in sizes})
     for size in sizes[1:]:
         bench.within(f"{sizes[0]} blocks", 1.2, ours=f"{size} blocks")
     bench.note("each job in a process of its own, whose workers are up")
-    if what == "copied":
+    if program == "copied":
         bench.note(
             "each job runs twice, and the second time counts: the pages of its output are there by then"
         )
 
 
-def _per_block(bench: Bench, what: str, size: int) -> float:
-    return child(what, size, bench.scratch)[0]
+def _per_block(bench: Bench, program: str, size: int) -> float:
+    return child(program, size, bench.scratch)[0]
 
 
-def child(what: str, count: int, scratch: Path) -> tuple[float, int]:
-    """Seconds per block and peak bytes of a job in a process of its own."""
+def child(program: str, count: int, scratch: Path) -> tuple[float, int]:
+    """Run a job in a process of its own.
+
+    Parameters
+    ----------
+    program : {"noop", "copied"}
+        See `children.py`.
+    count : int
+        Number of blocks.
+    scratch : Path
+        Folder for scratch files.
+
+    Returns
+    -------
+    seconds : float
+        Per block.
+    peak_bytes : int
+    """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        command = [sys.executable, str(_CHILDREN), what, str(count), folder]
-        told = subprocess.run(
+        command = [sys.executable, str(_CHILDREN), program, str(count), folder]
+        figures = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, text=True, timeout=300
         ).stdout.split()
-    return float(told[0]), int(told[1])
+    return float(figures[0]), int(figures[1])

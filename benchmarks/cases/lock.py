@@ -21,7 +21,7 @@ def uncontended(bench: Bench) -> None:
     count = 300 if bench.quick else 2000
     path = bench.scratch / "uncontended"
 
-    def ours() -> float:
+    def file_lock() -> float:
         lock = FileLock(path)
         start_s = time.perf_counter()
         for _ in range(count):
@@ -29,14 +29,14 @@ def uncontended(bench: Bench) -> None:
             lock.release()
         return (time.perf_counter() - start_s) / count
 
-    def theirs() -> float:
+    def portalocker_lock() -> float:
         start_s = time.perf_counter()
         for _ in range(count):
             with portalocker.Lock(f"{path}.p"):
                 pass
         return (time.perf_counter() - start_s) / count
 
-    bench.race({"ours": ours, "portalocker.Lock": theirs})
+    bench.race({"ours": file_lock, "portalocker.Lock": portalocker_lock})
     bench.note("ours makes and removes a lock file that tells its owner; portalocker's file stays")
     bench.at_most(60, "us", 1e6, "acquire + release")
 
@@ -45,19 +45,21 @@ def contended(bench: Bench) -> None:
     """Lock: 8 processes contend for sections of 1 ms, per section."""
     sections = 10 if bench.quick else 50
     contenders = {
-        "sleep alone": lambda: _slept(sections * _PROCESSES),
-        "ours": lambda: _contend(_our_sections, bench.scratch / "ours", sections),
+        "sleep alone": lambda: _sleep_alone(sections * _PROCESSES),
+        "ours": lambda: _contend(_file_lock_sections, bench.scratch / "ours", sections),
     }
     if not bench.quick:
-        few = 5
-        contenders["portalocker.Lock"] = lambda: _contend(_their_sections, bench.scratch / "theirs", few)
-        bench.note(f"portalocker.Lock with its defaults, {few} sections a process")
+        count = 5
+        contenders["portalocker.Lock"] = lambda: _contend(
+            _portalocker_sections, bench.scratch / "theirs", count
+        )
+        bench.note(f"portalocker.Lock with its defaults, {count} sections a process")
     bench.race(contenders)
     bench.note(f"{_PROCESSES} processes, {sections} sections each; the wall time divided by all sections")
     bench.within("sleep alone", 1.3, "the section")
 
 
-def _slept(count: int) -> float:
+def _sleep_alone(count: int) -> float:
     start_s = time.perf_counter()
     for _ in range(count):
         time.sleep(_SECTION_S)
@@ -75,10 +77,10 @@ def _contend(sections: Any, path: Path, count: int) -> float:
     gate.wait(60)
     start_s = time.perf_counter()
     end.wait(120)
-    took_s = time.perf_counter() - start_s
+    duration_s = time.perf_counter() - start_s
     for process in processes:
         process.join()
-    return took_s / (count * _PROCESSES)
+    return duration_s / (count * _PROCESSES)
 
 
 def _contender(sections: Any, path: Path, count: int, gate: Any, end: Any) -> None:
@@ -87,7 +89,7 @@ def _contender(sections: Any, path: Path, count: int, gate: Any, end: Any) -> No
     end.wait(120)
 
 
-def _our_sections(path: Path, count: int) -> None:
+def _file_lock_sections(path: Path, count: int) -> None:
     lock = FileLock(path)
     for _ in range(count):
         lock.acquire()
@@ -95,7 +97,7 @@ def _our_sections(path: Path, count: int) -> None:
         lock.release()
 
 
-def _their_sections(path: Path, count: int) -> None:
+def _portalocker_sections(path: Path, count: int) -> None:
     import portalocker
 
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""What it holds in memory."""
+"""Peak memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cases.growth import child
 from cases.smooth import gaussian_job, make_source
 from harness import Bench
 from peers import installed
-from scratch import emptied
+from scratch import empty_files
 
 _SMOOTHING = Path(__file__).parent.parent / "smoothing.py"
-_EVERY_S = 0.02
+_POLL_S = 0.02
 
 
 def memory(bench: Bench) -> None:
@@ -29,11 +29,12 @@ def memory(bench: Bench) -> None:
     job = bench.scratch / "job.yaml"
     job.write_text(yaml.safe_dump(gaussian_job(source, folder / "smooth.json", "none") | {"workers": 2}))
     run = [sys.executable, "-m", "blockmill", "run", "-q", str(job)]
-    by = [sys.executable, str(_SMOOTHING)]
+    smoothing = [sys.executable, str(_SMOOTHING)]
     contenders = {"ours, gaussian": lambda: _peak_of_tree(run, folder)}
-    contenders["pool, gaussian"] = lambda: _peak_of_tree([*by, "pool", str(source), str(folder)], None)
+    files = [str(source), str(folder)]
+    contenders["pool, gaussian"] = lambda: _peak_of_tree([*smoothing, "pool", *files], None)
     if installed(bench, "daisy"):
-        contenders["daisy, gaussian"] = lambda: _peak_of_tree([*by, "daisy", str(source), str(folder)], None)
+        contenders["daisy, gaussian"] = lambda: _peak_of_tree([*smoothing, "daisy", *files], None)
     bench.race(contenders)
     bench.values["coordinator"] = [float(child("noop", blocks, bench.scratch)[1])]
     bench.note(
@@ -52,28 +53,28 @@ def _peak_of_tree(command: list[str], folder: Path | None) -> float:
     process = psutil.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _held_bytes(process))
+        peak = max(peak, _pss_bytes(process))
         try:
-            process.wait(_EVERY_S)
+            process.wait(_POLL_S)
         except psutil.TimeoutExpired:
             continue
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}")
-    used = folder or Path(command[-1])
-    emptied(used)
-    used.rename(tempfile.mkdtemp(dir=used.parent))
+    output = folder or Path(command[-1])
+    empty_files(output)
+    output.rename(tempfile.mkdtemp(dir=output.parent))
     return float(peak)
 
 
-def _held_bytes(process: psutil.Popen) -> int:
+def _pss_bytes(process: psutil.Popen) -> int:
     total = 0
     try:
-        family = [process, *process.children(recursive=True)]
+        tree = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return 0
-    for one in family:
+    for member in tree:
         try:
-            total += one.memory_full_info().pss
+            total += member.memory_full_info().pss
         except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
             continue
     return total

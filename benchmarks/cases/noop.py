@@ -1,4 +1,4 @@
-"""What a block costs that does nothing."""
+"""The cost of a block that does nothing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from blockmill.daemon.engine.engine import Engine
 from blockmill.daemon.journal.journal import Journal
 from blockmill.daemon.service.runner import _JournalLog
 from blockmill.shared.messages import engine as wire
+from engine_jobs import noop_job, run_job
 from harness import Bench
-from ours import noop_job, run_job
-from peers import apart, distributed, installed, nothing, pool, run_daisy
+from peers import distributed, installed, nothing, pool, run_daisy, with_service
 
 _DASK_TASKS = 1000
 _WINDOW = 16
@@ -37,7 +37,7 @@ def noop(bench: Bench) -> None:
         stack.callback(journal.close)
         contenders: dict[str, Callable[[], float | None]] = {
             "ours": lambda: run_job(engine, noop_job(count, bench.scratch)),
-            "ours, journal on": lambda: _journaled(engine, journal, count, bench.scratch),
+            "ours, journal on": lambda: _run_with_journal(engine, journal, count, bench.scratch),
             "Pool, chunk 1": lambda: _drain(workers.imap_unordered(nothing, range(count))),
             "bare zmq loop": lambda: loop.run(count),
         }
@@ -46,7 +46,7 @@ def noop(bench: Bench) -> None:
             contenders["daisy 2"] = lambda: daisy_per_task(count, bench.cores)
         if installed(bench, "distributed"):
             tasks = min(count, _DASK_TASKS)
-            run = apart(partial(distributed, bench.cores), lambda client: _gathered(client, tasks))
+            run = with_service(partial(distributed, bench.cores), lambda client: _gather(client, tasks))
             contenders["dask"] = lambda: run() / tasks
             bench.note(f"dask: {tasks} tasks, submitted at once, per task")
         bench.race(contenders)
@@ -60,7 +60,18 @@ def noop(bench: Bench) -> None:
 
 
 def per_task(run: Callable[[], Any], count: int) -> Callable[[], float]:
-    """`run`, timed per task."""
+    """Make a contender that runs `run` and returns seconds per task.
+
+    Parameters
+    ----------
+    run : callable
+    count : int
+        Number of its tasks.
+
+    Returns
+    -------
+    callable
+    """
 
     def timed() -> float:
         start_s = time.perf_counter()
@@ -70,7 +81,7 @@ def per_task(run: Callable[[], Any], count: int) -> Callable[[], float]:
     return timed
 
 
-def _journaled(engine: Engine, journal: Journal, count: int, folder: Path) -> None:
+def _run_with_journal(engine: Engine, journal: Journal, count: int, folder: Path) -> None:
     run_job(engine, noop_job(count, folder, events=_JournalLog(journal, 1, None)))
     journal.flush().result()
 
@@ -80,12 +91,25 @@ def _drain(results: Any) -> None:
         pass
 
 
-def _gathered(client: Any, count: int) -> None:
+def _gather(client: Any, count: int) -> None:
     client.gather(client.map(nothing, range(count), pure=False))
 
 
 def daisy_per_task(count: int, cores: int) -> float:
-    """Seconds per block of daisy's, its start and end taken off."""
+    """Measure daisy without its start and end.
+
+    Parameters
+    ----------
+    count : int
+        Number of blocks.
+    cores : int
+        Number of workers.
+
+    Returns
+    -------
+    float
+        Seconds per block.
+    """
     start_s = time.perf_counter()
     run_daisy((2,), (1,), 0, nothing, cores)
     middle_s = time.perf_counter()
@@ -94,7 +118,15 @@ def daisy_per_task(count: int, cores: int) -> float:
 
 
 class BareLoop:
-    """ROUTER and DEALER with a window of credit and nothing else: what the transport allows."""
+    """ROUTER and DEALER with a window of credit and nothing else: the limit of the transport.
+
+    Parameters
+    ----------
+    cores : int
+        Number of workers.
+    folder : Path
+        Of the socket.
+    """
 
     def __init__(self, cores: int, folder: Path) -> None:
         self._address = f"ipc://{folder}/loop"

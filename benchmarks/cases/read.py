@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blockmill import BlockwiseFileset, Roi
+from engine_jobs import parallel_volume
 from harness import Bench
-from ours import parallel_volume
-from peers import apart, distributed, installed, pool
+from peers import distributed, installed, pool, with_service
 from volumes import (
     DATASET,
     FULL_SHAPE,
@@ -40,7 +40,7 @@ Contenders = dict[str, Callable[[], Any]]
 
 def raw_64(bench: Bench) -> None:
     """Merged read, raw 64^3 block files, into a reused target."""
-    _merged(bench, 64)
+    _race_reads(bench, 64)
     bench.within("memcpy", 4)
     bench.faster(LOOP, 4)
     bench.faster(DASK, 6, "dask's best")
@@ -48,7 +48,7 @@ def raw_64(bench: Bench) -> None:
 
 def raw_128(bench: Bench) -> None:
     """Merged read, raw 128^3 block files, into a reused target."""
-    _merged(bench, 128)
+    _race_reads(bench, 128)
     bench.within("memcpy", 2.3)
     bench.faster(LOOP, 2.3)
     bench.faster(DASK, 3, "dask's best")
@@ -56,13 +56,13 @@ def raw_128(bench: Bench) -> None:
 
 def fresh_64(bench: Bench) -> None:
     """Merged read, raw 64^3 block files, into a fresh array."""
-    _merged(bench, 64, fresh=True)
+    _race_reads(bench, 64, fresh=True)
     bench.faster(DASK, 2.5, "dask's best")
 
 
 def fresh_128(bench: Bench) -> None:
     """Merged read, raw 128^3 block files, into a fresh array."""
-    _merged(bench, 128, fresh=True)
+    _race_reads(bench, 128, fresh=True)
     bench.faster(DASK, 1, "dask's best")
 
 
@@ -87,15 +87,15 @@ def blosc2_64(bench: Bench) -> None:
 
 
 def _gzip(bench: Bench, edge: int) -> None:
-    packed = {"compression": "gzip", "compression_opts": 1}
-    _merged(bench, edge, rate=True, chunks=(edge,) * 3, **packed)
-    _merged(bench, edge, suffix=", h5py's auto-chunks", all_peers=False, **packed)
+    compression = {"compression": "gzip", "compression_opts": 1}
+    _race_reads(bench, edge, rate=True, chunks=(edge,) * 3, **compression)
+    _race_reads(bench, edge, suffix=", h5py's auto-chunks", all_peers=False, **compression)
     bench.faster(LOOP, 3.5)
     bench.faster(DASK, 3.5, "dask's best")
     bench.faster("libdeflate on all cores", 0.85)
 
 
-def _merged(
+def _race_reads(
     bench: Bench,
     edge: int,
     *,
@@ -142,68 +142,68 @@ def _race(
     all_peers: bool = True,
 ) -> None:
     blocks = blocks_of(fileset, edge)
-    reused: dict[str, NDArray[Any]] = {}
+    targets_by_name: dict[str, NDArray[Any]] = {}
 
     def target(name: str) -> NDArray[Any]:
         if fresh:
             return np.empty(data.shape, data.dtype)
-        if name not in reused:
-            reused[name] = np.zeros(data.shape, data.dtype)
-        return reused[name]
+        if name not in targets_by_name:
+            targets_by_name[name] = np.zeros(data.shape, data.dtype)
+        return targets_by_name[name]
 
     with ExitStack() as stack:
         contenders: Contenders = {}
         if all_peers:
-            contenders["memcpy"] = lambda: _filled(target("copy"), data)
+            contenders["memcpy"] = lambda: _copy_into(target("copy"), data)
         contenders |= {
-            "h5py loop": lambda: _looped(read_loop, blocks, target("loop")),
-            "h5py loop, read_direct": lambda: _looped(read_loop_direct, blocks, target("direct")),
+            "h5py loop": lambda: _run_loop(read_loop, blocks, target("loop")),
+            "h5py loop, read_direct": lambda: _run_loop(read_loop_direct, blocks, target("direct")),
         }
         workers = stack.enter_context(pool(bench.cores)) if all_peers else None
-        contenders |= _ours(bench, stack, fileset, data.shape, fresh, lambda: target("one"))
+        contenders |= _blockmill(bench, stack, fileset, data.shape, fresh, lambda: target("one"))
         if all_peers:
             contenders |= _dask(bench, blocks, data.shape, edge, lambda: target("dask"))
-            contenders["Pool"] = lambda: _pooled(workers, blocks, target("Pool"))
+            contenders["Pool"] = lambda: _read_with_pool(workers, blocks, target("Pool"))
         if rate:
             contenders |= _decoding(bench, blocks)
         _check(contenders, data)
-        bench.race({name + suffix: _dropped(run) for name, run in contenders.items()})
-    kept = "made anew by each contender, and given away" if fresh else "used again each time, one each"
-    bench.note(f"{data.nbytes >> 20} MiB of uint8 in {len(blocks)} files, caches warm; targets are {kept}")
+        bench.race({name + suffix: _timed(run) for name, run in contenders.items()})
+    targets = "made anew by each contender, and given away" if fresh else "used again each time, one each"
+    bench.note(f"{data.nbytes >> 20} MiB of uint8 in {len(blocks)} files, caches warm; targets are {targets}")
 
 
-def _dropped(run: Callable[[], Any]) -> Callable[[], float]:
-    """`run` timed without freeing what it gave."""
+def _timed(run: Callable[[], Any]) -> Callable[[], float]:
+    """Make a contender that times `run` without the freeing of its result."""
 
     def timed() -> float:
         start_s = time.perf_counter()
         result = run()
-        took_s = result if isinstance(result, float) else time.perf_counter() - start_s
+        duration_s = result if isinstance(result, float) else time.perf_counter() - start_s
         del result
-        return took_s
+        return duration_s
 
     return timed
 
 
 def _check(contenders: Contenders, data: NDArray[Any]) -> None:
-    """Each contender once, outside of any timing: the voxels must be right."""
+    """Run each contender once, untimed, and check the voxels."""
     for name, run in contenders.items():
         result = run()
         if not isinstance(result, float) and not np.array_equal(result, data):
             raise AssertionError(f"{name} gives wrong voxels")
 
 
-def _filled(out: NDArray[Any], data: NDArray[Any]) -> NDArray[Any]:
+def _copy_into(out: NDArray[Any], data: NDArray[Any]) -> NDArray[Any]:
     np.copyto(out, data)
     return out
 
 
-def _looped(loop: Callable[..., None], blocks: list[Block], out: NDArray[Any]) -> NDArray[Any]:
+def _run_loop(loop: Callable[..., None], blocks: list[Block], out: NDArray[Any]) -> NDArray[Any]:
     loop(blocks, out)
     return out
 
 
-def _ours(
+def _blockmill(
     bench: Bench,
     stack: ExitStack,
     fileset: BlockwiseFileset,
@@ -211,16 +211,16 @@ def _ours(
     fresh: bool,
     target: Callable[[], NDArray[Any]],
 ) -> Contenders:
-    whole = Roi.from_shape(shape)
-    contenders: Contenders = {"ours, one process": lambda: fileset.read(whole, out=target())}
+    full_roi = Roi.from_shape(shape)
+    contenders: Contenders = {"ours, one process": lambda: fileset.read(full_roi, out=target())}
     if (kind := parallel_volume()) is None:
         bench.note("ours: this blockmill has no ParallelVolume")
         return contenders
     volume = stack.enter_context(kind(fileset.address, workers=bench.cores))
     if fresh:
-        return {"ours": lambda: volume.read(whole), **contenders}
+        return {"ours": lambda: volume.read(full_roi), **contenders}
     out = volume.target(shape, fileset.dtype)
-    return {"ours": lambda: volume.read(whole, out=out), **contenders}
+    return {"ours": lambda: volume.read(full_roi, out=out), **contenders}
 
 
 def _dask(
@@ -244,20 +244,20 @@ def _dask(
         meta=np.empty((0,) * 3, np.uint8),
     )
 
-    def computed() -> NDArray[Any]:
+    def compute() -> NDArray[Any]:
         with dask.config.set(scheduler="threads", num_workers=bench.cores):
             return tasks.compute()
 
-    def stored() -> NDArray[Any]:
+    def store() -> NDArray[Any]:
         out = target()
         with dask.config.set(scheduler="threads", num_workers=bench.cores):
             da.store(tasks, out, lock=False)
         return out
 
-    contenders: Contenders = {"dask map_blocks, threads": computed, "dask store, threads": stored}
+    contenders: Contenders = {"dask map_blocks, threads": compute, "dask store, threads": store}
     if not bench.quick and installed(bench, "distributed"):
         service = partial(distributed, bench.cores)
-        contenders["dask.distributed"] = apart(service, lambda client: client.compute(tasks).result())
+        contenders["dask.distributed"] = with_service(service, lambda client: client.compute(tasks).result())
     return contenders
 
 
@@ -265,7 +265,7 @@ def _read_one(path: NDArray[Any]) -> NDArray[Any]:
     return read_block(str(path.item()))
 
 
-def _pooled(workers: Any, blocks: list[Block], out: NDArray[Any]) -> NDArray[Any]:
+def _read_with_pool(workers: Any, blocks: list[Block], out: NDArray[Any]) -> NDArray[Any]:
     jobs = ((block.path, block.slices) for block in blocks)
     for slices, array in workers.imap_unordered(_read_at, jobs):
         out[slices] = array
@@ -278,7 +278,7 @@ def _read_at(job: tuple[str, tuple[slice, ...]]) -> tuple[tuple[slice, ...], NDA
 
 
 def _decoding(bench: Bench, blocks: list[Block]) -> Contenders:
-    """The time that libdeflate alone takes, with chunks in memory, a process on each core."""
+    """The contender of libdeflate alone, with chunks in memory, a process on each core."""
     if not installed(bench, "deflate"):
         return {}
     chunks = []
@@ -287,11 +287,11 @@ def _decoding(bench: Bench, blocks: list[Block]) -> Contenders:
             dataset = file[DATASET]
             chunks.append((bytes(dataset.id.read_direct_chunk((0, 0, 0))[1]), dataset.size))
     bench.note("libdeflate on all cores: compressed chunks in memory, decoded into one small buffer")
-    return {"libdeflate on all cores": lambda: _decoded(chunks, bench.cores)}
+    return {"libdeflate on all cores": lambda: _decode_on_cores(chunks, bench.cores)}
 
 
-def _decoded(chunks: Sequence[tuple[bytes, int]], cores: int) -> float:
-    """The longest of the processes' own times: that of forking is not the codec's."""
+def _decode_on_cores(chunks: Sequence[tuple[bytes, int]], cores: int) -> float:
+    """Return the longest of the processes' own times, which don't include the fork."""
     context = multiprocessing.get_context("fork")
     ends = [context.SimpleQueue() for _ in range(cores)]
     processes = [
@@ -299,10 +299,10 @@ def _decoded(chunks: Sequence[tuple[bytes, int]], cores: int) -> float:
     ]
     for process in processes:
         process.start()
-    took_s = max(end.get() for end in ends)
+    duration_s = max(end.get() for end in ends)
     for process in processes:
         process.join()
-    return took_s
+    return duration_s
 
 
 def _decode(chunks: Sequence[tuple[bytes, int]], end: Any) -> None:

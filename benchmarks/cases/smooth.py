@@ -19,7 +19,7 @@ from blockmill.daemon.engine.engine import Engine
 from blockmill.daemon.runs.run import JobRun
 from harness import Bench
 from peers import installed, nothing, pool, run_daisy
-from scratch import emptied
+from scratch import empty_files
 from volumes import DATASET, voxels
 
 _MODULES = {"daisy": "daisy", "dask": "dask", "loky": "joblib"}
@@ -37,16 +37,16 @@ def gaussian(bench: Bench) -> None:
         Engine(bench.cores, preload=("scipy.ndimage",)) as engine,
     ):
         contenders: dict[str, Callable[[], float]] = {
-            "ours": partial(_ours, bench, source, "none", engine),
-            "ours, durability group": partial(_ours, bench, source, "group", engine),
-            "ours, engine started within": partial(_ours, bench, source, "none"),
+            "ours": partial(_run_timed, bench, source, "none", engine),
+            "ours, durability group": partial(_run_timed, bench, source, "group", engine),
+            "ours, engine started within": partial(_run_timed, bench, source, "none"),
         }
         by_name: dict[str, Callable[..., None]] = {name: smoothing.CONTENDERS[name] for name in peers}
-        by_name["pool"] = partial(_by_pool, workers)
+        by_name["pool"] = partial(_run_pool, workers)
         contenders |= {
-            name: partial(_peer, bench, source, run, smoothing.EDGE) for name, run in by_name.items()
+            name: partial(_run_peer, bench, source, run, smoothing.EDGE) for name, run in by_name.items()
         }
-        contenders["pool, 128^3 tasks"] = partial(_peer, bench, source, by_name["pool"], 128)
+        contenders["pool, 128^3 tasks"] = partial(_run_peer, bench, source, by_name["pool"], 128)
         bench.race(contenders)
     bench.note(
         f"{'x'.join(map(str, shape))} uint8 in one HDF5 file; workers are up, but where it says otherwise"
@@ -68,7 +68,18 @@ def _new_folder(bench: Bench) -> Path:
 
 
 def make_source(folder: Path, shape: tuple[int, ...]) -> Path:
-    """The input: one contiguous dataset."""
+    """Write the input: one contiguous dataset.
+
+    Parameters
+    ----------
+    folder : Path
+    shape : tuple of int
+
+    Returns
+    -------
+    Path
+        Of the HDF5 file.
+    """
     path = folder / "source.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset(DATASET, data=voxels(shape))
@@ -76,7 +87,20 @@ def make_source(folder: Path, shape: tuple[int, ...]) -> Path:
 
 
 def gaussian_job(source: Path, output: Path, durability: str) -> dict[str, Any]:
-    """The job, as in its file."""
+    """Make the job, as in its file.
+
+    Parameters
+    ----------
+    source : Path
+        HDF5 file.
+    output : Path
+        Description of the fileset.
+    durability : str
+
+    Returns
+    -------
+    dict
+    """
     fileset = {"address": str(output), "block_shape": [smoothing.EDGE] * 3, "durability": durability}
     return {
         "input": f"{source}/{DATASET}",
@@ -86,64 +110,82 @@ def gaussian_job(source: Path, output: Path, durability: str) -> dict[str, Any]:
 
 
 def run_job(source: Path, output: Path, durability: str, cores: int, engine: Engine | None = None) -> None:
-    """Run the job in this process, with the workers of `engine`, or its own."""
+    """Run the job in this process.
+
+    Parameters
+    ----------
+    source : Path
+        HDF5 file.
+    output : Path
+        Description of the fileset.
+    durability : str
+    cores : int
+        Number of workers.
+    engine : Engine, optional
+        Default: one for this run.
+
+    Raises
+    ------
+    RuntimeError
+        If the job does not end as done.
+    """
     job = Job.of(gaussian_job(source, output, durability))
     if engine is not None:
         summary = JobRun(job, cores).execute(engine)
     else:
-        with Engine(cores, preload=job.operation.preload) as own:
-            summary = JobRun(job, cores).execute(own)
+        with Engine(cores, preload=job.operation.preload) as own_engine:
+            summary = JobRun(job, cores).execute(own_engine)
     if summary.outcome != "done":
         raise RuntimeError(f"the job ended as {summary.outcome}: {summary.failures[:1]}")
 
 
-def _ours(bench: Bench, source: Path, durability: str, engine: Engine | None = None) -> float:
+def _run_timed(bench: Bench, source: Path, durability: str, engine: Engine | None = None) -> float:
     folder = _new_folder(bench)
     start_s = time.perf_counter()
     run_job(source, folder / "smooth.json", durability, bench.cores, engine)
-    took_s = time.perf_counter() - start_s
-    emptied(folder)
-    return took_s
+    duration_s = time.perf_counter() - start_s
+    empty_files(folder)
+    return duration_s
 
 
-def _peer(bench: Bench, source: Path, run: Callable[..., None], edge: int) -> float:
+def _run_peer(bench: Bench, source: Path, run: Callable[..., None], edge: int) -> float:
     folder = _new_folder(bench)
     start_s = time.perf_counter()
     run(str(source), str(folder), bench.cores, edge)
-    took_s = time.perf_counter() - start_s
-    emptied(folder)
+    duration_s = time.perf_counter() - start_s
+    empty_files(folder)
     if run is smoothing.daisy:
         start_s = time.perf_counter()
         run_daisy((2,), (1,), 0, nothing, bench.cores)
-        took_s -= time.perf_counter() - start_s
-    return took_s
+        duration_s -= time.perf_counter() - start_s
+    return duration_s
 
 
-def _by_pool(workers: Any, source: str, folder: str, _cores: int, edge: int) -> None:
-    smoothing.by_pool(workers, source, folder, edge)
+def _run_pool(workers: Any, source: str, folder: str, _cores: int, edge: int) -> None:
+    smoothing.smooth_with_pool(workers, source, folder, edge)
 
 
 def _check(bench: Bench, source: Path) -> None:
-    """Ours and the peers' block files must hold the very voxels of the whole volume's smoothing."""
+    """Check that all block files hold exactly the voxels of the smoothed whole volume."""
     from scipy.ndimage import gaussian_filter
 
     with h5py.File(source, "r") as file:
-        right = gaussian_filter(file[DATASET][()], smoothing.SIGMA)
-    ours, theirs = _new_folder(bench), _new_folder(bench)
-    run_job(source, ours / "smooth.json", "none", bench.cores)
-    smoothing.pool(str(source), str(theirs), bench.cores)
-    volume = open_volume(str(ours / "smooth.json"))
-    for result in (volume.read(Roi.from_shape(right.shape)), _gathered(theirs, right.shape)):
-        if not np.array_equal(result, right):
+        expected = gaussian_filter(file[DATASET][()], smoothing.SIGMA)
+    job_folder, pool_folder = _new_folder(bench), _new_folder(bench)
+    run_job(source, job_folder / "smooth.json", "none", bench.cores)
+    smoothing.pool(str(source), str(pool_folder), bench.cores)
+    volume = open_volume(str(job_folder / "smooth.json"))
+    for result in (volume.read(Roi.from_shape(expected.shape)), _assemble(pool_folder, expected.shape)):
+        if not np.array_equal(result, expected):
             raise AssertionError("wrong voxels")
-    emptied(ours)
-    emptied(theirs)
+    empty_files(job_folder)
+    empty_files(pool_folder)
 
 
-def _gathered(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _assemble(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     result = np.zeros(shape, np.uint8)
     for path in folder.iterdir():
         with h5py.File(path, "r") as file:
-            place = tuple(slice(int(n), int(n) + smoothing.EDGE) for n in path.stem.split("-"))
-            result[place] = file[DATASET][()]
+            slices = tuple(slice(int(n), int(n) + smoothing.EDGE) for n in path.stem.split("-"))
+            result[slices] = file[DATASET][()]
     return result

@@ -1,8 +1,8 @@
 """Verbs and groups of verbs; a verb is found by the name of its module.
 
 ``verbs/bug_report.py`` holds the verb ``bug-report`` as its `command`, and so does the package of a group
-that is a folder. ``--help`` imports all of them, so what takes time to import is imported by the functions
-that need it (a test looks).
+that is a folder. ``--help`` imports all of them, so the functions import slow modules themselves
+(a test checks that).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SECTIONS = (JOBS, SERVICE, VOLUMES, MACHINE)
 """The headings under which the command's help lists verbs."""
 
 
-class Deed(click.Command):
-    """A verb's function: its result is the exit code; errors become a message and a code."""
+class Command(click.Command):
+    """A command whose function returns the exit code; its errors become a message and an exit code."""
 
     def __init__(self, *args: Any, section: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
@@ -42,17 +42,17 @@ class Deed(click.Command):
                 raise
             complain("interrupted; the job, if there is one, goes on")
             code = exit_codes.INTERRUPTED
-        except BrokenPipeError:  # whoever read our output has enough
+        except BrokenPipeError:  # the reader of stdout has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             code = 0
         ctx.exit(code or 0)
 
 
-class Verb(Deed):
+class Verb(Command):
     """One verb: a function with its options, which returns the exit code."""
 
 
-class Group(Deed, click.Group):
+class Group(Command, click.Group):
     """Verbs below a verb.
 
     Parameters
@@ -69,44 +69,70 @@ class Group(Deed, click.Group):
         super().__init__(*args, **options)
         self.is_folder = package is not None
         if package is not None:
-            self.commands = _Modules(package)
+            self.commands = _VerbModules(package)
 
 
-class _Modules(MutableMapping[str, click.Command]):
-    """The verbs of a package by their names; a module is imported when its verb is asked for."""
+class _VerbModules(MutableMapping[str, click.Command]):
+    """The verbs of a package by name; the module of a verb is imported at its first use."""
 
     def __init__(self, package: str) -> None:
         modules = pkgutil.iter_modules(import_module(package).__path__)
         self._package = package
         names = (module.name.replace("_", "-") for module in modules)
-        self._found: dict[str, click.Command | None] = dict.fromkeys(names)
+        self._commands: dict[str, click.Command | None] = dict.fromkeys(names)
 
     def __getitem__(self, name: str) -> click.Command:
-        found = self._found[name]
-        if found is None:
-            found = import_module(f"{self._package}.{name.replace('-', '_')}").command
-            found.name = name
-            self._found[name] = found
-        return found
+        command = self._commands[name]
+        if command is None:
+            command = import_module(f"{self._package}.{name.replace('-', '_')}").command
+            command.name = name
+            self._commands[name] = command
+        return command
 
     def __setitem__(self, name: str, command: click.Command) -> None:
-        self._found[name] = command
+        self._commands[name] = command
 
     def __delitem__(self, name: str) -> None:
-        del self._found[name]
+        del self._commands[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self._commands)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._commands)
 
 
 def verb(section: str = "", **options: Any) -> Callable[[Callable[..., int]], Verb]:
-    """Make a function a verb, under this heading of the command's help; `options` are click's own."""
+    """Make a function a verb.
+
+    Parameters
+    ----------
+    section : str
+        Heading of the verb in the command's help.
+    **options
+        Of ``click.command``.
+
+    Returns
+    -------
+    callable
+        The decorator.
+    """
     return click.command(cls=Verb, section=section, **options)
 
 
 def group(section: str, **options: Any) -> Callable[[Callable[..., int | None]], Group]:
-    """Make a function a group of verbs, under this heading; `options` as of `Group` and click's own."""
+    """Make a function a group of verbs.
+
+    Parameters
+    ----------
+    section : str
+        Heading of the group in the command's help.
+    **options
+        Of `Group` and ``click.group``.
+
+    Returns
+    -------
+    callable
+        The decorator.
+    """
     return click.group(cls=Group, section=section, **options)

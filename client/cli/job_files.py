@@ -1,4 +1,4 @@
-"""Job files as verbs are given them."""
+"""Job files that are arguments of verbs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,25 @@ from ..formatting.output import complain
 
 
 def read_job(path: str) -> Job:
-    """The job in a file; "-" is stdin, in which nothing comes where the shell has closed it."""
+    """Read the job in a file; "-" is stdin, which counts as empty if the shell has closed it."""
     if path != "-":
         return load_job(path)
     return load_job(path, sys.stdin.read() if sys.stdin is not None else "")
 
 
 def complain_of(path: str, error: BlockmillError) -> int:
-    """Say what is wrong with the job in this file; the exit code for that."""
+    """Print what is wrong with a job.
+
+    Parameters
+    ----------
+    path : str
+        Of the job file; put before messages that name no file.
+    error : BlockmillError
+
+    Returns
+    -------
+    int
+        Exit code for this error.
+    """
     complain(f"blockmill: {told_with_place(path, str(error))}")
     return exit_code_of(error)

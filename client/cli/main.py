@@ -1,6 +1,6 @@
-"""The command line: one name, one verb per thing that a person wants.
+"""The entry point of the command line.
 
-Each verb is a module of its name in ``verbs``, with its options and what it does. Its exit code is one of
+Each verb is a module of its name in ``verbs``, with its options and its function. Its exit code is one of
 `exit_codes`.
 """
 
@@ -13,7 +13,7 @@ import click
 
 from ... import __version__
 from ..formatting.exit_codes import INTERRUPTED
-from .groups import SECTIONS, Deed, Group
+from .groups import SECTIONS, Command, Group
 
 _FIRST = ("run", "submit", "ls", "status", "watch", "logs", "wait", "serve", "workers", "top")
 """Verbs that newcomers look for come first under their heading, the others by name."""
@@ -27,28 +27,28 @@ To begin:
 All about one verb: blockmill VERB --help"""
 
 
-class _Command(Group):
-    """The command itself: its help lists verbs by what they are for."""
+class _RootGroup(Group):
+    """The command itself; its help lists verbs under headings."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        found: dict[str, list[tuple[str, click.Command]]] = {section: [] for section in SECTIONS}
-        for name in sorted(self.commands, key=_place):
+        lines_by_section: dict[str, list[tuple[str, click.Command]]] = {section: [] for section in SECTIONS}
+        for name in sorted(self.commands, key=_sort_key):
             command = self.commands[name]
-            assert isinstance(command, Deed)
-            found[command.section] += _lines_of(name, command)
-        width = max(len(name) for lines in found.values() for name, _ in lines)
-        for section, lines in found.items():
+            assert isinstance(command, Command)
+            lines_by_section[command.section] += _lines_of(name, command)
+        width = max(len(name) for lines in lines_by_section.values() for name, _ in lines)
+        for section, lines in lines_by_section.items():
             with formatter.section(section):
-                most = formatter.width - 6 - width
-                formatter.write_dl([(name.ljust(width), c.get_short_help_str(most)) for name, c in lines])
+                limit = formatter.width - 6 - width
+                formatter.write_dl([(name.ljust(width), c.get_short_help_str(limit)) for name, c in lines])
 
 
-def _place(name: str) -> tuple[int, str]:
+def _sort_key(name: str) -> tuple[int, str]:
     return (_FIRST.index(name) if name in _FIRST else len(_FIRST)), name
 
 
 def _lines_of(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    """A verb as a line of the help; a folder of verbs as a line for each of them."""
+    """Yield the line of a verb in the help; for a folder of verbs, a line for each of them."""
     if isinstance(command, Group) and command.is_folder:
         for inner, below in sorted(command.commands.items()):
             yield f"{name} {inner}", below
@@ -57,7 +57,7 @@ def _lines_of(name: str, command: click.Command) -> Iterator[tuple[str, click.Co
 
 
 @click.group(
-    cls=_Command,
+    cls=_RootGroup,
     package=f"{__package__}.verbs",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EPILOG,
@@ -68,7 +68,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of ``blockmill``: errors of usage as click tells them, Ctrl-C always as 130."""
+    """Entry point of ``blockmill``: click reports wrong usage, Ctrl-C always ends with 130."""
     try:
         sys.exit(cli.main(prog_name="blockmill", standalone_mode=False))
     except click.ClickException as error:

@@ -1,4 +1,4 @@
-"""Repeated displays of several verbs: a job until it has ended, or anything until Ctrl-C."""
+"""Live displays of several verbs: a job until it has ended, or anything until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 _REFRESH_S = 1.0
 
 
-def repeat(show: Callable[[], None], again: bool) -> None:
-    """Show once, or until Ctrl-C; on a terminal each time in the same place."""
+def repeat(show: Callable[[], None], live: bool) -> None:
+    """Show something once, or every second until Ctrl-C.
+
+    Parameters
+    ----------
+    show : callable
+        Prints; a terminal is cleared before it.
+    live : bool
+        Repeat it until Ctrl-C.
+    """
     try:
-        while again:
+        while live:
             if sys.stdout.isatty():
                 sys.stdout.write("\x1b[H\x1b[J")
             show()
@@ -34,18 +42,31 @@ def repeat(show: Callable[[], None], again: bool) -> None:
 
 
 def watch_job(service: Client, number: int, *, with_log: bool = False, quiet: bool = False) -> JobInfo:
-    """Show a job's progress, and its log where asked for; how it was last.
+    """Show the progress of a job until it has ended or Ctrl-C comes.
 
-    `quiet`: nothing goes to stdout, which is for data then.
+    Parameters
+    ----------
+    service : Client
+    number : int
+        The job's number.
+    with_log : bool
+        Show its log, too.
+    quiet : bool
+        Print nothing on stdout, which is for data then.
+
+    Returns
+    -------
+    JobInfo
+        The last state that was shown.
     """
     display = display_for(sys.stdout, quiet)
-    shown = _Shown(display)
+    job_display = _JobDisplay(display)
     offset, last = 0, service.job(number)
     try:
         for last in service.watch(number):
             if with_log:
                 offset = _show_log(service, number, offset, display)
-            shown.update(last)
+            job_display.update(last)
     except KeyboardInterrupt:
         display.stop()
         complain(f"job {number} goes on; `blockmill watch {number}` comes back to it")
@@ -58,41 +79,41 @@ def watch_job(service: Client, number: int, *, with_log: bool = False, quiet: bo
     return last
 
 
-def code_of_watch(info: JobInfo) -> int:
-    """Exit code of a verb that has watched a job; one that has not ended was left by Ctrl-C."""
+def watch_exit_code(info: JobInfo) -> int:
+    """Return the exit code of a verb that has watched a job; Ctrl-C came if the job has not ended."""
     return result_code(info) if info.ended else INTERRUPTED
 
 
 def _show_log(service: Client, number: int, offset: int, display: Display) -> int:
-    """Show all lines from `offset` on; where the next one will begin."""
+    """Show all lines from `offset` on; return the offset of the next one."""
     from ...shared.messages.service import ReadLog
 
-    while (part := service.ask(ReadLog(id=number, offset=offset))).lines:
-        for line in part.lines:
+    while (log_part := service.ask(ReadLog(id=number, offset=offset))).lines:
+        for line in log_part.lines:
             display.note(log_text(line))
-        offset = part.next_offset
-    return part.next_offset
+        offset = log_part.next_offset
+    return log_part.next_offset
 
 
-class _Shown:
-    """Brings the service's data about a job to a display made for runs."""
+class _JobDisplay:
+    """Shows the service's data about a job on a display for runs."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
-        self._before: int | None = None
+        self._done_before: int | None = None
 
     def update(self, info: JobInfo) -> None:
-        """Show this."""
+        """Show the current state."""
         if info.blocks is None:
             return
-        if self._before is None:
-            self._before = info.done
+        if self._done_before is None:
+            self._done_before = info.done
             self._display.start(info.blocks, info.done)
-        self._display.update(info.done - self._before, info.bytes_written)
+        self._display.update(info.done - self._done_before, info.bytes_written)
 
 
 def log_text(line: LogLine) -> str:
-    """A line of a log for people: time, worker, block, text."""
+    """Format a line of a log for people: time, worker, block, text."""
     when = time.strftime("%H:%M:%S", time.localtime(line.time_s))
     about = [] if line.worker is None else [f"worker {line.worker}"]
     if line.block is not None and line.kind == "printed":

@@ -20,12 +20,12 @@ _TERM_S = 3.0
 
 @dataclass(slots=True)
 class ClusterTask:
-    """A block that is to be done.
+    """A block to compute by a command of its own.
 
     Attributes
     ----------
     name : str
-        ``J07``: the place of the block in C order, so that it is the same in every run.
+        ``J07``: the number of the block in C order, so that it is the same in every run.
     block : Roi
         In voxels of the output's view.
     attempts : int
@@ -41,7 +41,19 @@ class ClusterTask:
 
 
 def command_of(config: ClusterConfig, job_file: str, task: ClusterTask) -> str:
-    """The shell command that does a task, from ``command_format``."""
+    """The shell command that computes a task's block, from ``command_format``.
+
+    Parameters
+    ----------
+    config : ClusterConfig
+    job_file : str
+        Absolute path.
+    task : ClusterTask
+
+    Returns
+    -------
+    str
+    """
     words = ["cluster", "block", config.path, job_file, "--roi", format_subregion(task.block)]
     return config.command_format.format(
         task_args=shlex.join(words), task_name=task.name, task_output_file=log_of(config, task)
@@ -49,13 +61,23 @@ def command_of(config: ClusterConfig, job_file: str, task: ClusterTask) -> str:
 
 
 def log_of(config: ClusterConfig, task: ClusterTask) -> str:
-    """The file to which everything goes that a task prints."""
+    """Path of the log file of a task: all output of its attempts.
+
+    Parameters
+    ----------
+    config : ClusterConfig
+    task : ClusterTask
+
+    Returns
+    -------
+    str
+    """
     return os.path.join(config.output_log_directory, f"{task.name}.log")
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A process that does a task; here, or an ssh that waits for one elsewhere."""
+    """A process that runs a task's command: a shell here, or an ssh that waits for one on another host."""
 
     task: ClusterTask
     process: subprocess.Popen[bytes]
@@ -63,11 +85,11 @@ class Attempt:
 
     @property
     def seconds(self) -> float:
-        """How long ago it began."""
+        """Seconds since it began."""
         return time.monotonic() - self.started_s
 
     def end(self) -> None:
-        """End the process and all that it has started here: SIGTERM, and soon SIGKILL."""
+        """End the process and its children on this host: SIGTERM, then SIGKILL after 3 s."""
         for number, patience_s in ((signal.SIGTERM, _TERM_S), (signal.SIGKILL, None)):
             try:
                 os.killpg(self.process.pid, number)
@@ -81,7 +103,18 @@ class Attempt:
 
 
 def launch(config: ClusterConfig, job_file: str, task: ClusterTask) -> Attempt:
-    """Begin an attempt, with a process group of its own, and its output appended to the task's log.
+    """Begin an attempt, in a process group of its own; its output is appended to the task's log.
+
+    Parameters
+    ----------
+    config : ClusterConfig
+    job_file : str
+        Absolute path.
+    task : ClusterTask
+
+    Returns
+    -------
+    Attempt
 
     Raises
     ------

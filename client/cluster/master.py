@@ -12,7 +12,7 @@ from ...shared.errors import StorageError
 from ...shared.lazyflow.clusterconfig import ClusterConfig
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from .launching import Attempt, ClusterTask, launch, log_of
-from .output import ClusterJob, is_done, prepare_output, who_writes
+from .output import ClusterJob, is_done, prepare_output, writer_of
 
 _POLL_S = 0.02
 _STATUS_S = 1.0
@@ -20,19 +20,19 @@ _STATUS_S = 1.0
 
 @dataclass(slots=True)
 class ClusterOutcome:
-    """How a cluster run ended.
+    """The result of a cluster run.
 
     Attributes
     ----------
-    blocks, found : int
-        Blocks of the output's view; those that were done before.
-    done, failed : list of Task
+    blocks, skipped : int
+        Blocks of the output's view; those that were finished before.
+    done, failed : list of ClusterTask
     locked : list of str
-        Blocks that were left out, each with who is writing it.
+        Blocks that were left out, each with the process that is writing it.
     """
 
     blocks: int = 0
-    found: int = 0
+    skipped: int = 0
     done: list[ClusterTask] = field(default_factory=list)
     failed: list[ClusterTask] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
@@ -44,27 +44,29 @@ class ClusterOutcome:
 
 
 class Master:
-    """Has the blocks of an output done, each by a command, at most so many at once.
+    """Runs a command for each unfinished block of an output, a bounded number at a time.
 
-    The original starts all commands and returns; here each is watched, and begun again where it fails.
-    Tasks are not ended where the master itself is killed: they finish their blocks, which the next run
-    finds done, or held by their locks.
+    The original starts all commands and returns; here each is watched, and started again if it fails.
+    If the master itself is killed, its tasks go on and finish their blocks; the next run finds these
+    blocks finished, or held by their locks.
 
     Parameters
     ----------
+    config : ClusterConfig
+    work : ClusterJob
     job_file : str
-        Absolute path, as nodes are told it.
+        Absolute path, which the commands of the nodes name.
     at_once : int
-        Most commands at any time.
+        Largest number of commands at any time.
     retries : int
         Further attempts at a task that failed.
     detached : bool
-        The commands return before their tasks have ended, as those do that only put them into a
-        queue: wait for the status of the block, at most ``task_timeout_secs``.
+        The commands return before their tasks have ended, because they only put them into a queue:
+        wait for the status of the block, at most ``task_timeout_secs``.
     say : callable
-        Takes a line for the user.
+        Called with each line for the user.
     interrupted : callable
-        Looked at all the time; once it is true, the commands are ended.
+        Polled; the commands are ended once it returns true.
     """
 
     def __init__(
@@ -90,15 +92,19 @@ class Master:
         self._outcome = ClusterOutcome()
         self._waiting: deque[ClusterTask] = deque()
         self._running: list[Attempt] = []
-        self._looked_s = 0.0
+        self._last_status_s = 0.0
 
     def run(self) -> ClusterOutcome:
-        """Do what is not done yet.
+        """Compute the blocks that are not finished yet.
+
+        Returns
+        -------
+        ClusterOutcome
 
         Raises
         ------
         KeyboardInterrupt
-            Once `interrupted` says so; no command of ours runs on.
+            Once `interrupted` returns true; all commands have been ended.
         BlockmillError
             If output or log directory can't be prepared, or a command can't be started.
         """
@@ -120,8 +126,8 @@ class Master:
         for index, block in enumerate(fileset.block_rois()):
             self._outcome.blocks += 1
             if is_done(fileset, block.start, self._work.name):
-                self._outcome.found += 1
-            elif (writer := who_writes(fileset, block.start)) is not None:
+                self._outcome.skipped += 1
+            elif (writer := writer_of(fileset, block.start)) is not None:
                 self._outcome.locked.append(f"block {block} is being written by {writer}")
             else:
                 self._waiting.append(ClusterTask(f"J{index:02}", block))
@@ -129,25 +135,25 @@ class Master:
     def _step(self, fileset: BlockwiseFileset) -> None:
         while self._waiting and len(self._running) < self._at_once:
             self._running.append(launch(self._config, self._job_file, self._waiting.popleft()))
-        looks = time.monotonic() - self._looked_s >= _STATUS_S
-        if looks:
-            self._looked_s = time.monotonic()
+        status_due = time.monotonic() - self._last_status_s >= _STATUS_S
+        if status_due:
+            self._last_status_s = time.monotonic()
         for attempt in list(self._running):
-            verdict = self._verdict(attempt, fileset, looks)
+            verdict = self._verdict(attempt, fileset, status_due)
             if verdict is not None:
                 self._running.remove(attempt)
-                self._take(attempt.task, verdict)
+                self._end_attempt(attempt.task, verdict)
         time.sleep(_POLL_S)
 
-    def _verdict(self, attempt: Attempt, fileset: BlockwiseFileset, looks: bool) -> str | None:
-        """None while it runs, empty if it has done its block, else the reason why not."""
+    def _verdict(self, attempt: Attempt, fileset: BlockwiseFileset, status_due: bool) -> str | None:
+        """None while the attempt runs, "" if its block is finished, else the reason of its failure."""
         code = attempt.process.poll()
         timeout_s = self._config.task_timeout_secs
         waits = code is None or (code == 0 and self._detached)
         if waits and timeout_s is not None and attempt.seconds > timeout_s:
             attempt.end()
             return f"took longer than task_timeout_secs, {timeout_s} s"
-        if code is None or (waits and not looks):
+        if code is None or (waits and not status_due):
             return None
         if is_done(fileset, attempt.task.block.start, self._work.name):
             return ""
@@ -155,17 +161,17 @@ class Master:
             return None
         return _reason_of(code)
 
-    def _take(self, task: ClusterTask, reason: str) -> None:
+    def _end_attempt(self, task: ClusterTask, reason: str) -> None:
         task.reason = reason
         if not reason:
             self._outcome.done.append(task)
             return
-        again = task.attempts <= self._retries
-        (self._waiting if again else self._outcome.failed).append(task)
+        retry = task.attempts <= self._retries
+        (self._waiting if retry else self._outcome.failed).append(task)
         log = log_of(self._config, task)
         self._say(
             f"task {task.name}, block {task.block}, attempt {task.attempts}: {reason}; "
-            f"{'trying again' if again else 'given up'}; see {log}"
+            f"{'trying again' if retry else 'given up'}; see {log}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A node of a cluster: computes exactly one block of the output, part by part."""
+"""A node of a cluster: computes exactly one block of the output, in parts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...shared.geometry.block_shapes import halved
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.operations import Operation, peak_bytes
 from ...shared.lazyflow.clusterconfig import ClusterConfig
+from ...shared.units import format_count
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ..library.streamer import BigRequestStreamer
@@ -27,28 +28,30 @@ def do_block(config: ClusterConfig, work: ClusterJob, block: Roi) -> bool:
     """Compute one block of the output and mark it available at the end.
 
     It is computed in parts of the output's ``sub_block_shape`` (default: as large as the node's memory
-    allows), and each is written before the next ones are begun.
+    allows); each part is written before the next ones are begun.
 
     Parameters
     ----------
+    config : ClusterConfig
+    work : ClusterJob
     block : Roi
         In voxels of the output's view.
 
     Returns
     -------
     bool
-        False if the block was available already, and nothing was done.
+        False if the block was available before, so that nothing was computed.
 
     Raises
     ------
     OutOfBounds
         If `block` is not exactly one block.
     LockTimeout
-        If another node does this block.
+        If another node is computing this block.
     BlockmillError
-        If it fails, or takes longer than ``task_timeout_secs``; the block is not available then.
+        If it fails, or takes longer than ``task_timeout_secs``; then the block is not available.
     """
-    _settle(config, work)
+    _set_up_process(config, work)
     with work.open_output() as fileset:
         check_dtype(fileset, work.job.operation.output_dtype(work.source.dtype))
         _check_one_block(fileset, block)
@@ -59,8 +62,8 @@ def do_block(config: ClusterConfig, work: ClusterJob, block: Roi) -> bool:
     return True
 
 
-def _settle(config: ClusterConfig, work: ClusterJob) -> None:
-    """Set up what the workers of this process inherit: the folder of temporary files, the module path."""
+def _set_up_process(config: ClusterConfig, work: ClusterJob) -> None:
+    """Set what the workers inherit from this process: the folder of temporary files, the module path."""
     if config.sys_tmp_dir is not None:
         if not Path(config.sys_tmp_dir).is_dir():
             raise JobError(f"{config.path}: sys_tmp_dir: {config.sys_tmp_dir} is no directory on this host")
@@ -70,21 +73,21 @@ def _settle(config: ClusterConfig, work: ClusterJob) -> None:
 
 
 def _check_one_block(fileset: BlockwiseFileset, block: Roi) -> None:
-    whole = fileset.block_roi(block.start)
-    if whole != block:
-        raise OutOfBounds(f"roi {block} is not one whole block of {fileset.address}; there lies {whole}")
+    full_block = fileset.block_roi(block.start)
+    if full_block != block:
+        raise OutOfBounds(f"roi {block} is not one whole block of {fileset.address}; there lies {full_block}")
 
 
 def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset, block: Roi) -> None:
     job = work.job
-    taken = block.shifted(work.roi.start)
+    source_roi = block.shifted(work.roi.start)
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressCommand(config.task_progress_update_command))
         engine = stack.enter_context(Engine(config.workers, preload=job.operation.preload))
         streamer = BigRequestStreamer(
             work.source,
-            taken,
-            fileset.description.sub_block_shape or part_shape(config, job.operation, work.source, taken),
+            source_roi,
+            fileset.description.sub_block_shape or part_shape(config, job.operation, work.source, source_roi),
             block_alignment="relative",
             operation=job.operation,
             engine=engine,
@@ -102,7 +105,7 @@ def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset,
 
 
 def _execute(streamer: BigRequestStreamer, timeout_s: float | None) -> None:
-    """Run it, for no longer than the task may take."""
+    """Execute the streamer; cancel it after `timeout_s`."""
     if timeout_s is None:
         return streamer.execute()
     timer = threading.Timer(timeout_s, streamer.cancel)
@@ -117,24 +120,43 @@ def _execute(streamer: BigRequestStreamer, timeout_s: float | None) -> None:
 
 
 def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi: Roi) -> Shape | None:
-    """The largest parts of a block that fit ``task_total_ram_mb``; None, for the usual ones, without it.
+    """Shape of the largest parts of a block that fit ``task_total_ram_mb``.
 
-    As many are under way as two for each worker; see `BigRequestStreamer`.
+    Two parts for each worker are under way at a time; see `BigRequestStreamer`.
+
+    Parameters
+    ----------
+    config : ClusterConfig
+    operation : Operation
+    source : Volume
+    roi : Roi
+        The block, in voxels of the source.
+
+    Returns
+    -------
+    tuple of int or None
+        None without ``task_total_ram_mb``: the streamer chooses.
+
+    Raises
+    ------
+    JobError
+        If not even one voxel with its halo fits.
     """
     if config.task_total_ram_mb is None:
         return None
-    limit = (config.task_total_ram_mb << 20) // (2 * config.workers)
-    part, halo = roi.shape, operation.halo(roi.ndim)
+    limit_bytes = (config.task_total_ram_mb << 20) // (2 * config.workers)
+    shape, halo = roi.shape, operation.halo(roi.ndim)
 
-    def needed(shape: Shape) -> int:
+    def needed_bytes(shape: Shape) -> int:
         grown = tuple(n + 2 * h for n, h in zip(shape, halo, strict=True))
         return peak_bytes(operation, grown, source.dtype)
 
-    while needed(part) > limit:
-        if math.prod(part) == 1:
+    while needed_bytes(shape) > limit_bytes:
+        if math.prod(shape) == 1:
             raise JobError(
                 f"{config.path}: task_total_ram_mb: {config.task_total_ram_mb} is too little for "
-                f"{config.workers} workers: a single voxel with its halo takes {needed(part)} bytes"
+                f"{format_count(config.workers, 'worker')}: "
+                f"a single voxel with its halo takes {needed_bytes(shape)} bytes"
             )
-        part = halved(part)
-    return part
+        shape = halved(shape)
+    return shape

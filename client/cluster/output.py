@@ -1,4 +1,4 @@
-"""The fileset that cluster tasks write: made to fit the job, and which of its blocks are to be done."""
+"""The fileset that cluster tasks write: fits its description to the job, tells which blocks are finished."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import open_volume, split_address
 
 TASK_NAME = "TASK"
-"""A node holds the lock on this name in the directory of its block, from its first voxel to the status."""
+"""A node holds the lock of this name in its block's directory, from the first voxel to the status."""
 
-_UNSETTLED = "not settled yet"
+_UNFINISHED = "not settled yet"
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterJob:
-    """A job file as master and nodes see it.
+    """A job file with its input opened, as master and nodes use it.
 
     Attributes
     ----------
@@ -48,7 +48,13 @@ class ClusterJob:
 
     @classmethod
     def of(cls, job: Job) -> ClusterJob:
-        """Open the input; JobError if input, operation and output don't fit each other."""
+        """Open the input of a job.
+
+        Raises
+        ------
+        JobError
+            If input, operation and output don't fit each other.
+        """
         target = split_address(job.output.address)
         if target.kind != "fileset":
             raise JobError(f"output: {target.file} is no fileset (.json); cluster tasks write one")
@@ -60,31 +66,31 @@ class ClusterJob:
 
     @property
     def name(self) -> str:
-        """Noted in the status of each block that is done."""
+        """Hash of the job, written into the status of each finished block."""
         return job_hash(self.job.identity())
 
     def open_output(self) -> BlockwiseFileset:
-        """The output, for writing."""
+        """Open the output for writing."""
         durability = "none" if self.job.output.durability == "none" else "block"
         return BlockwiseFileset(self.output, "a", job=self.name, durability=durability)
 
 
 def hash_of(description: FilesetDescription) -> str:
-    """The hash_id of an output: a change of it makes all blocks invalid.
+    """The hash_id of an output; if it changes, all blocks become invalid.
 
-    SHA-1, in hex, of the UTF-8 text of block_shape as a list (``[64, 64, 64]``), the axes and the format,
-    one behind the other. (The original takes the same three, but fails under Python 3.)
+    It is the SHA-1, in hex, of the UTF-8 text of block_shape as a list (``[64, 64, 64]``), the axes and
+    the format, concatenated. (The original takes the same three, but fails under Python 3.)
     """
     text = f"{list(description.block_shape)}{description.axes}{description.format}"
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def prepare_output(work: ClusterJob) -> BlockwiseFileset:
-    """Make the description fit the job, write it if that changes it, and open the output.
+    """Fit the description to the job, write it if that changes it, and open the output.
 
-    Where there is none it is made, with the job's ``output.block_shape``. Axes are put into the order of the
-    input, block_shape and chunks are clipped to the shape on disk. Where hash_id, dtype or the
-    layout of blocks change, every block loses its status, those of the old layout too.
+    If there is none, it is created with the job's ``output.block_shape``. Axes are put into the order of
+    the input, block_shape and chunks are clipped to the shape on disk. If hash_id, dtype or the
+    layout of blocks change, every block loses its status, also those of the old layout.
 
     Raises
     ------
@@ -94,14 +100,14 @@ def prepare_output(work: ClusterJob) -> BlockwiseFileset:
         If a block that is to lose its status is being written.
     """
     if not Path(work.output).exists():
-        made = _new_description(work)
-        return BlockwiseFileset.create(work.output, made, job=work.name)
+        description = _new_description(work)
+        return BlockwiseFileset.create(work.output, description, job=work.name)
     old = read_description(work.output)
-    new = fitted(old, work)
-    if _stores_otherwise(old, new):
+    new = fit_description(old, work)
+    if _layout_differs(old, new):
         _invalidate(work.output)
-        # Whoever finds this name does all of it again: until then, the new layout may have old statuses too.
-        write_description(work.output, replace(new, hash_id=_UNSETTLED))
+        # A run that finds this hash_id invalidates again: the new layout may have old statuses until then.
+        write_description(work.output, replace(new, hash_id=_UNFINISHED))
         _invalidate(work.output)
     if new != old:
         write_description(work.output, new)
@@ -109,30 +115,45 @@ def prepare_output(work: ClusterJob) -> BlockwiseFileset:
 
 
 def _new_description(work: ClusterJob) -> FilesetDescription:
-    wanted = work.job.output
-    if wanted.block_shape is None:
+    spec = work.job.output
+    if spec.block_shape is None:
         raise JobError(
             f"output: {work.output} does not exist; write a description, or give output.block_shape to have "
             "it made"
         )
-    made = FilesetDescription(
+    description = FilesetDescription(
         name=work.job.name,
         axes=work.source.axes,
         shape=work.roi.shape,
         view_shape=work.roi.shape,
         dtype=work.job.operation.output_dtype(work.source.dtype),
-        block_shape=tuple(map(min, wanted.block_shape, work.roi.shape)),
-        chunks=wanted.chunks,
-        compression=wanted.compression,
-        compression_opts=wanted.compression_opts,
+        block_shape=tuple(map(min, spec.block_shape, work.roi.shape)),
+        chunks=spec.chunks,
+        compression=spec.compression,
+        compression_opts=spec.compression_opts,
         dataset_root_dir=f"{Path(work.output).stem}_blocks",
         block_file_name_format="block-{roiString}.h5/volume/data",
     )
-    return replace(made, hash_id=hash_of(made))
+    return replace(description, hash_id=hash_of(description))
 
 
-def fitted(old: FilesetDescription, work: ClusterJob) -> FilesetDescription:
-    """A description with axes, view, block shapes, dtype and hash_id as the job needs them."""
+def fit_description(old: FilesetDescription, work: ClusterJob) -> FilesetDescription:
+    """Fit axes, view, block shapes, dtype and hash_id of a description to the job.
+
+    Parameters
+    ----------
+    old : FilesetDescription
+    work : ClusterJob
+
+    Returns
+    -------
+    FilesetDescription
+
+    Raises
+    ------
+    JobError
+        If the description is for other axes, or its view does not fit the input.
+    """
     axes = work.source.axes
     if sorted(axes) != sorted(old.axes):
         raise JobError(f"{work.output}: axes: is {old.axes!r}, but the input has {axes!r}")
@@ -163,7 +184,7 @@ def fitted(old: FilesetDescription, work: ClusterJob) -> FilesetDescription:
     return replace(new, hash_id=hash_of(new))
 
 
-def _stores_otherwise(old: FilesetDescription, new: FilesetDescription) -> bool:
+def _layout_differs(old: FilesetDescription, new: FilesetDescription) -> bool:
     keys = ("hash_id", "dtype", "axes", "block_shape", "shape")
     return any(getattr(old, key) != getattr(new, key) for key in keys)
 
@@ -175,23 +196,58 @@ def _invalidate(path: str) -> None:
 
 
 def is_done(fileset: BlockwiseFileset, start: Shape, name: str) -> bool:
-    """Test if a block is available, and no other job is known to have written it."""
+    """Test if a block is available, and was not written by another job.
+
+    Parameters
+    ----------
+    fileset : BlockwiseFileset
+    start : tuple of int
+        First voxel of the block.
+    name : str
+        Of the job; see `ClusterJob.name`. A block that names no job counts.
+
+    Returns
+    -------
+    bool
+    """
     record = fileset.block_record(start)
     return record is not None and record.job in ("", name)
 
 
 def task_lock(fileset: BlockwiseFileset, start: Shape) -> FileLock:
-    """The lock that a node holds while it does a block; the directory of the block is made."""
+    """Return the lock that a node holds while it computes a block; make the directory of the block.
+
+    Parameters
+    ----------
+    fileset : BlockwiseFileset
+    start : tuple of int
+        First voxel of the block.
+
+    Returns
+    -------
+    FileLock
+    """
     directory = Path(fileset.dataset_directory(start))
     directory.mkdir(parents=True, exist_ok=True)
     return FileLock(directory / TASK_NAME, timeout_s=0)
 
 
-def who_writes(fileset: BlockwiseFileset, start: Shape) -> str | None:
-    """Description of the holder of a block who is not known to be dead, or None.
+def writer_of(fileset: BlockwiseFileset, start: Shape) -> str | None:
+    """Describe the process that holds a block, unless it is known to be dead.
 
     Locks of dead processes of this host don't count. (The original leaves out every locked block until
     somebody purges its lock.)
+
+    Parameters
+    ----------
+    fileset : BlockwiseFileset
+    start : tuple of int
+        First voxel of the block.
+
+    Returns
+    -------
+    str or None
+        Process and path of the lock; None if nobody holds the block.
     """
     file = fileset.block_file(start)
     for protected in (os.path.join(fileset.dataset_directory(start), TASK_NAME), file):
@@ -202,6 +258,18 @@ def who_writes(fileset: BlockwiseFileset, start: Shape) -> str | None:
 
 
 def check_dtype(fileset: BlockwiseFileset, dtype: np.dtype) -> None:
-    """Refuse an output of another dtype; the master makes it fit, a node does not."""
+    """Refuse an output of another dtype: only the master changes descriptions, a node does not.
+
+    Parameters
+    ----------
+    fileset : BlockwiseFileset
+    dtype : dtype
+        Of the operation's result.
+
+    Raises
+    ------
+    JobError
+        If they differ.
+    """
     if fileset.dtype != dtype:
         raise JobError(f"{fileset.address} has dtype {fileset.dtype}, but the job gives {dtype}")

@@ -1,4 +1,4 @@
-"""A command of the user that gets the progress of a task, run beside the work."""
+"""Runs a command of the user with the progress of a task, while the task goes on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _PATIENCE_S = 30.0
 
 
 class ProgressCommand:
-    """Runs a shell command for each new percent, one at a time, in a thread of its own.
+    """Runs a shell command for each new percentage, one at a time, in a thread of its own.
 
-    What is overtaken while a command runs is left out; the last percent never is. A command that
-    fails is told on stderr and harms nothing.
+    Percentages that are overtaken while a command runs are left out, except the last one. If a command
+    fails, a line on stderr says so, and the task goes on.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ProgressCommand:
         self._thread = threading.Thread(target=self._run, name="progress command", daemon=True)
 
     def tell(self, percent: int) -> None:
-        """Have the command run with this percent; returns at once."""
+        """Run the command with this percentage in the thread; returns at once."""
         with self._news:
             self._latest = percent
             self._news.notify()
@@ -48,15 +48,15 @@ class ProgressCommand:
             self._thread.join(2 * _PATIENCE_S)
 
     def _run(self) -> None:
-        told = None
-        while (percent := self._next(told)) is not None:
+        reported = None
+        while (percent := self._next(reported)) is not None:
             self._run_once(percent)
-            told = percent
+            reported = percent
 
-    def _next(self, told: int | None) -> int | None:
+    def _next(self, reported: int | None) -> int | None:
         with self._news:
-            self._news.wait_for(lambda: self._ended or self._latest not in (None, told))
-            return self._latest if self._latest != told else None
+            self._news.wait_for(lambda: self._ended or self._latest not in (None, reported))
+            return self._latest if self._latest != reported else None
 
     def _run_once(self, percent: int) -> None:
         command = str(self._template).format(progress=percent)

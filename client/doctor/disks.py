@@ -1,4 +1,4 @@
-"""Folders where blockmill writes: space, the kind of file system, and whether locks exclude there."""
+"""Checks of folders where blockmill writes: space, type of file system, and working locks."""
 
 from __future__ import annotations
 
@@ -33,36 +33,46 @@ _OVER_NETWORK = frozenset(
     "fuse.sshfs",
 }
 _ONLY_HERE = frozenset(("nolock", "local_lock=all", "local_lock=flock", "localflock", "noflock"))
-"""Mount options of NFS and Lustre with which a flock counts on one machine alone, or not at all."""
-_LOW_BYTES, _LEAST_BYTES = 4 << 30, 256 << 20
-_LOW_INODES, _LEAST_INODES = 10_000, 100
-_MOST_SKEW_S = 2.0
+"""Mount options of NFS and Lustre with which a flock excludes only processes of one machine, or none."""
+_LOW_BYTES, _MIN_BYTES = 4 << 30, 256 << 20
+_LOW_INODES, _MIN_INODES = 10_000, 100
+_MAX_SKEW_S = 2.0
 _PATIENCE_S = 5.0
 
 
-def check_folder(folder: Path, tried: set[int], *, state: bool = False) -> Iterator[Finding]:
-    """All about a folder that is written to, or the nearest one above that exists.
+def check_folder(folder: Path, devices: set[int], *, state: bool = False) -> Iterator[Finding]:
+    """Check a folder that is written to, or the nearest one above it that exists.
 
-    `tried`: devices where locks have been tried; this one is added.
+    Parameters
+    ----------
+    folder : Path
+    devices : set of int
+        Devices (``st_dev``) whose locks have been checked; that of the folder is added.
+    state : bool
+        It is the service's state folder, which has stricter requirements.
+
+    Yields
+    ------
+    Finding
     """
-    there = nearest(folder)
-    yield from _check_space(there)
-    kind, options = file_system(there)
+    existing = nearest_folder(folder)
+    yield from _check_space(existing)
+    kind, options = file_system(existing)
     if kind in _OVER_NETWORK:
         yield _remote(folder, kind, options, state)
-    if not os.access(there, os.W_OK | os.X_OK):
-        say = fail if state else warn
-        yield say(
-            "writable", f"{there} is not writable for you", "outputs and the state need a folder that is"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        severity = fail if state else warn
+        yield severity(
+            "writable", f"{existing} is not writable for you", "outputs and the state need a folder that is"
         )
         return
-    if (device := there.stat().st_dev) not in tried:
-        tried.add(device)
-        yield from check_locks(there)
+    if (device := existing.stat().st_dev) not in devices:
+        devices.add(device)
+        yield from check_locks(existing)
 
 
-def nearest(path: Path) -> Path:
-    """`path` if it is a folder, else the nearest one above it that is."""
+def nearest_folder(path: Path) -> Path:
+    """Return `path` if it is a folder, else the nearest folder above it."""
     path = path.absolute()
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
@@ -73,8 +83,8 @@ def file_system(folder: Path) -> tuple[str, frozenset[str]]:
     mounts = [p for p in psutil.disk_partitions(all=True) if real.is_relative_to(p.mountpoint)]
     if not mounts:
         return "unknown", frozenset()
-    found = max(enumerate(mounts), key=lambda item: (len(item[1].mountpoint), item[0]))[1]
-    return found.fstype, frozenset(found.opts.split(","))
+    mount = max(enumerate(mounts), key=lambda item: (len(item[1].mountpoint), item[0]))[1]
+    return mount.fstype, frozenset(mount.opts.split(","))
 
 
 def _remote(folder: Path, kind: str, options: frozenset[str], state: bool) -> Finding:
@@ -96,22 +106,22 @@ def _check_space(folder: Path) -> Iterator[Finding]:
         yield warn("disk", f"{folder} is on no disk", "name a folder in which jobs can write")
         return
     advice = "make room, or choose another disk; --dry-run tells what a job takes"
-    say = fail if free < _LEAST_BYTES else warn
+    severity = fail if free < _MIN_BYTES else warn
     text = f"{folder}: {format_size(free)} free"
-    yield ok("disk", text) if free >= _LOW_BYTES else say("disk", text, advice)
-    facts = os.statvfs(folder)
-    if facts.f_files and facts.f_favail < _LOW_INODES:
-        say = fail if facts.f_favail < _LEAST_INODES else warn
-        text = f"{folder}: {facts.f_favail} of {facts.f_files} inodes free"
-        yield say("inodes", text, "use bigger blocks (fewer files), or remove small files")
+    yield ok("disk", text) if free >= _LOW_BYTES else severity("disk", text, advice)
+    statistics = os.statvfs(folder)
+    if statistics.f_files and statistics.f_favail < _LOW_INODES:
+        severity = fail if statistics.f_favail < _MIN_INODES else warn
+        text = f"{folder}: {statistics.f_favail} of {statistics.f_files} inodes free"
+        yield severity("inodes", text, "use bigger blocks (fewer files), or remove small files")
 
 
 def check_locks(folder: Path) -> Iterator[Finding]:
-    """Try our locks against another process: held, given back, and left by a process that was killed."""
+    """Test the locks against another process: held, released, and left by a process that was killed."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".blockmill-doctor-", dir=folder) as place:
-            trouble = _contend(Path(place) / "probe")
-            skew_s = _skew_s(Path(place))
+        with tempfile.TemporaryDirectory(prefix=".blockmill-doctor-", dir=folder) as temporary:
+            trouble = _contend(Path(temporary) / "probe")
+            skew_s = _skew_s(Path(temporary))
     except (OSError, BlockmillError) as error:
         yield fail(
             "locks", f"{folder}: {error}", "keep outputs and the state where flock and hard links work"
@@ -122,13 +132,13 @@ def check_locks(folder: Path) -> Iterator[Finding]:
         yield fail("locks", f"{folder}: {trouble}", advice)
     else:
         yield ok("locks", f"{folder}: exclusive between processes, given back by the killed")
-    if abs(skew_s) > _MOST_SKEW_S:
+    if abs(skew_s) > _MAX_SKEW_S:
         text = f"the clock of the file system at {folder} is off by {skew_s:+.0f} s"
         yield warn("clock", text, "let both machines take their time from one server (NTP)")
 
 
 def _contend(path: Path) -> str:
-    """Faults of locks on `path`; empty if there are none."""
+    """Compete with another process for the lock of `path`; return what is wrong, or an empty text."""
     lock = FileLock(path)
     rival = subprocess.Popen(
         [sys.executable, "-m", "blockmill.client.doctor.rival", str(path)],
@@ -138,10 +148,10 @@ def _contend(path: Path) -> str:
     assert rival.stdin and rival.stdout
     try:
         lock.acquire(timeout_s=_PATIENCE_S)
-        if _tries(rival.stdin, rival.stdout) != b"no\n":
+        if _ask_rival(rival.stdin, rival.stdout) != b"no\n":
             return "two processes had one lock at the same time"
         lock.release()
-        if _tries(rival.stdin, rival.stdout) != b"yes\n":
+        if _ask_rival(rival.stdin, rival.stdout) != b"yes\n":
             return "another process can't get a lock that was given back"
         if lock.acquire(blocking=False):
             return "two processes had one lock at the same time"
@@ -157,16 +167,16 @@ def _contend(path: Path) -> str:
             lock.release()
 
 
-def _tries(ask: IO[bytes], answer: IO[bytes]) -> bytes:
+def _ask_rival(ask: IO[bytes], answer: IO[bytes]) -> bytes:
     ask.write(b"\n")
     ask.flush()
-    if not (said := answer.readline()):
+    if not (reply := answer.readline()):
         raise BlockmillError("the other process of the check has ended; what it said is above")
-    return said
+    return reply
 
 
 def _skew_s(folder: Path) -> float:
-    """How far the file system's clock is ahead of ours."""
+    """Seconds by which the file system's clock is ahead of this machine's."""
     path = folder / "clock"
     path.touch()
     return path.stat().st_mtime - time.time()

@@ -1,4 +1,4 @@
-"""All checks, in the order in which one depends on the other."""
+"""Runs all checks, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -16,20 +16,32 @@ from .versions import check_versions
 
 
 def examine(paths: Iterable[str], socket: str | None) -> list[Finding]:
-    """Look at everything; `paths` are further folders in which jobs will write."""
+    """Run all checks.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        Further folders in which jobs will write.
+    socket : str or None
+        Of the service; None: the usual one.
+
+    Returns
+    -------
+    list of Finding
+    """
     return [*_guarded("versions", check_versions()), *_guarded("doctor", _examine(paths, socket))]
 
 
 def _examine(paths: Iterable[str], socket: str | None) -> Iterator[Finding]:
     config, finding = check_config()
-    tried: set[int] = set()
+    devices: set[int] = set()
     yield finding
     yield from _guarded("machine", check_machine(config))
-    yield from _guarded("state", check_folder(_state_dir(config), tried, state=True))
+    yield from _guarded("state", check_folder(_state_dir(config), devices, state=True))
     for path in paths:
         if not Path(path).exists():
             yield warn("path", f"{path} does not exist", "the nearest folder above it is looked at")
-        yield from _guarded(path, check_folder(Path(path), tried))
+        yield from _guarded(path, check_folder(Path(path), devices))
     yield from _guarded("service", check_service(socket))
     yield from _guarded("systemd", check_systemd())
 
@@ -39,7 +51,7 @@ def _state_dir(config: Config) -> Path:
 
 
 def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """A check that can't be made is a finding, too; the others go on."""
+    """Turn an error of a check into a finding, so that the others go on."""
     try:
         yield from findings
     except (OSError, BlockmillError) as error:

@@ -12,7 +12,19 @@ _COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at: how it is, and what to do next where it is not well."""
+    """The result of one check.
+
+    Attributes
+    ----------
+    check : str
+        Name of the check, in a word or two.
+    level : {"ok", "warn", "fail"}
+        "warn": it works, but not always or not well. "fail": it does not work, or data are at risk.
+    text : str
+        What was found.
+    advice : str
+        What to do next; empty if all is well.
+    """
 
     check: str
     level: Level
@@ -21,22 +33,63 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(check: str, text: str) -> Finding:
-    """All is well."""
+    """Make a finding of level "ok".
+
+    Parameters
+    ----------
+    check, text : str
+        See `Finding`.
+
+    Returns
+    -------
+    Finding
+    """
     return Finding(check, "ok", text)
 
 
 def warn(check: str, text: str, advice: str) -> Finding:
-    """It works, though not always or not well."""
+    """Make a finding of level "warn".
+
+    Parameters
+    ----------
+    check, text, advice : str
+        See `Finding`.
+
+    Returns
+    -------
+    Finding
+    """
     return Finding(check, "warn", text, advice)
 
 
 def fail(check: str, text: str, advice: str) -> Finding:
-    """It does not work, or data are at risk."""
+    """Make a finding of level "fail".
+
+    Parameters
+    ----------
+    check, text, advice : str
+        See `Finding`.
+
+    Returns
+    -------
+    Finding
+    """
     return Finding(check, "fail", text, advice)
 
 
 def as_lines(findings: Iterable[Finding], *, colour: bool = False) -> list[str]:
-    """Findings for people, what to do next below each that is not well."""
+    """Format findings for people, with the advice below each.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+    colour : bool
+        Colour the levels, for a terminal.
+
+    Returns
+    -------
+    list of str
+    """
     lines = []
     for finding in findings:
         mark = f"{finding.level:<4}"

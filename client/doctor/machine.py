@@ -1,4 +1,4 @@
-"""The machine and this account on it: limits, memory, what the environment sets."""
+"""Checks of the machine and this account on it: limits, memory, environment variables."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import psutil
 from ...daemon.executors.local.memory import available_bytes, oom_kills, total_bytes
 from ...shared.config.model import Config
 from ...shared.system.compute_threads import COMPUTE_THREADS
-from ...shared.units import format_size
+from ...shared.units import format_count, format_size
 from .finding import Finding, fail, ok, warn
 
 _FILES_BESIDE_CLIENTS = 256
-_LEAST_PER_WORKER = 512 << 20
+_MIN_BYTES_PER_WORKER = 512 << 20
 _OLDEST_CLOCK_S = 1_735_689_600.0  # 2025: files of a machine without a clock come before
 
 
 def check_machine(config: Config) -> Iterator[Finding]:
-    """Check that there is enough of everything for a service with this configuration."""
+    """Check that limits, memory and environment suffice for a service with this configuration."""
     yield from _check_limits(config)
     yield from _check_memory(config)
     yield _check_shared_memory()
@@ -66,10 +66,10 @@ def _check_memory(config: Config) -> Iterator[Finding]:
     total, free, swap = total_bytes(), available_bytes(), psutil.swap_memory()
     group = " (limit of the control group)" if total < psutil.virtual_memory().total else ""
     memory = f"{format_size(free)} of {format_size(total)}{group} available"
-    text = f"{memory}, {workers} workers, swap {format_size(swap.total)}"
+    text = f"{memory}, {format_count(workers, 'worker')}, swap {format_size(swap.total)}"
     if kills := oom_kills():
         text += f", {kills} processes killed for want of memory since the start"
-    if total / workers < _LEAST_PER_WORKER or free < _LEAST_PER_WORKER:
+    if total / workers < _MIN_BYTES_PER_WORKER or free < _MIN_BYTES_PER_WORKER:
         yield warn("memory", text, "have fewer workers (workers.count), or smaller blocks")
     else:
         yield ok("memory", text)

@@ -10,19 +10,26 @@ from ...shared.errors import BlockmillError, Refused
 
 
 def own_path() -> str:
-    """Path of the command that runs."""
-    found = shutil.which(sys.argv[0]) or shutil.which("blockmill")
-    if found is None:
+    """Return the path of the running command.
+
+    Raises
+    ------
+    BlockmillError
+        If it is not on the PATH.
+    """
+    command = shutil.which(sys.argv[0]) or shutil.which("blockmill")
+    if command is None:
         raise BlockmillError("the command blockmill is not on the PATH; name it with --command")
-    return str(Path(found).absolute())
+    return str(Path(command).absolute())
 
 
 def check_reachable(*paths: Path) -> None:
-    """See that the service's account can run the command: not where Python lies in somebody's home.
+    """Check that the service's account can run the command; it can't if Python lies in somebody's home.
 
     Raises
     ------
     Refused
+        Naming the first folder that not everybody may enter.
     """
     for path in paths:
         for folder in path.parents:

@@ -1,4 +1,4 @@
-"""Facts about an installation that help to find a fault, as files of a tarball.
+"""Collects facts about an installation that help to find a fault, as files of a tarball.
 
 Never in it: voxels, job files, keys, tokens. Everything goes through `Scrubber`.
 """
@@ -30,30 +30,37 @@ from .examine import examine
 from .finding import Finding, as_lines
 from .secrets import Scrubber
 
-_MOST_JOBS, _MOST_FAILURES, _MOST_LINES = 50, 20, 300
+_MAX_JOBS, _MAX_FAILURES, _MAX_LINES = 50, 20, 300
 _LOGS_OF_JOBS = 3
 _PATIENCE_S = 5.0
 
-Parts = Iterator[tuple[str, str]]
+Files = Iterator[tuple[str, str]]
 
 
 def gather(socket: str | None) -> dict[str, bytes]:
-    """Names and contents of the files."""
+    """Collect the files; return their contents by name."""
     scrub = Scrubber(_key_folders())
     findings = examine((), socket)
-    parts = [
+    files = [
         ("environment.json", _as_json(scrub.environment())),
         ("packages.txt", _packages()),
         *_doctor(findings),
-        *_told("configuration.json", _configuration),
+        *_file("configuration.json", _configuration),
         *_service(socket),
         *_journals(),
     ]
-    return {name: scrub(text).encode() for name, text in parts}
+    return {name: scrub(text).encode() for name, text in files}
 
 
 def write(files: dict[str, bytes], path: Path) -> None:
     """Write a tarball that its owner alone may read.
+
+    Parameters
+    ----------
+    files : dict of str to bytes
+        Contents by name.
+    path : Path
+        Of the tarball; must not exist.
 
     Raises
     ------
@@ -80,8 +87,8 @@ def _as_json(content: Any) -> str:
     return json.dumps(msgspec.to_builtins(content), indent=2, ensure_ascii=False) + "\n"
 
 
-def _told(name: str, make: Any) -> Parts:
-    """A part; where it can't be had, why."""
+def _file(name: str, make: Any) -> Files:
+    """Yield one file; if its content can't be had, one with the reason instead."""
     try:
         yield name, make()
     except (BlockmillError, OSError) as error:
@@ -95,7 +102,7 @@ def _key_folders() -> list[Path]:
     return folders
 
 
-def _doctor(findings: Iterable[Finding]) -> Parts:
+def _doctor(findings: Iterable[Finding]) -> Files:
     findings = list(findings)
     yield "doctor.txt", "\n".join(as_lines(findings)) + "\n"
     yield "doctor.json", _as_json(findings)
@@ -107,11 +114,11 @@ def _configuration() -> str:
 
 
 def _packages() -> str:
-    found = {f"{d.metadata['Name']} {d.version}" for d in metadata.distributions()}
-    return "\n".join(sorted(found, key=str.lower)) + "\n"
+    names = {f"{d.metadata['Name']} {d.version}" for d in metadata.distributions()}
+    return "\n".join(sorted(names, key=str.lower)) + "\n"
 
 
-def _service(socket: str | None) -> Parts:
+def _service(socket: str | None) -> Files:
     try:
         with Client(socket, timeout_s=_PATIENCE_S) as client:
             yield "service.json", _as_json({"service": client.service(), "workers": client.workers()})
@@ -120,24 +127,24 @@ def _service(socket: str | None) -> Parts:
         yield "service.missing", f"{error}\n"
 
 
-def _jobs(client: Client) -> Parts:
-    jobs = client.jobs(limit=_MOST_JOBS)
+def _jobs(client: Client) -> Files:
+    jobs = client.jobs(limit=_MAX_JOBS)
     failed = [info for info in jobs if info.failed or info.state == "failed"]
-    failures = {info.id: client.failures(info.id, limit=_MOST_FAILURES) for info in failed}
+    failures = {info.id: client.failures(info.id, limit=_MAX_FAILURES) for info in failed}
     yield "jobs.json", _as_json({"jobs": jobs, "failures": failures})
     for info in sorted(failed, key=lambda info: -info.id)[:_LOGS_OF_JOBS]:
-        yield from _told(f"job-{info.id}.log", lambda number=info.id: _log(client, number))
+        yield from _file(f"job-{info.id}.log", lambda number=info.id: _log(client, number))
 
 
 def _log(client: Client, number: int) -> str:
-    lines = deque(client.logs(number, offset=-1), maxlen=_MOST_LINES)
+    lines = deque(client.logs(number, offset=-1), maxlen=_MAX_LINES)
     return "".join(
         f"{line.time_s:.3f} {line.kind} {line.worker} {line.block} {line.text}\n" for line in lines
     )
 
 
-def _journals() -> Parts:
-    """The last messages of units of systemd, where there are any that we may read."""
+def _journals() -> Files:
+    """The last messages of systemd's units, if there are any that this account may read."""
     if not (tool := shutil.which("journalctl")):
         return
     for scope, name in (("--system", "journal.txt"), ("--user", "journal-user.txt")):
@@ -147,7 +154,7 @@ def _journals() -> Parts:
             "-u",
             "blockmill",
             "-n",
-            str(_MOST_LINES),
+            str(_MAX_LINES),
             "--no-pager",
             "-q",
             "-o",
@@ -158,5 +165,5 @@ def _journals() -> Parts:
         except (OSError, subprocess.TimeoutExpired) as error:
             yield f"{name}.missing", f"{error}\n"
             continue
-        if said := (result.stdout or result.stderr).decode(errors="replace"):
-            yield name, said
+        if messages := (result.stdout or result.stderr).decode(errors="replace"):
+            yield name, messages

@@ -1,8 +1,8 @@
-"""Takes secrets out of text that leaves the machine.
+"""Removes secrets from text that leaves the machine.
 
-Two nets: what is known here to be secret goes wherever it stands (keys, tokens, variables with
-telling names), and so does whatever stands where secrets stand (addresses with passwords or
-queries, ``Authorization``, keys and options with telling names).
+In two ways: values that are known to be secret here are removed wherever they occur (keys, tokens,
+variables with telling names), and so is any text in a position where secrets occur (addresses with
+passwords or queries, ``Authorization``, keys and options with telling names).
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 HIDDEN = "[removed]"
-_SHORTEST = 4  # what is shorter would take ordinary words along
+_SHORTEST = 4  # shorter secrets would remove ordinary words, too
 _TELLING = r"(?:secret|token|passw|passphrase|credential|api_?key|private|auth|cookie|bearer)"
 _NAME = re.compile(_TELLING, re.IGNORECASE)
 _VALUE = r"""(?:\[[^\]]*\]|"[^"\n]*"|'[^'\n]*'|[^\s,}\]]+)"""
 _SCHEME = r"(\b[a-z][a-z0-9+.-]{0,20}://"
-_PLACES = (  # names are bounded: a line may be long
+_PATTERNS = (  # names are bounded: a line may be long
     (rf"{_SCHEME})[^/@\s\"']+@", rf"\1{HIDDEN}@"),
     (rf"{_SCHEME}[^?#\s\"']*)[?#][^\s\"']*", rf"\1?{HIDDEN}"),
     (r"\b(Bearer|Basic)\s+[^\s\"',;]+", rf"\1 {HIDDEN}"),
     (rf"({_TELLING}[\w.-]{{0,40}}[\"']?\s*[:=]\s*){_VALUE}", rf'\1"{HIDDEN}"'),
     (rf"(--[\w-]{{0,40}}{_TELLING}[\w-]{{0,40}}\s+)\S+", rf"\1{HIDDEN}"),
 )
-_KEPT = re.compile(
+_RELEVANT = re.compile(
     r"BLOCKMILL\w*|XDG_\w+_(HOME|DIR)|\w+_DIRECTORY|HDF5_\w+|\w+_NUM_THREADS|LANG|LC_\w+|TZ|TMPDIR|PYTHON\w+"
 )
 
 
 class Scrubber:
-    """Removes what is secret here, and what looks like it.
+    """Removes known secrets, and text that looks like one.
 
     Parameters
     ----------
@@ -44,40 +44,42 @@ class Scrubber:
 
     def __init__(self, folders: Iterable[Path], environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
-        known = {*_of_variables(self._environ), *_of_keys(folders, self._environ)}
-        spellings = known | {json.dumps(secret)[1:-1] for secret in known}
-        self._known = sorted((s for s in spellings if len(s) >= _SHORTEST), key=len, reverse=True)
+        secrets = {*_secrets_of_variables(self._environ), *_secrets_of_keys(folders, self._environ)}
+        spellings = secrets | {json.dumps(secret)[1:-1] for secret in secrets}
+        self._secrets = sorted((s for s in spellings if len(s) >= _SHORTEST), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """`text` without secrets."""
-        for secret in self._known:
+        """Return `text` without secrets."""
+        for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        for pattern, replacement in _PLACES:
+        for pattern, replacement in _PATTERNS:
             text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)
         return text
 
     def environment(self) -> dict[str, str]:
-        """Variables that bear on blockmill, those with telling names without their values."""
-        kept = {name: value for name, value in sorted(self._environ.items()) if _KEPT.fullmatch(name)}
-        return {name: HIDDEN if _NAME.search(name) else self(value) for name, value in kept.items()}
+        """Environment variables that matter to blockmill; those with telling names without their values."""
+        variables = {
+            name: value for name, value in sorted(self._environ.items()) if _RELEVANT.fullmatch(name)
+        }
+        return {name: HIDDEN if _NAME.search(name) else self(value) for name, value in variables.items()}
 
 
-def _of_variables(environ: Mapping[str, str]) -> Iterator[str]:
+def _secrets_of_variables(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         if _NAME.search(name):
             yield value
-            yield from _of_tokens(value)
+            yield from _secrets_of_tokens(value)
     if path := environ.get("BLOCKMILL_TOKENS_FILE"):
-        yield from _of_tokens(_text(Path(path)))
+        yield from _secrets_of_tokens(_text(Path(path)))
 
 
-def _of_tokens(text: str) -> Iterator[str]:
-    """Of lines ``host token`` the tokens."""
+def _secrets_of_tokens(text: str) -> Iterator[str]:
+    """Yield the tokens of lines ``host token``."""
     for line in text.splitlines():
         yield from line.split()[1:]
 
 
-def _of_keys(folders: Iterable[Path], environ: Mapping[str, str]) -> Iterator[str]:
+def _secrets_of_keys(folders: Iterable[Path], environ: Mapping[str, str]) -> Iterator[str]:
     files = [path for folder in folders for path in folder.glob("*.key_secret")]
     if own := environ.get("BLOCKMILL_KEY"):
         files.append(Path(own))
@@ -89,4 +91,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
     except OSError:
-        return ""  # what we can't read can't be in the report either
+        return ""  # a file that can't be read can't be in the report either

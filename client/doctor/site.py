@@ -1,4 +1,4 @@
-"""The service: its configuration, its socket, itself, and its unit."""
+"""Checks of the service: its configuration, its socket, the service itself, and its unit."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ...shared.config.layers import load_config
 from ...shared.config.model import Config
 from ...shared.errors import BlockmillError, ConfigError, Refused, ServiceUnreachable
 from ...shared.messages.service import ServiceInfo
+from ...shared.units import format_count
 from ..service.client import Client
 from ..service.endpoint import UnixEndpoint, endpoint_of
 from .finding import Finding, fail, ok, warn
@@ -26,7 +27,7 @@ _PROPERTIES = "LoadState,ActiveState,UnitFileState,FragmentPath"
 
 
 def check_config() -> tuple[Config, Finding]:
-    """The configuration that counts (where it is wrong: the default), and whether it is right."""
+    """Read the configuration; return it, or the default one if it is wrong, with the finding."""
     try:
         loaded = load_config()
     except (ConfigError, OSError) as error:
@@ -49,38 +50,41 @@ def check_service(where: str | None) -> Iterator[Finding]:
 
 
 def check_socket(path: Path) -> Iterator[Finding]:
-    """Check that the folder of a socket is for its owner (and group), and holds no file of another kind."""
+    """Check that only its owner (and group) may write to the folder of a socket, and that it is a socket."""
     folder = path.parent
     try:
-        facts = folder.stat()
-        found = path.lstat() if path.exists() else None
+        folder_stat = folder.stat()
+        file_stat = path.lstat() if path.exists() else None
     except FileNotFoundError:
         return
     except PermissionError:
         yield fail("socket", f"{folder} is not for you", "are you in the group of the service? see: id")
         return
-    mode = f"mode {stat.S_IMODE(facts.st_mode):o}"
-    if facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX:
+    mode = f"mode {stat.S_IMODE(folder_stat.st_mode):o}"
+    if folder_stat.st_mode & stat.S_IWOTH and not folder_stat.st_mode & stat.S_ISVTX:
         yield fail(
             "socket", f"everybody may write to {folder} ({mode})", f"chmod 700 {folder}, or another --socket"
         )
-    elif facts.st_uid not in (0, os.getuid()) and (found is None or found.st_uid != facts.st_uid):
+    elif folder_stat.st_uid not in (0, os.getuid()) and (
+        file_stat is None or file_stat.st_uid != folder_stat.st_uid
+    ):
         yield fail("socket", f"{folder} is another user's", "give a --socket in a folder of yours")
-    elif found is not None and not stat.S_ISSOCK(found.st_mode):
+    elif file_stat is not None and not stat.S_ISSOCK(file_stat.st_mode):
         yield fail("socket", f"{path} is no socket", "remove it, or give another --socket")
     else:
         yield ok("socket", f"{path} ({mode} of its folder)")
 
 
 def _check_version(info: ServiceInfo) -> Finding:
-    text = f"version {info.version}, pid {info.pid}, {info.workers} workers, {info.jobs} jobs"
+    counts = f"{format_count(info.workers, 'worker')}, {format_count(info.jobs, 'job')}"
+    text = f"version {info.version}, pid {info.pid}, {counts}"
     if info.version != __version__:
         return warn("service", f"{text}; this command is {__version__}", "restart the service")
     return ok("service", text)
 
 
 def check_systemd() -> Iterator[Finding]:
-    """The units, where systemd runs."""
+    """Check the units, if systemd runs."""
     tool = shutil.which("systemctl")
     if tool is None or not Path("/run/systemd/system").is_dir():
         yield ok("systemd", "does not run here; start the service with: blockmill serve")
@@ -97,7 +101,7 @@ def check_systemd() -> Iterator[Finding]:
 
 
 def _unit(tool: str, scope: str) -> dict[str, str] | None:
-    """Properties of the unit, or None where there is none, or no manager that knows."""
+    """Properties of the unit; None if there is no unit or no manager to ask."""
     command = [tool, scope, "show", "--property", _PROPERTIES, "blockmill.service"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
@@ -124,8 +128,8 @@ def check_reach(installed: bool) -> Iterator[Finding]:
     try:
         check_reachable(Path(own_path()), Path(sys.executable).resolve(), Path(__file__))
     except Refused as error:
-        say = fail if installed else warn
-        yield say("reach", str(error), "that is for a service of the machine; your own one needs it not")
+        severity = fail if installed else warn
+        yield severity("reach", str(error), "that is for a service of the machine; your own one needs it not")
     except (BlockmillError, OSError) as error:
         yield warn("reach", str(error), "put blockmill on the PATH")
     else:

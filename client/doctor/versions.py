@@ -1,4 +1,4 @@
-"""Versions of Python, blockmill, and the libraries that it stands on."""
+"""Checks of the versions of Python, blockmill, and the libraries that it depends on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BOUND = (
     ("pyzmq", "zmq", "zmq_version", "libzmq"),
 )
 _PLAIN = ("numpy", "scipy", "msgspec", "pydantic", "psutil", "portalocker", "isal", "deflate", "numcodecs")
-_WAL_BUG_MENDED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
+_WAL_BUG_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 """First releases of each line without the bug (https://www.sqlite.org/wal.html#walresetbug)."""
 _REPAIR = f"install it again: {sys.executable} -m pip install --force-reinstall blockmill"
 
@@ -30,16 +30,19 @@ def check_versions() -> Iterator[Finding]:
     )
     for name, module, attribute, library in _BOUND:
         try:
-            found = getattr(importlib.import_module(module), attribute)
+            value = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             yield fail(name, f"can't be used: {error}", _REPAIR)
             continue
-        yield ok(name, f"{installed(name)}, {library} {found() if callable(found) else found}")
+        yield ok(
+            name,
+            f"{installed(name)}, {library} {value() if callable(value) else value}",
+        )
     missing = [name for name in _PLAIN if installed(name) is None]
     if missing:
         yield fail("libraries", f"not installed: {', '.join(missing)}", _REPAIR)
     yield ok("libraries", ", ".join(f"{name} {installed(name)}" for name in _PLAIN if name not in missing))
-    version = getattr(importlib.import_module("sqlite3"), "sqlite_version_info")  # noqa: B009 - its keeper is the journal
+    version = getattr(importlib.import_module("sqlite3"), "sqlite_version_info")  # noqa: B009 - only the journal may import it
     yield check_sqlite(version)
 
 
@@ -66,8 +69,8 @@ def check_sqlite(version: tuple[int, int, int]) -> Finding:
 
 
 def has_wal_bug(version: tuple[int, int, int]) -> bool:
-    """Two connections that write and checkpoint at once may damage a database of this version."""
-    line = next((first for first in _WAL_BUG_MENDED if first[:2] == version[:2]), _WAL_BUG_MENDED[-1])
+    """Test if two connections that write and checkpoint at once may damage a database of this version."""
+    line = next((first for first in _WAL_BUG_FIXED if first[:2] == version[:2]), _WAL_BUG_FIXED[-1])
     return (3, 7, 0) <= version < line
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C as a flag: the run looks at it between blocks, so nothing is cut in the middle."""
+"""Ctrl-C as a flag: the run reads it between blocks, so no block is interrupted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self._came = False
-        self._before: dict[int, object] = {}
+        self._old_handlers: dict[int, object] = {}
 
     def came(self) -> bool:
         """True if a signal has come."""
@@ -30,11 +30,11 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+            self._old_handlers = {number: signal.signal(number, self._note) for number in self._SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._old_handlers.items():
             signal.signal(number, handler)  # pyright: ignore[reportArgumentType]

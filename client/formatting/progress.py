@@ -1,4 +1,4 @@
-"""How a run shows itself: a live bar on a terminal, else a plain line every ten percent."""
+"""Displays of the progress of a run: a live bar on a terminal, else a plain line every ten percent."""
 
 from __future__ import annotations
 
@@ -12,34 +12,85 @@ from ...shared.units import format_duration, format_rate
 class Display(Protocol):
     """Shows the progress of a run, given in blocks and bytes since it began."""
 
-    def start(self, blocks: int, done: int) -> None: ...
-    def update(self, blocks: int, nbytes: int) -> None: ...
-    def note(self, text: str) -> None: ...
-    def stop(self) -> None: ...
+    def start(self, blocks: int, done: int) -> None:
+        """Begin.
+
+        Parameters
+        ----------
+        blocks : int
+            Number of all blocks.
+        done : int
+            Number of blocks that were finished before the run.
+        """
+        ...
+
+    def update(self, blocks: int, nbytes: int) -> None:
+        """Show the progress.
+
+        Parameters
+        ----------
+        blocks : int
+            Number of blocks finished in this run.
+        nbytes : int
+            Bytes written in this run.
+        """
+        ...
+
+    def note(self, text: str) -> None:
+        """Print a line beside the progress."""
+        ...
+
+    def stop(self) -> None:
+        """End; the last state stays visible."""
+        ...
 
 
 def display_for(stream: TextIO, quiet: bool) -> Display:
-    """The display that fits `stream`."""
+    """Choose the display for a stream.
+
+    Parameters
+    ----------
+    stream : file
+        A terminal gets a bar, anything else lines.
+    quiet : bool
+        Show no progress at all.
+
+    Returns
+    -------
+    Display
+    """
     if quiet:
         return Silent()
     return Bar() if stream.isatty() else Lines(stream)
 
 
 class Silent:
-    """Nothing but notices, on stderr."""
+    """Shows no progress; prints notes on stderr."""
 
     def start(self, blocks: int, done: int) -> None:
-        """Nothing to show."""
+        """Do nothing.
+
+        Parameters
+        ----------
+        blocks, done
+            As for `Display.start`.
+        """
 
     def update(self, blocks: int, nbytes: int) -> None:
-        """Nothing to show."""
+        """Do nothing.
+
+        Parameters
+        ----------
+        blocks, nbytes
+            As for `Display.update`.
+        """
 
     def note(self, text: str) -> None:
-        """One line on stderr."""
+        """Print a line on stderr."""
         print(text, file=sys.stderr, flush=True)
 
     def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 class Lines(Silent):
@@ -53,12 +104,24 @@ class Lines(Silent):
         self._started_s = 0.0
 
     def start(self, blocks: int, done: int) -> None:
-        """Begin; `done` blocks are known as finished from the start."""
+        """Begin.
+
+        Parameters
+        ----------
+        blocks, done
+            As for `Display.start`.
+        """
         self._blocks, self._before, self._started_s = blocks, done, time.monotonic()
         self._tenth = 10 * done // blocks
 
     def update(self, blocks: int, nbytes: int) -> None:
-        """Print where another tenth is complete."""
+        """Print a line if another tenth is complete.
+
+        Parameters
+        ----------
+        blocks, nbytes
+            As for `Display.update`.
+        """
         done = self._before + blocks
         tenth = 10 * done // self._blocks
         if tenth > self._tenth:
@@ -77,13 +140,18 @@ class Bar(Silent):
     """A live bar on a terminal."""
 
     def start(self, blocks: int, done: int) -> None:
-        """Show the bar; `done` blocks are known as finished from the start."""
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
+        """Show the bar.
+
+        Parameters
+        ----------
+        blocks, done
+            As for `Display.start`.
+        """
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._before = done
         self._started_s = time.monotonic()
-        self._bar = RichProgress(
+        self._bar = Progress(
             TextColumn("{task.percentage:3.0f} %"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -94,7 +162,13 @@ class Bar(Silent):
         self._bar.start()
 
     def update(self, blocks: int, nbytes: int) -> None:
-        """Move the bar."""
+        """Move the bar.
+
+        Parameters
+        ----------
+        blocks, nbytes
+            As for `Display.update`.
+        """
         rate = format_rate(nbytes, time.monotonic() - self._started_s)
         self._bar.update(self._task, completed=self._before + blocks, rate=rate)
 
@@ -106,6 +180,6 @@ class Bar(Silent):
             super().note(text)
 
     def stop(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop the bar; it stays visible."""
         if hasattr(self, "_bar"):
             self._bar.stop()

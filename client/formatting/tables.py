@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ...shared.units import format_duration, format_size
+from ...shared.units import format_count, format_duration, format_size
 from .exit_codes import FAILED
 from .output import complain, print_table, say_json
 
@@ -19,7 +19,14 @@ _WORKER_HEAD = ("WORKER", "PID", "MEMORY", "BLOCKS", "AGE", "JOB", "BLOCK", "")
 
 
 def say_jobs(jobs: Iterable[JobInfo], as_json: bool) -> None:
-    """Jobs as a document, or as a table."""
+    """Print jobs as a document or as a table.
+
+    Parameters
+    ----------
+    jobs : iterable of JobInfo
+    as_json : bool
+        One JSON document; else a table, or nothing if there are no jobs.
+    """
     jobs = list(jobs)
     if as_json:
         say_json(jobs=jobs)
@@ -37,13 +44,13 @@ def _job_row(info: JobInfo) -> tuple[str, ...]:
 
 
 def state_of(info: JobInfo) -> str:
-    """The state in words."""
+    """The state of a job in words."""
     paused = " (paused)" if info.paused and not info.ended else ""
     return info.state.replace("_", " ") + paused
 
 
 def blocks_of(info: JobInfo) -> str:
-    """Blocks finished of all, and those given up."""
+    """The numbers of finished, all and failed blocks in words."""
     if info.blocks is None:
         return "-"
     failed = f" ({info.failed} failed)" if info.failed else ""
@@ -51,12 +58,27 @@ def blocks_of(info: JobInfo) -> str:
 
 
 def ago(time_s: float) -> str:
-    """How long ago that was, in one unit."""
+    """The time since `time_s` (seconds since 1970) in one unit, such as "5 min ago"."""
     return f"{format_duration(max(time.time() - time_s, 0.0))} ago"
 
 
 def say_ends(infos: Sequence[JobInfo], as_json: bool, as_jsonl: bool = False) -> int:
-    """How jobs have ended; the exit code for all of them."""
+    """Print how jobs have ended.
+
+    Parameters
+    ----------
+    infos : sequence of JobInfo
+        Jobs that have ended.
+    as_json : bool
+        Also one JSON document on stdout.
+    as_jsonl : bool
+        Also a JSON document for each job on stdout.
+
+    Returns
+    -------
+    int
+        Exit code for all of them.
+    """
     if as_json:
         say_json(jobs=infos)
     if as_jsonl:
@@ -68,7 +90,7 @@ def say_ends(infos: Sequence[JobInfo], as_json: bool, as_jsonl: bool = False) ->
 
 
 def complain_of_end(info: JobInfo) -> None:
-    """How a job ended, with what to do next, on stderr where it did not go well."""
+    """Print on stderr how a job ended and what to do next, unless it is done."""
     if info.state == "done":
         return
     why = f": {info.reason}" if info.reason else ""
@@ -78,13 +100,13 @@ def complain_of_end(info: JobInfo) -> None:
 
 
 def result_code(info: JobInfo) -> int:
-    """The exit code of `wait` and its like for this job."""
+    """Return the exit code of a verb that has waited for this job."""
     return 0 if info.state == "done" else FAILED
 
 
-def say_workers(found: Sequence[WorkerInfo]) -> None:
-    """Worker processes as a table."""
-    print_table(_WORKER_HEAD, [_worker_row(info) for info in found])
+def say_workers(workers: Sequence[WorkerInfo]) -> None:
+    """Print worker processes as a table."""
+    print_table(_WORKER_HEAD, [_worker_row(info) for info in workers])
 
 
 def _worker_row(info: WorkerInfo) -> tuple[str, ...]:
@@ -102,10 +124,12 @@ def _worker_row(info: WorkerInfo) -> tuple[str, ...]:
 
 
 def service_text(info: ServiceInfo) -> str:
-    """The service in a line."""
-    parts = [f"blockmill {info.version}, pid {info.pid}, up {format_duration(time.time() - info.started_s)}"]
+    """The state of the service in a line."""
+    clauses = [
+        f"blockmill {info.version}, pid {info.pid}, up {format_duration(time.time() - info.started_s)}"
+    ]
     busy = f", {info.allowed} may be busy (memory is short)" if info.allowed < info.workers else ""
-    parts.append(f"{info.workers} workers{busy}")
+    clauses.append(f"{format_count(info.workers, 'worker')}{busy}")
     if info.draining:
-        parts.append("drained" if info.quiet else "draining")
-    return "; ".join(parts)
+        clauses.append("drained" if info.quiet else "draining")
+    return "; ".join(clauses)

@@ -46,7 +46,16 @@ class Response(NamedTuple):
 
 
 class HttpRefusal(Exception):
-    """A request that gets no voxels, with the status and the reason for its client."""
+    """A request that gets no voxels, with the response for its client.
+
+    Parameters
+    ----------
+    status : HTTPStatus
+    reason : str
+        The body of the response.
+    **headers : str
+        Further headers, with underscores in place of hyphens.
+    """
 
     def __init__(self, status: HTTPStatus, reason: str, **headers: str) -> None:
         super().__init__(reason)
@@ -70,7 +79,7 @@ class CutoutServer(ThreadingHTTPServer):
     host, port
         The address to listen at; port 0: any that is free, see `url`.
     kind : {"hdf5", "npy", "raw"}
-        The form for clients that ask for none, also named in the description.
+        Format for clients that ask for none, also named in the description.
     max_parallel : int
         Cut-outs that are read and encoded at a time. Others wait, then get 503.
     max_connections : int
@@ -102,7 +111,7 @@ class CutoutServer(ThreadingHTTPServer):
         self.volume = volume
         self.kind: BodyFormat = kind
         self.max_cutout_bytes = max_cutout_bytes
-        self._places = threading.BoundedSemaphore(max_parallel)
+        self._slots = threading.BoundedSemaphore(max_parallel)
         self._max_connections = max_connections
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -126,10 +135,19 @@ class CutoutServer(ThreadingHTTPServer):
     # ------------------------------------------------------------------ answers
 
     def description(self, base: str, *, negotiable: bool = False) -> RESTfulVolumeDescription:
-        """The description of the volume for a client that reaches us at `base`.
+        """The description of the volume for a client that reaches this server at `base`.
 
-        `negotiable`: the addresses leave the format to the header ``Accept``, so that a client which
-        understands a cheaper one gets it, and the original, which has no such header, gets `kind`.
+        Parameters
+        ----------
+        base : str
+            Address of the server, with a slash at the end.
+        negotiable : bool
+            Leave the format to the header ``Accept``, so that a client which understands a cheaper one
+            gets it, and the original, which has no such header, gets `kind`.
+
+        Returns
+        -------
+        RESTfulVolumeDescription
         """
         volume = self.volume
         ends = "/".join(f"{{{letter}_start}},{{{letter}_stop}}" for letter in volume.axes)
@@ -145,11 +163,23 @@ class CutoutServer(ThreadingHTTPServer):
         )
 
     def answer(self, path: str, accept: str, host: str) -> Response:
-        """The whole answer to a GET of `path`.
+        """Return the complete answer to a GET.
+
+        Parameters
+        ----------
+        path : str
+            Path of the request; a query is ignored.
+        accept, host : str
+            Headers ``Accept`` and ``Host``; empty if the client sends none.
+
+        Returns
+        -------
+        Response
 
         Raises
         ------
-        Refusal
+        HttpRefusal
+            If the client gets no voxels.
         """
         path = path.partition("?")[0]
         if path in ("/", "/description.json"):
@@ -157,8 +187,8 @@ class CutoutServer(ThreadingHTTPServer):
             plain = self.description(base, negotiable=True).plain()
             body = json.dumps(plain, indent=4).encode() + b"\n"
             return _tagged(Response(HTTPStatus.OK, {"Content-Type": "application/json"}, body))
-        roi, kind = self._asked(path, accept)
-        if not self._places.acquire(timeout=_BUSY_WAIT_S):
+        roi, kind = self._parse(path, accept)
+        if not self._slots.acquire(timeout=_BUSY_WAIT_S):
             raise HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many cut-outs at once", Retry_After="1")
         try:
             voxels = np.ascontiguousarray(self.volume.read(roi))
@@ -168,10 +198,10 @@ class CutoutServer(ThreadingHTTPServer):
         except (BlockmillError, OSError, MemoryError) as error:
             raise HttpRefusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error) or type(error).__name__) from error
         finally:
-            self._places.release()
+            self._slots.release()
         return _tagged(Response(HTTPStatus.OK, {**headers, "Vary": "Accept"}, body))
 
-    def _asked(self, path: str, accept: str) -> tuple[Roi, BodyFormat]:
+    def _parse(self, path: str, accept: str) -> tuple[Roi, BodyFormat]:
         match = _PATH.fullmatch(path)
         if match is None:
             raise HttpRefusal(HTTPStatus.NOT_FOUND, f"there is no {path[:200]}; / describes the volume")
@@ -186,7 +216,7 @@ class CutoutServer(ThreadingHTTPServer):
 
     def _roi(self, text: str) -> Roi:
         axes, shape = self.volume.axes, self.volume.shape
-        pairs = [part.split(",") for part in text.strip("/").split("/")]
+        pairs = [pair.split(",") for pair in text.strip("/").split("/")]
         if len(pairs) != len(axes) or any(len(p) != 2 or not all(p) or len(max(p)) > 18 for p in pairs):
             form = "/".join(f"{letter}_start,{letter}_stop" for letter in axes)
             raise HttpRefusal(HTTPStatus.BAD_REQUEST, f"expected /cutout/{form} in whole numbers")
@@ -200,13 +230,13 @@ class CutoutServer(ThreadingHTTPServer):
     def _kind(self, extension: str | None, accept: str) -> BodyFormat:
         if extension is not None:
             if extension not in _EXTENSIONS:
-                known = ", ".join(_EXTENSIONS)
-                raise HttpRefusal(HTTPStatus.NOT_FOUND, f"{extension} is none of {known}")
+                extensions = ", ".join(_EXTENSIONS)
+                raise HttpRefusal(HTTPStatus.NOT_FOUND, f"{extension} is none of {extensions}")
             return _EXTENSIONS[extension]
         return self._accepted(accept)
 
     def _accepted(self, accept: str) -> BodyFormat:
-        """The kind with the highest weight in an Accept header; ours among equals."""
+        """The kind with the highest weight in an Accept header; among equals, the server's."""
         weights: dict[str, float] = {}
         for item in accept.lower().split(","):
             name, _, parameters = item.partition(";")
@@ -226,12 +256,18 @@ class CutoutServer(ThreadingHTTPServer):
     # ------------------------------------------------------------------ connections
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Start a thread for a connection, or refuse it if there are too many."""
+        """Start a thread for a connection, or refuse it if there are too many.
+
+        Parameters
+        ----------
+        request, client_address
+            As `socketserver` passes them; the request is the connection's socket.
+        """
         with self._lock:
-            taken = len(self._connections) < self._max_connections
-            if taken:
+            accepted = len(self._connections) < self._max_connections
+            if accepted:
                 self._connections.add(request)
-        if taken:
+        if accepted:
             super().process_request(request, client_address)  # pyright: ignore[reportArgumentType]
             return
         try:
@@ -248,20 +284,26 @@ class CutoutServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore a client that went away in the middle; print anything else on stderr."""
+        """Ignore a client that went away in the middle; print any other error on stderr.
+
+        Parameters
+        ----------
+        request, client_address
+            As `socketserver` passes them.
+        """
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)  # pyright: ignore[reportArgumentType]
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """End `serve_forever`, which runs in another thread: what is being answered is finished first.
+        """End `serve_forever`, which runs in another thread; answers under way are finished first.
 
         Parameters
         ----------
         grace_s : float
-            After so long, connections are cut.
+            Cut connections after this time.
         """
         self.shutdown()
-        self._hang_up(socket.SHUT_RD)  # who waits for a next request sees the end of it
+        self._hang_up(socket.SHUT_RD)  # idle connections see their end
         cut = threading.Timer(grace_s, self._hang_up, (socket.SHUT_RDWR,))
         cut.start()
         try:
@@ -277,7 +319,7 @@ class CutoutServer(ThreadingHTTPServer):
 
 
 def _tagged(answer: Response) -> Response:
-    """The answer with an ETag, which is the same where every byte is."""
+    """The answer with an ETag: a hash of its body."""
     tag = hashlib.sha256(answer.body).hexdigest()[:32]
     return answer._replace(headers={**answer.headers, "ETag": f'"{tag}"'})
 
@@ -297,25 +339,23 @@ class _Connection(BaseHTTPRequestHandler):
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # a body, which nobody will read
         try:
-            whole = self.server.answer(
-                self.path, self.headers.get("Accept", ""), self.headers.get("Host", "")
-            )
-            answer = self._cut(self._unless_known(whole))
+            full = self.server.answer(self.path, self.headers.get("Accept", ""), self.headers.get("Host", ""))
+            answer = self._cut(self._unless_cached(full))
         except HttpRefusal as refusal:
             answer = refusal.answer
         self._send(answer)
 
     do_HEAD = do_GET  # noqa: N815
 
-    def _unless_known(self, answer: Response) -> Response:
-        """304 for a client that has this very answer already."""
-        known = [tag.strip().removeprefix("W/") for tag in self.headers.get("If-None-Match", "").split(",")]
-        if answer.headers["ETag"] in known or "*" in known:
+    def _unless_cached(self, answer: Response) -> Response:
+        """Replace the answer by a 304 if the client has it already."""
+        tags = [tag.strip().removeprefix("W/") for tag in self.headers.get("If-None-Match", "").split(",")]
+        if answer.headers["ETag"] in tags or "*" in tags:
             return Response(HTTPStatus.NOT_MODIFIED, answer.headers, b"")
         return answer
 
     def _cut(self, answer: Response) -> Response:
-        """The part of an answer that ``Range`` asks for; several ranges get all, as HTTP allows."""
+        """Cut an answer to what ``Range`` asks for; a list of ranges is ignored, as HTTP allows."""
         match = _RANGE.fullmatch(self.headers.get("Range", "").strip())
         fresh = self.headers.get("If-Range", answer.headers["ETag"]) == answer.headers["ETag"]
         if answer.status != HTTPStatus.OK or match is None or not any(match.groups()) or not fresh:
@@ -324,7 +364,7 @@ class _Connection(BaseHTTPRequestHandler):
         first, last = _ends(match[1], match[2], size)
         if first > last:
             if match[1] and match[2] and int(match[1]) > int(match[2]):
-                return answer  # no valid range: as if it were not there
+                return answer  # an invalid range is ignored
             reason = f"there are {size} bytes"
             raise HttpRefusal(
                 HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, reason, Content_Range=f"bytes */{size}"
@@ -347,11 +387,11 @@ class _Connection(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing: a line a cut-out would be too much."""
+        """Print nothing: a line for each cut-out would be too much."""
 
 
 def _ends(first: str, last: str, size: int) -> tuple[int, int]:
-    """The first and last byte of a range; the first lies behind the last where there is none."""
+    """The first and last byte of a range; an empty range has its first byte after its last."""
     if not first:
         return (max(0, size - int(last[:18])), size - 1) if int(last[:18]) else (size, size - 1)
     return int(first[:18]), min(int(last[:18]), size - 1) if last else size - 1

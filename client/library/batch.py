@@ -47,8 +47,8 @@ class RoiRequestBatch:
     total_volume : int, optional
         Voxels of all rois. Without it, progress is only reported at 0 and 100 %.
     batch_size : int
-        Most blocks that are computed or wait for the callback at any time, and so the most
-        result arrays that are alive, if callbacks keep none.
+        Largest number of blocks that are computed or wait for the callback at any time, and so of
+        result arrays that exist, if callbacks keep none.
     allow_parallel_results : bool
         Call back from several threads at once; progress stays serial. (The original's
         serial callbacks came in any of its threads, and a slow one kept it from launching.)
@@ -73,7 +73,7 @@ class RoiRequestBatch:
     ----------
     result_signal : OrderedSignal
         ``callback(roi, array)``: `roi` unpacks to ``start, stop``, `array` has its shape.
-        Whoever keeps the array keeps its memory; nothing overwrites it.
+        A reference to the array keeps its memory; nothing overwrites it.
     progress_signal : OrderedSignal
         ``callback(percent)``: 0 first, the percentage rounded down after each result (given
         `total_volume`), 100 at the end.
@@ -112,7 +112,7 @@ class RoiRequestBatch:
         self._total_volume = total_volume
         self._parallel = allow_parallel_results
         self._ordered = ordered
-        self._used_up = False
+        self._exhausted = False
         self._executing = threading.Lock()
         self._cancelled = threading.Event()
         self._handle: JobHandle | None = None
@@ -135,7 +135,7 @@ class RoiRequestBatch:
         JobError
             If it runs already, or the rois are used up.
         Exception
-            Whatever the iterator of rois raises, as it is.
+            Any error of the iterator of rois, unchanged.
         """
         if not self._executing.acquire(blocking=False):
             raise JobError("this batch is being executed; make another one to run beside it")
@@ -156,12 +156,12 @@ class RoiRequestBatch:
             handle.cancel()
 
     def _execute(self) -> None:
-        rois = self._drawable()
+        rois = self._new_iterator()
         tell_percent(self.progress_signal, 0)
         with ExitStack() as stack:
-            serving = _Serving(self, rois)
+            execution = _Execution(self, rois)
             if self._parallel:
-                serving.pool = stack.enter_context(ThreadPoolExecutor(self._work.batch_size))
+                execution.pool = stack.enter_context(ThreadPoolExecutor(self._work.batch_size))
             self._handle = handle = stack.enter_context(
                 self._work.run(
                     self._rois if isinstance(self._rois, BlockGrid) else RoiList(),
@@ -170,17 +170,17 @@ class RoiRequestBatch:
                     parallel_results=self._work.batch_size if self._parallel else 1,
                 )
             )
-            serving.serve(handle)
+            execution.serve(handle)
         tell_percent(self.progress_signal, 100)
 
-    def _drawable(self) -> Iterator[Any] | None:
-        """A fresh iterator over the rois; None if a grid is handed over whole."""
+    def _new_iterator(self) -> Iterator[Any] | None:
+        """A new iterator over the rois, or None for a grid, which the job takes as it is."""
         if isinstance(self._rois, BlockGrid):
             return None
-        if self._used_up:
+        if self._exhausted:
             raise JobError("the rois were an iterator, which is used up; give a list to execute twice")
         rois = iter(self._rois)
-        self._used_up = rois is self._rois
+        self._exhausted = rois is self._rois
         return rois
 
     def _call_back(self, result: Result) -> None:
@@ -190,7 +190,7 @@ class RoiRequestBatch:
             raise RoiRequestBatchError(f"the callback for {result.roi} raised {error!r}") from error
 
 
-class _Serving:
+class _Execution:
     """One execution of a batch: calls back, reports the progress, draws further rois."""
 
     def __init__(self, batch: RoiRequestBatch, rois: Iterator[Any] | None) -> None:
@@ -205,15 +205,15 @@ class _Serving:
         self._draw(handle, self._batch._work.batch_size)
         while not isinstance(item := handle.next(), Ended):
             self._check_cancelled()
-            self._take(handle, item)
+            self._process(handle, item)
             del item  # or the array would live until the next one comes
         self._check_end(item)
 
-    def _take(self, handle: JobHandle, item: object) -> None:
+    def _process(self, handle: JobHandle, item: object) -> None:
         match item:
             case Result() as result if self.pool is not None:
                 self._results.put(result)
-                self.pool.submit(self._call_back_elsewhere, handle)
+                self.pool.submit(self._call_back_in_pool, handle)
             case Result() as result:
                 self._batch._call_back(result)
                 handle.put(_Merged(result.block, result.roi))
@@ -245,7 +245,7 @@ class _Serving:
         roi.check_within(source.shape, f"volume {source.address}")
         return roi
 
-    def _call_back_elsewhere(self, handle: JobHandle) -> None:
+    def _call_back_in_pool(self, handle: JobHandle) -> None:
         """Call back with one result, in a thread of the pool; the array lives no longer than its callback."""
         result = self._results.get()
         merged = _Merged(result.block, result.roi)

@@ -33,7 +33,7 @@ from ...shared.volumes.formats import open_volume
 _TASKS_PER_WORKER = 8
 _LEAST_TASK_BYTES = 1 << 20
 _LOCAL_BYTES = 1 << 20
-"""What is smaller is carried in this process: the way to a worker would cost more."""
+"""Less than this is read and written in this process: the way to a worker would cost more."""
 _STAGE_BYTES = 32 << 20
 _STAGES = 2
 _CANCEL_S = 3.0
@@ -72,7 +72,7 @@ class ParallelVolume:
         self._path = absolute(os.path.expanduser(address))  # noqa: PTH111
         self._engine = engine or Engine(workers)
         self._owns_engine = engine is None
-        self._session = uuid.uuid4().hex
+        self._volume_id = uuid.uuid4().hex
         self._targets: list[SharedBuffer] = []
         self._stages: list[SharedBuffer] = []
         self._staging = threading.Lock()
@@ -99,11 +99,11 @@ class ParallelVolume:
 
     @property
     def address(self) -> str:
-        """The address as given."""
+        """Address as the caller wrote it."""
         return self._volume.address
 
     def target(self, shape: Shape | None = None, dtype: DTypeLike | None = None) -> NDArray[Any]:
-        """An array in memory that workers share, to be passed as ``out`` again and again.
+        """Make an array in memory that workers share, to be passed as ``out`` again and again.
 
         Parameters
         ----------
@@ -115,15 +115,15 @@ class ParallelVolume:
         Returns
         -------
         ndarray
-            Zeros, in C order; any part of it can be a destination, and a source of `write`. The
-            memory is there from now on, and is given back once nothing refers to it any more.
+            Zeros, in C order; any view of it can be a destination of `read` and a source of `write`.
+            The memory is allocated now, and is released once nothing refers to it any more.
         """
         shape = self.shape if shape is None else tuple(shape)
-        kind = np.dtype(self.dtype if dtype is None else dtype)
-        buffer = self._engine.lend(max(math.prod(shape) * kind.itemsize, 1))
-        array = buffer.array(shape, kind)
+        dtype = np.dtype(self.dtype if dtype is None else dtype)
+        buffer = self._engine.lend(max(math.prod(shape) * dtype.itemsize, 1))
+        array = buffer.array(shape, dtype)
         buffer.release()
-        self._targets = [known for known in self._targets if known.alive] + [buffer]
+        self._targets = [target for target in self._targets if target.alive] + [buffer]
         return array
 
     def read(self, roi: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -154,9 +154,9 @@ class ParallelVolume:
             check_out(roi, out)
         if self._small(roi):
             return self._volume.read(roi, out)
-        found = self._view_of(out) if out is not None else None
-        if out is not None and found is not None:
-            self._carry(roi, *found)
+        target = self._view_of(out) if out is not None else None
+        if out is not None and target is not None:
+            self._carry(roi, *target)
             return out
         result = np.empty(roi.shape, self.dtype) if out is None else out
         self._through_stages(roi, result)
@@ -193,8 +193,8 @@ class ParallelVolume:
         check_data(roi, data, self.dtype, self.address)
         if self._small(roi):
             self._local_writer().write(roi, data, status=status)
-        elif (found := self._view_of(data)) is not None:
-            self._carry(roi, *found, status)
+        elif (source := self._view_of(data)) is not None:
+            self._carry(roi, *source, status)
         else:
             self._through_stages(roi, data, status)
 
@@ -251,7 +251,7 @@ class ParallelVolume:
     def _start(
         self, roi: Roi, view: wire.ArrayView, buffer: SharedBuffer, status: WriteStatus | None
     ) -> JobHandle:
-        transfer = wire.Transfer(view=view, origin=roi.start, write=status, session=self._session)
+        transfer = wire.Transfer(view=view, origin=roi.start, write=status, volume_id=self._volume_id)
         recipe = wire.Recipe(source=self._path, transfer=transfer)
         return self._engine.submit(
             JobSpec(recipe=recipe, blocks=self._tasks(roi), shared_buffers=(buffer.map_segment,))
@@ -283,26 +283,26 @@ class ParallelVolume:
         """Carry `roi` piece by piece through buffers, one of them filled while another is emptied."""
         under_way: deque[_Piece] = deque()
         with self._staging:
-            pieces = self._pieces(roi)
-            stages = itertools.cycle(self._grown_stages(pieces))
+            rois = self._piece_rois(roi)
+            stages = itertools.cycle(self._grown_stages(rois))
             try:
-                for piece, stage in zip(pieces, stages, strict=False):
+                for piece_roi, stage in zip(rois, stages, strict=False):
                     if len(under_way) == _STAGES:
                         self._end(under_way.popleft())
-                    part = array[piece.relative_to(roi.start).to_slice()]
-                    under_way.append(self._begin(piece, stage, part, status))
+                    view = array[piece_roi.relative_to(roi.start).to_slice()]
+                    under_way.append(self._begin(piece_roi, stage, view, status))
                 while under_way:
                     self._end(under_way.popleft())
             finally:
-                for left in under_way:
-                    _abandon(left.handle)
+                for piece in under_way:
+                    _abandon(piece.handle)
 
-    def _pieces(self, roi: Roi) -> list[Roi]:
+    def _piece_rois(self, roi: Roi) -> list[Roi]:
         return list(self._grid(roi, max(_STAGE_BYTES // self._step_bytes(roi), 1)))
 
-    def _grown_stages(self, pieces: list[Roi]) -> list[SharedBuffer]:
-        """Two buffers, each large enough for any of the pieces."""
-        needed = max(piece.volume for piece in pieces) * self.dtype.itemsize
+    def _grown_stages(self, rois: list[Roi]) -> list[SharedBuffer]:
+        """Two buffers, each large enough for any of the rois."""
+        needed = max(roi.volume for roi in rois) * self.dtype.itemsize
         if not self._stages or self._stages[0].nbytes < needed:
             self._release_stages()
             size = min(-(-needed // _LEAST_TASK_BYTES) * _LEAST_TASK_BYTES, max(needed, _STAGE_BYTES))
@@ -314,23 +314,21 @@ class ParallelVolume:
             stage.release()
         self._stages = []
 
-    def _begin(
-        self, piece: Roi, stage: SharedBuffer, part: NDArray[Any], status: WriteStatus | None
-    ) -> _Piece:
-        buffer = stage.array(piece.shape, self.dtype)
+    def _begin(self, roi: Roi, stage: SharedBuffer, view: NDArray[Any], status: WriteStatus | None) -> _Piece:
+        buffer = stage.array(roi.shape, self.dtype)
         if status is not None:
-            buffer[...] = part
-        view = stage.view_of(buffer)
-        assert view is not None, "a buffer lies in its own memory"
-        return _Piece(self._start(piece, view, stage, status), part if status is None else None, buffer)
+            buffer[...] = view
+        stage_view = stage.view_of(buffer)
+        assert stage_view is not None, "a buffer lies in its own memory"
+        return _Piece(self._start(roi, stage_view, stage, status), view if status is None else None, buffer)
 
     def _end(self, piece: _Piece) -> None:
         try:
             self._wait(piece.handle)
         finally:
             _abandon(piece.handle)
-        if piece.part is not None:
-            np.copyto(piece.part, piece.buffer, casting="unsafe")
+        if piece.target is not None:
+            np.copyto(piece.target, piece.buffer, casting="unsafe")
 
     # -- the end --------------------------------------------------------------------
 
@@ -354,15 +352,15 @@ class ParallelVolume:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A piece that workers carry between storage and a buffer; `part` is filled from that at the end."""
+    """A piece that workers carry between storage and a buffer; a read fills `target` from that at the end."""
 
     handle: JobHandle
-    part: NDArray[Any] | None
+    target: NDArray[Any] | None
     buffer: NDArray[Any]
 
 
 def _abandon(handle: JobHandle) -> None:
-    """Make sure that a job that nobody waits for ends."""
+    """Cancel a job that has not ended, and wait until it has."""
     if handle.ended is None:
         handle.cancel()
         handle.drain(_CANCEL_S)

@@ -48,13 +48,13 @@ def create_sample(path: Path, shape: Shape, seed: int) -> None:
 def cells(roi: Roi, seed: int) -> NDArray[np.uint8]:
     """The voxels of `roi`: bright ellipsoid cells with darker nuclei, uneven light, noise.
 
-    The cells and the light depend on their place and `seed` alone, so they go on across any cut;
+    The cells and the light depend on their position and `seed` alone, so they continue across any cut;
     the noise is drawn anew for each `roi`, and is the same for the same `roi` and `seed`.
 
     Parameters
     ----------
     roi : Roi
-        In z, y, x; any box of the endless volume.
+        In voxels, axes z, y, x; the sample has no end in any direction.
     seed : int
 
     Returns
@@ -79,11 +79,11 @@ def _draw_cell(image: NDArray[np.float32], roi: Roi, site: Shape, seed: int) -> 
     centre = (np.array(site) + rng.uniform(0.2, 0.8, 3)) * _CELL_SPACING
     radii = rng.uniform(5.0, 11.0, 3)
     box = Roi(tuple((centre - radii - 1).astype(int)), tuple((centre + radii + 2).astype(int)))
-    if (part := box.intersection(roi)) is None:
+    if (overlap := box.intersection(roi)) is None:
         return
-    z, y, x = np.ogrid[part.to_slice()]
+    z, y, x = np.ogrid[overlap.to_slice()]
     r2 = sum(((g - c) / r) ** 2 for g, c, r in zip((z, y, x), centre, radii, strict=True))
     body = np.clip((1.15 - r2) * 4.0, 0.0, 1.0) * rng.uniform(90.0, 170.0)
     body -= np.clip((0.16 - r2) * 12.0, 0.0, 1.0) * 45.0
-    target = image[part.relative_to(roi.start).to_slice()]
+    target = image[overlap.relative_to(roi.start).to_slice()]
     np.maximum(target, body + _BACKGROUND, out=target)

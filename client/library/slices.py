@@ -1,4 +1,4 @@
-"""Single slices of a source in ascending order, computed ahead of whoever iterates over them."""
+"""Single slices of a source in ascending order, computed ahead of the loop over them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .work import AnyOperation, BlockWork, Source, as_operation, as_volume, end_
 
 
 class RoiRequestBufferIter:
-    """Iterate over the slices of a source, each of one voxel along some axes and whole along the rest.
+    """Iterate over the slices of a source, each one voxel thick along some axes and full along the others.
 
     Slices come in ascending order while later ones are being computed; each loop over it
     computes anew. At most `batch_size` slices are in memory, that of the loop included. (The
@@ -31,8 +31,8 @@ class RoiRequestBufferIter:
     source : Volume, ndarray or str
         As for `RoiRequestBatch`.
     batch_size : int
-        Most slices that are computed, wait, or are with the loop at any time; one that a variable of
-        the loop still holds while the next is asked for comes on top.
+        Largest number of slices that are computed, wait, or are with the loop at any time. A slice
+        that a variable of the loop still holds while the next one is computed is not counted.
     iterate_axes : str
         Letters of axes of the source, the first one varies slowest: ``"tz"``.
     operation, engine, retries, block_timeout_s
@@ -41,7 +41,7 @@ class RoiRequestBufferIter:
     Attributes
     ----------
     progress_signal : OrderedSignal
-        ``callback(percent)`` in the thread of the loop: 0 first, the floor of the part done after
+        ``callback(percent)`` in the thread of the loop: 0 first, the percentage rounded down after
         each slice, 100 at the end.
 
     Yields
@@ -78,20 +78,20 @@ class RoiRequestBufferIter:
             retries=retries,
             block_timeout_s=block_timeout_s,
         )
-        self._places = _places(iterate_axes, self._work.source.axes)
+        self._axis_indices = _axis_indices(iterate_axes, self._work.source.axes)
         self.progress_signal = OrderedSignal()
 
     def __len__(self) -> int:
         """Number of slices."""
-        return math.prod(self._work.source.shape[place] for place in self._places)
+        return math.prod(self._work.source.shape[axis] for axis in self._axis_indices)
 
     def rois(self) -> Iterator[Roi]:
         """The slices as rois of the source, in order."""
         shape = self._work.source.shape
-        for position in itertools.product(*(range(shape[place]) for place in self._places)):
+        for position in itertools.product(*(range(shape[axis]) for axis in self._axis_indices)):
             start, stop = [0] * len(shape), list(shape)
-            for place, at in zip(self._places, position, strict=True):
-                start[place], stop[place] = at, at + 1
+            for axis, at in zip(self._axis_indices, position, strict=True):
+                start[axis], stop[axis] = at, at + 1
             yield Roi(tuple(start), tuple(stop))
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
@@ -101,7 +101,7 @@ class RoiRequestBufferIter:
             while (result := _next_result(handle)) is not None:
                 yield result.array
                 block = result.block
-                del result  # before its place is given to another one
+                del result  # before its memory is given to another one
                 handle.merged(block)
                 count += 1
                 tell_percent(self.progress_signal, 100 * count // len(self))
@@ -122,7 +122,7 @@ def _next_result(handle: JobHandle) -> Result | None:
                 raise failure_of(ended)
 
 
-def _places(iterate_axes: str, axes: str) -> tuple[int, ...]:
+def _axis_indices(iterate_axes: str, axes: str) -> tuple[int, ...]:
     unknown = [letter for letter in iterate_axes if letter not in axes]
     if unknown or not iterate_axes or len(set(iterate_axes)) != len(iterate_axes):
         raise JobError(f"iterate_axes {iterate_axes!r}: give letters of the axes {axes!r}, each once")

@@ -65,16 +65,17 @@ class BigRequestStreamer(RoiRequestBatch):
         if block_alignment not in ("absolute", "relative"):
             raise JobError(f'block_alignment {block_alignment!r}: it is "absolute" or "relative"')
         volume, spec = as_volume(source), as_operation(operation)
-        whole = Roi.of(roi)
-        whole.check_within(volume.shape, f"volume {volume.address}")
-        spec.check(whole.ndim, volume.dtype)
+        full_roi = Roi.of(roi)
+        full_roi.check_within(volume.shape, f"volume {volume.address}")
+        spec.check(full_roi.ndim, volume.dtype)
         workers = engine.workers if engine is not None else workers_for(None)
-        shape = as_shape(block_shape) if block_shape is not None else _automatic(volume, whole, spec, workers)
-        anchor = whole.start if block_alignment == "relative" else (0,) * whole.ndim
+        if block_shape is None:
+            block_shape = _default_block(volume, full_roi, spec, workers)
+        anchor = full_roi.start if block_alignment == "relative" else (0,) * full_roi.ndim
         super().__init__(
             volume,
-            BlockGrid(whole, shape, anchor),
-            total_volume=whole.volume,
+            BlockGrid(full_roi, as_shape(block_shape), anchor),
+            total_volume=full_roi.volume,
             batch_size=2 * workers if batch_size is None else batch_size,
             allow_parallel_results=allow_parallel_results,
             operation=spec,
@@ -86,7 +87,7 @@ class BigRequestStreamer(RoiRequestBatch):
         )
 
 
-def _automatic(volume: Volume, roi: Roi, spec: Operation, workers: int) -> Shape:
+def _default_block(volume: Volume, roi: Roi, spec: Operation, workers: int) -> Shape:
     step = volume.block_shape or default_block_shape(roi.shape, volume.axes)
     sizing = Sizing(
         shape=roi.shape,

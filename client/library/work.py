@@ -1,4 +1,4 @@
-"""The common parts of all requests: a source, an operation, workers, and the job made of them."""
+"""The common base of all requests: a source, an operation, workers, and the job made of them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,16 @@ _CANCEL_S = 3.0
 class RoiRequestBatchError(BlockError):
     """A block or a callback failed, and the batch ended; ``__cause__`` tells more.
 
+    Parameters
+    ----------
+    message : str, optional
+    failures : tuple of (Roi, str)
+        The attribute `failures`.
+
     Attributes
     ----------
     failures : tuple of (Roi, str)
-        Each block that was given up, and why; empty where a callback failed.
+        Roi and reason of each block that failed for good; empty if a callback failed.
     """
 
     def __init__(self, message: str | None = None, failures: tuple[tuple[Roi, str], ...] = ()) -> None:
@@ -55,7 +61,7 @@ class RoiRequestBatchCancelled(RoiRequestBatchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockWork:
-    """Blocks of one source, to be taken through one operation.
+    """The settings of a request: a source, an operation, and how its blocks are computed.
 
     Attributes
     ----------
@@ -64,7 +70,7 @@ class BlockWork:
     engine : Engine or None
         Workers to use; None: an engine for the time of each run.
     batch_size : int
-        Most blocks that are computed or wait for their callback at any time.
+        Largest number of blocks that are computed or wait for their callback at any time.
     retries : int
         Further attempts at a block that failed; none if another one can't help.
     on_error : {"fail", "finish"}
@@ -117,7 +123,7 @@ class BlockWork:
         ordered : bool
             Deliver results in the order of block numbers.
         parallel_results : int
-            Most results that are with the caller at any time.
+            Largest number of results that are with the caller at any time.
 
         Yields
         ------
@@ -194,13 +200,13 @@ def tell_percent(signal: OrderedSignal, percent: int) -> None:
 
 
 def workers_for(batch_size: int | None) -> int:
-    """Number of workers: as many as processors, but no more than blocks under way."""
+    """Number of workers: one a processor, but no more than blocks at a time."""
     processors = len(os.sched_getaffinity(0))
     return processors if batch_size is None else min(processors, batch_size)
 
 
 def as_volume(source: Source) -> Volume:
-    """The volume for any form in which a caller may give a source."""
+    """Return the volume for a source: a volume, an array, or an address."""
     if isinstance(source, np.ndarray):
         return MemoryVolume(source, axes=default_axes(source.ndim))
     if isinstance(source, str):
@@ -211,5 +217,5 @@ def as_volume(source: Source) -> Volume:
 
 
 def as_operation(operation: AnyOperation) -> Operation:
-    """The operation for any form in which a caller may give one; None: the voxels as they are."""
+    """Return the operation for any form that a caller may pass; None copies the voxels."""
     return parse_operation("copy" if operation is None else operation)

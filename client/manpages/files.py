@@ -17,12 +17,12 @@ Schema = Mapping[str, Any]
 _REF = "#/$defs/"
 _CHOICES = ("anyOf", "oneOf")
 _WORDS = {"integer": "whole number", "string": "text", "boolean": "true or false", "object": "mapping"}
-_HUGE = 1 << 62  # bounds beyond are those of machine integers, and nobody's business
+_HUGE = 1 << 62  # larger bounds are those of machine integers and are left out
 _BOUNDS = (("minimum", "at least"), ("maximum", "at most"), ("exclusiveMinimum", "above"))
 
 
 def config_page() -> Page:
-    """Of the configuration of the service."""
+    """The page about the configuration of the service."""
     page = Page("blockmill-config", 5, "configuration of the blockmill service", __version__)
     page.heading("DESCRIPTION")
     page.text(
@@ -40,7 +40,7 @@ def config_page() -> Page:
 
 
 def job_page() -> Page:
-    """Of job files."""
+    """The page about job files."""
     page = Page("blockmill-job", 5, "job files of blockmill", __version__)
     page.heading("DESCRIPTION")
     page.text("A YAML file with one job. Paths in it are taken from its own folder.")
@@ -63,14 +63,14 @@ def _walk(node: Schema, defs: Schema, at: str) -> Iterator[tuple[str, Schema, st
     for name, key in node.get("properties", {}).items():
         path = f"{at}{name}"
         below = list(_mappings(key, defs))
-        said = key.get("description") or notes.get(name) or " ".join(_summary(m) for m in below)
-        yield path, key, said
+        note = key.get("description") or notes.get(name) or " ".join(_summary(m) for m in below)
+        yield path, key, note
         for mapping in below:
             yield from _walk(mapping, defs, f"{path}.")
 
 
 def _mappings(key: Schema, defs: Schema) -> Iterator[Schema]:
-    """Mappings with keys of their own that may stand for a key."""
+    """The mappings with keys of their own that are allowed as the value of a key."""
     if "$ref" in key:
         yield defs[key["$ref"].removeprefix(_REF)]
     elif "properties" in key:
@@ -87,15 +87,15 @@ def _summary(mapping: Schema) -> str:
 
 def _attributes(description: str) -> dict[str, str]:
     """The entries of the section "Attributes" of a docstring in numpydoc form, by name."""
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     names: list[str] = []
     _, _, section = description.partition("\n----------\n")
     for line in section.splitlines():
         if line and not line.startswith(" "):
             names = line.partition(" : ")[0].split(", ")
         else:
-            found.update({name: f"{found.get(name, '')} {line.strip()}".strip() for name in names})
-    return found
+            entries.update({name: f"{entries.get(name, '')} {line.strip()}".strip() for name in names})
+    return entries
 
 
 def _described(key: Schema) -> str:

@@ -1,4 +1,4 @@
-"""All manual pages that there are."""
+"""The list of all manual pages."""
 
 from __future__ import annotations
 

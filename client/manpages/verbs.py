@@ -1,4 +1,4 @@
-"""Pages of section 1, one a verb, from what ``--help`` knows; and that of the service, in section 8."""
+"""Pages of section 1, one a verb, from its help and options; and that of the service, in section 8."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _page(context: click.Context) -> Page:
 
 
 def _about(command: click.Command) -> str:
-    """The first sentence of its help, where the command's own help may have a shorter one."""
+    """The first sentence of a verb's help, which may be longer than its short help."""
     paragraph = " ".join((command.help or "").partition("\n\n")[0].split())
     return f"{paragraph.partition('. ')[0].rstrip('.')}."
 
@@ -128,9 +128,9 @@ def _synopsis(page: Page, context: click.Context) -> None:
 def _options(page: Page, context: click.Context) -> None:
     page.heading("OPTIONS")
     for parameter in context.command.get_params(context):
-        record: Any = parameter.get_help_record(context)
-        if record is not None:
-            page.item(*record)
+        entry: Any = parameter.get_help_record(context)
+        if entry is not None:
+            page.item(*entry)
 
 
 def _environment(page: Page) -> None:

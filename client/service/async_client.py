@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...shared.errors import ServiceUnreachable, WaitTimeout
 from ...shared.messages import service as p
 from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
-from . import requests as asking
+from . import requests
 from .async_connection import AsyncConnection
 from .endpoint import endpoint_of
 from .exchange import may_repeat
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class AsyncClient:
     """A client of the service that listens at `socket`.
 
-    Its verbs are coroutines and asynchronous iterators.
+    Its methods are coroutines and asynchronous iterators.
 
     Tasks may share one; each request that runs has a connection of its own. Nothing is connected before
     the first request.
@@ -40,9 +40,9 @@ class AsyncClient:
     Raises
     ------
     ServiceUnreachable
-        From each verb: if no service answers.
+        From each method: if no service answers.
     NoSuchJob, Refused
-        From each verb: if the service knows no such job, or refuses the request.
+        From each method: if the service knows no such job, or refuses the request.
     """
 
     def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
@@ -79,14 +79,14 @@ class AsyncClient:
             The answer that belongs to the class of `request`.
         """
         deadline_s = time.monotonic() + patience_s
-        timeout_s = self._timeout_s + asking.wait_of(request)
+        timeout_s = self._timeout_s + requests.wait_of(request)
         while True:
             try:
                 return await self._ask_once(request, timeout_s)
             except ServiceUnreachable:
                 if time.monotonic() >= deadline_s or not may_repeat(request):
                     raise
-            await asyncio.sleep(asking.RETRY_S)
+            await asyncio.sleep(requests.RETRY_S)
 
     async def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
         try:
@@ -137,7 +137,7 @@ class AsyncClient:
         JobError
             If the job is wrong.
         """
-        return (await self.ask(asking.submission(job, priority, label, after, overwrite))).job
+        return (await self.ask(requests.submit_request(job, priority, label, after, overwrite))).job
 
     async def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """List jobs, active ones first.
@@ -149,7 +149,7 @@ class AsyncClient:
         label : str, optional
             Only jobs with this label.
         limit : int
-            Most ended jobs to list.
+            Largest number of ended jobs to list.
 
         Returns
         -------
@@ -158,11 +158,11 @@ class AsyncClient:
         return list((await self.ask(p.ListJobs(states=states, label=label, limit=limit))).jobs)
 
     async def job(self, number: int) -> JobInfo:
-        """One job."""
+        """Return one job."""
         return (await self.ask(p.GetJob(id=number))).job
 
     async def spec(self, number: int) -> Job:
-        """The job as it was submitted, with all paths absolute."""
+        """Return the job as it was submitted, with all paths absolute."""
         from ...shared.jobs.job import Job
 
         return Job.of((await self.ask(p.GetJob(id=number))).spec)
@@ -191,7 +191,7 @@ class AsyncClient:
         seen = -1
         while True:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            info = (await self.ask(asking.waiting(number, seen, left_s), asking.PATIENCE_S)).job
+            info = (await self.ask(requests.wait_request(number, seen, left_s), requests.PATIENCE_S)).job
             if info.ended:
                 return info
             if left_s is not None and left_s <= 0:
@@ -199,10 +199,10 @@ class AsyncClient:
             seen = info.seen
 
     async def watch(self, number: int) -> AsyncIterator[JobInfo]:
-        """A job as it is now, and after each change, until it has ended."""
+        """Yield a job as it is now, and again after each change, until it has ended."""
         seen = -1
         while True:
-            info = (await self.ask(asking.waiting(number, seen, None), asking.PATIENCE_S)).job
+            info = (await self.ask(requests.wait_request(number, seen, None), requests.PATIENCE_S)).job
             if info.seen != seen:
                 yield info
             if info.ended:
@@ -217,7 +217,7 @@ class AsyncClient:
         number : int
             The job's number.
         limit : int
-            Most blocks to list; the first ones are listed.
+            Largest number of blocks; the first ones are listed.
 
         Returns
         -------
@@ -241,14 +241,14 @@ class AsyncClient:
         ------
         LogLine
         """
-        patience_s = asking.PATIENCE_S if follow else 0.0
+        patience_s = requests.PATIENCE_S if follow else 0.0
         while True:
-            part = await self.ask(asking.reading(number, offset, follow), patience_s)
-            for line in part.lines:
+            log_part = await self.ask(requests.log_request(number, offset, follow), patience_s)
+            for line in log_part.lines:
                 yield line
-            if part.ended or not (part.lines or follow):
+            if log_part.ended or not (log_part.lines or follow):
                 return
-            offset = part.next_offset
+            offset = log_part.next_offset
 
     async def cancel(self, number: int, *, now: bool = False) -> JobInfo:
         """End a job and its running blocks. `wait` returns when they have ended.
@@ -310,7 +310,7 @@ class AsyncClient:
     # -- the service ----------------------------------------------------------------
 
     async def service(self) -> p.ServiceInfo:
-        """The state of the service itself."""
+        """Return the state of the service itself."""
         return await self.ask(p.GetService())
 
     async def drain(self, *, wait: bool = False) -> p.ServiceInfo:
@@ -320,7 +320,7 @@ class AsyncClient:
         """
         info = await self.ask(p.Drain())
         while wait and info.draining and not info.quiet:
-            await asyncio.sleep(asking.RETRY_S)
+            await asyncio.sleep(requests.RETRY_S)
             info = await self.service()
         return info
 

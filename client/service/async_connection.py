@@ -12,7 +12,7 @@ import zmq
 from ...shared.errors import ServiceUnreachable
 from ...shared.messages import service as p
 from .endpoint import Endpoint
-from .exchange import Exchange, Resending, close_async_socket, open_async_socket, silent
+from .exchange import Exchange, ResendTimer, close_async_socket, no_answer_error, open_async_socket
 
 if TYPE_CHECKING:
     import zmq.asyncio
@@ -65,24 +65,24 @@ class AsyncConnection:
         self.endpoint.check()
         sock = self._open()
         call = self._exchange.call(request)
-        with contextlib.suppress(zmq.Again):  # there may be no way to it at the moment
+        with contextlib.suppress(zmq.Again):  # the connection may be down at the moment
             await sock.send(call, zmq.NOBLOCK)
-        deadline_s, again = time.monotonic() + timeout_s, Resending(request, self.endpoint)
+        deadline_s, resending = time.monotonic() + timeout_s, ResendTimer(request, self.endpoint)
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
                 self._check()
-                if again.due():
-                    with contextlib.suppress(zmq.Again):  # who was not let in must not wait here for ever
+                if resending.due():
+                    with contextlib.suppress(zmq.Again):  # the service may have turned this client away
                         await sock.send(call, zmq.NOBLOCK)
                 continue
             reply = self._exchange.reply(await sock.recv())
             if reply is not None:
                 return cast("p.R", reply)
         self.close()
-        raise silent(self.endpoint, timeout_s)
+        raise no_answer_error(self.endpoint, timeout_s)
 
     def _check(self) -> None:
-        """Check that the service still lives, as nothing has come for a while: a dead one will not answer."""
+        """Check that the service still listens; raise ServiceUnreachable if it does not."""
         try:
             self.endpoint.check()
         except ServiceUnreachable:
@@ -90,7 +90,7 @@ class AsyncConnection:
             raise
 
     def close(self) -> None:
-        """Close it; the next request opens it again."""
+        """Close the connection; the next request opens it again."""
         if self._socket is not None and self._pid == os.getpid():
             close_async_socket(self._socket)
         self._socket = None

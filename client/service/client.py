@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...shared.errors import ServiceUnreachable, WaitTimeout
 from ...shared.messages import service as p
 from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
-from . import requests as asking
+from . import requests
 from .connection import Connection
 from .endpoint import endpoint_of
 from .exchange import may_repeat
@@ -38,9 +38,9 @@ class Client:
     Raises
     ------
     ServiceUnreachable
-        From each verb: if no service answers.
+        From each method: if no service answers.
     NoSuchJob, Refused
-        From each verb: if the service knows no such job, or refuses the request.
+        From each method: if the service knows no such job, or refuses the request.
     """
 
     def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
@@ -77,14 +77,14 @@ class Client:
             The answer that belongs to the class of `request`.
         """
         deadline_s = time.monotonic() + patience_s
-        timeout_s = self._timeout_s + asking.wait_of(request)
+        timeout_s = self._timeout_s + requests.wait_of(request)
         while True:
             try:
                 return self._ask_once(request, timeout_s)
             except ServiceUnreachable:
                 if time.monotonic() >= deadline_s or not may_repeat(request):
                     raise
-            time.sleep(asking.RETRY_S)
+            time.sleep(requests.RETRY_S)
 
     def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
         try:
@@ -135,7 +135,7 @@ class Client:
         JobError
             If the job is wrong.
         """
-        return self.ask(asking.submission(job, priority, label, after, overwrite)).job
+        return self.ask(requests.submit_request(job, priority, label, after, overwrite)).job
 
     def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """List jobs, active ones first.
@@ -147,7 +147,7 @@ class Client:
         label : str, optional
             Only jobs with this label.
         limit : int
-            Most ended jobs to list.
+            Largest number of ended jobs to list.
 
         Returns
         -------
@@ -156,11 +156,11 @@ class Client:
         return list(self.ask(p.ListJobs(states=states, label=label, limit=limit)).jobs)
 
     def job(self, number: int) -> JobInfo:
-        """One job."""
+        """Return one job."""
         return self.ask(p.GetJob(id=number)).job
 
     def spec(self, number: int) -> Job:
-        """The job as it was submitted, with all paths absolute."""
+        """Return the job as it was submitted, with all paths absolute."""
         from ...shared.jobs.job import Job
 
         return Job.of(self.ask(p.GetJob(id=number)).spec)
@@ -189,7 +189,7 @@ class Client:
         seen = -1
         while True:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
-            info = self.ask(asking.waiting(number, seen, left_s), asking.PATIENCE_S).job
+            info = self.ask(requests.wait_request(number, seen, left_s), requests.PATIENCE_S).job
             if info.ended:
                 return info
             if left_s is not None and left_s <= 0:
@@ -197,10 +197,10 @@ class Client:
             seen = info.seen
 
     def watch(self, number: int) -> Iterator[JobInfo]:
-        """A job as it is now, and after each change, until it has ended."""
+        """Yield a job as it is now, and again after each change, until it has ended."""
         seen = -1
         while True:
-            info = self.ask(asking.waiting(number, seen, None), asking.PATIENCE_S).job
+            info = self.ask(requests.wait_request(number, seen, None), requests.PATIENCE_S).job
             if info.seen != seen:
                 yield info
             if info.ended:
@@ -215,7 +215,7 @@ class Client:
         number : int
             The job's number.
         limit : int
-            Most blocks to list; the first ones are listed.
+            Largest number of blocks; the first ones are listed.
 
         Returns
         -------
@@ -239,13 +239,13 @@ class Client:
         ------
         LogLine
         """
-        patience_s = asking.PATIENCE_S if follow else 0.0
+        patience_s = requests.PATIENCE_S if follow else 0.0
         while True:
-            part = self.ask(asking.reading(number, offset, follow), patience_s)
-            yield from part.lines
-            if part.ended or not (part.lines or follow):
+            log_part = self.ask(requests.log_request(number, offset, follow), patience_s)
+            yield from log_part.lines
+            if log_part.ended or not (log_part.lines or follow):
                 return
-            offset = part.next_offset
+            offset = log_part.next_offset
 
     def cancel(self, number: int, *, now: bool = False) -> JobInfo:
         """End a job and its running blocks. `wait` returns when they have ended.
@@ -307,7 +307,7 @@ class Client:
     # -- the service ----------------------------------------------------------------
 
     def service(self) -> p.ServiceInfo:
-        """The state of the service itself."""
+        """Return the state of the service itself."""
         return self.ask(p.GetService())
 
     def drain(self, *, wait: bool = False) -> p.ServiceInfo:
@@ -317,7 +317,7 @@ class Client:
         """
         info = self.ask(p.Drain())
         while wait and info.draining and not info.quiet:
-            time.sleep(asking.RETRY_S)
+            time.sleep(requests.RETRY_S)
             info = self.service()
         return info
 

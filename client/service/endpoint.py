@@ -1,6 +1,6 @@
-"""The address of a service, and the client's identification there.
+"""The address of a service, and the client's keys for it.
 
-libzmq never reports that nobody is there, so that is tried by hand.
+libzmq never reports that nobody listens, so `check` connects a plain socket first.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class UnixEndpoint:
             try:
                 probe.connect(os.fspath(self.path))
             except BlockingIOError:
-                return  # it listens, and has much to do
+                return  # it listens and is busy
             except PermissionError as error:
                 raise ServiceUnreachable(
                     f"the service at {self.path} is not for you: {error.strerror}; are you in its group?"
@@ -57,17 +57,17 @@ class UnixEndpoint:
                 ) from error
 
     def incarnation(self) -> object:
-        """Distinguishes the running service from one that is started there later; None if there is none."""
+        """Return a value that changes when another service is started at this path; None if none listens."""
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_ctime_ns
+        return status.st_ino, status.st_ctime_ns
 
 
 @dataclass(frozen=True, slots=True)
 class TcpEndpoint:
-    """A service on the network, with its key and ours; whoever has another key gets no answer."""
+    """A service on the network, its public key, and the client's keys."""
 
     host: str
     port: int
@@ -85,7 +85,7 @@ class TcpEndpoint:
         sock.connect(str(self))
 
     def check(self) -> None:
-        """Test if a service listens; errors as of `UnixEndpoint.check`."""
+        """Test if a service listens; raises what `UnixEndpoint.check` raises."""
         try:
             socket.create_connection((self.host.strip("[]"), self.port), _CONNECT_S).close()
         except OSError as error:
@@ -93,7 +93,7 @@ class TcpEndpoint:
             raise ServiceUnreachable(f"no service answers at {self} ({why}); is it started?") from error
 
     def incarnation(self) -> object:
-        """None: a TCP service's restarts can't be detected."""
+        """Return None: restarts of a TCP service can't be detected."""
         return None
 
 
@@ -101,7 +101,7 @@ Endpoint = UnixEndpoint | TcpEndpoint
 
 
 def endpoint_of(where: str | os.PathLike[str] | None) -> Endpoint:
-    """The endpoint for a socket's path, ``tcp://host:port``, or None for the usual service.
+    """Return the endpoint for a socket's path, ``tcp://host:port``, or None for the usual service.
 
     For TCP the keys are files in the folder for keys: ``client.key_secret`` (another one by
     ``$BLOCKMILL_KEY``), and of the service ``services/HOST.key`` (or ``$BLOCKMILL_SERVICE_KEY``).
@@ -109,7 +109,7 @@ def endpoint_of(where: str | os.PathLike[str] | None) -> Endpoint:
     Raises
     ------
     BlockmillError
-        If the address is none, or a key is missing.
+        If the address is invalid, or a key is missing.
     """
     text = os.fspath(where or os.environ.get("BLOCKMILL_SOCKET") or "")
     if not text.startswith(TCP):
@@ -118,6 +118,9 @@ def endpoint_of(where: str | os.PathLike[str] | None) -> Endpoint:
     if not host or not port.isdecimal():
         raise BlockmillError(f"{text} is no address of a service; give tcp://host:port")
     folder = default_folder()
-    own = os.environ.get("BLOCKMILL_KEY") or folder / f"{CLIENT}.key_secret"
-    theirs = os.environ.get("BLOCKMILL_SERVICE_KEY") or folder / "services" / f"{host.strip('[]')}.key"
-    return TcpEndpoint(host, int(port), public_key(os.fspath(theirs)).encode(), load_pair(Path(own)))
+    own_key_file = os.environ.get("BLOCKMILL_KEY") or folder / f"{CLIENT}.key_secret"
+    service_key_file = (
+        os.environ.get("BLOCKMILL_SERVICE_KEY") or folder / "services" / f"{host.strip('[]')}.key"
+    )
+    service_key = public_key(os.fspath(service_key_file)).encode()
+    return TcpEndpoint(host, int(port), service_key, load_pair(Path(own_key_file)))

@@ -1,6 +1,6 @@
-"""The common parts of connections for threads and for asyncio.
+"""The common base of connections for threads and for asyncio.
 
-They number calls, recognise answers to old calls, turn refusals into errors, and decide when a call is
+It numbers calls, recognises answers to old calls, turns refusals into errors, and decides when a call is
 sent again. Only the sockets differ between the two.
 """
 
@@ -20,14 +20,14 @@ from .endpoint import Endpoint
 if TYPE_CHECKING:
     import zmq.asyncio
 
-_REFUSALS: dict[str, type[BlockmillError]] = {
+_ERRORS: dict[str, type[BlockmillError]] = {
     "no_such_job": NoSuchJob,
     "bad_job": JobError,
     "refused": Refused,
     "protocol": Refused,
     "broken": BlockmillError,
 }
-_NOT_TWICE = (p.RetryJob,)
+_NOT_REPEATABLE = (p.RetryJob,)
 _RESEND_S = 2.0
 
 
@@ -39,12 +39,12 @@ class Exchange:
         self._number = 0
 
     def call(self, request: p.Request[p.R]) -> bytes:
-        """The bytes of a new call."""
+        """Encode a new call."""
         self._number = next(self._numbers)
         return p.encode(p.Call(p.VERSION, self._number, cast("p.AnyRequest", request)))
 
     def reply(self, data: bytes) -> p.Reply | None:
-        """The reply in an answer; None for an answer to an earlier call.
+        """Return the reply in an answer, or None if it answers an earlier call.
 
         Raises
         ------
@@ -61,16 +61,16 @@ class Exchange:
             )
             raise Refused(f"the service can't be talked to: {error} ({older})") from error
         refused = isinstance(answer.reply, p.Refusal)
-        # What the service could not read it refuses without knowing its number.
+        # The service refuses a call that it can't decode with number 0.
         if answer.number != self._number and not (refused and answer.number == 0):
             return None
         if isinstance(answer.reply, p.Refusal):
-            raise _REFUSALS[answer.reply.kind](answer.reply.message)
+            raise _ERRORS[answer.reply.kind](answer.reply.message)
         return answer.reply
 
 
-def silent(endpoint: Endpoint, timeout_s: float) -> ServiceUnreachable:
-    """The error for a service that listens and does not answer.
+def no_answer_error(endpoint: Endpoint, timeout_s: float) -> ServiceUnreachable:
+    """Make the error for a service that listens and does not answer.
 
     Parameters
     ----------
@@ -90,30 +90,35 @@ def silent(endpoint: Endpoint, timeout_s: float) -> ServiceUnreachable:
 
 def may_repeat(request: p.Request[p.R]) -> bool:
     """Test if a request can be sent again although it may have been carried out."""
-    return not isinstance(request, _NOT_TWICE)
+    return not isinstance(request, _NOT_REPEATABLE)
 
 
-class Resending:
-    """Decides when a request is sent again: the service may have ended its connection.
+class ResendTimer:
+    """Decides when a request is sent again, since the service may have closed its connection.
 
-    A service turns clients away while too many are there, and libzmq reconnects without a word. A
-    service that was started again knows no requests from before.
+    A service turns clients away while it has too many, and libzmq reconnects without a report. A
+    service that was restarted knows no earlier requests.
+
+    Parameters
+    ----------
+    request : Request
+    endpoint : Endpoint
     """
 
     def __init__(self, request: p.Request[Any], endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._there = endpoint.incarnation()
+        self._incarnation = endpoint.incarnation()
         self._pause_s = _RESEND_S
-        # What the service may hold back is no silence.
+        # The service may hold the answer back for `wait_s`.
         self._next_s = time.monotonic() + getattr(request, "wait_s", 0.0) + _RESEND_S
-        self._may = may_repeat(request)
+        self._repeatable = may_repeat(request)
 
     def due(self) -> bool:
-        """True if it is time; later each time, but at once if another service listens now."""
-        if not self._may:
+        """Test if the request is to be sent again: at growing intervals, at once after a restart."""
+        if not self._repeatable:
             return False
-        before, self._there = self._there, self._endpoint.incarnation()
-        if self._there != before:
+        old, self._incarnation = self._incarnation, self._endpoint.incarnation()
+        if self._incarnation != old:
             return True
         if time.monotonic() < self._next_s:
             return False
@@ -123,7 +128,7 @@ class Resending:
 
 
 def open_socket(endpoint: Endpoint) -> zmq.Socket[bytes]:
-    """A connected socket for one thread at a time."""
+    """Open a connected socket for one thread at a time."""
     sock: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
     sock.linger = 0
     endpoint.connect(sock)
@@ -136,8 +141,8 @@ def close_socket(sock: zmq.Socket[bytes]) -> None:
 
 
 def open_async_socket(endpoint: Endpoint) -> zmq.asyncio.Socket:
-    """A connected socket for one task at a time of an event loop."""
-    import zmq.asyncio  # late: only those who use asyncio pay for it
+    """Open a connected socket for one task at a time of an event loop."""
+    import zmq.asyncio  # late: only users of asyncio pay for it
 
     sock = zmq.asyncio.Context().socket(zmq.DEALER)
     sock.linger = 0

@@ -1,4 +1,4 @@
-"""Requests to the service that take more than a line to make, for both clients."""
+"""Builders of requests to the service, for both clients."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from ...shared.jobs.job import Job
 
 PATIENCE_S = 60.0
-"""How long a client that waits for a job stands a service that is away, as for a restart."""
+"""Time for which a client that waits for a job tolerates a missing service, for instance during a restart."""
 RETRY_S = 0.2
 _WAIT_S = 10.0
 
 
-def submission(
+def submit_request(
     job: Job | Mapping[str, Any] | str | Path,
     priority: int | None,
     label: str | None,
     after: int | str | Iterable[int | str],
     overwrite: bool,
 ) -> p.SubmitJob:
-    """The request that submits a job.
+    """Build the request that submits a job.
 
     Parameters
     ----------
@@ -68,15 +68,15 @@ def submission(
     )
 
 
-def waiting(number: int, seen: int, left_s: float | None) -> p.WaitJob:
-    """The request that waits for news of a job.
+def wait_request(number: int, seen: int, left_s: float | None) -> p.WaitJob:
+    """Build the request that waits for a change of a job.
 
     Parameters
     ----------
     number : int
         The job's number.
     seen : int
-        The state that is known already; -1: none.
+        Number of the last state that the client has; -1: none.
     left_s : float or None
         Longest wait in seconds; None: no limit.
 
@@ -88,8 +88,8 @@ def waiting(number: int, seen: int, left_s: float | None) -> p.WaitJob:
     return p.WaitJob(id=number, seen=seen, wait_s=wait_s)
 
 
-def reading(number: int, offset: int, follow: bool) -> p.ReadLog:
-    """The request for lines of a log.
+def log_request(number: int, offset: int, follow: bool) -> p.ReadLog:
+    """Build the request for lines of a log.
 
     Parameters
     ----------
@@ -108,5 +108,5 @@ def reading(number: int, offset: int, follow: bool) -> p.ReadLog:
 
 
 def wait_of(request: p.Request[p.R]) -> float:
-    """Longest time in seconds for which the service may hold the answer back."""
+    """Return the longest time in seconds for which the service may hold the answer back."""
     return getattr(request, "wait_s", 0.0)

@@ -1,7 +1,7 @@
-"""Processes that check blocks at the same time: one that asks, and some that answer.
+"""Child processes that check blocks in parallel.
 
-A question is a line ``first stop`` with the numbers of blocks, an answer a line of JSON. A child
-ends with its standard input, so none outlives its parent.
+A request is a line ``first stop`` with the numbers of blocks, a reply is a line of JSON. A child
+ends when its standard input closes, so none outlives its parent.
 """
 
 from __future__ import annotations
@@ -18,50 +18,60 @@ from types import TracebackType
 from ...shared.errors import StorageError
 from .checks import Check, Tally, check_of, tally_of
 
-_LARGEST_BATCH = 16
+_MAX_BATCH_BLOCKS = 16
 _BATCHES_PER_WORKER = 4
 _POLL_S = 0.1
 
 
 def tallies(address: str, check: Check, workers: int, poll: Callable[[], None]) -> Iterator[Tally]:
-    """The results for all blocks, batch by batch, in the order in which they are known.
+    """Check all blocks, batch by batch; results come in the order in which batches finish.
 
     Parameters
     ----------
     address : str
         Of the volume; relative to the working folder.
     check : Check
-        Of the same volume, for this process.
+        Of the same volume, for checks in this process.
     workers : int
-        Processes; with 1 it is done in this one.
+        Number of processes; 1 checks in this process.
     poll : callable
-        Called several times a second; it may raise to end this.
+        Called several times a second; it may raise to end the check.
+
+    Yields
+    ------
+    Tally
+        Of one batch.
+
+    Raises
+    ------
+    StorageError
+        If a process dies.
     """
     blocks = len(check.grid)
-    size = max(1, min(_LARGEST_BATCH, blocks // (_BATCHES_PER_WORKER * workers)))
+    size = max(1, min(_MAX_BATCH_BLOCKS, blocks // (_BATCHES_PER_WORKER * workers)))
     batches = ((first, min(first + size, blocks)) for first in range(0, blocks, size))
     if workers == 1:
         for batch in batches:
             poll()
             yield tally_of(check, *batch)
         return
-    yield from _answers(address, batches, workers, poll)
+    yield from _replies(address, batches, workers, poll)
 
 
-def _answers(
+def _replies(
     address: str, batches: Iterator[tuple[int, int]], workers: int, poll: Callable[[], None]
 ) -> Iterator[Tally]:
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         for _, batch in zip(range(workers), batches, strict=False):
             checker = stack.enter_context(_Checker(address))
-            checker.ask(batch)
-            selector.register(checker.answers, selectors.EVENT_READ, checker)
+            checker.send(batch)
+            selector.register(checker.replies, selectors.EVENT_READ, checker)
         while selector.get_map():
             poll()
             for key, _ in selector.select(_POLL_S):
-                yield key.data.answer()
+                yield key.data.receive()
                 if (batch := next(batches, None)) is not None:
-                    key.data.ask(batch)
+                    key.data.send(batch)
                 else:
                     selector.unregister(key.fileobj)
 
@@ -70,7 +80,7 @@ class _Checker:
     """One child process."""
 
     def __init__(self, address: str) -> None:
-        # In a session of its own: the Ctrl-C of a terminal is for the parent to deal with.
+        # A new session (setsid): a terminal's Ctrl-C reaches the parent alone, which deals with it.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "blockmill.client.verify.check_processes", address],
             stdin=subprocess.PIPE,
@@ -79,15 +89,15 @@ class _Checker:
             start_new_session=True,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._questions = self._process.stdin
-        self.answers = self._process.stdout
+        self._requests = self._process.stdin
+        self.replies = self._process.stdout
 
-    def ask(self, batch: tuple[int, int]) -> None:
-        """Have a batch of blocks checked."""
-        with contextlib.suppress(BrokenPipeError):  # noticed by the missing answer
-            print(*batch, file=self._questions, flush=True)
+    def send(self, batch: tuple[int, int]) -> None:
+        """Request the check of a batch: number of its first block, and that behind its last."""
+        with contextlib.suppress(BrokenPipeError):  # noticed by the missing reply
+            print(*batch, file=self._requests, flush=True)
 
-    def answer(self) -> Tally:
+    def receive(self) -> Tally:
         """Wait for the result.
 
         Raises
@@ -95,7 +105,7 @@ class _Checker:
         StorageError
             If the process has died.
         """
-        line = self.answers.readline()
+        line = self.replies.readline()
         if not line:
             raise StorageError(f"a checking process ended early, with exit code {self._process.wait()}")
         return Tally(**json.loads(line))
@@ -109,12 +119,12 @@ class _Checker:
         self._process.kill()  # it only reads
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):
-            self._questions.close()
-        self.answers.close()
+            self._requests.close()
+        self.replies.close()
 
 
 def serve(address: str) -> None:
-    """Answer until nothing more is asked."""
+    """Check batches until standard input closes."""
     check = check_of(address)
     for line in sys.stdin:
         first, stop = map(int, line.split())

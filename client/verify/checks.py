@@ -1,4 +1,4 @@
-"""Checking the blocks of a volume, one by one, against what was recorded of them."""
+"""Checks the blocks of a volume, one by one, against their recorded checksums."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Verdict = Literal["ok", "unchecked", "missing", "damaged"]
 
 
 class NothingToCheckAgainst(Exception):
-    """The volume may be as good as any, but nobody has noted its checksums."""
+    """No checksums of this volume were recorded."""
 
 
 @dataclass(slots=True)
@@ -32,12 +32,12 @@ class Tally:
     Attributes
     ----------
     ok, unchecked, missing, damaged : int
-        Blocks that agree with their record; that can be opened but have no checksum; that are not
-        there; that don't agree.
+        Number of blocks that agree with their record; that can be opened but have no checksum; that
+        do not exist; that don't agree.
     bytes_checked : int
         Bytes of the blocks that agree.
     damage : list of (int, str)
-        Number of each damaged block, and why it is so.
+        Block number and reason of each damaged block.
     """
 
     ok: int = 0
@@ -49,31 +49,73 @@ class Tally:
 
     @property
     def blocks(self) -> int:
-        """All blocks that were looked at."""
+        """Number of all blocks that were checked."""
         return self.ok + self.unchecked + self.missing + self.damaged
 
     def count(self, verdict: Verdict, nbytes: int = 0) -> None:
-        """Add a block."""
+        """Count one block.
+
+        Parameters
+        ----------
+        verdict : {"ok", "unchecked", "missing", "damaged"}
+        nbytes : int
+            Bytes that agree with their checksum.
+        """
         setattr(self, verdict, getattr(self, verdict) + 1)
         self.bytes_checked += nbytes
 
     def add(self, other: Tally) -> None:
-        """Add the counts of other blocks, not what is wrong with each: there may be very many."""
+        """Add the counts of another tally without its `damage`, which may be very long."""
         for name in ("ok", "unchecked", "missing", "damaged", "bytes_checked"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class Check(Protocol):
-    """Knows how to check one block after another; raises for a damaged one."""
+    """Checks the blocks of one volume."""
 
     grid: BlockGrid
 
-    def block(self, block: Roi, number: int) -> tuple[Verdict, int]: ...
-    def close(self) -> None: ...
+    def block(self, block: Roi, number: int) -> tuple[Verdict, int]:
+        """Check one block.
+
+        Parameters
+        ----------
+        block : Roi
+            In voxels of the volume.
+        number : int
+            The block's number in `grid`.
+
+        Returns
+        -------
+        verdict : {"ok", "unchecked", "missing"}
+        nbytes : int
+            Bytes that agree with their checksum.
+
+        Raises
+        ------
+        BlockmillError, OSError
+            If the block is damaged.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the volume."""
+        ...
 
 
 def tally_of(check: Check, first: int, stop: int) -> Tally:
-    """Check the blocks from number `first` up to, but without, `stop`."""
+    """Check the blocks with numbers in ``[first, stop)``.
+
+    Parameters
+    ----------
+    check : Check
+    first, stop : int
+        Block numbers.
+
+    Returns
+    -------
+    Tally
+    """
     tally = Tally()
     for number in range(first, stop):
         try:
@@ -85,27 +127,43 @@ def tally_of(check: Check, first: int, stop: int) -> Tally:
 
 
 class FilesetCheck:
-    """Each block file against its own status record."""
+    """Checks each block file against its own status record."""
 
     def __init__(self, fileset: BlockwiseFileset) -> None:
         self.grid = fileset.grid
         self._fileset = fileset
 
     def block(self, block: Roi, number: int) -> tuple[Verdict, int]:
-        """The state of a block, and its bytes; looked at again if it was just rewritten."""
-        while (record := self._fileset.block_record(block.start)) is not None:
-            if record.size_bytes is None:
-                self._look_into(block)
+        """Check one block, again if it was rewritten meanwhile.
+
+        Parameters
+        ----------
+        block, number
+            As for `Check.block`.
+
+        Returns
+        -------
+        verdict, nbytes
+            As from `Check.block`; ``nbytes`` is the size of the block file.
+
+        Raises
+        ------
+        StorageError
+            If the block is damaged.
+        """
+        while (status := self._fileset.block_record(block.start)) is not None:
+            if status.size_bytes is None:
+                self._check_unrecorded(block)
                 return "unchecked", 0
             reason = self._fileset.verify_block(block.start)
             if reason is None:
-                return "ok", record.size_bytes
-            if record == self._fileset.block_record(block.start):
+                return "ok", status.size_bytes
+            if status == self._fileset.block_record(block.start):
                 raise StorageError(reason)
         return "missing", 0
 
-    def _look_into(self, block: Roi) -> None:
-        """A block of the original has no checksum, but its file must at least hold such voxels."""
+    def _check_unrecorded(self, block: Roi) -> None:
+        """Check shape and dtype of a block without checksum, which the original has written."""
         dataset = open_volume(self._fileset.dataset_path(block.start))
         try:
             shape, dtype = dataset.shape, dataset.dtype
@@ -117,11 +175,19 @@ class FilesetCheck:
             raise StorageError(f"its file holds {dtype}, the fileset is {self._fileset.dtype}")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open."""
 
 
 class LedgerCheck:
-    """The blocks of a merged file against the checksums that its job kept beside it."""
+    """Checks the blocks of a merged file against the ledger that its job left beside it.
+
+    Parameters
+    ----------
+    volume : Volume
+    grid : BlockGrid
+        The task blocks from which the file was merged.
+    ledger : Ledger
+    """
 
     def __init__(self, volume: Volume, grid: BlockGrid, ledger: Ledger) -> None:
         self.grid = grid
@@ -129,7 +195,23 @@ class LedgerCheck:
         self._ledger = ledger
 
     def block(self, block: Roi, number: int) -> tuple[Verdict, int]:
-        """The state of a block, and its bytes."""
+        """Check one block.
+
+        Parameters
+        ----------
+        block, number
+            As for `Check.block`.
+
+        Returns
+        -------
+        verdict, nbytes
+            As from `Check.block`.
+
+        Raises
+        ------
+        StorageError
+            If the block is damaged.
+        """
         crc32 = self._ledger.crc_of(number)
         if crc32 is None:
             return "missing", 0
@@ -145,12 +227,12 @@ class LedgerCheck:
 
 
 def check_of(text: str) -> Check:
-    """The check for the volume at an address.
+    """Open the check for the volume at an address.
 
     Raises
     ------
     NothingToCheckAgainst
-        If it is a single file, and no job has kept checksums beside it.
+        If it is a single file, and no job has left a ledger beside it.
     JobError
         If there is no such volume.
     StorageError
@@ -167,46 +249,46 @@ def check_of(text: str) -> Check:
 
 
 def _check_by_ledger(address: Address) -> LedgerCheck:
-    volume = _finished_or_partial(address)
+    volume = _open_output(address)
     try:
-        grid = _merged_blocks(Path(address.file), volume)
+        grid = _task_grid(Path(address.file), volume)
         return LedgerCheck(volume, grid, _ledger(Path(address.file), len(grid)))
     except BaseException:
         volume.close()
         raise
 
 
-def _finished_or_partial(address: Address) -> Volume:
-    """The output, or what there is of it where its run was cut off."""
+def _open_output(address: Address) -> Volume:
+    """Open the output, or its partial file if its run was interrupted."""
     output = Path(address.file)
     partial = OutputFiles(output).partial
     if output.exists() or not partial.exists():
-        return _opened(address)
+        return _open_finished(address)
     return NpyVolume(partial) if address.kind == "npy" else Hdf5Volume(partial, address.internal)
 
 
-def _opened(address: Address) -> Volume:
+def _open_finished(address: Address) -> Volume:
     try:
         return open_volume(str(address))
     except JobError as error:
         if address.kind == "npy" and OutputFiles(Path(address.file)).ledger.exists():
-            raise StorageError(str(error)) from error  # it once was one, for a job of ours wrote it
+            raise StorageError(str(error)) from error  # a job of blockmill wrote it, so it is damaged
         raise
 
 
-def _merged_blocks(output: Path, volume: Volume) -> BlockGrid:
-    """The blocks from which the job merged its file."""
+def _task_grid(output: Path, volume: Volume) -> BlockGrid:
+    """The grid of the task blocks from which the job merged its file."""
     files = OutputFiles(output)
-    record = files.read_record()
-    if record is None or not files.ledger.exists():
+    output_record = files.read_record()
+    if output_record is None or not files.ledger.exists():
         raise NothingToCheckAgainst(
             f"{output} can be opened, but there is nothing to check it against: no job of this program has "
             f"left its checksums in the hidden folder {files.folder.name} beside it"
         )
-    noted = record.identity.get("output_is", {}).get("shape")
-    if noted != list(volume.shape):
-        raise StorageError(f"{volume.address} has shape {list(volume.shape)}, the job's record says {noted}")
-    return BlockGrid(Roi.from_shape(volume.shape), record.task_block)
+    shape = output_record.identity.get("output_is", {}).get("shape")
+    if shape != list(volume.shape):
+        raise StorageError(f"{volume.address} has shape {list(volume.shape)}, the job's record says {shape}")
+    return BlockGrid(Roi.from_shape(volume.shape), output_record.task_block)
 
 
 def _ledger(output: Path, blocks: int) -> Ledger:

@@ -2,8 +2,8 @@
 
 Descriptions of filesets and of volumes of a web server, cluster configurations and lazyflow's
 `JsonConfigParser` are read by this one engine. It is not pydantic, which reads job and daemon files:
-importing pydantic takes 40 to 80 ms, which every program would pay that only opens a volume, and a
-`JsonConfigParser` needs an engine that takes any callable as the type of a field.
+importing pydantic takes 60 ms, and building models as much again, which every program would pay that only
+opens a volume. And a `JsonConfigParser` needs an engine that takes any callable as the type of a field.
 """
 
 from __future__ import annotations

@@ -76,14 +76,14 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     origin : tuple of int
     write : {"whole", "all", "none"} or None
         Into the volume, a fileset, and which blocks are marked available then; None: out of it.
-    session : str
-        The volume stays open under this name for the next transfer.
+    volume_id : str
+        Names the `ParallelVolume` that asks. Workers keep its volumes open from one transfer to the next.
     """
 
     view: ArrayView
     origin: tuple[int, ...]
     write: Literal["whole", "all", "none"] | None = None
-    session: str = ""
+    volume_id: str = ""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ def test_a_contender_that_tells_no_figure_is_timed(harness):
 def test_a_ratio_is_taken_within_each_round(bench):
     bench.values = {"ours": [1.0, 10.0, 2.0], "peer": [3.0, 20.0, 10.0]}  # of medians it would be 5
     bench.faster("peer", 2.9)
-    (goal,) = bench.found()["goals"]
+    (goal,) = bench.results()["goals"]
     assert goal["measured"] == {"median": 3.0, "low": 2.0, "high": 5.0, "n": 3}
     assert goal["reached"]
 
@@ -53,7 +53,7 @@ def test_a_ratio_is_taken_within_each_round(bench):
 def test_the_best_of_several_peers_counts_and_those_that_are_missing_do_not(bench):
     bench.values = {"ours": [1.0], "slow": [9.0], "quick": [2.0]}
     bench.faster(("slow", "not installed", "quick"), 3, "the best")
-    (goal,) = bench.found()["goals"]
+    (goal,) = bench.results()["goals"]
     assert goal["peer"] == "quick"
     assert goal["measured"]["median"] == 2.0
     assert goal["reached"] is False
@@ -63,21 +63,21 @@ def test_the_best_of_several_peers_counts_and_those_that_are_missing_do_not(benc
 def test_within_means_at_most_so_many_times_what_the_peer_takes(bench, bound, reached):
     bench.values = {"ours": [4.0], "memcpy": [2.0]}
     bench.within("memcpy", bound)
-    assert bench.found()["goals"][0]["reached"] is reached
+    assert bench.results()["goals"][0]["reached"] is reached
 
 
 def test_figures_of_their_own_are_scaled(bench):
     bench.values = {"ours": [0.5]}
     bench.at_most(20, "us", 1e6)
     bench.rate(4, "GiB/s", 2.0)
-    told = [(goal["measured"]["median"], goal["reached"]) for goal in bench.found()["goals"]]
-    assert told == [(5e5, False), (4.0, True)]
+    medians = [(goal["measured"]["median"], goal["reached"]) for goal in bench.results()["goals"]]
+    assert medians == [(5e5, False), (4.0, True)]
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed(bench):
     bench.values = {"ours": [1.0]}
     bench.faster("peer", 2)
-    (goal,) = bench.found()["goals"]
+    (goal,) = bench.results()["goals"]
     assert goal["measured"] is None and goal["reached"] is None
 
 
@@ -87,7 +87,7 @@ def test_the_table_and_the_plot_tell_how_far_each_goal_is(harness, bench):
     bench.values = {"ours": [1.0, 1.0], "peer": [3.0, 4.0]}
     bench.faster("peer", 2)
     bench.within("peer", 0.1)
-    result = {"case": "c", "title": "A case", "environment": {"load": [0.5, 0, 0]}, **bench.found()}
+    result = {"case": "c", "title": "A case", "environment": {"load": [0.5, 0, 0]}, **bench.results()}
     lines = report.table([result]).splitlines()
     assert "A case" in lines[2] and "| reached |" in lines[2] and "3.5 [3 4]" in lines[2]
     assert "**missed**" in lines[3]
@@ -103,23 +103,23 @@ def _result(case, value, quick=False):
     goal = {"kind": "at most", "text": "s", "bound": 9.0, "ours": "ours", "unit": "s", "at_least": False}
     goal |= {"measured": figure, "reached": True}
     environment = {"time": "now", "load": [0.5], "revision": "abc"}
-    told = {"case": case, "title": case, "unit": "s", "quick": quick, "notes": [], "goals": [goal]}
-    return json.dumps(told | {"figures": {"ours": figure}, "environment": environment})
+    result = {"case": case, "title": case, "unit": "s", "quick": quick, "notes": [], "goals": [goal]}
+    return json.dumps(result | {"figures": {"ours": figure}, "environment": environment})
 
 
 @pytest.fixture
 def folders(tmp_path):
     """Results found and published, and the pages."""
-    found, published, docs = (tmp_path / name for name in ("found", "published", "docs"))
-    for folder in (found, published, docs):
+    new_results, published, docs = (tmp_path / name for name in ("found", "published", "docs"))
+    for folder in (new_results, published, docs):
         folder.mkdir()
     (docs / "performance.md").write_text(
         "before\n<!-- table of results: written by benchmarks/report.py -->\n<!-- end of table -->\nafter\n"
     )
     (published / "noop.json").write_text(_result("noop", 1.5))
     (published / "lock.json").write_text(_result("lock", 2.5))
-    (found / "lock.json").write_text(_result("lock", 3.5))
-    return found, published, docs
+    (new_results / "lock.json").write_text(_result("lock", 3.5))
+    return new_results, published, docs
 
 
 def test_what_is_published_is_the_new_results_and_those_of_all_other_cases(harness, folders, monkeypatch):
@@ -127,8 +127,8 @@ def test_what_is_published_is_the_new_results_and_those_of_all_other_cases(harne
 
     monkeypatch.setattr(report, "plot", lambda results, path: path.write_text(str(len(results))))
     assert report.publish(*folders) == ["lock"]
-    found, published, docs = folders
-    assert (published / "lock.json").read_text() == (found / "lock.json").read_text()
+    new_results, published, docs = folders
+    assert (published / "lock.json").read_text() == (new_results / "lock.json").read_text()
     page = (docs / "performance.md").read_text()
     assert page.startswith("before\n") and page.endswith("\nafter\n")
     assert "1.5 [1.5 1.5]" in page and "3.5 [3.5 3.5]" in page and "2.5" not in page
@@ -151,19 +151,19 @@ def _contents(*folders):
 
 
 def test_a_report_alone_changes_nothing(folders):
-    found, _, docs = folders
+    new_results, _, docs = folders
     before = _contents(*folders, ROOT / "docs", FOLDER / "results")
-    command = [sys.executable, str(FOLDER / "report.py"), "--results", str(found), "--docs", str(docs)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "3.5 [3.5 3.5]" in told.stdout
+    command = [sys.executable, str(FOLDER / "report.py"), "--results", str(new_results), "--docs", str(docs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "3.5 [3.5 3.5]" in done.stdout
     assert _contents(*folders, ROOT / "docs", FOLDER / "results") == before
 
 
 def test_results_go_where_git_ignores_them(harness):
-    import places
+    import folders
 
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert f"/{places.FOUND.relative_to(ROOT).parts[0]}/" in ignored
+    assert f"/{folders.NEW_RESULTS.relative_to(ROOT).parts[0]}/" in ignored
 
 
 @pytest.mark.processes
@@ -175,8 +175,8 @@ def test_a_quick_case_ends_with_its_figures_and_leaves_no_scratch(case, tmp_path
     scratch.mkdir()
     command = [sys.executable, str(FOLDER / "run.py"), "--case", case, "--quick", "--rounds", "1"]
     command += ["--scratch", str(scratch), "--results", str(results)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
-    assert told.returncode == 0, told.stderr
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     result = json.loads((results / "quick" / f"{case}.json").read_text())
     assert result["rounds"] == 1 and all(len(values) == 1 for values in result["values"].values())
     assert any(name.startswith(("ours", "blockmill")) for name in result["figures"])

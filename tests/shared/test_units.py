@@ -1,6 +1,6 @@
 import pytest
 
-from blockmill.shared.units import format_duration, format_rate, format_size
+from blockmill.shared.units import format_count, format_duration, format_rate, format_size
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,8 @@ def test_rates_are_sizes_a_second(nbytes, seconds, text):
 )  # fmt: skip
 def test_times_are_in_the_unit_that_fits(seconds, text):
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 workers"), (1, "1 worker"), (2, "2 workers")])
+def test_one_of_a_kind_is_in_the_singular(count, text):
+    assert format_count(count, "worker") == text

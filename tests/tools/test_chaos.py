@@ -19,8 +19,8 @@ def chaos():
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    for part in ("jobs", "judging", "report", "scene"):
-        importlib.import_module(f"{name}.{part}")
+    for submodule in ("jobs", "judging", "report", "scene"):
+        importlib.import_module(f"{name}.{submodule}")
     yield module
     for loaded in [key for key in sys.modules if key.partition(".")[0] == name]:
         del sys.modules[loaded]
@@ -104,12 +104,12 @@ LEFT = (
 )
 
 
-@pytest.mark.parametrize("left", LEFT)
-def test_what_may_not_be_left_is_seen_in_both_layouts(chaos, tmp_path, left):
-    for name in (*KEPT, left, "state/service.lock"):
+@pytest.mark.parametrize("leaving", LEFT)
+def test_what_may_not_be_left_is_seen_in_both_layouts(chaos, tmp_path, leaving):
+    for name in (*KEPT, leaving, "state/service.lock"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert chaos.judging.leavings(tmp_path, besides=[tmp_path / "state"]) == [left]
+    assert chaos.judging.leavings(tmp_path, besides=[tmp_path / "state"]) == [leaving]
 
 
 def mark(job, *lines):
@@ -122,7 +122,7 @@ def every_block(chaos, at_s):
     shape, block = chaos.scene.SHAPE, chaos.scene.BLOCK
     counts = [n // m for n, m in zip(shape, block, strict=True)]
     starts = (
-        "-".join(str(i * m) for i, m in zip(place, block, strict=True)) for place in np.ndindex(*counts)
+        "-".join(str(i * m) for i, m in zip(index, block, strict=True)) for index in np.ndindex(*counts)
     )
     return [f"begin {start} {at_s} 7" for start in starts]
 
@@ -207,10 +207,10 @@ def test_the_jobs_of_a_seed_are_the_same_each_time(chaos, tmp_path, monkeypatch)
     monkeypatch.setattr("tempfile.tempdir", None)
     scenes = [chaos.scene.Scene(3) for _ in range(2)]
     jobs = [chaos.jobs.make_jobs(scene, 1, 3) for scene in scenes]
-    told = [
+    texts = [
         [(job.name, job.kind, job.address, job.after and job.after.name) for job in some] for some in jobs
     ]
-    assert told[0] == told[1]
+    assert texts[0] == texts[1]
     assert all(np.array_equal(a.want, b.want) for a, b in zip(*jobs, strict=True))
 
 

@@ -95,9 +95,9 @@ def test_an_argument_on_a_line_of_documentation_is_code(tool):
 def checkout(tmp_path):
     def make(name, **files):
         for path, text in {"shared/__init__.py": "", **files}.items():
-            place = tmp_path / name / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
+            file = tmp_path / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
         return tmp_path / name
 
     return make
@@ -111,7 +111,7 @@ def test_sums_of_packages_top_folders_and_inits(tool, checkout):
         "daemon/local/two.py": "a = 1\n",
         "tests/test_one.py": "a = 1\n",
     }
-    sums = tool.by_package(tool.counted(checkout("new", **files)))
+    sums = tool.by_package(tool.count_files(checkout("new", **files)))
     assert sums == {
         "(root)": 2,
         "shared/": 0,
@@ -139,6 +139,6 @@ def test_two_checkouts_are_compared_by_name(tool, checkout, capsys):
 
 def test_the_error_names_what_is_no_checkout_and_no_python(tool, checkout, tmp_path):
     with pytest.raises(SystemExit, match=r"no folder shared/ in it; name a checkout"):
-        tool.counted(tmp_path)
+        tool.count_files(tmp_path)
     with pytest.raises(SystemExit, match=r"shared.bad\.py: no Python"):
-        tool.counted(checkout("bad", **{"shared/bad.py": "def"}))
+        tool.count_files(checkout("bad", **{"shared/bad.py": "def"}))

@@ -32,5 +32,5 @@ def test_what_has_no_plain_lower_bound_is_refused(text):
 
 
 def test_every_dependency_of_ours_has_one():
-    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert len(lowest_bounds.pins(ours, ["test"])) > len(ours["dependencies"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert len(lowest_bounds.pins(project, ["test"])) > len(project["dependencies"])

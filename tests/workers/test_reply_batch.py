@@ -27,7 +27,7 @@ def wires():
 
 @pytest.fixture(autouse=True)
 def _a_clock_that_stands(monkeypatch):
-    monkeypatch.setattr("blockmill.workers.reply_batch._LONGEST_S", 1e9)
+    monkeypatch.setattr("blockmill.workers.reply_batch._MAX_WAIT_S", 1e9)
 
 
 def done(block, seconds=0.0):
@@ -56,14 +56,14 @@ def test_what_must_not_wait_goes_at_once_with_what_waits(wires, reply, may_wait)
 
 
 def test_what_waits_is_sent_by_another_thread_where_the_next_block_is_a_long_one(wires, monkeypatch):
-    monkeypatch.setattr("blockmill.workers.reply_batch._LONGEST_S", 0.0)
+    monkeypatch.setattr("blockmill.workers.reply_batch._MAX_WAIT_S", 0.0)
     replies, other = ReplyBatch(1), Wires()
     watcher = threading.Thread(
         target=lambda: [None for _ in iter(lambda: replies.watch(other.send, 60), False)]
     )
     watcher.start()
     replies._waiting, replies._since_s = [done(1)], 0.0
-    replies._some.set()
+    replies._filled.set()
     assert other.came.wait(30)
     replies.end()
     watcher.join(30)

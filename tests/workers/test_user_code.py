@@ -13,7 +13,7 @@ def as_before():
     for name in set(sys.modules) - set(before):
         del sys.modules[name]
     sys.path[:], sys.dont_write_bytecode = path, writes
-    UserCode._known.clear()
+    UserCode._modules.clear()
     UserCode._active = None
 
 

@@ -18,11 +18,11 @@ def copy_kernel(spec: Copy) -> Kernel:
     """The kernel of `spec`."""
 
     def copy(block: NDArray, context: BlockContext) -> NDArray:
-        kept = crop(block, context)
+        voxels = crop(block, context)
         target = spec.output_dtype(block.dtype)
-        if _always_exact(kept.dtype, target):
-            return kept.astype(target)
-        return _converted(kept, target, spec.clip, context)
+        if _always_exact(voxels.dtype, target):
+            return voxels.astype(target)
+        return _converted(voxels, target, spec.clip, context)
 
     return copy
 
@@ -35,23 +35,23 @@ def _always_exact(source: np.dtype, target: np.dtype) -> bool:
     return np.can_cast(source, target, "safe") and not loses_bits
 
 
-def _converted(kept: NDArray, target: np.dtype, clip: bool, context: BlockContext) -> NDArray:
-    out = np.empty(kept.shape, target)
-    voxels, flat = np.ascontiguousarray(kept).reshape(-1), out.reshape(-1)
-    for start in range(0, voxels.size, _PIECE_VOXELS):
-        piece = voxels[start : start + _PIECE_VOXELS]
-        nearest, bad = _nearest(piece.view(np.uint8) if piece.dtype == np.bool_ else piece, target)
+def _converted(voxels: NDArray, target: np.dtype, clip: bool, context: BlockContext) -> NDArray:
+    out = np.empty(voxels.shape, target)
+    flat, flat_out = np.ascontiguousarray(voxels).reshape(-1), out.reshape(-1)
+    for start in range(0, flat.size, _PIECE_VOXELS):
+        piece = flat[start : start + _PIECE_VOXELS]
+        nearest, inexact = _nearest(piece.view(np.uint8) if piece.dtype == np.bool_ else piece, target)
         # NaN is the only value that has no nearest one at all.
-        refused = bad & (piece != piece) if clip else bad
+        refused = inexact & (piece != piece) if clip else inexact
         if refused.any():
             first = int(refused.argmax())
-            position = np.unravel_index(start + first, kept.shape)
-            raise BlockError(_refusal(piece[first], position, target, context))
-        flat[start : start + _PIECE_VOXELS] = nearest
+            position = np.unravel_index(start + first, voxels.shape)
+            raise BlockError(_inexact_message(piece[first], position, target, context))
+        flat_out[start : start + _PIECE_VOXELS] = nearest
     return out
 
 
-def _refusal(value: Any, position: Any, target: np.dtype, context: BlockContext) -> str:
+def _inexact_message(value: Any, position: Any, target: np.dtype, context: BlockContext) -> str:
     where = [int(p) + a for p, a in zip(position, context.roi.start, strict=True)]
     lowest, highest = value_range(target)
     text = f"copy to {target.name}: voxel {where} is {value}, which {target.name} can't hold exactly"
@@ -64,16 +64,16 @@ def _refusal(value: Any, position: Any, target: np.dtype, context: BlockContext)
 
 
 def _nearest(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:
-    """The values of `target` nearest to `voxels`, and where they differ from them in earnest."""
+    """The values of `target` nearest to `voxels`, and a mask of those that are not exact."""
     if target.kind == "f":
         return _to_float(voxels, target) if voxels.dtype.kind in "iu" else _to_narrower_float(voxels, target)
     lowest, highest = (int(limit) for limit in value_range(target))
     if voxels.dtype.kind in "iu":
-        return _whole_to_whole(voxels, target, lowest, highest)
-    return _float_to_whole(voxels, target, lowest, highest)
+        return _integer_to_integer(voxels, target, lowest, highest)
+    return _float_to_integer(voxels, target, lowest, highest)
 
 
-def _whole_to_whole(
+def _integer_to_integer(
     voxels: NDArray, target: np.dtype, lowest: int, highest: int
 ) -> tuple[NDArray, NDArray[np.bool_]]:
     own_lowest, own_highest = value_range(voxels.dtype)
@@ -82,16 +82,16 @@ def _whole_to_whole(
     return np.clip(voxels, low, high).astype(target), (voxels < low) | (voxels > high)
 
 
-def _float_to_whole(
+def _float_to_integer(
     voxels: NDArray, target: np.dtype, lowest: int, highest: int
 ) -> tuple[NDArray, NDArray[np.bool_]]:
-    whole = np.rint(voxels.astype(np.float64))
+    rounded = np.rint(voxels.astype(np.float64))
     # 2**64 - 1 is no float64, 2**64 is: so the upper limit is compared as an open one.
-    too_low, fits = whole < lowest, (whole >= lowest) & (whole < float(highest + 1))
-    out = np.where(fits, whole, 0).astype(target)
+    too_low, fits = rounded < lowest, (rounded >= lowest) & (rounded < float(highest + 1))
+    out = np.where(fits, rounded, 0).astype(target)
     out[too_low] = lowest
     out[~fits & ~too_low] = highest
-    return out, ~fits | (whole != voxels)
+    return out, ~fits | (rounded != voxels)
 
 
 def _to_float(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:

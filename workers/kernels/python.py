@@ -17,7 +17,7 @@ from .context import BlockContext, Kernel, crop
 
 
 def python_kernel(spec: PythonFunction) -> Kernel:
-    """The kernel of `spec`; what the function raises comes out of it as it is.
+    """The kernel of `spec`; it raises what the function raises, unchanged.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def python_kernel(spec: PythonFunction) -> Kernel:
 def _find(name: str) -> Callable[..., Any]:
     module_name, _, attributes = name.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise JobError(
             f"function {name}: no module {error.name} can be imported in the workers; "
@@ -52,13 +52,13 @@ def _find(name: str) -> Callable[..., Any]:
         ) from error
     for attribute in attributes.split("."):
         try:
-            found = getattr(found, attribute)
+            target = getattr(target, attribute)
         except AttributeError as error:
-            where = getattr(found, "__file__", None) or module_name
+            where = getattr(target, "__file__", None) or module_name
             raise JobError(f"function {name}: there is no {attribute} in {where}") from error
-    if not callable(found):
-        raise JobError(f"function {name}: it is of type {type(found).__name__}, no function")
-    return found
+    if not callable(target):
+        raise JobError(f"function {name}: it is of type {type(target).__name__}, no function")
+    return target
 
 
 def _has_context(function: Callable[..., Any]) -> bool:
@@ -66,8 +66,8 @@ def _has_context(function: Callable[..., Any]) -> bool:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # some functions written in C have none
         return False
-    found = parameters.get("context")
-    return found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY)
+    context = parameters.get("context")
+    return context is not None and context.kind in (context.POSITIONAL_OR_KEYWORD, context.KEYWORD_ONLY)
 
 
 def _check(result: object, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:

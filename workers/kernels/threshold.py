@@ -18,12 +18,12 @@ def threshold_kernel(spec: Threshold) -> Kernel:
     """The kernel of `spec`."""
 
     def threshold(block: NDArray, context: BlockContext) -> NDArray:
-        kept = crop(block, context)
-        kept = kept.view(np.uint8) if kept.dtype == np.bool_ else kept
+        voxels = crop(block, context)
+        voxels = voxels.view(np.uint8) if voxels.dtype == np.bool_ else voxels
         (key, bound), *others = spec.bounds().items()
-        out = _meets(kept, key, bound)
+        out = _meets(voxels, key, bound)
         for key, bound in others:
-            out &= _meets(kept, key, bound)
+            out &= _meets(voxels, key, bound)
         return out.view(np.uint8)
 
     return threshold
@@ -31,8 +31,8 @@ def threshold_kernel(spec: Threshold) -> Kernel:
 
 def _meets(voxels: NDArray, key: str, bound: int | float) -> NDArray[np.bool_]:
     if voxels.dtype.kind in "iu":
-        return _whole_meets(voxels, key, bound)
-    # No value of the dtype lies between these two, so they can stand for the bound.
+        return _integer_meets(voxels, key, bound)
+    # No value of the dtype lies between the bound and this neighbour, which therefore replaces it.
     if key in ("above", "at_most"):
         limit = _neighbour(bound, voxels.dtype, up=False)
     else:
@@ -46,8 +46,8 @@ def _meets(voxels: NDArray, key: str, bound: int | float) -> NDArray[np.bool_]:
     return tests[key](voxels, limit)
 
 
-def _whole_meets(voxels: NDArray, key: str, bound: int | float) -> NDArray[np.bool_]:
-    """For integers any bound is one of the form ``>= limit`` or ``<= limit`` with a whole limit."""
+def _integer_meets(voxels: NDArray, key: str, bound: int | float) -> NDArray[np.bool_]:
+    """For integers each test becomes ``>= limit`` or ``<= limit`` with an integer limit."""
     lowest, highest = value_range(voxels.dtype)
     if key in ("above", "at_least"):
         limit = math.floor(bound) + 1 if key == "above" else math.ceil(bound)

@@ -1,4 +1,4 @@
-"""``blockmill bug-report``: what others need to find a fault, in one file."""
+"""``blockmill bug-report``: packs the facts that help to find a fault into one file."""
 
 from __future__ import annotations
 

@@ -92,10 +92,10 @@ def _say_outcome(outcome: ClusterOutcome, work: ClusterJob) -> int:
         complain(f"left out: {line}")
     for task in outcome.failed:
         complain(f"failed: task {task.name}, block {task.block}: {task.reason}")
-    finished = outcome.found + len(outcome.done)
+    finished = outcome.skipped + len(outcome.done)
     word = "done" if outcome.complete else "not done"
-    found = f" ({outcome.found} found finished)" if outcome.found else ""
-    say(f"{word}: {finished} of {outcome.blocks} blocks{found} -> {os.path.relpath(work.output)}")
+    skipped = f" ({outcome.skipped} found finished)" if outcome.skipped else ""
+    say(f"{word}: {finished} of {outcome.blocks} blocks{skipped} -> {os.path.relpath(work.output)}")
     return 0 if outcome.complete else FAILED
 
 

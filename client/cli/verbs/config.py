@@ -1,4 +1,4 @@
-"""``blockmill config``: the configuration that counts, what is wrong with it, and what there is."""
+"""``blockmill config``: shows the configuration in effect, checks files, prints schemas."""
 
 from __future__ import annotations
 
@@ -95,8 +95,12 @@ def schema(job: bool) -> int:
     import json
 
     if job:
-        from ....shared.jobs.job import job_schema as schema_of
+        from ....shared.jobs.job import job_schema
+
+        keys = job_schema()
     else:
-        from ....shared.config.model import config_schema as schema_of
-    say(json.dumps({"$schema": _DIALECT, **schema_of()}, indent=2))
+        from ....shared.config.model import config_schema
+
+        keys = config_schema()
+    say(json.dumps({"$schema": _DIALECT, **keys}, indent=2))
     return 0

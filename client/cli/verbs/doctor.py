@@ -1,4 +1,4 @@
-"""``blockmill doctor``: what is wrong with machine, installation and service."""
+"""``blockmill doctor``: checks machine, installation and service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``blockmill keys``: with which clients and services on a network prove who they are."""
+"""``blockmill keys``: the keys of clients and services on a network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def command() -> None:
     """Keys with which clients and services on a network prove who they are."""
 
 
-def _folder_of(given: str | None) -> Path:
+def _key_folder(option: str | None) -> Path:
     from ....shared.config.keys import default_folder
     from ....shared.config.layers import load_config
 
-    if given is not None:
-        return Path(given)
+    if option is not None:
+        return Path(option)
     configured = load_config().config.tcp.keys
     return Path(configured).expanduser() if configured is not None else default_folder()
 
@@ -38,7 +38,7 @@ def new(name: str, folder: str | None) -> int:
 
     from ....shared.config.keys import CLIENT, SERVICE, new_pair
 
-    path = new_pair(_folder_of(folder), name)
+    path = new_pair(_key_folder(folder), name)
     say(str(path))
     if name == SERVICE:
         complain(
@@ -56,16 +56,16 @@ def list_keys(folder: str | None, as_json: bool) -> int:
     """List own keys, those of clients that may come in, and those of known services."""
     from ....shared.config.keys import read_public
 
-    place = _folder_of(folder)
-    kinds = {"own": place, "client": place / "clients", "service": place / "services"}
-    found = [(kind, entry) for kind, where in kinds.items() for entry in read_public(where)]
+    own_folder = _key_folder(folder)
+    kinds = {"own": own_folder, "client": own_folder / "clients", "service": own_folder / "services"}
+    entries = [(kind, entry) for kind, key_folder in kinds.items() for entry in read_public(key_folder)]
     if as_json:
         keys = [
-            {"kind": kind, "name": e.name, "key": e.key, "account": e.account or None} for kind, e in found
+            {"kind": kind, "name": e.name, "key": e.key, "account": e.account or None} for kind, e in entries
         ]
-        say_json(folder=str(place), keys=keys)
-    elif found:
-        rows = [(kind, entry.name, entry.account or "-", entry.key) for kind, entry in found]
+        say_json(folder=str(own_folder), keys=keys)
+    elif entries:
+        rows = [(kind, entry.name, entry.account or "-", entry.key) for kind, entry in entries]
         print_table(("KIND", "NAME", "ACCOUNT", "KEY"), rows)
     return 0
 
@@ -82,10 +82,10 @@ def allow(key: str, account: str, name: str | None, folder: str | None) -> int:
 
     user_number(account)
     entry = PublicKey(name or account, public_key(key), account)
-    clients = _folder_of(folder) / "clients"
-    for known in read_public(clients):
-        if known.key == entry.key and known.name != entry.name:
-            raise Refused(f"this key is allowed already, as {known.name}; revoke that first")
+    clients = _key_folder(folder) / "clients"
+    for client in read_public(clients):
+        if client.key == entry.key and client.name != entry.name:
+            raise Refused(f"this key is allowed already, as {client.name}; revoke that first")
     say(str(write_public(clients, entry)))
     return 0
 
@@ -97,7 +97,7 @@ def revoke(name: str, folder: str | None) -> int:
     """Let a key in no more; counts at once, for open connections too."""
     from ....shared.config.keys import checked_name
 
-    path = _folder_of(folder) / "clients" / f"{checked_name(name)}.key"
+    path = _key_folder(folder) / "clients" / f"{checked_name(name)}.key"
     if not path.exists():
         raise Refused(f"there is no key {name} in {path.parent}; see: blockmill keys list")
     path.unlink()
@@ -112,5 +112,5 @@ def trust(key: str, host: str, folder: str | None) -> int:
     """Know a service on another machine by its public key."""
     from ....shared.config.keys import PublicKey, public_key, write_public
 
-    say(str(write_public(_folder_of(folder) / "services", PublicKey(host, public_key(key)))))
+    say(str(write_public(_key_folder(folder) / "services", PublicKey(host, public_key(key)))))
     return 0

@@ -1,4 +1,4 @@
-"""``blockmill logs``: what has happened to a job."""
+"""``blockmill logs``: the log of a job."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def command(
     """What has happened to a job, and what its operation printed."""
     start = _corner(block)
 
-    def wanted(line: LogLine) -> bool:
+    def matches(line: LogLine) -> bool:
         return (start is None or line.block == start) and (worker is None or line.worker == worker)
 
     with options.client(socket) as service:
-        lines = (line for line in service.logs(number, follow=follow) if wanted(line))
+        lines = (line for line in service.logs(number, follow=follow) if matches(line))
         if as_json:
             say_json(lines=list(lines))
             return 0
@@ -56,6 +56,6 @@ def _corner(block: str | None) -> tuple[int, ...] | None:
     if block is None:
         return None
     try:
-        return tuple(int(part) for part in block.strip("[]() ").split(","))
+        return tuple(int(index) for index in block.strip("[]() ").split(","))
     except ValueError:
         raise JobError(f"--block {block}: give the first corner of the block, such as 0,64,128") from None

@@ -15,7 +15,7 @@ from ..groups import JOBS, verb
 @options.socket
 def command(numbers: tuple[int, ...], everything: bool, as_json: bool, socket: str | None) -> int:
     """Start no more blocks; those that run go on."""
-    options.check_chosen(numbers, everything)
+    options.check_selection(numbers, everything)
     with options.client(socket) as service:
         say_jobs(service.pause(*numbers), as_json)
     if everything and not as_json:

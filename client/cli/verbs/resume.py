@@ -14,7 +14,7 @@ from ..groups import JOBS, verb
 @options.socket
 def command(numbers: tuple[int, ...], everything: bool, as_json: bool, socket: str | None) -> int:
     """Undo pause; with --all also drain."""
-    options.check_chosen(numbers, everything)
+    options.check_selection(numbers, everything)
     with options.client(socket) as service:
         say_jobs(service.resume(*numbers), as_json)
     return 0

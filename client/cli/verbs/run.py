@@ -11,12 +11,11 @@ import click
 
 from ....shared.errors import BlockmillError
 from ....shared.system.compute_threads import have_one_compute_thread
-from ....shared.units import format_duration, format_rate
+from ....shared.units import format_count, format_duration, format_rate
 from ...formatting.exit_codes import FAILED, INTERRUPTED
 from ...formatting.interrupt import Interrupt
 from ...formatting.output import complain, say, say_json
 from ...formatting.progress import Display, display_for
-from ...formatting.wording import counted
 from .. import options
 from ..groups import JOBS, verb
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from ....daemon.runs.run import Summary
     from ....shared.jobs.job import Job
 
-_MOST_REASONS_SHOWN = 10
+_MAX_REASONS = 10
 
 
 @verb(JOBS)
@@ -47,9 +46,9 @@ def command(
     """
     have_one_compute_thread()
     if dry_run:
-        from ..dry_run import dry_run as estimate
+        from ..dry_run import say_estimate
 
-        return estimate(job_file, workers=workers, as_json=as_json, overwrite=overwrite)
+        return say_estimate(job_file, workers=workers, as_json=as_json, overwrite=overwrite)
     from ..job_files import complain_of, read_job
 
     display = display_for(sys.stdout, quiet or as_json or sys.stdout is None)
@@ -72,7 +71,7 @@ def command(
 
 
 def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:
-    """Plan and run; the workers come up while the job is planned."""
+    """Plan and run; the workers start while the job is planned."""
     from ....daemon.engine.engine import Engine
     from ....daemon.runs.run import JobRun, Watcher
 
@@ -94,23 +93,23 @@ def _run(job: Job, workers: int | None, overwrite: bool, display: Display, inter
 
 
 def _say_summary(summary: Summary) -> None:
-    found = f" ({summary.skipped} found finished)" if summary.skipped else ""
+    skipped = f" ({summary.skipped} found finished)" if summary.skipped else ""
     of = "" if summary.outcome == "done" else f"{summary.finished} of "
     say(
-        f"{summary.outcome.replace('_', ' ')}: {of}{counted(summary.blocks, 'block')}{found}, "
+        f"{summary.outcome.replace('_', ' ')}: {of}{format_count(summary.blocks, 'block')}{skipped}, "
         f"{summary.voxels} voxels, {format_duration(summary.seconds)}, "
         f"{format_rate(summary.bytes_written, summary.seconds)} -> {os.path.relpath(summary.output)}"
     )
 
 
 def _complain_of_failures(summary: Summary) -> int:
-    """Each reason once, with the blocks that it befell; the exit code of the run."""
+    """Print each reason once, with its blocks; return the exit code of the run."""
     by_reason: dict[str, list[str]] = {}
-    for place, reason in summary.failures:
-        by_reason.setdefault(reason, []).append(place)
-    for reason, places in list(by_reason.items())[:_MOST_REASONS_SHOWN]:
-        more = f" and {counted(len(places) - 1, 'more block')}" if len(places) > 1 else ""
-        complain(f"{places[0]}{more}: {reason}")
-    if (more := len(by_reason) - _MOST_REASONS_SHOWN) > 0:
-        complain(f"and {more} more reasons; --json tells all")
+    for block, reason in summary.failures:
+        by_reason.setdefault(reason, []).append(block)
+    for reason, blocks in list(by_reason.items())[:_MAX_REASONS]:
+        more = f" and {format_count(len(blocks) - 1, 'more block')}" if len(blocks) > 1 else ""
+        complain(f"{blocks[0]}{more}: {reason}")
+    if (more := len(by_reason) - _MAX_REASONS) > 0:
+        complain(f"and {format_count(more, 'more reason')}; --json tells all")
     return 0 if summary.outcome == "done" else FAILED

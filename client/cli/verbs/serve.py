@@ -52,7 +52,7 @@ def command(
     from ....daemon.service.settings import Settings
     from ....shared.config.layers import load_config
 
-    given = {  # keys of the configuration, and the options that set them
+    overrides = {  # keys of the configuration, and the options that set them
         "socket": ("--socket", socket),
         "state_dir": ("--state-dir", state_dir),
         "workers.count": ("--workers", workers),
@@ -63,10 +63,10 @@ def command(
         "workers.recycle.growth": ("--recycle-growth", recycle_growth),
         "history_days": ("--history-days", history_days),
     }
-    given = {key: (option, value) for key, (option, value) in given.items() if value is not None}
+    overrides = {key: (option, value) for key, (option, value) in overrides.items() if value is not None}
 
     def read() -> Settings:
-        return Settings.of(load_config(only=config, options=given).config, system=system)
+        return Settings.of(load_config(only=config, options=overrides).config, system=system)
 
     begin_logging()
     return serve(read(), read)

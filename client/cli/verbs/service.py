@@ -38,23 +38,23 @@ def command() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Folders of units: those of the machine, or of a person."""
+class _UnitFolders:
+    """The folders of units: those of the machine or of a user."""
 
     user: bool
     root: Path
 
     @property
     def files(self) -> dict[str, Path]:
-        """Names of ours, and where each belongs."""
+        """Target path of each of blockmill's files by name."""
         if not self.user:
-            return {name: self.root / place for name, place in _SYSTEM.items()}
+            return {name: self.root / path for name, path in _SYSTEM.items()}
         config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config").absolute()
         config = self.root / config.relative_to("/")
-        return {name: config / place for name, place in _USER.items()}
+        return {name: config / path for name, path in _USER.items()}
 
     def systemctl(self, *words: str) -> None:
-        """Have the manager act, where one runs and nothing is staged elsewhere."""
+        """Call systemctl, if systemd runs and the files are not staged elsewhere."""
         import subprocess
 
         running = Path("/run/systemd/system").is_dir() and self.root == Path("/")
@@ -73,23 +73,23 @@ def install(user: bool, root: str, path: str | None) -> int:
 
     from ...doctor.reachable import check_reachable, own_path
 
-    place = _Place(user, Path(root))
-    started = path or own_path()
+    folders = _UnitFolders(user, Path(root))
+    executable = path or own_path()
     if not user:
-        own = () if path else (Path(sys.executable).resolve(), Path(__file__))
-        check_reachable(Path(started), *own)
-    for name, target in place.files.items():
+        needed = () if path else (Path(sys.executable).resolve(), Path(__file__))
+        check_reachable(Path(executable), *needed)
+    for name, target in folders.files.items():
         text = (resources.files("blockmill") / "systemd" / name).read_text()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text.replace(_MARK, _word(started)))
+            target.write_text(text.replace(_MARK, _quoted(executable)))
             target.chmod(0o644)
         except OSError as error:
-            raise Refused(f"{target} can't be written: {error.strerror}; {_how(user)}") from error
+            raise Refused(f"{target} can't be written: {error.strerror}; {_hint(user)}") from error
         say(str(target))
-    if not user and place.root == Path("/"):
+    if not user and folders.root == Path("/"):
         _make_account()
-    place.systemctl("daemon-reload")
+    folders.systemctl("daemon-reload")
     complain(_next_steps(user))
     return 0
 
@@ -99,21 +99,21 @@ def install(user: bool, root: str, path: str | None) -> int:
 @_root
 def uninstall(user: bool, root: str) -> int:
     """Stop the service and remove its units; its state and configuration stay."""
-    place = _Place(user, Path(root))
-    place.systemctl("disable", "--now", "blockmill.service", "blockmill.socket")
-    for target in place.files.values():
+    folders = _UnitFolders(user, Path(root))
+    folders.systemctl("disable", "--now", "blockmill.service", "blockmill.socket")
+    for target in folders.files.values():
         with contextlib.suppress(FileNotFoundError):
             try:
                 target.unlink()
             except PermissionError as error:
-                raise Refused(f"{target} can't be removed: {error.strerror}; {_how(user)}") from error
+                raise Refused(f"{target} can't be removed: {error.strerror}; {_hint(user)}") from error
             say(str(target))
-    place.systemctl("daemon-reload")
+    folders.systemctl("daemon-reload")
     return 0
 
 
-def _word(path: str) -> str:
-    """A path as one word of a unit's command line."""
+def _quoted(path: str) -> str:
+    """Quote a path as one word of a unit's command line."""
     path = path.replace("%", "%%")
     if not set(path) & set(" \t\"'\\"):
         return path
@@ -122,7 +122,7 @@ def _word(path: str) -> str:
 
 
 def _make_account() -> None:
-    """Have systemd make the account and the folders that the units need."""
+    """Call systemd to make the account and the folders that the units need."""
     import subprocess
 
     for name, words in (("sysusers", []), ("tmpfiles", ["--create"])):
@@ -130,7 +130,7 @@ def _make_account() -> None:
             subprocess.run([tool, *words, f"/{_SYSTEM[f'blockmill.{name}']}"], check=False)
 
 
-def _how(user: bool) -> str:
+def _hint(user: bool) -> str:
     return "give --user for a service of your own" if not user else "is your home writable?"
 
 

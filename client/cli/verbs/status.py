@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ....shared.errors import NoSuchJob, Refused
-from ....shared.units import format_duration, format_rate, format_size
+from ....shared.units import format_count, format_duration, format_rate, format_size
 from ...formatting.output import complain, say, say_json
 from ...formatting.tables import ago, blocks_of, say_jobs, service_text, state_of
 from .. import options
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ....shared.messages.records import BlockFailure, JobInfo
     from ...service.client import Client
 
-_MOST_FAILURES = 20
+_MAX_FAILURES = 20
 
 
 @verb(JOBS, short_help="All about some jobs, or about the service.")
@@ -50,22 +50,22 @@ def _show_service(service: Client, as_json: bool) -> None:
 
 
 def _show_jobs(service: Client, numbers: tuple[int, ...], as_json: bool, as_jsonl: bool) -> None:
-    whole = as_json or as_jsonl
-    found = [(service.job(number), _failures(service, number, whole)) for number in numbers]
+    unlimited = as_json or as_jsonl
+    jobs = [(service.job(number), _failures(service, number, unlimited)) for number in numbers]
     if as_json:
-        say_json(jobs=[info for info, _ in found], failures={str(i.id): f for i, f in found})
+        say_json(jobs=[info for info, _ in jobs], failures={str(i.id): f for i, f in jobs})
         return
-    for info, failures in found:
+    for info, failures in jobs:
         if as_jsonl:
             say_json(job=info, failures=failures)
         else:
             _say_job(info, failures)
 
 
-def _failures(service: Client, number: int, as_json: bool) -> list[BlockFailure]:
-    """Failed blocks; none of another user's job."""
+def _failures(service: Client, number: int, unlimited: bool) -> list[BlockFailure]:
+    """The failed blocks of a job; an empty list for another user's job."""
     try:
-        return service.failures(number, limit=1 << 31 if as_json else _MOST_FAILURES)
+        return service.failures(number, limit=1 << 31 if unlimited else _MAX_FAILURES)
     except NoSuchJob:
         raise
     except Refused as error:
@@ -79,7 +79,8 @@ def _say_job(info: JobInfo, failures: list[BlockFailure]) -> None:
         if text:
             say(f"  {key:<10}{text}")
     for failure in failures:
-        say(f"  failed    block {list(failure.start)}-{list(failure.stop)} after {failure.attempts} tries:")
+        attempts = "1 try" if failure.attempts == 1 else f"{failure.attempts} tries"
+        say(f"  failed    block {list(failure.start)}-{list(failure.stop)} after {attempts}:")
         for line in failure.reason.splitlines():
             say(f"            {line}")
     if (more := info.failed - len(failures)) > 0:
@@ -89,11 +90,11 @@ def _say_job(info: JobInfo, failures: list[BlockFailure]) -> None:
 def _facts(info: JobInfo) -> list[tuple[str, str]]:
     written = f"{format_size(info.bytes_written)} in {format_duration(info.seconds)}"
     rate = f", {format_rate(info.bytes_written, info.seconds)}" if info.seconds else ""
-    runs = f"{info.runs}" + (f", {info.redone} blocks done again" if info.redone else "")
-    found = f", {info.skipped} of them found finished" if info.skipped else ""
+    runs = f"{info.runs}" + (f", {format_count(info.redone, 'block')} done again" if info.redone else "")
+    skipped = f", {info.skipped} of them found finished" if info.skipped else ""
     return [
         ("state", state_of(info) + (f": {info.reason}" if info.reason else "")),
-        ("blocks", f"{blocks_of(info)}{found}" + (f", {info.running} at work" if info.running else "")),
+        ("blocks", f"{blocks_of(info)}{skipped}" + (f", {info.running} at work" if info.running else "")),
         ("left", format_duration(info.eta_s) if info.eta_s is not None and not info.ended else ""),
         ("output", info.output),
         ("written", f"{written}{rate}" if info.runs else ""),

@@ -12,7 +12,7 @@ from ...formatting.output import say, say_json
 from ...formatting.tables import say_ends
 from .. import options
 from ..groups import JOBS, verb
-from ..watching import code_of_watch, watch_job
+from ..watching import watch_exit_code, watch_job
 
 if TYPE_CHECKING:
     from ....shared.jobs.job import Job
@@ -55,9 +55,9 @@ def command(
 ) -> int:
     """Hand job files to the service ("-" reads one from stdin)."""
     if dry_run:
-        from ..dry_run import dry_run as estimate
+        from ..dry_run import say_estimate
 
-        return max([estimate(f, workers=None, as_json=as_json, overwrite=overwrite) for f in job_files])
+        return max([say_estimate(f, workers=None, as_json=as_json, overwrite=overwrite) for f in job_files])
     follows = tuple(int(item) if item.isdigit() else item for item in after)
     jobs = [_read(path, check and not follows) for path in job_files]
     with options.client(socket) as service:
@@ -66,7 +66,7 @@ def command(
             for job in jobs:
                 info = service.submit(job, priority=priority, label=label, after=follows, overwrite=overwrite)
                 infos.append(info)
-        finally:  # accepted jobs are reported, whatever becomes of the next one
+        finally:  # accepted jobs are reported, even if the next one is refused
             at_the_end = as_json and (follow or wait) and len(infos) == len(jobs)
             if infos and not at_the_end:
                 _say_accepted(infos, id_only, as_json)
@@ -78,7 +78,7 @@ def command(
 
 
 def _read(path: str, check: bool) -> Job:
-    """The job in a file, tried as far as that goes without a worker."""
+    """Read a job; check input and output, as far as that needs no worker."""
     from ....daemon.runs.run import JobRun
     from ....shared.jobs.job import told_with_place
     from ..job_files import read_job
@@ -107,7 +107,7 @@ def _short(address: str) -> str:
 
 
 def _follow(service: Client, infos: list[JobInfo], *, quiet: bool, as_json: bool) -> int:
-    """Show jobs until they have ended; the exit code."""
+    """Show jobs until they have ended; return the exit code."""
     last: list[JobInfo] = []
     for info in infos:
         last.append(watch_job(service, info.id, with_log=True, quiet=quiet))
@@ -115,4 +115,4 @@ def _follow(service: Client, infos: list[JobInfo], *, quiet: bool, as_json: bool
             break
     if as_json:
         say_json(jobs=last)
-    return max(code_of_watch(info) for info in last)
+    return max(watch_exit_code(info) for info in last)

@@ -33,11 +33,11 @@ def command(once: bool, as_jsonl: bool, as_json: bool, socket: str | None) -> in
 
 
 def _show(service: Client, as_json: bool) -> None:
-    info, jobs, found = service.service(), service.jobs(limit=0), service.workers()
+    info, jobs, workers = service.service(), service.jobs(limit=0), service.workers()
     if as_json:
-        say_json(service=info, jobs=jobs, workers=found)
+        say_json(service=info, jobs=jobs, workers=workers)
         return
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     say(f"{service_text(info)}; load {load}")
-    say_workers(found)
+    say_workers(workers)
     say_jobs(jobs, False)

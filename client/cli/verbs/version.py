@@ -19,11 +19,12 @@ def command(as_json: bool, socket: str | None) -> int:
             info = service.service()
         except ServiceUnreachable:
             info = None
-    theirs = None if info is None else info.version
+    service_version = None if info is None else info.version
     if as_json:
-        say_json(version=__version__, service=theirs)
+        say_json(version=__version__, service=service_version)
     else:
-        say(f"blockmill {__version__}" + ("" if info is None else f", service {theirs} (pid {info.pid})"))
-    if theirs not in (None, __version__):
-        complain(f"the service is {theirs}, this command {__version__}: restart the service")
+        service_text = "" if info is None else f", service {service_version} (pid {info.pid})"
+        say(f"blockmill {__version__}{service_text}")
+    if service_version not in (None, __version__):
+        complain(f"the service is {service_version}, this command {__version__}: restart the service")
     return 0

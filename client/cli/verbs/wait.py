@@ -32,11 +32,11 @@ def command(
     with options.client(socket) as service:
         for number in numbers:
             service.job(number)  # an unknown job is an error at once
-        return say_ends(_waited_for(service, numbers, timeout_s), as_json, as_jsonl)
+        return say_ends(_wait_for(service, numbers, timeout_s), as_json, as_jsonl)
 
 
-def _waited_for(service: Client, numbers: tuple[int, ...], timeout_s: float | None) -> list[JobInfo]:
-    """All these jobs, ended; they have `timeout_s` seconds together."""
+def _wait_for(service: Client, numbers: tuple[int, ...], timeout_s: float | None) -> list[JobInfo]:
+    """Wait until all these jobs have ended, at most `timeout_s` seconds in total."""
     if timeout_s is None:
         return [service.wait(number) for number in numbers]
     deadline_s, infos = time.monotonic() + timeout_s, []

@@ -10,7 +10,7 @@ from ...formatting.output import say_json
 from ...formatting.tables import result_code
 from .. import options
 from ..groups import JOBS, verb
-from ..watching import code_of_watch, watch_job
+from ..watching import watch_exit_code, watch_job
 
 if TYPE_CHECKING:
     from ...service.client import Client
@@ -29,7 +29,7 @@ def command(number: int, as_jsonl: bool, as_json: bool, socket: str | None) -> i
         info = watch_job(service, number, quiet=as_json)
     if as_json:
         say_json(job=info)
-    return code_of_watch(info)
+    return watch_exit_code(info)
 
 
 def _watch_as_data(service: Client, number: int) -> int:

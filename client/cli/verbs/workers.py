@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ....shared.units import format_count
 from ...formatting.output import say, say_json
 from ...formatting.tables import say_workers
 from .. import options
@@ -19,11 +20,11 @@ def command(context: click.Context, socket: str | None, as_json: bool) -> int:
     if context.invoked_subcommand is not None:
         return 0
     with options.client(socket) as service:
-        found = service.workers()
+        workers = service.workers()
     if as_json:
-        say_json(workers=found)
+        say_json(workers=workers)
     else:
-        say_workers(found)
+        say_workers(workers)
     return 0
 
 
@@ -38,5 +39,5 @@ def set_workers(count: int, as_json: bool, socket: str | None) -> int:
     if as_json:
         say_json(service=info)
     else:
-        say(f"{info.workers} workers")
+        say(format_count(info.workers, "worker"))
     return 0

@@ -24,7 +24,7 @@ _TEXT_OF_ERROR_BYTES = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class DownloadSettings:
     """Settings of downloads.
 
     Parameters
@@ -59,18 +59,18 @@ class Fetcher:
     ----------
     url : str
         Any address of the server, for its token.
-    transfer : Transfer
+    settings : DownloadSettings
     """
 
-    def __init__(self, url: str, transfer: Transfer) -> None:
-        self._transfer = transfer
-        token = transfer.token or token_for(url)
-        self._secrets = [text for text in (token, *transfer.headers.values()) if text and len(text) > 3]
-        self._headers = {"User-Agent": "blockmill", "Accept-Encoding": "identity", **transfer.headers}
+    def __init__(self, url: str, settings: DownloadSettings) -> None:
+        self._settings = settings
+        token = settings.token or token_for(url)
+        self._secrets = [text for text in (token, *settings.headers.values()) if text and len(text) > 3]
+        self._headers = {"User-Agent": "blockmill", "Accept-Encoding": "identity", **settings.headers}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._pool = urllib3.PoolManager(
-            maxsize=32, timeout=urllib3.Timeout(connect=transfer.timeout_s, read=transfer.timeout_s)
+            maxsize=32, timeout=urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s)
         )
         # Redirects alone: what else is tried again is decided here, where bodies are read too.
         self._redirects = Retry(
@@ -80,7 +80,7 @@ class Fetcher:
             status=0,
             other=0,
             respect_retry_after_header=False,
-            remove_headers_on_redirect=[*Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT, *transfer.headers],
+            remove_headers_on_redirect=[*Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT, *settings.headers],
         )
 
     def fetch(
@@ -110,14 +110,14 @@ class Fetcher:
             With address, reason and number of attempts; never with a token.
         """
         stop = stop or threading.Event()
-        give_up_s = time.monotonic() + self._transfer.deadline_s
-        for attempt in range(1, self._transfer.retries + 2):
+        give_up_s = time.monotonic() + self._settings.deadline_s
+        for attempt in range(1, self._settings.retries + 2):
             try:
                 return self._attempt(url, into, accept, limit_bytes, give_up_s, stop)
             except _MayPass as error:
                 wait_s = max(error.wait_s, self._pause_s(attempt))
                 left_s = give_up_s - time.monotonic()
-                if attempt > self._transfer.retries or wait_s > left_s:
+                if attempt > self._settings.retries or wait_s > left_s:
                     asked = f"; it asks to wait {error.wait_s:g} s" if error.wait_s > left_s else ""
                     reason = f"{error.reason}{asked} (attempt {attempt}, the last)"
                     raise self._failed(url, reason) from error
@@ -126,7 +126,7 @@ class Fetcher:
         raise AssertionError("the last attempt returns or raises")
 
     def _pause_s(self, attempt: int) -> float:
-        return min(self._transfer.back_off_s * 2 ** (attempt - 1), _LONGEST_BACK_OFF_S)
+        return min(self._settings.back_off_s * 2 ** (attempt - 1), _LONGEST_BACK_OFF_S)
 
     def _failed(self, url: str, reason: str) -> DownloadFailed:
         return DownloadFailed(self._clean(f"could not get {shown(url)}: {reason}"))
@@ -193,7 +193,7 @@ class Fetcher:
                 raise self._failed(url, "given up, since something else failed")
             if time.monotonic() > give_up_s:
                 raise self._failed(
-                    url, f"{length} bytes came in {self._transfer.deadline_s:g} s, and not the last one"
+                    url, f"{length} bytes came in {self._settings.deadline_s:g} s, and not the last one"
                 )
         if (promised := response.headers.get("Content-Length", "")).isdigit() and length < int(promised):
             raise _MayPass(f"the answer broke off after {length} of {promised} bytes")

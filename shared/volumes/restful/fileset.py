@@ -15,7 +15,7 @@ from ..blockwise.description import FilesetDescription
 from ..blockwise.fileset import BlockwiseFileset
 from ..blockwise.writer import fill_block
 from .description import RESTfulFilesetDescription, read_fileset_description
-from .fetch import Transfer
+from .fetch import DownloadSettings
 from .volume import RESTfulVolume
 
 
@@ -54,7 +54,7 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
     ----------
     description_path : str or path
         The composite description.
-    transfer : Transfer, optional
+    transfer : DownloadSettings, optional
         Time-outs, retries, headers, token.
     max_parallel : int
         Downloads at a time in one read (the original: all of them).
@@ -71,12 +71,12 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
     def __init__(
         self,
         description_path: str | os.PathLike[str],
-        transfer: Transfer | None = None,
+        transfer: DownloadSettings | None = None,
         *,
         max_parallel: int = 4,
         **options: Any,
     ) -> None:
-        transfer = transfer or Transfer()
+        transfer = transfer or DownloadSettings()
         if max_parallel < 1:
             raise JobError(f"max_parallel is {max_parallel}, expected 1 or more")
         options = {"copy_description": False, "lock_timeout_s": transfer.deadline_s + 30, **options}

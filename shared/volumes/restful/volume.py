@@ -20,7 +20,7 @@ from ..base.checks import check_out
 from ..base.suffixes import cut_at_file
 from .cutout import CONTENT_TYPES, BodyFormat, Wanted, WrongCutout, check, read
 from .description import RESTfulVolumeDescription, read_volume_description
-from .fetch import Fetcher, Transfer, shown
+from .fetch import DownloadSettings, Fetcher, shown
 
 _MOST_IN_MEMORY_BYTES = 64 << 20
 
@@ -41,7 +41,7 @@ class RESTfulVolume:
     ----------
     source : str, path or RESTfulVolumeDescription
         The JSON description, or its content.
-    transfer : Transfer, optional
+    transfer : DownloadSettings, optional
         Time-outs, retries, headers, token.
 
     Raises
@@ -53,14 +53,14 @@ class RESTfulVolume:
     def __init__(
         self,
         source: str | os.PathLike[str] | RESTfulVolumeDescription,
-        transfer: Transfer | None = None,
+        transfer: DownloadSettings | None = None,
     ) -> None:
         if isinstance(source, RESTfulVolumeDescription):
             self._description, self._address = source, shown(source.url_format)
         else:
             path = absolute(os.path.expanduser(os.fspath(source)))  # noqa: PTH111
             self._description, self._address = read_volume_description(path), path
-        self._fetcher = Fetcher(self._description.url_format, transfer or Transfer())
+        self._fetcher = Fetcher(self._description.url_format, transfer or DownloadSettings())
         self._closed = False
 
     @property

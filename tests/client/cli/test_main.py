@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from blockmill.client.cli.groups import SECTIONS, Deed
+from blockmill.client.cli.groups import SECTIONS, Command
 from blockmill.client.cli.main import cli
 from blockmill.shared.errors import NoSuchJob
 
@@ -45,7 +45,7 @@ def test_the_help_has_each_verb_in_a_line_under_a_heading():
     rest = lines[lines.index(headings[0]) :]
     listed = [line.split("  ")[1] for line in rest if line.startswith("  ") and not line.startswith("   ")]
     for name, command in cli.commands.items():
-        assert isinstance(command, Deed) and command.section in SECTIONS
+        assert isinstance(command, Command) and command.section in SECTIONS
         names = [f"{name} {inner}" for inner in command.commands] if name == "volume" else [name]
         assert set(names) <= set(listed)
     assert not [line for line in rest if line.endswith("...")]
@@ -67,13 +67,13 @@ def test_a_name_that_is_no_verb_is_wrong_usage():
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "message"),
     [
         (NoSuchJob("there is no job 7"), 3, "blockmill: there is no job 7\n"),
         (BrokenPipeError(), 0, ""),
     ],
 )
-def test_errors_of_a_verb_become_a_message_and_an_exit_code(monkeypatch, error, code, told):
+def test_errors_of_a_verb_become_a_message_and_an_exit_code(monkeypatch, error, code, message):
     def fail(**options):
         raise error
 
@@ -81,19 +81,19 @@ def test_errors_of_a_verb_become_a_message_and_an_exit_code(monkeypatch, error, 
     monkeypatch.setattr("os.dup2", lambda *fds: None)
     monkeypatch.setattr(cli.commands["ls"], "callback", fail)
     done = CliRunner().invoke(cli, ["ls"])
-    assert (done.exit_code, done.output) == (code, told)
+    assert (done.exit_code, done.output) == (code, message)
 
 
 @pytest.mark.parametrize(
-    ("verb", "told"), [("ls", "interrupted; the job, if there is one, goes on\n"), ("man", "Aborted!\n")]
+    ("verb", "message"), [("ls", "interrupted; the job, if there is one, goes on\n"), ("man", "Aborted!\n")]
 )
-def test_only_verbs_that_ask_a_service_speak_of_jobs_when_interrupted(monkeypatch, verb, told):
+def test_only_verbs_that_ask_a_service_speak_of_jobs_when_interrupted(monkeypatch, verb, message):
     def interrupt(*_, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.commands[verb], "callback", interrupt)
     done = CliRunner().invoke(cli, [verb])
-    assert done.output.strip("\n") == told.strip("\n")
+    assert done.output.strip("\n") == message.strip("\n")
     assert done.exit_code == (130 if verb == "ls" else 1)  # click's own 1 is made 130 by `main`
 
 

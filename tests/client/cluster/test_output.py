@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blockmill.client.cluster import output as module
+from blockmill.client.cluster import output
 from blockmill.client.cluster.output import ClusterJob, hash_of, is_done, prepare_output
 from blockmill.shared.errors import JobError
 from blockmill.shared.geometry.roi import Roi
@@ -47,8 +47,8 @@ def test_a_second_preparation_changes_nothing(work):
 
 def test_a_preparation_that_was_cut_off_is_done_again(work, monkeypatch):
     write_all(prepare_output(work))
-    good = read_description(work.output)
-    module.write_description(work.output, module.replace(good, hash_id="old"))
+    description = read_description(work.output)
+    output.write_description(work.output, output.replace(description, hash_id="old"))
     calls = []
 
     def cut_off(path):
@@ -57,12 +57,12 @@ def test_a_preparation_that_was_cut_off_is_done_again(work, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "_invalidate", cut_off)
+        patch.setattr(output, "_invalidate", cut_off)
         prepare_output(work)
     assert done(work) == [True, True]
     prepare_output(work)
     assert done(work) == [False, False]
-    assert read_description(work.output) == good
+    assert read_description(work.output) == description
 
 
 def test_a_block_that_another_program_wrote_counts_and_that_of_another_job_does_not(work):

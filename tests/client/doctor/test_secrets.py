@@ -59,8 +59,8 @@ def test_of_the_environment_only_what_bears_on_us_is_told():
         "AWS_THING": "x",
         "TZ": "UTC",
     }
-    told = Scrubber([], environ).environment()
-    assert told == {"BLOCKMILL_SOCKET": "/run/s", "BLOCKMILL_TOKENS": HIDDEN, "TZ": "UTC"}
+    variables = Scrubber([], environ).environment()
+    assert variables == {"BLOCKMILL_SOCKET": "/run/s", "BLOCKMILL_TOKENS": HIDDEN, "TZ": "UTC"}
 
 
 def test_a_long_line_takes_no_long_time():

@@ -91,7 +91,7 @@ def test_extension_or_accept_decide_what_is_sent(server, extension, accept, kind
 
 
 @pytest.mark.parametrize(
-    ("path", "accept", "status", "told"),
+    ("path", "accept", "status", "message"),
     [
         ("/other", "", 404, "/ describes"),
         (CUT + ".tif", "", 404, r"\.tif is none of"),
@@ -106,11 +106,11 @@ def test_extension_or_accept_decide_what_is_sent(server, extension, accept, kind
         (CUT, "text/html", 406, "application/x-npy"),
     ],
 )
-def test_what_is_refused_is_told_with_a_reason(server, path, accept, status, told):
-    found, headers, body = get(server, path, Accept=accept)
-    assert found == status
+def test_what_is_refused_is_told_with_a_reason(server, path, accept, status, message):
+    code, headers, body = get(server, path, Accept=accept)
+    assert code == status
     assert headers["Content-Type"].startswith("text/plain")
-    assert re.search(told, body.decode())
+    assert re.search(message, body.decode())
 
 
 def test_other_methods_and_too_large_cutouts_are_refused(serving):
@@ -121,11 +121,11 @@ def test_other_methods_and_too_large_cutouts_are_refused(serving):
 
 
 def test_a_head_has_the_headers_of_its_get_and_no_body(server):
-    _, whole, body = get(server, CUT)
+    _, full, body = get(server, CUT)
     status, headers, nothing = get(server, CUT, "HEAD")
     assert (status, nothing) == (200, b"")
     for name in ("ETag", "Content-Length", "Content-Type", "X-Voxel-Shape"):
-        assert headers[name] == whole[name]
+        assert headers[name] == full[name]
     assert int(headers["Content-Length"]) == len(body)
 
 
@@ -145,7 +145,7 @@ def test_an_etag_stays_until_the_voxels_change(serving):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "part"),
+    ("wanted", "slices"),
     [
         ("bytes=0-9", slice(0, 10)),
         ("bytes=100-", slice(100, None)),
@@ -154,24 +154,24 @@ def test_an_etag_stays_until_the_voxels_change(serving):
         ("bytes=-99999999", slice(None)),
     ],
 )
-def test_a_range_of_bytes_is_that_part_of_the_whole(server, wanted, part):
-    _, _, whole = get(server, CUT)
+def test_a_range_of_bytes_is_that_part_of_the_whole(server, wanted, slices):
+    _, _, full = get(server, CUT)
     status, headers, body = get(server, CUT, Range=wanted)
     assert status == 206
-    assert body == whole[part]
-    first = len(whole) if part.start is None else range(len(whole))[part].start
-    assert headers["Content-Range"].endswith(f"/{len(whole)}")
-    assert part.start is None or headers["Content-Range"].startswith(f"bytes {first}-")
+    assert body == full[slices]
+    first = len(full) if slices.start is None else range(len(full))[slices].start
+    assert headers["Content-Range"].endswith(f"/{len(full)}")
+    assert slices.start is None or headers["Content-Range"].startswith(f"bytes {first}-")
 
 
 def test_ranges_that_can_not_be_had_are_416_and_those_that_make_no_sense_are_ignored(server):
-    _, headers, whole = get(server, CUT)
-    for wanted in (f"bytes={len(whole)}-", "bytes=-0"):
-        status, found, _ = get(server, CUT, Range=wanted)
-        assert (status, found["Content-Range"]) == (416, f"bytes */{len(whole)}")
+    _, headers, full = get(server, CUT)
+    for wanted in (f"bytes={len(full)}-", "bytes=-0"):
+        status, refused, _ = get(server, CUT, Range=wanted)
+        assert (status, refused["Content-Range"]) == (416, f"bytes */{len(full)}")
     for wanted in ("bytes=9-5", "bytes=-", "bytes=0-1,4-5", "voxels=1-2", "bytes=a-b"):
-        assert get(server, CUT, Range=wanted)[::2] == (200, whole)
-    assert get(server, CUT, Range="bytes=0-9", If_Range='"old"')[::2] == (200, whole)
+        assert get(server, CUT, Range=wanted)[::2] == (200, full)
+    assert get(server, CUT, Range="bytes=0-9", If_Range='"old"')[::2] == (200, full)
     assert get(server, CUT, Range="bytes=0-9", If_Range=headers["ETag"])[0] == 206
 
 
@@ -226,8 +226,8 @@ def test_connections_beyond_the_limit_are_sent_away(serving):
 def test_cutouts_at_a_time_are_bounded(serving):
     volume = HeldVolume(DATA, axes="zyx")
     server = serving(volume, max_parallel=2)
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(get(server, CUT)[0])) for _ in range(5)]
+    codes = []
+    threads = [threading.Thread(target=lambda: codes.append(get(server, CUT)[0])) for _ in range(5)]
     for thread in threads:
         thread.start()
     assert volume.entered.acquire(timeout=20)
@@ -236,7 +236,7 @@ def test_cutouts_at_a_time_are_bounded(serving):
     volume.released.set()
     for thread in threads:
         thread.join()
-    assert found == [200] * 5
+    assert codes == [200] * 5
 
 
 def test_to_stop_lets_answers_end_and_keeps_no_idle_connection(serving):
@@ -245,8 +245,8 @@ def test_to_stop_lets_answers_end_and_keeps_no_idle_connection(serving):
     serve = threading.Thread(target=server.serve_forever, args=(0.01,))
     serve.start()
     idle = socket.create_connection(server.server_address)
-    found = []
-    busy = threading.Thread(target=lambda: found.append(get(server, CUT)))
+    answers = []
+    busy = threading.Thread(target=lambda: answers.append(get(server, CUT)))
     busy.start()
     assert volume.entered.acquire(timeout=20)
     stopping = threading.Thread(target=server.stop)
@@ -257,7 +257,7 @@ def test_to_stop_lets_answers_end_and_keeps_no_idle_connection(serving):
         thread.join(20)
         assert not thread.is_alive()
     idle.close()
-    np.testing.assert_array_equal(voxels_of(*found[0][1:]), VOXELS)
+    np.testing.assert_array_equal(voxels_of(*answers[0][1:]), VOXELS)
 
 
 # ---------------------------------------------------------------- the verb
@@ -292,10 +292,10 @@ def test_a_served_volume_is_opened_by_its_description_until_the_server_is_told_t
         remote.close()
     finally:
         server.send_signal(ending)
-        _, told = server.communicate(timeout=20)
+        _, message = server.communicate(timeout=20)
     connection.close()
     assert server.returncode == 0
-    assert "Traceback" not in told
+    assert "Traceback" not in message
 
 
 @pytest.mark.processes
@@ -304,9 +304,9 @@ def test_what_can_not_be_served_is_told(tmp_path):
     assert "none.npy" in missing.communicate(timeout=30)[1]
     assert missing.returncode == 5
     np.save(tmp_path / "v.npy", DATA)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        refused = command("serve", "v.npy", "--port", str(taken.getsockname()[1]), cwd=tmp_path)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        refused = command("serve", "v.npy", "--port", str(listener.getsockname()[1]), cwd=tmp_path)
         assert "can't listen" in refused.communicate(timeout=30)[1]
         assert refused.returncode == 1

@@ -59,13 +59,13 @@ def test_all_rois_come_back_right_with_their_progress(engine):
 
 
 def test_results_that_are_kept_outlive_the_jobs_that_follow_in_the_same_memory():
-    kept = []
+    results = []
     with Engine(2) as own:
         for value in range(4):
             batch = RoiRequestBatch(np.full((100, 100), value, np.uint8), TILES, batch_size=10, engine=own)
-            batch.result_signal.subscribe(lambda roi, array: roi.start[1] < 50 and kept.append(array))
+            batch.result_signal.subscribe(lambda roi, array: roi.start[1] < 50 and results.append(array))
             batch.execute()
-    assert [set(array.ravel()) for array in kept] == [{value} for value in range(4) for _ in range(50)]
+    assert [set(array.ravel()) for array in results] == [{value} for value in range(4) for _ in range(50)]
 
 
 def test_without_a_total_only_start_and_end_are_told(engine):
@@ -134,11 +134,11 @@ def test_results_are_let_go_as_they_are_handed_over(engine):
 
 
 def test_a_kept_result_keeps_its_voxels(engine):
-    kept = []
+    results = []
     batch = RoiRequestBatch(VOXELS, TILES, batch_size=2, engine=engine)
-    batch.result_signal.subscribe(lambda roi, array: kept.append((roi, array[::2])))
+    batch.result_signal.subscribe(lambda roi, array: results.append((roi, array[::2])))
     batch.execute()
-    for roi, rows in kept:
+    for roi, rows in results:
         np.testing.assert_array_equal(rows, VOXELS[roi.to_slice()][::2])
 
 
@@ -244,15 +244,15 @@ def test_the_automatic_block_leaves_work_for_every_worker(engine):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"block_alignment": "sideways"}, "sideways"),
         ({"block_shape": (10,)}, r"block shape \[10\]"),
         ({"operation": "gausian"}, "gaussian"),
     ],
 )
-def test_nonsense_is_refused_before_anything_starts(arguments, said):
-    with pytest.raises(JobError, match=said):
+def test_nonsense_is_refused_before_anything_starts(arguments, message):
+    with pytest.raises(JobError, match=message):
         BigRequestStreamer(VOXELS, ((0, 0), (10, 10)), **arguments)
 
 
@@ -299,11 +299,11 @@ def test_a_batch_that_failed_leaves_nothing_in_the_engine(engine):
 def test_many_kept_results_need_few_open_files(engine):
     before = len(os.listdir("/proc/self/fd"))
     rois = [Roi((y, 0), (y + 1, 100)) for y in range(100)] * 10
-    kept = []
+    results = []
     batch = RoiRequestBatch(VOXELS, rois, batch_size=16, engine=engine)
-    batch.result_signal.subscribe(lambda roi, array: kept.append(array))
+    batch.result_signal.subscribe(lambda roi, array: results.append(array))
     batch.execute()
-    assert len(kept) == 1000
+    assert len(results) == 1000
     assert len(os.listdir("/proc/self/fd")) - before < 30
 
 

@@ -159,9 +159,9 @@ def test_a_batch_that_is_to_finish_hands_over_all_that_succeed(engine, step, kin
         engine, step(kind, 1, 8), retries=0, on_error="finish", allow_parallel_results=parallel, batch_size=4
     )
     rows, out, error = rows_of(batch)
-    good = [row for row in range(12) if row not in (1, 8)]
-    assert sorted(rows) == good
-    np.testing.assert_array_equal(out[good], VOXELS[good])
+    finished = [row for row in range(12) if row not in (1, 8)]
+    assert sorted(rows) == finished
+    np.testing.assert_array_equal(out[finished], VOXELS[finished])
     assert sorted(roi for roi, _ in error.failures) == [ROWS[1], ROWS[8]]
 
 
@@ -279,9 +279,9 @@ class Living:
         with self.lock:
             self.now.add(id(token))
             self.most = max(self.most, len(self.now))
-        weakref.finalize(array.base, self._gone, token)
+        weakref.finalize(array.base, self._forget, token)
 
-    def _gone(self, token):
+    def _forget(self, token):
         with self.lock:
             self.now.discard(id(token))
 

@@ -54,9 +54,9 @@ def test_no_step_shows_at_the_border_of_a_block(image, axis):
 
 
 def test_cells_go_on_across_any_cut():
-    whole = cells(Roi((0, 0, 0), (96, 96, 96)), 5).astype(float)
-    part = cells(Roi((24, 25, 26), (72, 71, 70)), 5)
-    difference = whole[24:72, 25:71, 26:70] - part
+    large = cells(Roi((0, 0, 0), (96, 96, 96)), 5).astype(float)
+    small = cells(Roi((24, 25, 26), (72, 71, 70)), 5)
+    difference = large[24:72, 25:71, 26:70] - small
     # Two draws of noise of 6 each; a cell that one cut lacks differs by about 100.
     assert np.abs(difference).max() < 60
     assert 6 < difference.std() < 10

@@ -90,10 +90,10 @@ def verify_volume(address, workers, as_json):
 def verified(capsys, address="v.json", code=0, workers=1):
     """The counts of a verification, and what it says of damaged blocks."""
     assert verify_volume(address, workers, True) == code
-    found = json.loads(capsys.readouterr().out)
-    counts = {name: found[name] for name in ("ok", "unchecked", "missing", "damaged") if found[name]}
-    assert sum(counts.values()) == found["blocks"] == len(GRID)
-    return counts, {tuple(one["start"]): one["reason"] for one in found["damage"]}
+    document = json.loads(capsys.readouterr().out)
+    counts = {name: document[name] for name in ("ok", "unchecked", "missing", "damaged") if document[name]}
+    assert sum(counts.values()) == document["blocks"] == len(GRID)
+    return counts, {tuple(one["start"]): one["reason"] for one in document["damage"]}
 
 
 # ---------------------------------------------------------------- filesets
@@ -110,21 +110,21 @@ def test_a_whole_fileset_is_fine(capsys, workers):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_each_kind_of_wrong_block_is_told_as_what_it_is(capsys, workers):
     fileset = made_fileset()
-    cut, changed, gone, unwritten, plain = STARTS[:5]
+    cut, changed, removed, unwritten, plain = STARTS[:5]
     content = file_of(fileset, cut).read_bytes()
     file_of(fileset, cut).write_bytes(content[:-1])
     content = bytearray(file_of(fileset, changed).read_bytes())
     content[-1] ^= 1
     file_of(fileset, changed).write_bytes(content)
-    file_of(fileset, gone).unlink()
+    file_of(fileset, removed).unlink()
     fileset.set_block_status(unwritten, False)
     status_of(fileset, plain).write_bytes(b"")
     counts, damage = verified(capsys, code=FAILED, workers=workers)
     assert counts == {"ok": 7, "unchecked": 1, "missing": 1, "damaged": 3}
-    assert damage.keys() == {cut, changed, gone}
+    assert damage.keys() == {cut, changed, removed}
     assert "the record says" in damage[cut]
     assert damage[changed] == "checksum differs"
-    assert "missing" in damage[gone]
+    assert "missing" in damage[removed]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_the_damaged_blocks_are_told_and_no_others(tmp_path_factory, damaged, ba
     for start in damaged:
         file_of(fileset, start).write_bytes(b"")
     check = FilesetCheck(fileset)
-    found = [tally_of(check, first, min(first + batch, 12)) for first in range(0, 12, batch)]
-    assert {GRID.roi_of(number).start for tally in found for number, _ in tally.damage} == damaged
-    assert sum(tally.ok for tally in found) == 12 - len(damaged)
+    batch_tallies = [tally_of(check, first, min(first + batch, 12)) for first in range(0, 12, batch)]
+    assert {GRID.roi_of(number).start for tally in batch_tallies for number, _ in tally.damage} == damaged
+    assert sum(tally.ok for tally in batch_tallies) == 12 - len(damaged)
 
 
 def test_a_block_that_is_rewritten_meanwhile_is_looked_at_again(monkeypatch):
@@ -239,7 +239,7 @@ def test_without_a_ledger_there_is_nothing_to_check_against(capsys, beside):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda: np.save("v.npy", VOXELS[1:]), "shape"),
         (lambda: Path("v.npy").write_bytes(Path("v.npy").read_bytes()[:-9]), r"v\.npy"),
@@ -248,11 +248,11 @@ def test_without_a_ledger_there_is_nothing_to_check_against(capsys, beside):
     ],
     ids=["replaced", "cut off", "other ledger", "empty ledger"],
 )
-def test_a_file_or_ledger_that_is_damaged_as_a_whole_is_told(capsys, change, told):
+def test_a_file_or_ledger_that_is_damaged_as_a_whole_is_told(capsys, change, message):
     made_merged("v.npy")
     change()
     assert verify_volume("v.npy", 1, False) == FAILED
-    assert re.search(told, capsys.readouterr().err)
+    assert re.search(message, capsys.readouterr().err)
 
 
 # ---------------------------------------------------------------- the verb
@@ -284,13 +284,13 @@ def test_people_are_told_each_damaged_block_and_the_sums(capsys):
 
 
 def test_json_keeps_to_a_bounded_list_of_damage(capsys, monkeypatch):
-    monkeypatch.setattr(verify, "_MOST_IN_JSON", 3)
+    monkeypatch.setattr(verify, "_MAX_IN_JSON", 3)
     fileset = made_fileset()
     for start in STARTS:
         file_of(fileset, start).write_bytes(b"")
     assert verify_volume("v.json", 1, True) == FAILED
-    found = json.loads(capsys.readouterr().out)
-    assert (found["damaged"], len(found["damage"])) == (12, 3)
+    document = json.loads(capsys.readouterr().out)
+    assert (document["damaged"], len(document["damage"])) == (12, 3)
 
 
 def test_an_interrupt_ends_it(capsys, monkeypatch):

@@ -78,9 +78,13 @@ def test_rounding_to_a_narrower_float_is_meant_but_overflow_is_not():
 def test_large_integers_are_not_rounded_unasked():
     with pytest.raises(BlockError, match=r"voxel \[1\] is 9007199254740993"):
         copied(np.array([2**53, 2**53 + 1]), "float64")
-    for whole in (np.array([2**63 - 1]), np.array([2**64 - 1], np.uint64), np.array([2**24 + 1], np.int32)):
+    for integers in (
+        np.array([2**63 - 1]),
+        np.array([2**64 - 1], np.uint64),
+        np.array([2**24 + 1], np.int32),
+    ):
         with pytest.raises(BlockError, match="can't hold exactly"):
-            copied(whole, "float32")
+            copied(integers, "float32")
     assert copied(np.array([2**53, -(2**63)]), "float64").tolist() == [2.0**53, -(2.0**63)]
     assert copied(np.array([2**53 + 1]), "float64", clip=True).tolist() == [2.0**53]
 

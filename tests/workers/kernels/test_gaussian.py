@@ -26,10 +26,10 @@ DTYPES = [
 
 
 def by_blocks(spec, volume, grid):
-    whole, kernel = Roi.from_shape(volume.shape), kernel_for(spec)
+    full_roi, kernel = Roi.from_shape(volume.shape), kernel_for(spec)
     out = np.empty(volume.shape, spec.output_dtype(volume.dtype))
     for roi in grid:
-        read_roi = roi.grown(spec.halo(volume.ndim), within=whole)
+        read_roi = roi.grown(spec.halo(volume.ndim), within=full_roi)
         context = BlockContext(read_roi, roi, volume.shape, "tzyx"[: volume.ndim])
         out[roi.to_slice()] = kernel(volume[read_roi.to_slice()].copy(), context)
     return out
@@ -85,13 +85,13 @@ def test_a_block_in_the_middle_is_not_told_from_the_whole():
     volume = np.random.default_rng(3).integers(0, 256, (40, 41, 42), np.uint8)
     spec = Gaussian(sigma=(1.5, 0, 2))
     grid = BlockGrid(Roi((8, 9, 10), (30, 31, 33)), (7, 8, 9))
-    whole = whole_by_scipy(spec, volume)
+    expected = whole_by_scipy(spec, volume)
     kernel = kernel_for(spec)
     for roi in grid:
         read_roi = roi.grown(spec.halo(3), within=Roi.from_shape(volume.shape))
         block = volume[read_roi.to_slice()].copy()  # kernels work in place
         result = kernel(block, BlockContext(read_roi, roi, volume.shape, "zyx"))
-        np.testing.assert_array_equal(result, whole[roi.to_slice()])
+        np.testing.assert_array_equal(result, expected[roi.to_slice()])
 
 
 def test_a_halo_that_is_too_small_would_be_noticed():
@@ -105,8 +105,8 @@ def test_a_halo_that_is_too_small_would_be_noticed():
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_the_memory_order_of_a_block_does_not_matter(order):
     volume = np.asarray(np.random.default_rng(5).random((9, 8, 7)), order=order)
-    spec, whole = Gaussian(sigma=1), Roi.from_shape(volume.shape)
+    spec, full_roi = Gaussian(sigma=1), Roi.from_shape(volume.shape)
     right = whole_by_scipy(spec, volume)
     np.testing.assert_array_equal(
-        kernel_for(spec)(volume, BlockContext(whole, whole, volume.shape, "zyx")), right
+        kernel_for(spec)(volume, BlockContext(full_roi, full_roi, volume.shape, "zyx")), right
     )

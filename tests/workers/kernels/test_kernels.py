@@ -48,13 +48,13 @@ def test_smoothing_works_in_the_memory_of_the_block(dtype):
 @pytest.mark.parametrize("operation", ALL, ids=str)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_a_kernel_stays_within_the_memory_that_is_promised(operation, dtype):
-    shape, whole = (200, 100, 100), Roi.from_shape((200, 100, 100))
+    shape, full_roi = (200, 100, 100), Roi.from_shape((200, 100, 100))
     if isinstance(operation, Gaussian) and isinstance(operation.sigma, tuple):
         operation = Gaussian(sigma=(0, 1, 2))
     block, kernel = np.ones(shape, dtype), kernel_for(operation)
     tracemalloc.start()
     try:
-        kernel(block, BlockContext(whole, whole, shape, "zyx"))
+        kernel(block, BlockContext(full_roi, full_roi, shape, "zyx"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

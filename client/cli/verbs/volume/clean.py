@@ -1,4 +1,4 @@
-"""``blockmill volume clean``: what dead runs have left beside an output."""
+"""``blockmill volume clean``: removes the leftovers of dead runs beside an output."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ....formatting.output import complain, say
 from ... import options
 from ...groups import VOLUMES, verb
 
-_MOST_VOXELS = 4 << 30
+_MAX_VOXELS = 4 << 30
 
 
 @verb(VOLUMES, short_help="Write a sample volume of stained cells.")
@@ -53,11 +53,11 @@ def _check_address(address: str) -> None:
 
 def _parse_shape(text: str) -> tuple[int, ...]:
     try:
-        shape = tuple(int(part) for part in text.replace("x", ",").split(","))
+        shape = tuple(int(extent) for extent in text.replace("x", ",").split(","))
     except ValueError:
         shape = ()
     if len(shape) != 3 or min(shape) < 1:
         raise JobError(f"--shape {text}: three whole numbers above 0 are needed, like 192,384,384")
-    if math.prod(shape) > _MOST_VOXELS:
+    if math.prod(shape) > _MAX_VOXELS:
         raise JobError(f"--shape {text}: a sample has at most 4 GiB of voxels of one byte; choose less")
     return shape

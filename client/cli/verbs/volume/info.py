@@ -1,4 +1,4 @@
-"""``blockmill volume info``: what a volume is, in a few lines."""
+"""``blockmill volume info``: properties of a volume."""
 
 from __future__ import annotations
 
@@ -35,5 +35,6 @@ def command(address: str, as_json: bool) -> int:
         say_json(**facts)
     else:
         for key, value in facts.items():
-            say(f"{key:12} {list(value) if isinstance(value, tuple) else value}")
+            if value is not None:
+                say(f"{key:12} {list(value) if isinstance(value, tuple) else value}")
     return 0

@@ -1,4 +1,4 @@
-"""``blockmill volume serve``: a volume given out over HTTP until somebody says stop."""
+"""``blockmill volume serve``: serves cut-outs of a volume over HTTP until Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``blockmill volume verify``: every block of a volume against what is recorded of it."""
+"""``blockmill volume verify``: compares every block of a volume with its recorded checksum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .....shared.units import format_duration, format_size
+from .....shared.units import format_count, format_duration, format_size
 from ....formatting.exit_codes import FAILED, INTERRUPTED
 from ....formatting.interrupt import Interrupt
 from ....formatting.output import complain, say, say_json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .....shared.geometry.grid import BlockGrid
     from ....verify.checks import Check, Tally
 
-_MOST_IN_JSON = 1000
+_MAX_IN_JSON = 1000
 
 
 @verb(VOLUMES, short_help="Check every block of an output against its checksum.")
@@ -42,7 +42,7 @@ def command(address: str, workers: int | None, as_json: bool) -> int:
         verification.run(workers or len(os.sched_getaffinity(0)))
     except KeyboardInterrupt:
         total = verification.total
-        complain(f"interrupted after {total.blocks} blocks, {total.damaged} of them damaged")
+        complain(f"interrupted after {format_count(total.blocks, 'block')}, {total.damaged} of them damaged")
         return INTERRUPTED
     finally:
         check.close()
@@ -51,7 +51,7 @@ def command(address: str, workers: int | None, as_json: bool) -> int:
 
 
 class _Verification:
-    """One verification: its counts so far, and how they are shown."""
+    """One verification: its counts so far, and their display."""
 
     def __init__(self, address: str, check: Check, as_json: bool) -> None:
         from ....verify.checks import Tally
@@ -70,30 +70,30 @@ class _Verification:
 
         with Interrupt() as interrupt:
 
-            def look() -> None:
+            def poll() -> None:
                 if interrupt.came():
                     raise KeyboardInterrupt
 
             self._display.start(len(self._check.grid), 0)
             try:
-                for tally in tallies(self._address, self._check, workers, look):
-                    self._take(tally)
+                for tally in tallies(self._address, self._check, workers, poll):
+                    self._add(tally)
             finally:
                 self._display.stop()
 
-    def _take(self, tally: Tally) -> None:
-        """Count, and print each damaged block at once: there may be too many to keep."""
+    def _add(self, tally: Tally) -> None:
+        """Add the result of a batch; print damaged blocks at once, since there may be too many to keep."""
         grid = self._check.grid
         self.total.add(tally)
         for number, reason in tally.damage:
             if not self._as_json:
                 self._display.note(f"block {grid.roi_of(number)}: {reason}")
-            elif len(self._damage) < _MOST_IN_JSON:
+            elif len(self._damage) < _MAX_IN_JSON:
                 self._damage.append(_plain(grid, number, reason))
         self._display.update(self.total.blocks, self.total.bytes_checked)
 
     def say_summary(self) -> None:
-        """All counts, in a line or as JSON."""
+        """Print all counts, in a line or as JSON."""
         total, seconds = self.total, time.monotonic() - self._started_s
         if self._as_json:
             facts = {
@@ -102,12 +102,12 @@ class _Verification:
             more = {"bytes_checked": total.bytes_checked, "seconds": seconds, "damage": self._damage}
             say_json(address=self._address, **facts, **more)
             return
-        told = [f"{total.ok} of {total.blocks} blocks agree with their checksums"]
-        told += [f"{total.unchecked} have none but can be opened"] * bool(total.unchecked)
-        told += [f"{total.missing} missing"] * bool(total.missing)
-        told += [f"{total.damaged} damaged"] * bool(total.damaged)
+        clauses = [f"{total.ok} of {total.blocks} blocks agree with their checksums"]
+        clauses += [f"{total.unchecked} have none but can be opened"] * bool(total.unchecked)
+        clauses += [f"{total.missing} missing"] * bool(total.missing)
+        clauses += [f"{total.damaged} damaged"] * bool(total.damaged)
         sums = f"{format_size(total.bytes_checked)}, {format_duration(seconds)}"
-        say(f"{self._address}: {', '.join(told)}; {sums}")
+        say(f"{self._address}: {', '.join(clauses)}; {sums}")
         if total.missing or total.damaged:
             say("to have them done again, run the job again (a finished single file: with --overwrite)")
 

@@ -22,13 +22,13 @@ from blockmill.shared.volumes.restful.description import (
     read_fileset_description,
     write_restful_description,
 )
-from blockmill.shared.volumes.restful.fetch import Transfer
+from blockmill.shared.volumes.restful.fetch import DownloadSettings
 from blockmill.shared.volumes.restful.fileset import RESTfulBlockwiseFileset
 
 DATA = sample((9, 14, 11), "uint16")
 BLOCK = (4, 5, 6)
 WHOLE = Roi.from_shape(DATA.shape)
-QUICK = Transfer(timeout_s=5, deadline_s=20, retries=1, back_off_s=0.001)
+QUICK = DownloadSettings(timeout_s=5, deadline_s=20, retries=1, back_off_s=0.001)
 BUSY = 503
 
 

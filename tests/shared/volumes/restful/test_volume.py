@@ -20,13 +20,13 @@ from blockmill.shared.volumes.restful.description import (
     read_volume_description,
     write_restful_description,
 )
-from blockmill.shared.volumes.restful.fetch import Transfer
+from blockmill.shared.volumes.restful.fetch import DownloadSettings
 from blockmill.shared.volumes.restful.volume import RESTfulVolume
 
 DATA = sample((9, 14, 11), "uint16")
 WHOLE = Roi.from_shape(DATA.shape)
 PART = Roi((1, 2, 3), (6, 9, 11))
-QUICK = Transfer(timeout_s=5, deadline_s=20, retries=3, back_off_s=0.001)
+QUICK = DownloadSettings(timeout_s=5, deadline_s=20, retries=3, back_off_s=0.001)
 
 
 class _FromServer(VolumeTests):
@@ -364,7 +364,7 @@ def test_no_message_holds_a_token_even_if_the_server_sends_it_back(serving, bad,
         assert "very-secret" not in str(error)
         error = error.__cause__ or error.__context__
     assert "very-secret" not in repr(volume)
-    assert "very-secret" not in repr(Transfer(token="very-secret"))
+    assert "very-secret" not in repr(DownloadSettings(token="very-secret"))
 
 
 def test_a_password_in_an_address_is_not_told(serving):

@@ -22,11 +22,11 @@ def test_the_sample_has_the_voxels_of_its_seed(tmp_path, capsys):
     assert create_sample(str(path), "8x9x70", 3, False) == 0
     assert capsys.readouterr().out == f"{path}: 8x9x70 voxels, uint8\n"
     with BlockwiseFileset(path) as fileset:
-        assert np.array_equal(fileset.read(part := Roi((0, 0, 0), (8, 9, 64))), cells(part, 3))
+        assert np.array_equal(fileset.read(roi := Roi((0, 0, 0), (8, 9, 64))), cells(roi, 3))
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "seed", "told"),
+    ("name", "shape", "seed", "message"),
     [
         ("cells.h5", "8,8,8", 1, "must end in .json, since the sample is written as a blockwise fileset"),
         ("cells", "8,8,8", 1, "must end in .json"),
@@ -39,11 +39,11 @@ def test_the_sample_has_the_voxels_of_its_seed(tmp_path, capsys):
 )
 @pytest.mark.parametrize("if_missing", [False, True])
 def test_what_can_not_be_made_is_refused_before_anything_is(
-    tmp_path, capsys, name, shape, seed, told, if_missing
+    tmp_path, capsys, name, shape, seed, message, if_missing
 ):
     address = tmp_path / "folder" / name
     assert create_sample(str(address), shape, seed, if_missing) == BAD_FILE
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

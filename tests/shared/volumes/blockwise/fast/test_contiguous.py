@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from blockmill.shared.errors import CorruptBlock, StorageError
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
-from blockmill.shared.volumes.blockwise.fast import catalogue as knownfiles
-from blockmill.shared.volumes.blockwise.fast import contiguous as knownbytes
+from blockmill.shared.volumes.blockwise.fast import catalogue, contiguous
 from blockmill.shared.volumes.blockwise.fast.catalogue import KnownFiles
 from blockmill.shared.volumes.blockwise.fast.contiguous import known_of_new
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
@@ -211,13 +210,13 @@ def test_the_time_of_making_may_differ_and_is_all_that_may(fileset, by_hdf5):
 
 
 def test_where_every_file_is_of_another_make_learning_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(knownfiles, "_TRIES", 3)
+    monkeypatch.setattr(catalogue, "_TRIES", 3)
     fileset = BlockwiseFileset.create(tmp_path / "v.json", described())
     fileset.write(WHOLE, sample(SHAPE, "u2"))
     reader = BlockwiseFileset(fileset.address)
     tried = []
-    original = knownbytes.make_of
-    monkeypatch.setattr(knownbytes, "make_of", lambda *args: (tried.append(args), original(*args))[1])
+    original = contiguous.make_of
+    monkeypatch.setattr(contiguous, "make_of", lambda *args: (tried.append(args), original(*args))[1])
     for number in range(9):
         path = fileset.block_file(STARTS[0])
         plain(path, sample(BLOCK, "u2"))
@@ -324,5 +323,5 @@ def test_what_is_known_travels_with_a_pickle_and_is_bounded():
     for number in range(300):
         files.meet(f"d{number}", (3,), known)
     assert files.makes("d299", (3,)) == (known,)
-    assert len(files._makes) <= knownfiles._MOST_KEYS
+    assert len(files._makes) <= catalogue._MOST_KEYS
     assert pickle.loads(pickle.dumps(files)).makes("d299", (3,)) == (known,)

@@ -1,4 +1,4 @@
-"""How blockmill is used in the cases."""
+"""Jobs on blockmill's engine, as the cases use it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,21 @@ from blockmill.shared.messages import engine as wire
 
 
 def noop_job(count: int, folder: Path, **options: Any) -> JobSpec:
-    """Blocks that go through leases, states and retries, and do nothing in the worker."""
+    """Make a job whose blocks go through leases, states and retries, and do nothing in the worker.
+
+    Parameters
+    ----------
+    count : int
+        Number of blocks.
+    folder : Path
+        Of a source volume, which is made if it does not exist.
+    **options
+        Further fields of `JobSpec`.
+
+    Returns
+    -------
+    JobSpec
+    """
     source = folder / "nothing.npy"
     if not source.exists():
         np.save(source, np.zeros((1, 1, 1), np.uint8))
@@ -25,7 +39,18 @@ def noop_job(count: int, folder: Path, **options: Any) -> JobSpec:
 
 
 def run_job(engine: Engine, spec: JobSpec) -> None:
-    """Submit an order whose blocks give nothing back, and wait for its end."""
+    """Submit a job without results, and wait for its end.
+
+    Parameters
+    ----------
+    engine : Engine
+    spec : JobSpec
+
+    Raises
+    ------
+    BlockmillError
+        If it does not end as done.
+    """
     handle = engine.submit(spec)
     while not isinstance(item := handle.next(), Ended):
         pass
@@ -34,7 +59,7 @@ def run_job(engine: Engine, spec: JobSpec) -> None:
 
 
 def parallel_volume() -> Any:
-    """The class for merged reads and writes; None where this blockmill has none."""
+    """Return the class for merged reads and writes, or None if this blockmill has none."""
     try:
         from blockmill import ParallelVolume
     except (ImportError, AttributeError):

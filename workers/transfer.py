@@ -49,7 +49,7 @@ class TransferJob:
     Parameters
     ----------
     recipe : Recipe
-    transfer : Transfer
+    transfer : ArrayTransfer
         The recipe's.
     sessions : Sessions
         The worker's.
@@ -60,7 +60,7 @@ class TransferJob:
     def __init__(
         self,
         recipe: wire.Recipe,
-        transfer: wire.Transfer,
+        transfer: wire.ArrayTransfer,
         sessions: OpenVolumes,
         segment: Callable[[], Segment | None],
     ) -> None:

@@ -124,7 +124,7 @@ def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi:
     if config.task_total_ram_mb is None:
         return None
     limit = (config.task_total_ram_mb << 20) // (2 * config.workers)
-    part, halo = roi.shape, operation.halo(roi.ndim)
+    part, halo = roi.shape, operation.halo_per_axis(roi.ndim)
 
     def needed(shape: Shape) -> int:
         grown = tuple(n + 2 * h for n, h in zip(shape, halo, strict=True))

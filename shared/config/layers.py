@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, JobFileError
-from ..jobs.complaints import Complaint, KeyPath, written
+from ..jobs.complaints import Complaint, KeyPath, format_key_path
 from ..jobs.yaml_file import YamlDocument, parse_yaml, read_yaml
 from .locations import config_dirs
 from .model import Config, check_config
@@ -187,4 +187,4 @@ def _told(complaint: Complaint, merged: _Merged) -> str:
         path = path[:-1]
     key, value = merged.places.get(path, ("configuration", "configuration"))
     place = key if complaint.at == "key" else value
-    return f"{place} {written(complaint.path)}: {complaint.text}"
+    return f"{place} {format_key_path(complaint.path)}: {complaint.text}"

@@ -66,7 +66,7 @@ def socket_path(explicit: str | os.PathLike[str] | None = None) -> Path:
     return path
 
 
-def found_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
+def find_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
     """The socket at which a client looks for a service: the given one, else one that exists.
 
     The user's own service comes first, wherever the shell that started it thought that sockets

@@ -47,10 +47,10 @@ class Complaint:
     at: Literal["value", "key", "parent"] = "value"
 
     def __str__(self) -> str:
-        return f"{written(self.path)}: {self.text}" if self.path else self.text
+        return f"{format_key_path(self.path)}: {self.text}" if self.path else self.text
 
 
-def written(path: KeyPath) -> str:
+def format_key_path(path: KeyPath) -> str:
     """A path as a person would write it: ``roi[1][0]``, ``operation.gaussian.sigma``."""
     text = ""
     for part in path:

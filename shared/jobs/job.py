@@ -46,8 +46,8 @@ __all__ = [
     "job_hash",
     "job_schema",
     "load_job",
+    "message_with_position",
     "parse_size",
-    "told_with_place",
 ]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -188,7 +188,7 @@ class Job(_Part):
         if self.input.address == self.output.address:
             raise _complaints([(("output",), "is the input itself; name another output")])
         if self.halo is not None and isinstance(self.operation, PythonFunction):
-            merged = self.operation.model_copy(update={"halo_voxels": self.halo})
+            merged = self.operation.model_copy(update={"halo": self.halo})
             object.__setattr__(self, "operation", merged)
         return self
 
@@ -245,8 +245,8 @@ def _unequal_axes(job: Job) -> _Found:
         (("block_shape",), job.block_shape),
         (("halo",), job.halo),
         *(
-            (("operation", job.operation.name, key), getattr(job.operation, attribute, None))
-            for key, attribute in (("sigma", "sigma"), ("halo", "halo_voxels"))
+            (("operation", job.operation.name, key), getattr(job.operation, key, None))
+            for key in ("sigma", "halo")
         ),
     ]
     counted = [(path, len(value)) for path, value in sized if isinstance(value, tuple)]
@@ -265,7 +265,7 @@ def _halo_misplaced(job: Job) -> _Found:
         return []
     if not isinstance(job.operation, PythonFunction):
         return [(("halo",), f"follows from the parameters of {job.operation.name}; leave it out")]
-    if "halo_voxels" in job.operation.model_fields_set and job.operation.halo_voxels != job.halo:
+    if "halo" in job.operation.model_fields_set and job.operation.halo != job.halo:
         return [(("halo",), "is given twice and differently; keep operation.python.halo alone")]
     return []
 
@@ -334,7 +334,7 @@ def _position(found: Complaint, document: YamlDocument) -> tuple[int, int]:
     return place.key if at == "key" else place.value
 
 
-def told_with_place(path: str, message: str) -> str:
+def message_with_position(path: str, message: str) -> str:
     """A message about a job that was read before, with the place in the file that it is about.
 
     Parameters

@@ -26,7 +26,6 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
-    model_serializer,
     model_validator,
 )
 
@@ -68,7 +67,7 @@ class Operation(BaseModel, ABC):
     depends_on_blocks: ClassVar[bool] = False  # whether another cut into blocks may change voxels
     preload: ClassVar[tuple[str, ...]] = ()  # modules that workers share if their nursery imports them
 
-    def halo(self, ndim: int) -> Shape:
+    def halo_per_axis(self, ndim: int) -> Shape:
         """Voxels that must be read around a block, per axis.
 
         Raises
@@ -97,7 +96,7 @@ class Operation(BaseModel, ABC):
         JobError
             With the mismatch and what to write instead.
         """
-        self.halo(ndim)
+        self.halo_per_axis(ndim)
 
     def to_plain(self) -> dict[str, Any]:
         """As in a job file: one key, the name, and all parameters below it; plain JSON.
@@ -143,8 +142,8 @@ class Gaussian(Operation):
         """Standard deviation per axis, in voxels."""
         return _per_axis(self.sigma, ndim, "operation.gaussian.sigma")
 
-    def halo(self, ndim: int) -> Shape:
-        """As `Operation.halo`; the radius at which scipy cuts its kernel."""
+    def halo_per_axis(self, ndim: int) -> Shape:
+        """As `Operation.halo_per_axis`; the radius at which scipy cuts its kernel."""
         return tuple(
             int(self.truncate * sigma + 0.5) if sigma > SMALLEST_SIGMA else 0 for sigma in self.sigmas(ndim)
         )
@@ -273,20 +272,14 @@ class PythonFunction(Operation):
     depends_on_blocks: ClassVar[bool] = True
 
     function: Annotated[Text, AfterValidator(_function_name)]
-    # The file's key is "halo", which is the method's name here.
-    halo_voxels: CountPerAxis = Field(default=0, validation_alias="halo")
+    halo: CountPerAxis = 0
     dtype: DtypeName | None = None
     memory_factor: Factor = 4.0
     args: PlainArguments = Field(default_factory=dict)
 
-    @model_serializer(mode="wrap")
-    def _with_the_key_of_the_file(self, serialize: Any) -> dict[str, Any]:
-        data = serialize(self)
-        return {("halo" if key == "halo_voxels" else key): value for key, value in data.items()}
-
-    def halo(self, ndim: int) -> Shape:
-        """As `Operation.halo`."""
-        return _per_axis(self.halo_voxels, ndim, "operation.python.halo")
+    def halo_per_axis(self, ndim: int) -> Shape:
+        """As `Operation.halo_per_axis`."""
+        return _per_axis(self.halo, ndim, "operation.python.halo")
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """The given dtype, else that of the input."""

@@ -66,7 +66,7 @@ class ArrayView(msgspec.Struct, frozen=True):
     dtype: str
 
 
-class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+class ArrayTransfer(msgspec.Struct, frozen=True, kw_only=True):
     """Voxels go between a volume and an array in shared memory as they are.
 
     Attributes
@@ -116,7 +116,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Names the content of that folder, so that changed modules are imported anew.
     identity : Identity or None
         As whom volumes are opened, read and written; None: as the worker itself.
-    transfer : Transfer or None
+    transfer : ArrayTransfer or None
         Carry voxels between `source` and an array; nothing else of the recipe counts then.
     grid : Grid or None
         Of the blocks; tasks then hold nothing but the number.
@@ -136,7 +136,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     user_code: str | None = None
     code_hash: str = ""
     identity: Identity | None = None
-    transfer: Transfer | None = None
+    transfer: ArrayTransfer | None = None
     grid: Grid | None = None
     prompt: bool = False
 

@@ -272,9 +272,11 @@ _T = TypeVar("_T")
 class OtherVersion(WireError):
     """The other side speaks another version of the protocol."""
 
-    def __init__(self, theirs: int, number: int) -> None:
-        super().__init__(f"the other side speaks protocol {theirs}, this one {VERSION}: update the older one")
-        self.theirs, self.number = theirs, number
+    def __init__(self, version: int, number: int) -> None:
+        super().__init__(
+            f"the other side speaks protocol {version}, this one {VERSION}: update the older one"
+        )
+        self.version, self.number = version, number
 
 
 def encode(message: Call | Answer) -> bytes:

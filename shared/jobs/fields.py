@@ -55,22 +55,22 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word that is most like a word that was written, for "did you mean".
+def nearest(word: object, candidates: Iterable[str]) -> str | None:
+    """The candidate that is most like a word, for "did you mean".
 
     Parameters
     ----------
     word : object
         The word as written; anything but a text counts as its text.
-    known : iterable of str
+    candidates : iterable of str
 
     Returns
     -------
     str or None
         None if no word is near.
     """
-    found = difflib.get_close_matches(str(word), list(known), n=1)
-    return found[0] if found else None
+    matches = difflib.get_close_matches(str(word), list(candidates), n=1)
+    return matches[0] if matches else None
 
 
 def wrong(text: str) -> PydanticCustomError:
@@ -211,11 +211,11 @@ def _several(value: object) -> object:
     """One number or name stands for a list of it."""
     if value is None:
         return ()
-    found = list(value) if isinstance(value, list | tuple) else [value]
-    for item in found:
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    for item in items:
         if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
             raise wrong(f"must be the number or the name of a job, or a list of them (is {shown(item)})")
-    return tuple(found)
+    return tuple(items)
 
 
 class ShortForm:

@@ -64,7 +64,7 @@ class Operation(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
-    depends_on_blocks: ClassVar[bool] = False  # whether another cut into blocks may change voxels
+    depends_on_blocks: ClassVar[bool] = False  # True: another cut into blocks may change voxels
     preload: ClassVar[tuple[str, ...]] = ()  # modules that workers share if their nursery imports them
 
     def halo_per_axis(self, ndim: int) -> Shape:
@@ -153,7 +153,7 @@ class Gaussian(Operation):
         return dtype.newbyteorder("=")
 
     def check(self, ndim: int, dtype: np.dtype) -> None:
-        """As `Operation.check`; scipy's kernel knows neither float16 nor long doubles."""
+        """As `Operation.check`; JobError for bool, float16 and long doubles, which scipy's kernel refuses."""
         super().check(ndim, dtype)
         if dtype.kind == "b":
             raise JobError(
@@ -195,21 +195,21 @@ class Threshold(Operation):
             default=None,
         )
         if lower and upper and (lower[0] > upper[0] or (lower[0] == upper[0] and (lower[1] or upper[1]))):
-            told = " and ".join(f"{key} {bound}" for key, bound in self.bounds().items())
-            raise wrong(f"no number is {told.replace('_', ' ')}")
+            bounds_text = " and ".join(f"{key} {bound}" for key, bound in self.bounds().items())
+            raise wrong(f"no number is {bounds_text.replace('_', ' ')}")
         return self
 
     def bounds(self) -> dict[str, int | float]:
         """The bounds that were given, by their key."""
-        given = {"above": self.above, "at_least": self.at_least, "below": self.below, "at_most": self.at_most}
-        return {key: bound for key, bound in given.items() if bound is not None}
+        keys = ("above", "at_least", "below", "at_most")
+        return {key: bound for key in keys if (bound := getattr(self, key)) is not None}
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """Always uint8."""
         return np.dtype(np.uint8)
 
     def check(self, ndim: int, dtype: np.dtype) -> None:
-        """As `Operation.check`; a bound that no voxel of `dtype` can reach is a slip of the pen."""
+        """As `Operation.check`; JobError if no voxel of `dtype` can reach a bound, or it is no real dtype."""
         if not _is_real(dtype):
             raise JobError(
                 f"threshold does not take {dtype.name}, only bool, integers and floats of up to 64 bits"
@@ -248,7 +248,7 @@ class Copy(Operation):
         return dtype.newbyteorder("=") if self.dtype is None else np.dtype(self.dtype)
 
     def check(self, ndim: int, dtype: np.dtype) -> None:
-        """As `Operation.check`."""
+        """As `Operation.check`; JobError if complex numbers or long doubles are to get another dtype."""
         if self.dtype is not None and not _is_real(dtype):
             raise JobError(
                 f"copy can't turn {dtype.name} into {self.dtype}; leave dtype out to copy it as it is"
@@ -264,8 +264,8 @@ def _function_name(text: str) -> str:
 class PythonFunction(Operation):
     """A function of the user's own: ``function(block, **args)`` gives an array of the block's shape.
 
-    The block comes with its halo. Where the function has a parameter `context`, it is told where
-    the block lies. `dtype` is what it returns (default: the dtype of its input).
+    The block comes with its halo. If the function has a parameter `context`, that holds the
+    position of the block. `dtype` is that of the result (default: the dtype of its input).
     """
 
     name: ClassVar[str] = "python"
@@ -305,14 +305,14 @@ def value_range(dtype: np.dtype) -> tuple[int | float, int | float]:
     if dtype.kind == "b":
         return 0, 1
     if dtype.kind in "iu":
-        whole = np.iinfo(dtype)
-        return int(whole.min), int(whole.max)
-    real = np.finfo(dtype)
-    return float(real.min), float(real.max)
+        info = np.iinfo(dtype)
+        return int(info.min), int(info.max)
+    info = np.finfo(dtype)
+    return float(info.min), float(info.max)
 
 
 def peak_bytes(operation: Operation, shape: Shape, dtype: np.dtype) -> int:
-    """About how many bytes a worker needs at once for a block.
+    """Estimate the bytes that a worker needs at once for a block.
 
     Parameters
     ----------
@@ -348,8 +348,8 @@ def _names_one(value: object) -> object:
             f"must be the name of an operation, or a mapping from it to its parameters (is {shown(value)})"
         )
     if len(names) != 1:
-        told = f": {', '.join(map(str, names))}" if names else ""
-        raise wrong(f"must have exactly one key, the name of the operation (has {len(names)}{told})")
+        keys = f": {', '.join(map(str, names))}" if names else ""
+        raise wrong(f"must have exactly one key, the name of the operation (has {len(names)}{keys})")
     if names[0] not in OPERATIONS:
         guess = nearest(names[0], OPERATIONS)
         hint = f"did you mean {guess}? Known are" if guess else "known are"
@@ -373,7 +373,7 @@ def _adapter() -> TypeAdapter[Any]:
 
 
 def parse_operation(value: object) -> AnyOperation:
-    """The operation that a value as in a job file stands for, such as ``{"gaussian": {"sigma": 2}}``.
+    """Make an operation from a value as in a job file, such as ``{"gaussian": {"sigma": 2}}``.
 
     Raises
     ------
@@ -383,5 +383,6 @@ def parse_operation(value: object) -> AnyOperation:
     try:
         return _adapter().validate_python(value)
     except ValidationError as error:
-        found = complaints_of(error, _adapter().json_schema())
-        raise JobError("\n".join(str(replace(one, path=("operation", *one.path))) for one in found)) from None
+        complaints = complaints_of(error, _adapter().json_schema())
+        lines = (str(replace(one, path=("operation", *one.path))) for one in complaints)
+        raise JobError("\n".join(lines)) from None

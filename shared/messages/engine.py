@@ -31,7 +31,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
 
 class Slot(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A place for one result: `nbytes` bytes at `offset` in shared memory segment `segment`."""
+    """Room for one result: `nbytes` bytes at `offset` in shared memory segment `segment`."""
 
     segment: int
     offset: int
@@ -67,7 +67,7 @@ class ArrayView(msgspec.Struct, frozen=True):
 
 
 class ArrayTransfer(msgspec.Struct, frozen=True, kw_only=True):
-    """Voxels go between a volume and an array in shared memory as they are.
+    """A copy of voxels between a volume and an array in shared memory.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class ArrayTransfer(msgspec.Struct, frozen=True, kw_only=True):
         The array; its first voxel is the one at `origin` of the volume.
     origin : tuple of int
     write : {"whole", "all", "none"} or None
-        Into the volume, a fileset, and which blocks are marked available then; None: out of it.
+        Write to the volume, a fileset; the blocks to mark available, as for its `write`. None: read.
     session : str
         The volume stays open under this name for the next transfer.
     """
@@ -115,9 +115,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     code_hash : str
         Names the content of that folder, so that changed modules are imported anew.
     identity : Identity or None
-        As whom volumes are opened, read and written; None: as the worker itself.
+        The user for whom volumes are opened, read and written; None: the worker's own.
     transfer : ArrayTransfer or None
-        Carry voxels between `source` and an array; nothing else of the recipe counts then.
+        Copy voxels between `source` and an array; then the rest of the recipe is not used.
     grid : Grid or None
         Of the blocks; tasks then hold nothing but the number.
     prompt : bool
@@ -184,7 +184,7 @@ class Run(Message, frozen=True):
 
 
 class Forget(Message, frozen=True):
-    """The job has ended: close what it holds; `segments` are let go of as well."""
+    """The job has ended: close its files, and the shared memory `segments`."""
 
     job: str
     segments: list[int]
@@ -226,7 +226,7 @@ class TaskDone(Message, frozen=True):
 class TaskFailed(Message, frozen=True):
     """A block failed; `retry` is False where another attempt would fail the same way.
 
-    The first line of `error` is the reason, further ones the place in the user's code; `memory`:
+    The first line of `error` is the reason, further ones the position in the user's code; `memory`:
     there was too little of it; `kind` is the class of the error if it is one of ours.
     """
 
@@ -311,7 +311,18 @@ TRAILER = b"\x1e"
 
 
 def trailer(job: str, block: int, attempt: int) -> bytes:
-    """The line that names the task of the text before it."""
+    """The line in a worker's log that names the task which printed the text before it.
+
+    Parameters
+    ----------
+    job : str
+    block, attempt : int
+        As in `Lease`.
+
+    Returns
+    -------
+    bytes
+    """
     return TRAILER + f"{job} {block} {attempt}\n".encode()
 
 

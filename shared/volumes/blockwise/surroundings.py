@@ -13,7 +13,7 @@ from ...errors import LockLost
 from ...files.atomic import PARTIAL_MARK, partial_name, remove_if_there
 from ...geometry.roi import Shape
 from ...locking.filelock import FileLock, stale
-from ...locking.lockfile import lies_at, look
+from ...locking.lockfile import lies_at, open_existing
 from .layout import BlockPaths
 
 _OLD_CANDIDATE_S = 600
@@ -65,7 +65,7 @@ def leftovers(paths: BlockPaths) -> list[str]:
     The caller holds the block's lock, so nobody writes the partial files. Of the locks, only
     those of dead processes are listed.
     """
-    found: list[str] = []
+    leftover_paths: list[str] = []
     directories = {os.path.dirname(paths.file), paths.directory}
     names = [os.path.basename(path) for path in (paths.file, paths.status)]
     marks = tuple(name + PARTIAL_MARK for name in names)
@@ -74,8 +74,8 @@ def leftovers(paths: BlockPaths) -> list[str]:
         for name in os.listdir(directory):  # noqa: PTH208 - Paths cost more than the system call
             path = f"{directory}/{name}"
             if name.startswith(marks) or (name.startswith(candidates) and _is_dead_candidate(Path(path))):
-                found.append(path)
-    return found
+                leftover_paths.append(path)
+    return leftover_paths
 
 
 def _is_dead_candidate(entry: Path) -> bool:
@@ -186,18 +186,18 @@ def purge_lock(start: Shape, paths: BlockPaths, *, foreign: bool) -> PurgedLock 
     """
     if not os.path.lexists(paths.lock):
         return None
-    sight = look(paths.lock)
-    if sight is None:
+    lock_file = open_existing(paths.lock)
+    if lock_file is None:
         return None
-    holder = sight.holder
+    holder = lock_file.holder
     try:
         if not holder.is_here:
             # The very file that was looked at, not one that somebody has put there since.
-            gone = foreign and sight.fd >= 0 and lies_at(paths.lock, os.fstat(sight.fd))
-            removed = gone and remove_if_there(paths.lock)
+            removable = foreign and lock_file.fd >= 0 and lies_at(paths.lock, os.fstat(lock_file.fd))
+            removed = removable and remove_if_there(paths.lock)
             return PurgedLock(start, paths.lock, "foreign", holder.describe(), removed)
     finally:
-        sight.close()
+        lock_file.close()
     # The flock distinguishes the dead from the living, and whoever has it may remove the file.
     lock = FileLock(paths.file)
     if not lock.acquire(blocking=False):

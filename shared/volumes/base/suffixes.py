@@ -27,12 +27,12 @@ def cuts(
     list of (file, rest)
         In the order of `path`. Both together are `path`; the rest is empty or begins with a slash.
     """
-    parts = path.split("/")
-    ends = itertools.accumulate(len(part) + 1 for part in parts)
+    components = path.split("/")
+    ends = itertools.accumulate(len(component) + 1 for component in components)
     return [
         (path[: end - 1], path[end - 1 :])
-        for part, end in zip(parts, ends, strict=True)
-        if (part.lower() if any_case else part).endswith(extensions)
+        for component, end in zip(components, ends, strict=True)
+        if (component.lower() if any_case else component).endswith(extensions)
     ]
 
 

@@ -70,7 +70,7 @@ def export_roi(
     str
         Path of the file.
     """
-    roi, store = _seen(blocks, roi, absolute), blocks.store
+    roi, store = _roi_in_view(blocks, roi, absolute), blocks.store
     where = _existing(directory)
     on_disk = roi.shifted(blocks.description.origin)
     name, internal = store.naming.split(on_disk.start, on_disk.stop)
@@ -121,7 +121,7 @@ def export_subset(
     StorageError
         If something can't be copied; blocks that were copied are whole.
     """
-    roi = _whole_blocks(blocks, _seen(blocks, roi, absolute))
+    roi = _whole_blocks(blocks, _roi_in_view(blocks, roi, absolute))
     where = _existing(directory)
     path = os.path.join(where, os.path.basename(blocks.path))
     description = _description_of(blocks.description, roi)
@@ -147,7 +147,7 @@ def export_subset(
     return Subset(path, copied, kept, tuple(missing))
 
 
-def _seen(blocks: FilesetBlocks, roi: Roi, absolute: bool) -> Roi:
+def _roi_in_view(blocks: FilesetBlocks, roi: Roi, absolute: bool) -> Roi:
     """A roi in voxels of the view, within it."""
     roi = Roi.of(roi)
     return blocks.view.checked(roi.relative_to(blocks.view.origin) if absolute else roi)

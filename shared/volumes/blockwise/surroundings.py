@@ -60,7 +60,7 @@ def _made(directory: str) -> bool | None:
 
 
 def leftovers(paths: BlockPaths) -> list[str]:
-    """Files that dead writers left of this block: partial files, and locks that never came into place.
+    """Files that dead writers left of this block: partial files, and candidates that never became locks.
 
     The caller holds the block's lock, so nobody writes the partial files. Of the locks, only
     those of dead processes are listed.
@@ -79,7 +79,7 @@ def leftovers(paths: BlockPaths) -> list[str]:
 
 
 def _is_dead_candidate(entry: Path) -> bool:
-    """Test if a lock that is not in its place yet never will be."""
+    """Test if the maker of a candidate for a lock died before it became one."""
     if stale(entry):
         return True
     try:
@@ -118,7 +118,14 @@ def swap_in(partial: str, paths: BlockPaths, lock: FileLock) -> None:
     paths : BlockPaths
         Of the block.
     lock : FileLock
-        The block's lock, held; LockLost is raised if it is ours no more.
+        The block's lock, held.
+
+    Raises
+    ------
+    LockLost
+        If the lock is no longer ours; the old block stays.
+    OSError
+        If the system refuses; the old block stays.
     """
     hidden = partial_name(paths.status)
     had_status = True

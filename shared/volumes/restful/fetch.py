@@ -72,7 +72,7 @@ class Fetcher:
         self._pool = urllib3.PoolManager(
             maxsize=32, timeout=urllib3.Timeout(connect=transfer.timeout_s, read=transfer.timeout_s)
         )
-        # Redirects alone: what else is tried again is decided here, where bodies are read too.
+        # Redirects alone: `fetch` decides about all other attempts, since it reads bodies, too.
         self._redirects = Retry(
             total=5,
             connect=0,
@@ -118,8 +118,8 @@ class Fetcher:
                 wait_s = max(error.wait_s, self._pause_s(attempt))
                 left_s = give_up_s - time.monotonic()
                 if attempt > self._transfer.retries or wait_s > left_s:
-                    asked = f"; it asks to wait {error.wait_s:g} s" if error.wait_s > left_s else ""
-                    reason = f"{error.reason}{asked} (attempt {attempt}, the last)"
+                    hint = f"; it asks to wait {error.wait_s:g} s" if error.wait_s > left_s else ""
+                    reason = f"{error.reason}{hint} (attempt {attempt}, the last)"
                     raise self._failed(url, reason) from error
                 if stop.wait(wait_s):
                     raise self._failed(url, "given up, since something else failed") from error
@@ -163,9 +163,9 @@ class Fetcher:
                 response.close()
 
     def _refuse(self, url: str, response: urllib3.BaseHTTPResponse) -> None:
-        said = _said(response.read1(_TEXT_OF_ERROR_BYTES))
+        error_text = _error_text(response.read1(_TEXT_OF_ERROR_BYTES))
         reason = f"the server answers {response.status} {response.reason or ''}".rstrip()
-        reason += f": {said}" if said else ""
+        reason += f": {error_text}" if error_text else ""
         if response.status in (401, 403):
             reason += "; a token for this server can be given by BLOCKMILL_TOKENS_FILE"
         if response.status in _TRY_AGAIN:
@@ -206,9 +206,9 @@ class Fetcher:
         except OSError as error:  # no fault of the server, and no attempt more mends it
             raise StorageError(f"could not keep what was downloaded: {error}") from error
 
-    def said(self, body: bytes | None) -> str:
+    def error_text(self, body: bytes | None) -> str:
         """The first words of a server's message about an error, without secrets."""
-        return self._clean(_said(body))
+        return self._clean(_error_text(body))
 
     def close(self) -> None:
         """Let go of connections."""
@@ -245,7 +245,7 @@ def _innermost(error: BaseException) -> str:
     return re.sub(r"^<?HTTPS?Connection.*?>?: ", "", str(error)) or type(error).__name__
 
 
-def _said(body: bytes | None) -> str:
+def _error_text(body: bytes | None) -> str:
     """The first words of a server's message about an error."""
     text = re.sub(
         r"<(style|script).*?</\1>|<[^>]*>", " ", (body or b"").decode("utf-8", "replace"), flags=re.S

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from blockmill.shared.errors import StorageError
-from blockmill.shared.files import sync as syncing
+from blockmill.shared.files import sync
 from blockmill.shared.files.sync import sync_filesystem
 
 
@@ -40,7 +40,7 @@ def test_the_file_system_of_a_file_or_a_folder_is_synced(tmp_path, kind):
 
 def test_it_is_the_file_system_of_the_path_that_is_asked_for(tmp_path, monkeypatch):
     libc = Libc(0)
-    monkeypatch.setattr(syncing, "_libc", libc)
+    monkeypatch.setattr(sync, "_libc", libc)
     sync_filesystem(tmp_path)
     assert libc.asked == [str(tmp_path)]
 
@@ -51,7 +51,7 @@ def test_a_path_that_is_not_there_is_told(tmp_path):
 
 
 def test_a_medium_that_refuses_is_told_with_the_path(tmp_path, monkeypatch):
-    monkeypatch.setattr(syncing, "_libc", Libc(errno.EIO))
+    monkeypatch.setattr(sync, "_libc", Libc(errno.EIO))
     before = descriptors()
     with pytest.raises(StorageError, match=rf"file system of {tmp_path}: Input/output error"):
         sync_filesystem(tmp_path)
@@ -60,7 +60,7 @@ def test_a_medium_that_refuses_is_told_with_the_path(tmp_path, monkeypatch):
 
 def test_a_kernel_without_the_call_syncs_everything(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(syncing, "_libc", Libc(errno.ENOSYS))
+    monkeypatch.setattr(sync, "_libc", Libc(errno.ENOSYS))
     monkeypatch.setattr(os, "sync", lambda: synced.append(True))
     sync_filesystem(tmp_path)
     assert synced == [True]

@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from blockmill.shared.errors import BlockmillError, LockLost, LockTimeout, StorageError
-from blockmill.shared.locking import filelock
-from blockmill.shared.locking import lockfile as lockholder
+from blockmill.shared.locking import filelock, lockfile
 from blockmill.shared.locking.filelock import FileLock, stale
 from blockmill.shared.locking.lockfile import compose, this_process
 
@@ -418,15 +417,15 @@ def test_a_lock_that_is_made_while_a_taker_looks_is_not_robbed(path, lock_path, 
 
 def test_a_lock_that_is_made_while_a_taker_takes_is_not_robbed(path, lock_path, monkeypatch):
     leave_a_dead_lock(lock_path)
-    newcomer, taker, text = FileLock(path), FileLock(path), lockholder.compose
+    newcomer, taker, text = FileLock(path), FileLock(path), lockfile.compose
 
     def compose_after_a_purge(token, note):
-        monkeypatch.setattr(lockholder, "compose", text)
+        monkeypatch.setattr(lockfile, "compose", text)
         newcomer.purge()
         newcomer.acquire()
         return text(token, note)
 
-    monkeypatch.setattr(lockholder, "compose", compose_after_a_purge)
+    monkeypatch.setattr(lockfile, "compose", compose_after_a_purge)
     taker.acquire(blocking=False)
     assert newcomer.still_ours() and not taker.still_ours()
     with pytest.raises(LockLost):

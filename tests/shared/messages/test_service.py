@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from blockmill.shared.errors import WireError
-from blockmill.shared.messages import records as reports
+from blockmill.shared.messages import records
 from blockmill.shared.messages import service as p
 
 CALL = p.encode(p.Call(p.VERSION, 7, p.WaitJob(id=3, seen=5)))
@@ -21,14 +21,14 @@ def test_calls_and_answers_come_back_as_they_were():
         p.ReadLog(id=1, offset=-1, wait_s=2.0),
     ):
         assert p.decode_call(p.encode(p.Call(p.VERSION, 9, request))) == p.Call(p.VERSION, 9, request)
-    info = reports.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0)
+    info = records.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0)
     answer = p.Answer(p.VERSION, 9, p.Jobs(jobs=(info,)))
     assert p.decode_answer(p.encode(answer)) == answer
 
 
-@pytest.mark.parametrize("state", sorted(reports.ENDED))
+@pytest.mark.parametrize("state", sorted(records.ENDED))
 def test_a_job_has_ended_in_these_states_alone(state):
-    info = reports.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0, state=state)
+    info = records.JobInfo(id=1, name="n", owner=5, output="o", submitted_s=1.0, state=state)
     assert info.ended
     assert not msgspec.structs.replace(info, state="cancelling").ended
 

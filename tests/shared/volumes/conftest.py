@@ -3,20 +3,20 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import CorruptBlock
-from blockmill.shared.volumes.blockwise import store as blockstore
+from blockmill.shared.volumes.blockwise import store
 
 
 @pytest.fixture
 def by_hdf5(monkeypatch):
     """The files that HDF5 was asked to read."""
     read = []
-    original = blockstore.read_part
+    original = store.read_part
 
     def noting(path, *args):
         read.append(path)
         return original(path, *args)
 
-    monkeypatch.setattr(blockstore, "read_part", noting)
+    monkeypatch.setattr(store, "read_part", noting)
     return read
 
 

@@ -166,9 +166,9 @@ def test_a_subset_of_parts_of_blocks_is_refused(tmp_path, out, roi):
 
 def test_a_block_that_is_written_while_it_is_copied_is_copied_again(tmp_path, out, monkeypatch):
     fileset = make(tmp_path / "in")
-    from blockmill.shared.volumes.blockwise import export as exporting
+    from blockmill.shared.volumes.blockwise import export
 
-    copy, times = exporting._copy_files, []
+    copy, times = export._copy_files, []
 
     def copy_and_write(*arguments):
         copy(*arguments)
@@ -176,7 +176,7 @@ def test_a_block_that_is_written_while_it_is_copied_is_copied_again(tmp_path, ou
         if len(times) == 1:
             fileset.write(Roi((0, 0), (4, 5)), np.full((4, 5), 7, DATA.dtype))
 
-    monkeypatch.setattr(exporting, "_copy_files", copy_and_write)
+    monkeypatch.setattr(export, "_copy_files", copy_and_write)
     subset = fileset.export_subset(Roi((0, 0), (4, 5)), out)
     exported = BlockwiseFileset(subset.description)
     assert len(times) == 2

@@ -12,9 +12,9 @@ from blockmill.shared.errors import LockLost, StorageError
 from blockmill.shared.files import atomic
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.locking.filelock import FileLock
-from blockmill.shared.volumes.blockwise import writer as blockwriter
+from blockmill.shared.volumes.blockwise import writer
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
-from blockmill.shared.volumes.blockwise.fast import image as blockimage
+from blockmill.shared.volumes.blockwise.fast import image
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 WHOLE = Roi((0, 0), (4, 5))
@@ -103,7 +103,7 @@ def test_a_failure_at_any_step_leaves_the_old_block_or_the_new_one(fileset, writ
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_an_interrupt_at_any_line_leaves_no_wrong_block_and_the_next_write_goes_on(fileset, write):
-    modules = {blockwriter.__file__, blockimage.__file__, atomic.__file__}
+    modules = {writer.__file__, image.__file__, atomic.__file__}
     line = 0
     while True:
         fileset.write(WHOLE, OLD)
@@ -147,13 +147,13 @@ def interrupted_at(number, modules, action):
 
 def test_a_lock_that_was_purged_while_writing_is_noticed_and_nothing_is_changed(fileset, monkeypatch):
     before = files(fileset)
-    write_new = blockwriter.write_new
+    write_new = writer.write_new
 
     def purge_after(path, data, **options):
         write_new(path, data, **options)
         FileLock(path.split(".partial")[0]).purge()
 
-    monkeypatch.setattr(blockwriter, "write_new", purge_after)
+    monkeypatch.setattr(writer, "write_new", purge_after)
     with pytest.raises(LockLost, match=r"\.h5\.lock"):
         fileset.write(WHOLE, NEW)
     assert files(fileset) == before
@@ -206,7 +206,7 @@ def test_partial_files_of_the_dead_go_with_the_next_write(fileset):
 
 def test_a_writer_that_lost_its_lock_to_another_does_not_touch_the_status(fileset, monkeypatch):
     before = files(fileset)
-    write_new = blockwriter.write_new
+    write_new = writer.write_new
 
     def other_takes_over(path, data, **options):
         write_new(path, data, **options)
@@ -214,7 +214,7 @@ def test_a_writer_that_lost_its_lock_to_another_does_not_touch_the_status(filese
         lock.unlink()
         lock.write_text("Owning process args:\n")
 
-    monkeypatch.setattr(blockwriter, "write_new", other_takes_over)
+    monkeypatch.setattr(writer, "write_new", other_takes_over)
     with pytest.raises(LockLost):
         fileset.write(WHOLE, NEW)
     assert {name: content for name, content in files(fileset).items() if not name.endswith(".lock")} == before

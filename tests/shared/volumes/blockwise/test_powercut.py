@@ -10,7 +10,7 @@ import pytest
 
 from blockmill.shared.errors import CorruptBlock, MissingBlock
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.blockwise import store as blockstore
+from blockmill.shared.volumes.blockwise import store
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.blockwise.status import StatusRecord, format_status, parse_status
@@ -24,7 +24,7 @@ VOXELS = np.arange(40, dtype="u1").reshape(SHAPE)
 @pytest.fixture
 def fileset(tmp_path):
     """Two blocks, as if they had been written before the machine was last started."""
-    blockstore._checksum_in_state.cache_clear()
+    store._checksum_in_state.cache_clear()
     description = FilesetDescription(
         axes="yx", shape=SHAPE, dtype="u1", block_shape=(4, 5), block_file_name_format="b{roiString}.h5/d"
     )
@@ -60,10 +60,8 @@ def torn(fileset, block, how="zeroed"):
 def sums(monkeypatch):
     """The files that were read for their checksum."""
     read = []
-    original = blockstore.checksum_of_file
-    monkeypatch.setattr(
-        blockstore, "checksum_of_file", lambda path: (read.append(Path(path)), original(path))[1]
-    )
+    original = store.checksum_of_file
+    monkeypatch.setattr(store, "checksum_of_file", lambda path: (read.append(Path(path)), original(path))[1])
     return read
 
 
@@ -143,27 +141,27 @@ def test_reading_for_writing_changes_no_status(fileset):
 
 def test_a_block_that_is_rewritten_while_it_is_checked_is_no_torn_one(fileset, monkeypatch):
     torn(fileset, FIRST)
-    original = blockstore.checksum_of_file
+    original = store.checksum_of_file
 
     def rewritten_first(path):
         found = original(path)
-        monkeypatch.setattr(blockstore, "checksum_of_file", original)
+        monkeypatch.setattr(store, "checksum_of_file", original)
         fileset.write(FIRST, VOXELS[:4] + 1)
         return found
 
-    monkeypatch.setattr(blockstore, "checksum_of_file", rewritten_first)
+    monkeypatch.setattr(store, "checksum_of_file", rewritten_first)
     np.testing.assert_array_equal(fileset.read(FIRST), VOXELS[:4] + 1)
 
 
 def test_a_block_that_loses_its_status_while_it_is_checked_counts_as_missing(fileset, monkeypatch):
     torn(fileset, FIRST)
-    original = blockstore.checksum_of_file
+    original = store.checksum_of_file
 
     def dropped_first(path):
         status_of(fileset, FIRST).unlink(missing_ok=True)
         return original(path)
 
-    monkeypatch.setattr(blockstore, "checksum_of_file", dropped_first)
+    monkeypatch.setattr(store, "checksum_of_file", dropped_first)
     with pytest.raises(MissingBlock, match="not marked available"):
         fileset.read(FIRST)
 

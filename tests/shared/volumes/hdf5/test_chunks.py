@@ -33,10 +33,10 @@ def soft(shape, dtype="u1"):
 def by_hand(monkeypatch):
     """What came of each try to read a dataset outside HDF5."""
     ends = []
-    from blockmill.shared.volumes.blockwise import block_file as blockfile
+    from blockmill.shared.volumes.blockwise import block_file
 
     monkeypatch.setattr(
-        blockfile, "read_chunks", lambda *args: (ends.append(read_chunks(*args)), ends[-1])[1]
+        block_file, "read_chunks", lambda *args: (ends.append(read_chunks(*args)), ends[-1])[1]
     )
     return ends
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockmill.shared.volumes.blockwise.fast.contiguous import KnownBytes
-from blockmill.shared.volumes.blockwise.fast.image import KnownImage, ReadyImage
+from blockmill.shared.volumes.blockwise.fast.contiguous import ContiguousTemplate
+from blockmill.shared.volumes.blockwise.fast.image import ReadyImage, TemplateImage
 from blockmill.shared.volumes.conformance import sample
-from blockmill.shared.volumes.hdf5 import rows as copyrows
+from blockmill.shared.volumes.hdf5 import rows
 from blockmill.shared.volumes.hdf5.rows import copy_rows, in_order, scratch, slabs_of
 
 
@@ -45,17 +45,17 @@ def test_scratch_memory_is_a_threads_own_and_large_ones_are_not_kept():
     thread.join()
     assert not np.shares_memory(mine, theirs[0])
     assert np.shares_memory(mine, scratch(50))
-    assert not np.shares_memory(scratch(copyrows._MOST_KEPT_BYTES + 1), scratch(10))
+    assert not np.shares_memory(scratch(rows._MOST_KEPT_BYTES + 1), scratch(10))
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 100, 1 << 20])
 @pytest.mark.parametrize("turn", [lambda a: a.T, lambda a: a[:, 1:4], lambda a: a[:1, ::2], lambda a: a])
 def test_an_image_in_pieces_is_the_whole_with_its_checksum(monkeypatch, piece_bytes, turn):
-    monkeypatch.setattr(copyrows, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(rows, "PIECE_BYTES", piece_bytes)
     data = turn(sample((6, 5, 9), "u2"))
-    known = KnownBytes(b"head" * 9, b"tail", np.dtype("u2"), data.nbytes)
-    whole = known.head + data.tobytes() + known.tail
-    image = KnownImage(known, data)
+    template = ContiguousTemplate(b"head" * 9, b"tail", np.dtype("u2"), data.nbytes)
+    whole = template.head + data.tobytes() + template.tail
+    image = TemplateImage(template, data)
     assert b"".join(bytes(buffer) for buffers in image for buffer in buffers) == whole
     assert (image.checksum, image.size_bytes) == (zlib.crc32(whole), len(whole))
     ready = ReadyImage(whole[:7], whole[7:])

@@ -39,7 +39,7 @@ class Description:
     versions: ClassVar[tuple[float, ...]] = (1.0,)
     label: ClassVar[str] = ""
     """Name in messages of a description that comes from no file."""
-    absent: ClassVar[Mapping[str, str]] = {}
+    missing_texts: ClassVar[Mapping[str, str]] = {}
     """Messages about required fields that a file lacks, if they are not "is missing"."""
 
     schema_version: float = 1.0
@@ -61,7 +61,7 @@ class Description:
             cls.schema_name,
             version_kind(cls.versions.__contains__, versions_text),
             {name: _kind(hints[name]) for name in own},
-            {**needed, **cls.absent},
+            {**needed, **cls.missing_texts},
         )
 
     def __post_init__(self) -> None:
@@ -71,13 +71,13 @@ class Description:
             object.__setattr__(self, name, values.get(key, getattr(type(self), name, None)))
         if not problems:
             self._complete()
-        if problems := problems or [*self._misfits()]:
+        if problems := problems or [*self._mistakes()]:
             raise report(problems, self.label)
 
     def _complete(self) -> None:
         """Fill in what follows from other fields."""
 
-    def _misfits(self) -> Iterable[Problem]:
+    def _mistakes(self) -> Iterable[Problem]:
         """Mistakes in fields that are fine one by one."""
         return ()
 

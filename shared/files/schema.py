@@ -35,7 +35,7 @@ class Schema:
         Converts the value of ``_schema_version``; see `version_kind`.
     kinds : mapping
         Field to the converter of its value, in the order in which mistakes are reported.
-    absent : mapping
+    missing_texts : mapping
         Required field to the message for one that is absent or null.
     """
 
@@ -44,12 +44,12 @@ class Schema:
         name: str,
         version: Converter,
         kinds: Mapping[str, Converter],
-        absent: Mapping[str, str] | None = None,
+        missing_texts: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.version = version
         self.kinds = dict(kinds)
-        self.absent = absent or {}
+        self.missing_texts = missing_texts or {}
 
     def known_fields(self, document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
         """The known fields in the order of the file, and the problem of each that stands twice.
@@ -81,8 +81,8 @@ class Schema:
         for field, kind in (*self.kinds.items(), ("_schema_version", self.version)):
             value = raw.get(field)
             if value is None and kind is not self.version:
-                if field in self.absent:
-                    problems.append((field, self.absent[field]))
+                if field in self.missing_texts:
+                    problems.append((field, self.missing_texts[field]))
                 continue
             try:
                 # Only what reads an object of JSON inside another looks for keys that stand twice.
@@ -108,12 +108,12 @@ class Schema:
         return {field: values.get(field) for field in raw}
 
 
-def version_kind(understood: Callable[[float], bool], versions_text: str) -> Converter:
+def version_kind(is_understood: Callable[[float], bool], versions_text: str) -> Converter:
     """The converter of a schema's version.
 
     Parameters
     ----------
-    understood : callable
+    is_understood : callable
         Takes a version, and returns True if it is understood.
     versions_text : str
         The understood versions in words, for the error.
@@ -128,7 +128,7 @@ def version_kind(understood: Callable[[float], bool], versions_text: str) -> Con
             version = math.nan if value is None or isinstance(value, bool) else float(value)  # pyright: ignore[reportArgumentType]
         except (TypeError, ValueError, OverflowError):
             version = math.nan
-        if not understood(version):
+        if not is_understood(version):
             raise JobError(f"is {shown(value)}{versions_text}")
         return version
 

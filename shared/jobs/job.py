@@ -24,17 +24,17 @@ from .fields import (
     CountPerAxis,
     Extent,
     Extents,
+    Integer,
     JobReferences,
-    Positive,
+    PositiveFloat,
     RoiField,
     ShortForm,
     Size,
     Text,
-    Whole,
     nearest,
     parse_size,
     shown,
-    wrong,
+    validation_error,
 )
 from .operations import OperationField, PythonFunction
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
@@ -63,7 +63,7 @@ def _compression(value: object) -> object:
     if value not in _COMPRESSIONS:
         guess = nearest(value, _COMPRESSIONS)
         hint = f"did you mean {guess}?" if guess else f"known are none, {', '.join(_COMPRESSIONS)}"
-        raise wrong(f"there is no compression {shown(value)}; {hint}")
+        raise validation_error(f"there is no compression {shown(value)}; {hint}")
     return value
 
 
@@ -175,10 +175,10 @@ class Job(_Model):
     memory_per_worker: Size | None = None
     retries: Count = 2
     on_error: Literal["fail", "finish"] = "fail"
-    block_timeout_s: Positive | None = None
+    block_timeout_s: PositiveFloat | None = None
     user_code: Text | None = None
     order: Literal["arrival", "block"] = "arrival"
-    priority: Whole = 0
+    priority: Integer = 0
     after: JobReferences = ()
 
     @model_validator(mode="after")
@@ -232,13 +232,14 @@ class Job(_Model):
 def _complaints(problems: _Problems) -> ValidationError:
     """Several mistakes at once, each at a key of its own; pydantic takes them as its own findings."""
     return ValidationError.from_exception_data(
-        "Job", [InitErrorDetails(type=wrong(text), loc=path, input=None) for path, text in problems]
+        "Job",
+        [InitErrorDetails(type=validation_error(text), loc=path, input=None) for path, text in problems],
     )
 
 
 def _unequal_axes(job: Job) -> _Problems:
     """The fields whose number of entries differs from that of the first field with an entry per axis."""
-    sized: list[tuple[tuple[str, ...], object]] = [
+    entries: list[tuple[tuple[str, ...], object]] = [
         (("roi",), job.roi.start if job.roi else None),
         (("output", "block_shape"), job.output.block_shape),
         (("output", "chunks"), job.output.chunks),
@@ -249,13 +250,13 @@ def _unequal_axes(job: Job) -> _Problems:
             for key in ("sigma", "halo")
         ),
     ]
-    counted = [(path, len(value)) for path, value in sized if isinstance(value, tuple)]
-    if not counted:
+    counts = [(path, len(value)) for path, value in entries if isinstance(value, tuple)]
+    if not counts:
         return []
-    first, ndim = counted[0]
+    first, ndim = counts[0]
     return [
         (path, f"is for {count} axes, but {'.'.join(first)} for {ndim}")
-        for path, count in counted[1:]
+        for path, count in counts[1:]
         if count != ndim
     ]
 
@@ -315,12 +316,12 @@ def load_job(path: str | Path, text: str | None = None) -> Job:
     try:
         return Job.model_validate(data)
     except ValidationError as error:
-        placed = sorted(
+        sorted_problems = sorted(
             (_position(complaint, document), str(complaint))
             for complaint in complaints_of(error, job_schema())
         )
         raise JobFileError(
-            "\n".join(f"{document.source}:{line}:{column} {text}" for (line, column), text in placed)
+            "\n".join(f"{document.source}:{line}:{column} {text}" for (line, column), text in sorted_problems)
         ) from None
 
 

@@ -37,7 +37,7 @@ from .fields import (
     DtypeName,
     ExactNumber,
     Factor,
-    Finite,
+    FiniteFloat,
     Keyed,
     PlainArguments,
     Switch,
@@ -46,7 +46,7 @@ from .fields import (
     WidthPerAxis,
     nearest,
     shown,
-    wrong,
+    validation_error,
 )
 
 # Below this scipy leaves an axis as it is; a halo would be read for nothing.
@@ -136,7 +136,7 @@ class Gaussian(Operation):
     sigma: WidthPerAxis
     truncate: Truncation = 4.0
     mode: Literal["reflect", "nearest", "mirror", "constant"] = "reflect"
-    cval: Finite = 0.0
+    cval: FiniteFloat = 0.0
 
     def sigmas(self, ndim: int) -> tuple[float, ...]:
         """Standard deviation per axis, in voxels."""
@@ -184,7 +184,7 @@ class Threshold(Operation):
     @model_validator(mode="after")
     def _some_value_passes(self) -> Threshold:
         if not self.bounds():
-            raise wrong("needs a bound: above, at_least, below or at_most")
+            raise validation_error("needs a bound: above, at_least, below or at_most")
         # With an open bound marked by 1, the stricter one of two equal ones sorts last (first).
         lower = max(
             ((b, int(k == "above")) for k, b in self.bounds().items() if k in ("above", "at_least")),
@@ -196,7 +196,7 @@ class Threshold(Operation):
         )
         if lower and upper and (lower[0] > upper[0] or (lower[0] == upper[0] and (lower[1] or upper[1]))):
             bounds_text = " and ".join(f"{key} {bound}" for key, bound in self.bounds().items())
-            raise wrong(f"no number is {bounds_text.replace('_', ' ')}")
+            raise validation_error(f"no number is {bounds_text.replace('_', ' ')}")
         return self
 
     def bounds(self) -> dict[str, int | float]:
@@ -240,7 +240,7 @@ class Copy(Operation):
     @model_validator(mode="after")
     def _clip_has_a_dtype(self) -> Copy:
         if self.clip and self.dtype is None:
-            raise wrong("clip means nothing without a dtype to clip to")
+            raise validation_error("clip means nothing without a dtype to clip to")
         return self
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
@@ -257,7 +257,9 @@ class Copy(Operation):
 
 def _function_name(text: str) -> str:
     if not _FUNCTION.fullmatch(text):
-        raise wrong(f'must name a function as "module:name", such as my_steps:smooth (is {shown(text)})')
+        raise validation_error(
+            f'must name a function as "module:name", such as my_steps:smooth (is {shown(text)})'
+        )
     return text
 
 
@@ -344,16 +346,18 @@ def _names_one(value: object) -> object:
         return value
     names = [value] if isinstance(value, str) else list(value) if isinstance(value, Mapping) else None
     if names is None:
-        raise wrong(
+        raise validation_error(
             f"must be the name of an operation, or a mapping from it to its parameters (is {shown(value)})"
         )
     if len(names) != 1:
         keys = f": {', '.join(map(str, names))}" if names else ""
-        raise wrong(f"must have exactly one key, the name of the operation (has {len(names)}{keys})")
+        raise validation_error(
+            f"must have exactly one key, the name of the operation (has {len(names)}{keys})"
+        )
     if names[0] not in OPERATIONS:
         guess = nearest(names[0], OPERATIONS)
         hint = f"did you mean {guess}? Known are" if guess else "known are"
-        raise wrong(f"there is no operation {names[0]}; {hint} {', '.join(OPERATIONS)}")
+        raise validation_error(f"there is no operation {names[0]}; {hint} {', '.join(OPERATIONS)}")
     return value
 
 

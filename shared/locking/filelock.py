@@ -166,7 +166,7 @@ class FileLock:
                 return False
             left_s = start_s + limit_s - time.monotonic()
             if left_s <= 0:
-                raise lockfile.time_out(self.lock_path, limit_s, rival)
+                raise lockfile.timeout_error(self.lock_path, limit_s, rival)
             # A new owner means that the lock goes from hand to hand: be quick again.
             pause_s = _SHORTEST_WAIT_S if rival.token != last else min(pause_s * _BACK_OFF, _LONGEST_WAIT_S)
             last = rival.token
@@ -212,7 +212,7 @@ class FileLock:
         try:
             fd = lockfile.open_lock_file(candidate, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
+            raise lockfile.file_error(self.lock_path, error) from error
         hold = None
         try:
             if _try_flock(fd):
@@ -222,7 +222,7 @@ class FileLock:
         except FileExistsError:
             return False
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
+            raise lockfile.file_error(self.lock_path, error) from error
         finally:
             if hold is None:
                 lockfile.close_lock_file(fd)  # whatever happened: without a flock, nobody waits for it
@@ -270,7 +270,7 @@ class FileLock:
         try:
             return lockfile.lies_at(self.lock_path, hold.facts) and remove_if_there(self.lock_path)
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
+            raise lockfile.file_error(self.lock_path, error) from error
         finally:
             lockfile.close_lock_file(hold.fd)
 
@@ -307,7 +307,7 @@ class FileLock:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.replace(self.lock_path, path)  # noqa: PTH105 - a Path costs more than the system call
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
+            raise lockfile.file_error(self.lock_path, error) from error
         self._hold = None
         lockfile.close_lock_file(hold.fd)
         return True
@@ -349,7 +349,7 @@ class FileLock:
         try:
             return remove_if_there(self.lock_path)
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
+            raise lockfile.file_error(self.lock_path, error) from error
 
     def __enter__(self) -> FileLock:
         self.acquire()

@@ -310,7 +310,7 @@ def link(candidate: str, lock_path: str) -> None:
             raise
 
 
-def refusal(lock_path: str, error: OSError) -> StorageError:
+def file_error(lock_path: str, error: OSError) -> StorageError:
     """The error for a lock file that could not be made or removed.
 
     Parameters
@@ -333,7 +333,7 @@ def refusal(lock_path: str, error: OSError) -> StorageError:
     return StorageError(f"cannot make or remove the lock {lock_path}: {error.strerror}")
 
 
-def time_out(lock_path: str, limit_s: float, rival: LockHolder) -> LockTimeout:
+def timeout_error(lock_path: str, limit_s: float, rival: LockHolder) -> LockTimeout:
     """The error of a waiter that gave up.
 
     Parameters

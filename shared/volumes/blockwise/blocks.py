@@ -16,7 +16,7 @@ from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape, as_shape
 from ..hdf5.layout import DatasetLayout
 from .description import FilesetDescription, format_description
-from .description_copy import DebugCopy
+from .description_copy import DescriptionCopy
 from .layout import BlockPaths, Naming
 from .open_file import block_file_to_change, block_file_to_read
 from .pickled import PICKLE_DTYPE, PickleCodec
@@ -355,8 +355,10 @@ def open_store(
         job=job,
         sync=durability == "block",
         lock_timeout_s=lock_timeout_s,
-        note=DebugCopy(os.path.basename(path), format_description(description.with_view_filled_in())),
-        puts_note=copy_description,
+        description_copy=DescriptionCopy(
+            os.path.basename(path), format_description(description.with_view_filled_in())
+        ),
+        copy_description=copy_description,
         codec=PickleCodec() if description.dtype.hasobject else None,
     )
 

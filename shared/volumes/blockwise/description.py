@@ -70,7 +70,7 @@ class FilesetDescription(Description):
     schema_name: ClassVar[str] = SCHEMA_NAME
     versions: ClassVar[tuple[float, ...]] = (1.0, 1.1)
     label: ClassVar[str] = "fileset description"
-    absent: ClassVar[Mapping[str, str]] = {
+    missing_texts: ClassVar[Mapping[str, str]] = {
         "format": "is missing",
         "dtype": 'is missing; say for example "uint8" (old files without it were written as "float32")',
     }
@@ -109,7 +109,7 @@ class FilesetDescription(Description):
         """The same description with `view_origin` and `view_shape` written out."""
         return replace(self, view_origin=self.origin, view_shape=self.view.shape)
 
-    def _misfits(self) -> Iterable[Problem]:
+    def _mistakes(self) -> Iterable[Problem]:
         extents = [(field, extent) for field in _PER_AXIS if (extent := getattr(self, field)) is not None]
         yield from self._wrong_texts()
         yield from self._wrong_lengths(extents) or self._wrong_extents(extents) or self._wrong_view()

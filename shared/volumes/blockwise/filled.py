@@ -109,9 +109,9 @@ class FilledFileset:
         ndarray of shape ``roi.shape``
             `out` if it was given, else a new array.
         """
-        return self.read_and_tell(roi, out).voxels
+        return self.read_and_report(roi, out).voxels
 
-    def read_and_tell(self, roi: Roi, out: Any = None) -> Reading:
+    def read_and_report(self, roi: Roi, out: Any = None) -> Reading:
         """Read the voxels of `roi`, and report the missing blocks.
 
         A roi without missing blocks costs what `BlockwiseFileset.read` costs.
@@ -147,11 +147,11 @@ class FilledFileset:
             try:
                 out[slices] = self._fileset.read(piece)
             except MissingBlock:
-                out[slices] = self._filling(piece)
+                out[slices] = self._fill(piece)
                 missing.append(tuple(a // n * n for a, n in zip(piece.start, self.block_shape, strict=True)))
         return Reading(out, tuple(missing))
 
-    def _filling(self, roi: Roi) -> Any:
+    def _fill(self, roi: Roi) -> Any:
         if not isinstance(self._missing, str):
             return self._missing
         axes = [

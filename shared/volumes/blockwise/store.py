@@ -19,7 +19,7 @@ from ...geometry.roi import Roi, Shape
 from ...locking.filelock import FileLock
 from ..hdf5.layout import DatasetLayout
 from .block_file import read_bytes, read_part
-from .description_copy import DebugCopy
+from .description_copy import DescriptionCopy
 from .fast.catalogue import FileTemplates
 from .layout import BlockPaths, Naming
 from .pickled import PickleCodec
@@ -46,9 +46,9 @@ class BlockStore:
         Bring each block to the medium before it is marked available.
     lock_timeout_s : float
         Longest wait for another holder of a block's lock, in seconds.
-    note : DebugCopy
+    description_copy : DescriptionCopy
         The copy of the description in each block directory.
-    puts_note : bool
+    copy_description : bool
         Put the note into each new block directory.
     templates : FileTemplates
         Templates of the block files that were read or written.
@@ -61,8 +61,8 @@ class BlockStore:
     job: str = ""
     sync: bool = False
     lock_timeout_s: float = 10.0
-    note: DebugCopy = field(default_factory=DebugCopy, repr=False, compare=False)
-    puts_note: bool = True
+    description_copy: DescriptionCopy = field(default_factory=DescriptionCopy, repr=False, compare=False)
+    copy_description: bool = True
     templates: FileTemplates = field(default_factory=FileTemplates, repr=False, compare=False)
     codec: PickleCodec | None = None
 

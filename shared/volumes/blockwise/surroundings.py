@@ -39,16 +39,16 @@ def remove_empty_until(directory: Path, end: Path) -> None:
 
 def make_directories(paths: BlockPaths) -> bool:
     """Make the directories of a block. Returns True if the block's own directory is new."""
-    created = _made(paths.directory)
+    created = _make_directory(paths.directory)
     if created is None:
         Path(paths.directory).parent.mkdir(parents=True, exist_ok=True)
-        created = _made(paths.directory)
+        created = _make_directory(paths.directory)
     if os.path.dirname(paths.file) != paths.directory:
         Path(paths.file).parent.mkdir(parents=True, exist_ok=True)
     return bool(created)
 
 
-def _made(directory: str) -> bool | None:
+def _make_directory(directory: str) -> bool | None:
     """Make a directory: True if it is new, False if it exists, None if its parent does not exist."""
     try:
         os.mkdir(directory)  # noqa: PTH102 - a Path costs more than the system call
@@ -103,7 +103,7 @@ def other_writer(paths: BlockPaths) -> str | None:
     return None if holder is None or holder.is_here else f"its lock is held by {holder.describe()}"
 
 
-def _check_ours(lock: FileLock, paths: BlockPaths) -> None:
+def _check_lock(lock: FileLock, paths: BlockPaths) -> None:
     if not lock.still_ours():
         raise LockLost(f"the lock {paths.lock} is no longer ours; {paths.file} was left as it was")
 
@@ -130,12 +130,12 @@ def swap_in(partial: str, paths: BlockPaths, lock: FileLock) -> None:
     hidden = partial_name(paths.status)
     had_status = True
     try:
-        _check_ours(lock, paths)
+        _check_lock(lock, paths)
         try:
             os.rename(paths.status, hidden)  # noqa: PTH104 - a Path costs more than the system call
         except FileNotFoundError:
             had_status = False
-        _check_ours(lock, paths)
+        _check_lock(lock, paths)
         os.replace(partial, paths.file)  # noqa: PTH105
     except BaseException:
         # The disk shows if the rename came first. A status is not put back while another

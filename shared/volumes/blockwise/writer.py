@@ -217,8 +217,8 @@ def locked_to_write(store: BlockStore, block: Roi) -> Iterator[tuple[BlockPaths,
     try:
         if not created:
             remove_leftovers(paths)
-        elif store.puts_note:
-            store.note.put(paths.directory)
+        elif store.copy_description:
+            store.description_copy.put(paths.directory)
         yield paths, lock
     finally:
         if lock.locked():  # else its file has become the status
@@ -335,15 +335,15 @@ def remove_block(store: BlockStore, block: Roi) -> None:
 
 
 def _remove_empty(store: BlockStore, paths: BlockPaths) -> None:
-    """Remove a directory that holds nothing but the debug copy, and its parents if they are empty."""
+    """Remove a directory that holds nothing but the copy of the description, and its parents if they are empty."""
     directory = Path(paths.directory)
     remove_empty_until(Path(paths.file).parent, directory)
     try:
         rest = {entry.name for entry in directory.iterdir()}
     except FileNotFoundError:
         return  # somebody else was quicker
-    if rest == {store.note.name}:
-        remove_if_there(str(directory / store.note.name))
+    if rest == {store.description_copy.name}:
+        remove_if_there(str(directory / store.description_copy.name))
     elif rest:
         return
     remove_empty_until(directory, Path(store.naming.root))

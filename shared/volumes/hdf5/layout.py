@@ -117,8 +117,8 @@ def build_image(
     """
     # Two files in memory must not share a name, even for a moment.
     name = f"block-in-memory-{next(_image_numbers)}"
-    room = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
-    with h5py.File(name, "w", driver="core", backing_store=False, block_size=room) as file:
+    room_bytes = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
+    with h5py.File(name, "w", driver="core", backing_store=False, block_size=room_bytes) as file:
         dataset = create_dataset(file, layout, internal, shape)
         put_voxels(dataset, roi, data)
         file.flush()

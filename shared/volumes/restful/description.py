@@ -115,7 +115,7 @@ class RESTfulVolumeDescription(Description):
         stops = {f"{letter}_stop": n for letter, n in zip(self.axes, remote.stop, strict=True)}
         return self.url_format.format(**starts, **stops)
 
-    def _misfits(self) -> Iterator[Problem]:
+    def _mistakes(self) -> Iterator[Problem]:
         axes, bounds, offset = self.axes, self.bounds, self.origin_offset
         if self.format not in FORMATS:
             yield "format", f"is {self.format!r}; known are {', '.join(FORMATS)}"
@@ -173,7 +173,7 @@ class RESTfulFilesetDescription(Description):
     remote_description: Annotated[RESTfulVolumeDescription, _Embedded(RESTfulVolumeDescription)]
     local_description: Annotated[FilesetDescription, _Embedded(FilesetDescription)]
 
-    def _misfits(self) -> Iterator[Problem]:
+    def _mistakes(self) -> Iterator[Problem]:
         for field, problem in _differences(self.remote_description, self.local_description):
             yield f"remote_description and local_description: {field}", problem
 

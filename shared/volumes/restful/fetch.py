@@ -17,7 +17,7 @@ from urllib3.util import Retry
 from ...errors import DownloadFailed, StorageError
 from .tokens import token_for
 
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PIECE_BYTES = 1 << 18
 _LONGEST_BACK_OFF_S = 20.0
 _TEXT_OF_ERROR_BYTES = 2000
@@ -110,13 +110,13 @@ class Fetcher:
             With address, reason and number of attempts; never with a token.
         """
         stop = stop or threading.Event()
-        give_up_s = time.monotonic() + self._transfer.deadline_s
+        deadline_s = time.monotonic() + self._transfer.deadline_s
         for attempt in range(1, self._transfer.retries + 2):
             try:
-                return self._attempt(url, into, accept, limit_bytes, give_up_s, stop)
-            except _MayPass as error:
+                return self._attempt(url, into, accept, limit_bytes, deadline_s, stop)
+            except _TransientError as error:
                 wait_s = max(error.wait_s, self._pause_s(attempt))
-                left_s = give_up_s - time.monotonic()
+                left_s = deadline_s - time.monotonic()
                 if attempt > self._transfer.retries or wait_s > left_s:
                     hint = f"; it asks to wait {error.wait_s:g} s" if error.wait_s > left_s else ""
                     reason = f"{error.reason}{hint} (attempt {attempt}, the last)"
@@ -138,7 +138,7 @@ class Fetcher:
         return text
 
     def _attempt(
-        self, url: str, into: BinaryIO, accept: str, limit: int, give_up_s: float, stop: threading.Event
+        self, url: str, into: BinaryIO, accept: str, limit: int, deadline_s: float, stop: threading.Event
     ) -> Mapping[str, str]:
         try:
             response = self._pool.request(
@@ -149,14 +149,14 @@ class Fetcher:
                 retries=self._redirects,
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise _MayPass(self._clean(_innermost(error))) from error
+            raise _TransientError(self._clean(_innermost(error))) from error
         try:
             if response.status != 200:
                 self._refuse(url, response)
-            self._stream(url, response, into, limit, give_up_s, stop)
+            self._stream(url, response, into, limit, deadline_s, stop)
             return response.headers
         except (HTTPError, OSError) as error:
-            raise _MayPass(self._clean(f"the answer broke off: {_innermost(error)}")) from error
+            raise _TransientError(self._clean(f"the answer broke off: {_innermost(error)}")) from error
         finally:
             # A connection with the rest of a body in it is of no use to anybody else.
             if not response.closed:
@@ -168,8 +168,8 @@ class Fetcher:
         reason += f": {error_text}" if error_text else ""
         if response.status in (401, 403):
             reason += "; a token for this server can be given by BLOCKMILL_TOKENS_FILE"
-        if response.status in _TRY_AGAIN:
-            raise _MayPass(self._clean(reason), _retry_after_s(response))
+        if response.status in _RETRIED_STATUSES:
+            raise _TransientError(self._clean(reason), _retry_after_s(response))
         raise self._failed(url, reason)
 
     def _stream(
@@ -178,7 +178,7 @@ class Fetcher:
         response: urllib3.BaseHTTPResponse,
         into: BinaryIO,
         limit: int,
-        give_up_s: float,
+        deadline_s: float,
         stop: threading.Event,
     ) -> None:
         into.seek(0)
@@ -191,12 +191,13 @@ class Fetcher:
                 raise self._failed(url, f"the answer has more than {limit} bytes, too many for its voxels")
             if stop.is_set():
                 raise self._failed(url, "given up, since something else failed")
-            if time.monotonic() > give_up_s:
+            if time.monotonic() > deadline_s:
                 raise self._failed(
                     url, f"{length} bytes came in {self._transfer.deadline_s:g} s, and not the last one"
                 )
-        if (promised := response.headers.get("Content-Length", "")).isdigit() and length < int(promised):
-            raise _MayPass(f"the answer broke off after {length} of {promised} bytes")
+        expected = response.headers.get("Content-Length", "")
+        if expected.isdigit() and length < int(expected):
+            raise _TransientError(f"the answer broke off after {length} of {expected} bytes")
 
     @staticmethod
     def _keep(into: BinaryIO, piece: bytes) -> None:
@@ -215,7 +216,7 @@ class Fetcher:
         self._pool.clear()
 
 
-class _MayPass(Exception):
+class _TransientError(Exception):
     """A failure that is worth another attempt, after a pause that the server may have asked for."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:

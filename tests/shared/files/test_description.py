@@ -17,7 +17,7 @@ class Box(Description):
     schema_name: ClassVar[str] = "box"
     versions: ClassVar[tuple[float, ...]] = (1.0, 2.0)
     label: ClassVar[str] = "box"
-    absent: ClassVar[dict[str, str]] = {"colour": "is missing in the file"}
+    missing_texts: ClassVar[dict[str, str]] = {"colour": "is missing in the file"}
 
     shape: Extents
     dtype: Dtype
@@ -25,7 +25,7 @@ class Box(Description):
     note: Text | None = None
     root: Text = "."
 
-    def _misfits(self):
+    def _mistakes(self):
         if 0 in self.shape:
             yield "shape", "is empty"
 

@@ -76,11 +76,11 @@ class ChunkTemplate:
         bool
             False if the file does not match; then `target` may hold anything.
         """
-        head, room = bytearray(len(self.head)), scratch(self.data_bytes + _ROOM_TO_GROW_BYTES)
-        chunk_bytes = os.preadv(descriptor, [head, room.data], 0) - len(head)
-        if not 0 < chunk_bytes < len(room) or head != self.head_for(chunk_bytes):
+        head, buffer = bytearray(len(self.head)), scratch(self.data_bytes + _ROOM_TO_GROW_BYTES)
+        chunk_bytes = os.preadv(descriptor, [head, buffer.data], 0) - len(head)
+        if not 0 < chunk_bytes < len(buffer) or head != self.head_for(chunk_bytes):
             return False
-        voxels = unpacked(room[:chunk_bytes].data, 0, self.pipeline, self.data_bytes)
+        voxels = unpacked(buffer[:chunk_bytes].data, 0, self.pipeline, self.data_bytes)
         if voxels is None or shape != self.shape:
             return False
         copy_rows(target, np.frombuffer(voxels, self.dtype).reshape(shape)[roi_in_block.to_slice()])

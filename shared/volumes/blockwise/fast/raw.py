@@ -47,26 +47,26 @@ def read_planes(
     target = target[(0,) * axis]
     planes, first, stop = shape[axis], roi_in_block.start[axis], roi_in_block.stop[axis]
     plane_bytes = math.prod(shape[axis + 1 :]) * target.itemsize
-    direct = roi_in_block.shape[axis + 1 :] == shape[axis + 1 :] and target.flags.c_contiguous
-    if not direct and _wasteful(plane_bytes, stop - first, target.nbytes):
+    is_direct = roi_in_block.shape[axis + 1 :] == shape[axis + 1 :] and target.flags.c_contiguous
+    if not is_direct and _wasteful(plane_bytes, stop - first, target.nbytes):
         return False
-    step = stop - first if direct else min(stop - first, planes_per_piece(plane_bytes))
-    room = target if direct else scratch(step * plane_bytes)
+    step = stop - first if is_direct else min(stop - first, planes_per_piece(plane_bytes))
+    buffer = target if is_direct else scratch(step * plane_bytes)
     end = len(head) + planes * plane_bytes
     if step == planes:
-        if os.preadv(descriptor, [head, room.data, tail], 0) != end + len(tail) - 1:
+        if os.preadv(descriptor, [head, buffer.data, tail], 0) != end + len(tail) - 1:
             return False
-        if not direct:
-            _copy_part(target, room, shape[axis:], Roi(roi_in_block.start[axis:], roi_in_block.stop[axis:]))
+        if not is_direct:
+            _copy_part(target, buffer, shape[axis:], Roi(roi_in_block.start[axis:], roi_in_block.stop[axis:]))
         return True
     if os.preadv(descriptor, [head], 0) != len(head) or os.preadv(descriptor, [tail], end) != len(tail) - 1:
         return False
     for at in range(first, stop, step):
         until = min(at + step, stop)
-        piece = room if until - at == step else scratch((until - at) * plane_bytes)
+        piece = buffer if until - at == step else scratch((until - at) * plane_bytes)
         if os.preadv(descriptor, [piece.data], len(head) + at * plane_bytes) != (until - at) * plane_bytes:
             return False
-        if not direct:
+        if not is_direct:
             inner = Roi((0, *roi_in_block.start[axis + 1 :]), (until - at, *roi_in_block.stop[axis + 1 :]))
             _copy_part(target[at - first : until - first], piece, (until - at, *shape[axis + 1 :]), inner)
     return True

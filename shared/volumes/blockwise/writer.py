@@ -335,7 +335,7 @@ def remove_block(store: BlockStore, block: Roi) -> None:
 
 
 def _remove_empty(store: BlockStore, paths: BlockPaths) -> None:
-    """Remove a directory that holds nothing but the copy of the description, and its parents if they are empty."""
+    """Remove a directory that holds only the description's copy, and its parents if they are empty."""
     directory = Path(paths.directory)
     remove_empty_until(Path(paths.file).parent, directory)
     try:

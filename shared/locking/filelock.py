@@ -318,7 +318,7 @@ class FileLock:
 
     @property
     def token(self) -> str | None:
-        """16 random hex digits that name this hold of the lock; None while it is not held."""
+        """16 random hex digits that name this hold of the lock, or None while it is not held."""
         return self._hold.token if self._hold is not None and self.locked() else None
 
     def still_ours(self) -> bool:
@@ -334,7 +334,7 @@ class FileLock:
         return not os.path.lexists(self.lock_path) or stale(self.lock_path)
 
     def holder(self) -> LockHolder | None:
-        """The owner according to the lock file, alive or dead; None if there is no lock."""
+        """The owner according to the lock file, alive or dead, or None if there is no lock."""
         lock_file = lockfile.open_existing(self.lock_path)
         if lock_file is None:
             return None

@@ -15,7 +15,7 @@ from ..errors import WireError
 from ..system.impersonation import Identity
 
 VERSION = 3
-"""Protocol version, told in the hello; both sides must agree."""
+"""Protocol version, sent in the hello; both sides must agree."""
 
 
 class Message(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
@@ -265,7 +265,7 @@ FromWorker = Hello | TaskReplies | Heartbeat
 class Spawn(Message, frozen=True):
     """Fork a worker that connects to `endpoint`.
 
-    What it prints goes to `log_path`. It counts the tasks that it has begun and ended in the
+    Its output goes to `log_path`. It counts the tasks that it has begun and ended in the
     `counters_index`-th pair of `TaskCounters`, in the shared file at `counters_path`.
     """
 
@@ -327,7 +327,7 @@ def trailer(job: str, block: int, attempt: int) -> bytes:
 
 
 def trailer_lease(text: bytes) -> Lease | None:
-    """Job, block and attempt in what follows `TRAILER`; None where a program printed such bytes itself."""
+    """Job, block and attempt in what follows `TRAILER`, or None where a program printed such bytes itself."""
     try:
         job, block, attempt = text.decode().split(" ")
         return Lease(job, int(block), int(attempt))

@@ -17,7 +17,7 @@ from ..errors import WireError
 from .records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 
 VERSION = 1
-"""Of this protocol, told in each call and answer; both sides must agree."""
+"""Version of this protocol, sent in each call and answer; both sides must agree."""
 
 LONGEST_WAIT_S = 30.0
 """The service answers a waiting request after this long at the latest."""

@@ -37,7 +37,7 @@ def cuts(
 
 
 def cut_at_file(path: str) -> tuple[str, str] | None:
-    """File and rest of a path on disk, cut behind its first HDF5 file; None if it names none.
+    """File and rest of a path on disk, cut behind its first HDF5 file, or None if it names none.
 
     A directory may be called ``x.h5``. If no file exists yet, the first name with an ending counts as one.
     """

@@ -148,7 +148,7 @@ class FilesetBlocks:
         Returns
         -------
         str or None
-            The first disagreement; None if there is none.
+            The first disagreement, or None if there is none.
         """
         return self.store.verify(self.view.at(start), job)
 
@@ -254,7 +254,7 @@ class FilesetBlocks:
         Returns
         -------
         bytes or None
-            Content of the status file if the file must be checked first; None if there is no doubt.
+            Content of the status file if the file must be checked first, or None if there is no doubt.
 
         Raises
         ------

@@ -219,7 +219,7 @@ def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, content: by
 
 
 def _state(file: str) -> tuple[int, int, int] | None:
-    """Facts that change when a file is written; None if there is none."""
+    """Facts that change when a file is written, or None if there is none."""
     try:
         facts = Path(file).stat()
     except FileNotFoundError:

@@ -283,7 +283,7 @@ class BlockwiseFileset:
         """
         return export_roi(self.blocks, self.read, roi, directory, absolute=absolute)
 
-    # What a fileset says of and does to its blocks is documented there.
+    # The methods for single blocks, documented there.
     block_rois = _of_blocks(FilesetBlocks.block_rois)
     block_roi = _of_blocks(FilesetBlocks.block_roi)
     reopen = _of_blocks(FilesetBlocks.reopen)

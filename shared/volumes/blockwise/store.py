@@ -137,7 +137,7 @@ class BlockStore:
         Returns
         -------
         str or None
-            The first disagreement; None if there is none.
+            The first disagreement, or None if there is none.
         """
         record = self.record(block)
         if record is None:

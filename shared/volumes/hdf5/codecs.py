@@ -51,7 +51,7 @@ def unpacked(chunk: Buffer, mask: int, pipeline: Pipeline, size_bytes: int) -> B
     Returns
     -------
     bytes-like or None
-        The bytes of the voxels; None if only HDF5 can unpack them.
+        The bytes of the voxels, or None if only HDF5 can unpack them.
     """
     for index in range(len(pipeline) - 1, -1, -1):
         if mask >> index & 1:

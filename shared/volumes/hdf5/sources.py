@@ -54,7 +54,7 @@ def _sources(path: str, internal: str) -> list[tuple[str, str]]:
 
 
 def _external_links(file: h5py.File, internal: str) -> Iterator[tuple[str, str]]:
-    """Follow the path of a dataset; yields each file that it leads into, with the rest of the path."""
+    """Follow the path of a dataset. Yields each file that it leads into, with the rest of the path."""
     names = internal.strip("/").split("/")
     group: h5py.Group = file
     for index, name in enumerate(names):

@@ -203,7 +203,7 @@ def schema_name(path: str | os.PathLike[str]) -> object:
 
 
 def read_local_description(path: str | os.PathLike[str]) -> FilesetDescription | None:
-    """The part of a description file about block files on disk; None if it describes a server's volume.
+    """The part of a description file about block files on disk, or None if it describes a server's volume.
 
     Raises
     ------

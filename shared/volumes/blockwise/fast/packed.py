@@ -128,7 +128,7 @@ def template_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> ChunkTemp
 
 
 def _chunk_facts(dataset: h5py.h5d.DatasetID) -> _ChunkFacts | None:
-    """Facts about the chunk of a dataset; None if it is not one chunk that is packed."""
+    """Facts about the chunk of a dataset, or None if it is not one chunk that is packed."""
     plist, dtype, shape = dataset.get_create_plist(), dataset.dtype, dataset.shape
     if plist.get_layout() != h5py.h5d.CHUNKED or plist.get_chunk() != shape or not plist.get_nfilters():
         return None

@@ -352,7 +352,7 @@ def open_store(
     return BlockStore(
         naming=Naming(root, description.axes, description.block_file_name_format),
         layout=_layout(description),
-        job=job,
+        job_hash=job,
         sync=durability == "block",
         lock_timeout_s=lock_timeout_s,
         description_copy=DescriptionCopy(

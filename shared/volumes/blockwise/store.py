@@ -40,8 +40,8 @@ class BlockStore:
         The paths of each block.
     layout : DatasetLayout
         The layout of new block files.
-    job : str
-        Kept in the status records of new blocks.
+    job_hash : str
+        Identity of the job, kept in the status records of new blocks.
     sync : bool
         Bring each block to the medium before it is marked available.
     lock_timeout_s : float
@@ -58,7 +58,7 @@ class BlockStore:
 
     naming: Naming
     layout: DatasetLayout
-    job: str = ""
+    job_hash: str = ""
     sync: bool = False
     lock_timeout_s: float = 10.0
     description_copy: DescriptionCopy = field(default_factory=DescriptionCopy, repr=False, compare=False)
@@ -124,14 +124,14 @@ class BlockStore:
         content = self.status(block)
         return None if content is None else parse_status(content)
 
-    def verify(self, block: Roi, job: str | None = None) -> str | None:
+    def verify(self, block: Roi, job_hash: str | None = None) -> str | None:
         """Check a block file against its status record.
 
         Parameters
         ----------
         block : Roi
             In absolute voxels.
-        job : str, optional
+        job_hash : str, optional
             Identity of the job that must have written it.
 
         Returns
@@ -144,7 +144,7 @@ class BlockStore:
             return "no status record"
         if not record.has_facts:
             return "the status record holds no facts to check by"
-        if job is not None and record.job != job:
+        if job_hash is not None and record.job != job_hash:
             return f"written by another job ({record.job or 'unnamed'})"
         try:
             size_bytes = Path(self.paths(block).file).stat().st_size

@@ -194,7 +194,7 @@ def put_status(
     lock : FileLock, optional
         The block's lock, held.
     """
-    content = format_status(StatusRecord(size_bytes, checksum, store.job, boot_id(), store.sync))
+    content = format_status(StatusRecord(size_bytes, checksum, store.job_hash, boot_id(), store.sync))
     if lock is None or not lock.release_as(paths.status, content):
         write_atomically(paths.status, content)
 

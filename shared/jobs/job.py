@@ -98,8 +98,8 @@ class OutputVolume(_Model):
     compression_opts : int, optional
         Level of gzip, 0 to 9.
     durability : {"none", "block", "group"}
-        "none": the system decides when data reaches the medium. "block": each block does before it
-        counts as done. "group": blocks do in groups, before the journal (or the end of the run)
+        The moment at which data is on the medium: whenever the system likes; for each block before
+        it counts as done; or for groups of blocks, before the journal (or the end of the run)
         calls them done.
     """
 
@@ -148,7 +148,7 @@ class Job(_Model):
     retries : int
         Further attempts at a block that failed.
     on_error : {"fail", "finish"}
-        "fail": a block without attempts left ends the job. "finish": the other blocks go on.
+        A block that failed in its last attempt ends the job, or the other blocks go on.
     block_timeout_s : float, optional
         Longest time for one attempt at a block.
     user_code : str, optional

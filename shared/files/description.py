@@ -39,7 +39,7 @@ class Description:
     versions: ClassVar[tuple[float, ...]] = (1.0,)
     label: ClassVar[str] = ""
     """Name in messages of a description that comes from no file."""
-    missing_texts: ClassVar[Mapping[str, str]] = {}
+    absent: ClassVar[Mapping[str, str]] = {}
     """Messages about required fields that a file lacks, if they are not "is missing"."""
 
     schema_version: float = 1.0
@@ -61,7 +61,7 @@ class Description:
             cls.schema_name,
             version_kind(cls.versions.__contains__, versions_text),
             {name: _kind(hints[name]) for name in own},
-            {**needed, **cls.missing_texts},
+            {**needed, **cls.absent},
         )
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ class Schema:
         Converts the value of ``_schema_version``; see `version_kind`.
     kinds : mapping
         Field to the converter of its value, in the order in which mistakes are reported.
-    missing_texts : mapping
+    absent : mapping
         Required field to the message for one that is absent or null.
     """
 
@@ -44,12 +44,12 @@ class Schema:
         name: str,
         version: Converter,
         kinds: Mapping[str, Converter],
-        missing_texts: Mapping[str, str] | None = None,
+        absent: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.version = version
         self.kinds = dict(kinds)
-        self.missing_texts = missing_texts or {}
+        self.absent = absent or {}
 
     def known_fields(self, document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
         """The known fields in the order of the file, and the problem of each that stands twice.
@@ -81,8 +81,8 @@ class Schema:
         for field, kind in (*self.kinds.items(), ("_schema_version", self.version)):
             value = raw.get(field)
             if value is None and kind is not self.version:
-                if field in self.missing_texts:
-                    problems.append((field, self.missing_texts[field]))
+                if field in self.absent:
+                    problems.append((field, self.absent[field]))
                 continue
             try:
                 # Only what reads an object of JSON inside another looks for keys that stand twice.

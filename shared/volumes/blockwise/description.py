@@ -70,7 +70,7 @@ class FilesetDescription(Description):
     schema_name: ClassVar[str] = SCHEMA_NAME
     versions: ClassVar[tuple[float, ...]] = (1.0, 1.1)
     label: ClassVar[str] = "fileset description"
-    missing_texts: ClassVar[Mapping[str, str]] = {
+    absent: ClassVar[Mapping[str, str]] = {
         "format": "is missing",
         "dtype": 'is missing; say for example "uint8" (old files without it were written as "float32")',
     }

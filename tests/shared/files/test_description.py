@@ -17,7 +17,7 @@ class Box(Description):
     schema_name: ClassVar[str] = "box"
     versions: ClassVar[tuple[float, ...]] = (1.0, 2.0)
     label: ClassVar[str] = "box"
-    missing_texts: ClassVar[dict[str, str]] = {"colour": "is missing in the file"}
+    absent: ClassVar[dict[str, str]] = {"colour": "is missing in the file"}
 
     shape: Extents
     dtype: Dtype

@@ -49,7 +49,7 @@ class TransferJob:
     Parameters
     ----------
     recipe : Recipe
-    transfer : ArrayTransfer
+    transfer : Transfer
         The recipe's.
     sessions : Sessions
         The worker's.
@@ -60,7 +60,7 @@ class TransferJob:
     def __init__(
         self,
         recipe: wire.Recipe,
-        transfer: wire.ArrayTransfer,
+        transfer: wire.Transfer,
         sessions: OpenVolumes,
         segment: Callable[[], Segment | None],
     ) -> None:

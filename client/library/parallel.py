@@ -250,7 +250,7 @@ class ParallelVolume:
     def _start(
         self, roi: Roi, view: wire.ArrayView, buffer: SharedBuffer, status: WriteStatus | None
     ) -> JobHandle:
-        transfer = wire.ArrayTransfer(view=view, origin=roi.start, write=status, session=self._session)
+        transfer = wire.Transfer(view=view, origin=roi.start, write=status, session=self._session)
         recipe = wire.Recipe(source=self._path, transfer=transfer)
         return self._engine.submit(
             JobSpec(recipe=recipe, blocks=self._tasks(roi), shared_buffers=(buffer.map_segment,))

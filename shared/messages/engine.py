@@ -66,7 +66,7 @@ class ArrayView(msgspec.Struct, frozen=True):
     dtype: str
 
 
-class ArrayTransfer(msgspec.Struct, frozen=True, kw_only=True):
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     """A copy of voxels between a volume and an array in shared memory.
 
     Attributes
@@ -75,7 +75,7 @@ class ArrayTransfer(msgspec.Struct, frozen=True, kw_only=True):
         The array; its first voxel is the one at `origin` of the volume.
     origin : tuple of int
     write : {"whole", "all", "none"} or None
-        Write to the volume, a fileset; the blocks to mark available, as for its `write`. None: read.
+        Into the volume, a fileset, and which blocks are marked available then; None: out of it.
     session : str
         The volume stays open under this name for the next transfer.
     """
@@ -116,7 +116,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Names the content of that folder, so that changed modules are imported anew.
     identity : Identity or None
         The user for whom volumes are opened, read and written; None: the worker's own.
-    transfer : ArrayTransfer or None
+    transfer : Transfer or None
         Copy voxels between `source` and an array; then the rest of the recipe is not used.
     grid : Grid or None
         Of the blocks; tasks then hold nothing but the number.
@@ -136,7 +136,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     user_code: str | None = None
     code_hash: str = ""
     identity: Identity | None = None
-    transfer: ArrayTransfer | None = None
+    transfer: Transfer | None = None
     grid: Grid | None = None
     prompt: bool = False
 

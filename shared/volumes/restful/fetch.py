@@ -110,16 +110,16 @@ class Fetcher:
             With address, reason and number of attempts; never with a token.
         """
         stop = stop or threading.Event()
-        deadline_s = time.monotonic() + self._transfer.deadline_s
+        give_up_s = time.monotonic() + self._transfer.deadline_s
         for attempt in range(1, self._transfer.retries + 2):
             try:
-                return self._attempt(url, into, accept, limit_bytes, deadline_s, stop)
+                return self._attempt(url, into, accept, limit_bytes, give_up_s, stop)
             except _TransientError as error:
                 wait_s = max(error.wait_s, self._pause_s(attempt))
-                left_s = deadline_s - time.monotonic()
+                left_s = give_up_s - time.monotonic()
                 if attempt > self._transfer.retries or wait_s > left_s:
-                    hint = f"; it asks to wait {error.wait_s:g} s" if error.wait_s > left_s else ""
-                    reason = f"{error.reason}{hint} (attempt {attempt}, the last)"
+                    asked = f"; it asks to wait {error.wait_s:g} s" if error.wait_s > left_s else ""
+                    reason = f"{error.reason}{asked} (attempt {attempt}, the last)"
                     raise self._failed(url, reason) from error
                 if stop.wait(wait_s):
                     raise self._failed(url, "given up, since something else failed") from error
@@ -138,7 +138,7 @@ class Fetcher:
         return text
 
     def _attempt(
-        self, url: str, into: BinaryIO, accept: str, limit: int, deadline_s: float, stop: threading.Event
+        self, url: str, into: BinaryIO, accept: str, limit: int, give_up_s: float, stop: threading.Event
     ) -> Mapping[str, str]:
         try:
             response = self._pool.request(
@@ -153,7 +153,7 @@ class Fetcher:
         try:
             if response.status != 200:
                 self._refuse(url, response)
-            self._stream(url, response, into, limit, deadline_s, stop)
+            self._stream(url, response, into, limit, give_up_s, stop)
             return response.headers
         except (HTTPError, OSError) as error:
             raise _TransientError(self._clean(f"the answer broke off: {_innermost(error)}")) from error
@@ -178,7 +178,7 @@ class Fetcher:
         response: urllib3.BaseHTTPResponse,
         into: BinaryIO,
         limit: int,
-        deadline_s: float,
+        give_up_s: float,
         stop: threading.Event,
     ) -> None:
         into.seek(0)
@@ -191,7 +191,7 @@ class Fetcher:
                 raise self._failed(url, f"the answer has more than {limit} bytes, too many for its voxels")
             if stop.is_set():
                 raise self._failed(url, "given up, since something else failed")
-            if time.monotonic() > deadline_s:
+            if time.monotonic() > give_up_s:
                 raise self._failed(
                     url, f"{length} bytes came in {self._transfer.deadline_s:g} s, and not the last one"
                 )

@@ -57,7 +57,7 @@ class PreparedJob:
                     recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
                 )
         self._bounds = Roi.from_shape(source.shape)
-        self._halo = self._spec.halo(len(source.shape))
+        self._halo = self._spec.halo_per_axis(len(source.shape))
         self._offset = recipe.offset or (0,) * len(source.shape)
         self._source = source
         return source

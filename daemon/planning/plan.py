@@ -97,7 +97,7 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     sizing = Sizing(
         shape=roi.shape,
         step=storage or (1,) * ndim,
-        halo=job.operation.halo(ndim),
+        halo=job.operation.halo_per_axis(ndim),
         voxel_bytes=peak_bytes(job.operation, (1,) * ndim, source.dtype),
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,

@@ -61,7 +61,7 @@ class PreparedJob:
                 )
         self._bounds = Roi.from_shape(source.shape)
         self._axes = recipe.axes or source.axes
-        self._halo = self._spec.halo(self._axes)
+        self._halo = self._spec.halo_per_axis(self._axes)
         self._offset = recipe.offset or (0,) * len(source.shape)
         self._source = source
         return source

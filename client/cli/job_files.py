@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ...shared.errors import BlockmillError
-from ...shared.jobs.job import Job, load_job, told_with_place
+from ...shared.jobs.job import Job, load_job, message_with_position
 from ..formatting.exit_codes import exit_code_of
 from ..formatting.output import complain
 
@@ -31,5 +31,5 @@ def complain_of(path: str, error: BlockmillError) -> int:
     int
         Exit code for this error.
     """
-    complain(f"blockmill: {told_with_place(path, str(error))}")
+    complain(f"blockmill: {message_with_position(path, str(error))}")
     return exit_code_of(error)

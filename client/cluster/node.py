@@ -146,7 +146,7 @@ def part_shape(config: ClusterConfig, operation: Operation, source: Volume, roi:
     if config.task_total_ram_mb is None:
         return None
     limit_bytes = (config.task_total_ram_mb << 20) // (2 * config.workers)
-    shape, halo = roi.shape, operation.halo(source.axes)
+    shape, halo = roi.shape, operation.halo_per_axis(source.axes)
 
     def needed_bytes(shape: Shape) -> int:
         grown = tuple(n + 2 * h for n, h in zip(shape, halo, strict=True))

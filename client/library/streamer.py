@@ -92,7 +92,7 @@ def _default_block(volume: Volume, roi: Roi, spec: Operation, workers: int) -> S
     sizing = Sizing(
         shape=roi.shape,
         step=step,
-        halo=spec.halo(volume.axes),
+        halo=spec.halo_per_axis(volume.axes),
         voxel_bytes=peak_bytes(spec, (1,) * roi.ndim, volume.dtype),
         memory_bytes=default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,

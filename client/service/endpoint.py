@@ -13,7 +13,7 @@ from pathlib import Path
 import zmq
 
 from ...shared.config.keys import CLIENT, default_folder, load_pair, public_key
-from ...shared.config.locations import found_socket
+from ...shared.config.locations import find_socket
 from ...shared.errors import BlockmillError, ServiceUnreachable
 
 TCP = "tcp://"
@@ -113,7 +113,7 @@ def endpoint_of(where: str | os.PathLike[str] | None) -> Endpoint:
     """
     text = os.fspath(where or os.environ.get("BLOCKMILL_SOCKET") or "")
     if not text.startswith(TCP):
-        return UnixEndpoint(found_socket(text or None))
+        return UnixEndpoint(find_socket(text or None))
     host, _, port = text.removeprefix(TCP).rpartition(":")
     if not host or not port.isdecimal():
         raise BlockmillError(f"{text} is no address of a service; give tcp://host:port")

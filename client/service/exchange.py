@@ -56,7 +56,7 @@ class Exchange:
         except p.OtherVersion as error:
             older = (
                 "this client is"
-                if error.theirs > p.VERSION
+                if error.version > p.VERSION
                 else "the service is; start it again, its jobs go on"
             )
             raise Refused(f"the service can't be talked to: {error} ({older})") from error

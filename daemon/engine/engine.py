@@ -73,7 +73,7 @@ class Engine:
         self._thread.start()
         atexit.register(self.close)
 
-    def submit(self, spec: JobSpec) -> JobHandle:
+    def submit(self, order: JobSpec) -> JobHandle:
         """Start a job.
 
         Returns
@@ -86,7 +86,7 @@ class Engine:
         EngineError
             If the engine is closed or has broken down.
         """
-        job = EngineJob(f"j{next(self._numbers)}", spec, self._tell, self._dispatcher.arenas)
+        job = EngineJob(f"j{next(self._numbers)}", order, self._send_command, self._dispatcher.arenas)
         if not self._mailbox.put("submit", job):
             raise EngineError(f"{self._dispatcher.cause}; make a new one")
         return job.handle
@@ -97,7 +97,7 @@ class Engine:
         Workers release it by themselves once no array uses it any more.
         """
         number = next(self._dispatcher.segment_numbers)
-        return SharedBuffer(number, nbytes, lambda number: self._tell("release", number))
+        return SharedBuffer(number, nbytes, lambda number: self._send_command("release", number))
 
     @property
     def view(self) -> View:
@@ -111,12 +111,12 @@ class Engine:
 
     def drain(self, draining: bool = True) -> None:
         """Start no more blocks at all. With False, start some again."""
-        self._tell("drain", draining)
+        self._send_command("drain", draining)
 
     def set_workers(self, count: int) -> None:
         """Set the number of workers. Surplus workers end after their current block."""
         self.workers = count
-        self._tell("set_workers", count)
+        self._send_command("set_workers", count)
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
         """Change the limits of each worker, and of all together.
@@ -128,18 +128,18 @@ class Engine:
         memory_bytes : int or None
             Memory of all workers together, in bytes; None sets no limit.
         """
-        self._tell("set_limits", limits, memory_bytes)
+        self._send_command("set_limits", limits, memory_bytes)
 
     def close(self) -> None:
         """Cancel running jobs, end the workers, remove everything that the engine made."""
         atexit.unregister(self.close)
         if os.getpid() == self._owner:  # a forked child must not end its parent's workers
-            self._tell("close")
+            self._send_command("close")
             self._thread.join()
             if self._forked is not None:
                 self._forked.close(0)  # if the thread came to its end before it took it over
 
-    def _tell(self, *command: Any) -> None:
+    def _send_command(self, *command: Any) -> None:
         self._mailbox.put(*command)  # a dead engine needs no commands: its jobs have ended
 
     def __enter__(self) -> Engine:

@@ -123,15 +123,15 @@ class JobHandle:
     ----------
     job : str
         The engine's name of the job.
-    tell : callable
+    send_command : callable
         Takes ``(verb, job, *args)`` to the engine's thread.
     """
 
-    def __init__(self, job: str, tell: Callable[..., None]) -> None:
+    def __init__(self, job: str, send_command: Callable[..., None]) -> None:
         self.job = job
         self.progress = Progress()
         self.ended: Ended | None = None
-        self._tell = tell
+        self._send_command = send_command
         self._items: queue.SimpleQueue[object] = queue.SimpleQueue()
 
     # -- the submitter's thread -----------------------------------------------------
@@ -151,7 +151,7 @@ class JobHandle:
 
     def merged(self, block: int) -> None:
         """Confirm that a result has been merged: the block is finished."""
-        self._tell("merged", self.job, block)
+        self._send_command("merged", self.job, block)
 
     def merge_failed(self, block: int, error: str) -> None:
         """Report that merging a result failed: the job ends as failed.
@@ -163,7 +163,7 @@ class JobHandle:
         error : str
             The reason, for people.
         """
-        self._tell("merge_failed", self.job, block, error)
+        self._send_command("merge_failed", self.job, block, error)
 
     def extend(self, rois: list[Roi], sealed: bool) -> None:
         """Append blocks to a job that was submitted unsealed.
@@ -175,23 +175,23 @@ class JobHandle:
         sealed : bool
             True if these are the last.
         """
-        self._tell("extend", self.job, rois, sealed)
+        self._send_command("extend", self.job, rois, sealed)
 
     def cancel(self, *, now: bool = False) -> None:
         """End the job with its running blocks; `now` gives them no time to tidy up. `Ended` follows."""
-        self._tell("cancel", self.job, now)
+        self._send_command("cancel", self.job, now)
 
     def pause(self) -> None:
         """Start no more blocks until `resume`; running ones go on."""
-        self._tell("pause", self.job)
+        self._send_command("pause", self.job)
 
     def resume(self) -> None:
         """Undo `pause`."""
-        self._tell("resume", self.job)
+        self._send_command("resume", self.job)
 
     def set_priority(self, priority: int) -> None:
         """Let the job go before those of lower priority."""
-        self._tell("prioritise", self.job, priority)
+        self._send_command("prioritise", self.job, priority)
 
     def drain(self, timeout_s: float) -> Ended | None:
         """Discard items until the job has ended, at most for `timeout_s` seconds."""

@@ -136,11 +136,11 @@ class JobSpec:
 class EngineJob:
     """A job inside the engine: the slots of its results, the workers that hold its recipe, its totals."""
 
-    def __init__(self, name: str, spec: JobSpec, tell: Callable[..., None], arenas: Arenas) -> None:
+    def __init__(self, name: str, spec: JobSpec, send_command: Callable[..., None], arenas: Arenas) -> None:
         self.name = name
         self.spec = spec
         self.recipe = _complete_recipe(spec)
-        self.handle = JobHandle(name, tell)
+        self.handle = JobHandle(name, send_command)
         self.prepared_workers: set[int] = set()  # workers that hold the recipe
         self.leased_blocks: set[int] = set()  # blocks given to a worker that have not come back
         self.merging_blocks: set[int] = set()  # results that are with the submitter

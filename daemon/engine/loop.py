@@ -193,7 +193,7 @@ class Dispatcher:
             try:
                 message = wire.decode_from_worker(data)
             except WireError as error:
-                self._notices.tell_all(Notice(f"a worker sent nonsense: {error}"))
+                self._notices.send_to_all(Notice(f"a worker sent nonsense: {error}"))
                 continue
             self._handle_message(message)
 

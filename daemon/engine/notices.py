@@ -51,9 +51,9 @@ class Notices:
                 start = job.spec.blocks.roi_of(lease.block).start
                 job.handle.put(Notice(printed.text, "printed", printed.worker, start, lease.attempt))
             elif lease is None:
-                self.tell_all(Notice(printed.text, "printed", printed.worker))
+                self.send_to_all(Notice(printed.text, "printed", printed.worker))
 
-    def tell_all(self, notice: Notice) -> None:
+    def send_to_all(self, notice: Notice) -> None:
         """Send a notice to the submitter of every job."""
         for job in self._jobs.values():
             job.handle.put(notice)

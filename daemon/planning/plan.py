@@ -110,7 +110,7 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     sizing = Sizing(
         shape=roi.shape,
         step=storage or (1,) * ndim,
-        halo=operation.halo(axes),
+        halo=operation.halo_per_axis(axes),
         voxel_bytes=peak_bytes(job.operation, (1,) * ndim, source.dtype),
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,

@@ -195,7 +195,7 @@ class JobRun:
         self._begun_as = record.identity  # its hash stands in the blocks that are there
         if not self.output.files.record.exists():
             self.output.files.write_record(self._record(record.finished))
-        return self.output.go_on(self._check_interrupt, self._tell), True
+        return self.output.go_on(self._check_interrupt, self._notify), True
 
     def own_record(self) -> OutputRecord | None:
         """The record of this job's output, or None if nothing of it exists.
@@ -214,7 +214,7 @@ class JobRun:
             self.plan = replace(self.plan, grid=grid)
             self.output = output_for(self._target, self._job, self.plan)
 
-    def _tell(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self._watcher.notice(Notice(text))
 
     # -- the work -------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """One run of one job in the service: a thread that plans, feeds the engine and merges.
 
-It reports to the service by `tell`, which may be called from any thread, and by `progress`. The work is
+It reports to the service by `report`, which may be called from any thread, and by `progress`. The work is
 the same as that of the command ``run``, and is in `daemon.runs.run`.
 """
 
@@ -96,7 +96,7 @@ class Runner:
     journal : Journal
     rights : Rights
         Decide which files the job may name, and under which identity they are used.
-    tell : callable
+    report : callable
         Takes ``("planned", id, blocks, done)``, ``("log", id, notice)`` and ``("ended", id, ending)``
         to the service.
     paused : bool
@@ -109,7 +109,7 @@ class Runner:
         engine: Engine,
         journal: Journal,
         rights: Rights,
-        tell: Callable[..., object],
+        report: Callable[..., object],
         *,
         paused: bool = False,
     ) -> None:
@@ -122,7 +122,7 @@ class Runner:
         self._job_record = job_record
         self._journal = journal
         self._rights = rights
-        self._tell = tell
+        self._report = report
         self._paused = paused
         self._priority = job_record.info.priority
         self._handle: JobHandle | None = None
@@ -184,10 +184,10 @@ class Runner:
     def _on_planned(self, plan: Plan, done: bytes) -> None:
         self.finished_before = self._done_before if self._only is not None else sum(done)
         self.blocks = len(plan.grid) - self.finished_before if self._only is None else len(self._only)
-        self._tell("planned", self.id, len(plan.grid), self.finished_before)
+        self._report("planned", self.id, len(plan.grid), self.finished_before)
 
     def _on_notice(self, notice: Notice) -> None:
-        self._tell("log", self.id, notice)
+        self._report("log", self.id, notice)
 
     def _on_progress(self, progress: Progress) -> None:
         self.progress = progress
@@ -200,7 +200,7 @@ class Runner:
             ending = Ending(
                 "failed", f"a defect of blockmill: {type(error).__name__}: {error}; please report it"
             )
-        self._tell("ended", self.id, ending)
+        self._report("ended", self.id, ending)
 
     def _execute(self) -> Ending:
         try:

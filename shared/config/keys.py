@@ -24,7 +24,7 @@ _Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that its file names, with what else stands there (the account that it is allowed for)."""
+    """A public key of a file, with the account that it is allowed for (empty: none)."""
 
     name: str
     key: str
@@ -123,7 +123,20 @@ def public_key(text: str) -> str:
 
 
 def write_public(folder: Path, entry: PublicKey) -> Path:
-    """Keep a public key as ``NAME.key``; an older one of that name is replaced in one step."""
+    """Write a public key to ``NAME.key``; an older one of that name is replaced in one step.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    entry : PublicKey
+        Its name is NAME.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{checked_name(entry.name)}.key"
     meta = f'metadata\n    account = "{entry.account}"\n' if entry.account else "metadata\n"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, JobFileError
-from ..jobs.complaints import Complaint, KeyPath, written
+from ..jobs.complaints import Complaint, KeyPath, format_key_path
 from ..jobs.yaml_file import YamlDocument, parse_yaml, read_yaml
 from .locations import config_dirs
 from .model import Config, check_config
@@ -30,53 +30,53 @@ PREFIX = "BLOCKMILL__"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Settings of one source, with a name for the place of each key (``file:line:column``)."""
+    """Settings of one source, with the origin of each key (``file:line:column``)."""
 
     source: str
     data: dict[str, Any]
-    places: dict[KeyPath, tuple[str, str]]  # path -> place of the key, place of the value
+    origins: dict[KeyPath, tuple[str, str]]  # path -> origin of the key, origin of the value
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration, where each of its keys was set, and the sources that were read."""
+    """A configuration, the origin of each of its keys, and the sources that were read."""
 
     config: Config
     origins: dict[KeyPath, str]
     sources: list[str]
 
     def origin(self, path: KeyPath) -> str:
-        """The place where a key was set, or "default"."""
+        """The origin of a key's value (``file:line:column``), or "default"."""
         return self.origins.get(path, "default")
 
 
 @dataclass(slots=True)
 class _Merged:
     data: dict[str, Any] = field(default_factory=dict)
-    places: dict[KeyPath, tuple[str, str]] = field(default_factory=dict)
+    origins: dict[KeyPath, tuple[str, str]] = field(default_factory=dict)
 
     def add(self, layer: Layer) -> None:
-        self._put(self.data, layer.data, (), layer.places)
+        self._put(self.data, layer.data, (), layer.origins)
 
     def _put(
         self,
         target: dict[str, Any],
         data: Mapping[str, Any],
         at: KeyPath,
-        places: dict[KeyPath, tuple[str, str]],
+        origins: dict[KeyPath, tuple[str, str]],
     ) -> None:
         for key, value in data.items():
             path = (*at, key)
             if isinstance(target.get(key), dict) and (value is None or isinstance(value, dict)):
-                self._put(target[key], value or {}, path, places)
+                self._put(target[key], value or {}, path, origins)
                 continue
             self._forget(path)
             target[key] = value
-            self.places |= {p: place for p, place in places.items() if p[: len(path)] == path}
+            self.origins |= {p: origin for p, origin in origins.items() if p[: len(path)] == path}
 
     def _forget(self, path: KeyPath) -> None:
-        for known in [p for p in self.places if p[: len(path)] == path]:
-            del self.places[known]
+        for stale_path in [p for p in self.origins if p[: len(path)] == path]:
+            del self.origins[stale_path]
 
 
 def load_config(
@@ -85,16 +85,20 @@ def load_config(
     options: Mapping[str, tuple[str, Any]] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> LoadedConfig:
-    """Read the configuration from all of its places.
+    """Read the configuration from files, environment and options.
 
     Parameters
     ----------
     only : path, optional
-        Read this file instead of those in the usual places.
+        Read this file instead of those in the usual folders.
     options : mapping of str to (str, value), optional
         Settings of the command line, by key such as ``workers.count``, with the option's name.
     environ : mapping, optional
         Default: the environment of the process.
+
+    Returns
+    -------
+    LoadedConfig
 
     Raises
     ------
@@ -109,21 +113,21 @@ def load_config(
         merged.add(layer)
     checked = check_config(merged.data)
     if isinstance(checked, list):
-        mistakes += [_told(complaint, merged) for complaint in checked]
+        mistakes += [_message(complaint, merged) for complaint in checked]
     if mistakes or isinstance(checked, list):
         raise ConfigError("\n".join(mistakes))
-    origins = {path: places[1] for path, places in merged.places.items()}
+    origins = {path: of_value for path, (_, of_value) in merged.origins.items()}
     return LoadedConfig(checked, origins, [layer.source for layer in layers])
 
 
 def config_files() -> list[Path]:
     """The configuration files that are there, in the order in which they count."""
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for folder in config_dirs():
         for path in (folder / "config.yaml", *sorted((folder / "conf.d").glob("*.yaml"))):
             if _is_there(path):
-                found.setdefault(path.resolve())
-    return list(found)
+                files.setdefault(path.resolve())
+    return list(files)
 
 
 def _is_there(path: Path) -> bool:
@@ -147,8 +151,8 @@ def _layer_of(document: YamlDocument) -> Layer:
     def at(position: tuple[int, int]) -> str:
         return f"{document.source}:{position[0]}:{position[1]}"
 
-    places = {path: (at(place.key), at(place.value)) for path, place in document.places.items() if path}
-    return Layer(document.source, document.data, places)
+    origins = {path: (at(where.key), at(where.value)) for path, where in document.positions.items() if path}
+    return Layer(document.source, document.data, origins)
 
 
 def _environment_layers(environ: Mapping[str, str], mistakes: list[str]) -> list[Layer]:
@@ -156,7 +160,7 @@ def _environment_layers(environ: Mapping[str, str], mistakes: list[str]) -> list
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name == PREFIX:
             continue
-        path = tuple(part.lower() for part in name.removeprefix(PREFIX).split("__"))
+        path = tuple(key.lower() for key in name.removeprefix(PREFIX).split("__"))
         try:
             (value,) = parse_yaml("{value: " + environ[name] + "\n}", f"${name}").data.values()
         except (JobFileError, ValueError):
@@ -173,18 +177,18 @@ def _option_layer(key: str, name: str, value: Any) -> Layer:
 def _single(path: tuple[str, ...], value: Any, source: str) -> Layer:
     """A layer with one key."""
     data: Any = value
-    for part in reversed(path):
-        data = {part: data}
-    places: dict[KeyPath, tuple[str, str]] = {
+    for key in reversed(path):
+        data = {key: data}
+    origins: dict[KeyPath, tuple[str, str]] = {
         path[:length]: (source, source) for length in range(1, len(path) + 1)
     }
-    return Layer(source, data, places)
+    return Layer(source, data, origins)
 
 
-def _told(complaint: Complaint, merged: _Merged) -> str:
+def _message(complaint: Complaint, merged: _Merged) -> str:
     path = complaint.path
-    while path and path not in merged.places:
+    while path and path not in merged.origins:
         path = path[:-1]
-    key, value = merged.places.get(path, ("configuration", "configuration"))
-    place = key if complaint.at == "key" else value
-    return f"{place} {written(complaint.path)}: {complaint.text}"
+    key, value = merged.origins.get(path, ("configuration", "configuration"))
+    origin = key if complaint.at == "key" else value
+    return f"{origin} {format_key_path(complaint.path)}: {complaint.text}"

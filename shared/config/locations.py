@@ -23,25 +23,25 @@ LONGEST_SOCKET_PATH_BYTES = 107
 
 def state_dir() -> Path:
     """Folder of the journal and of the logs of jobs; not made here."""
-    if given := os.environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0])
+    if value := os.environ.get("STATE_DIRECTORY"):
+        return Path(value.split(":")[0])
     return _xdg("XDG_STATE_HOME", ".local/state") / _NAME
 
 
 def runtime_dir() -> Path:
     """Folder of the socket of the service; not made here."""
-    if given := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(given.split(":")[0])
-    if given := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(given) / _NAME
+    if value := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(value.split(":")[0])
+    if value := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(value) / _NAME
     return Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}"
 
 
 def config_dirs() -> list[Path]:
     """Folders of configuration files, in the order in which they count; the last one wins."""
     unit = os.environ.get("CONFIGURATION_DIRECTORY")
-    places = [Path("/etc") / _NAME, *([Path(unit.split(":")[0])] if unit else [])]
-    return list(dict.fromkeys([*places, _xdg("XDG_CONFIG_HOME", ".config") / _NAME]))
+    folders = [Path("/etc") / _NAME, *([Path(unit.split(":")[0])] if unit else [])]
+    return list(dict.fromkeys([*folders, _xdg("XDG_CONFIG_HOME", ".config") / _NAME]))
 
 
 def socket_path(explicit: str | os.PathLike[str] | None = None) -> Path:
@@ -66,11 +66,11 @@ def socket_path(explicit: str | os.PathLike[str] | None = None) -> Path:
     return path
 
 
-def found_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """The socket at which a client looks for a service: the given one, else one that exists.
+def find_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
+    """Find the socket of a service for a client: the given path, else a socket that exists.
 
-    The user's own service comes first, wherever the shell that started it thought that sockets
-    belong; then that of the machine. If there is none, where the user's own one would be.
+    The user's own service comes first, in any of the folders where its shell may have put the socket;
+    then that of the machine. Without any, the path that the user's own one would have.
 
     Raises
     ------
@@ -97,5 +97,5 @@ def found_socket(explicit: str | os.PathLike[str] | None = None) -> Path:
 
 
 def _xdg(variable: str, default: str) -> Path:
-    given = os.environ.get(variable)
-    return Path(given) if given and Path(given).is_absolute() else Path.home() / default
+    value = os.environ.get(variable)
+    return Path(value) if value and Path(value).is_absolute() else Path.home() / default

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..jobs.complaints import Complaint, complaints_of
-from ..jobs.fields import Extent, Positive, Size, Text
+from ..jobs.fields import Extent, PositiveFloat, Size, Text
 
 Paths = tuple[Text, ...]
 Names = tuple[Text, ...]
@@ -32,7 +32,7 @@ class Recycling(_Section):
 
     tasks: Extent | None = None
     """After so many blocks."""
-    age_s: Positive | None = None
+    age_s: PositiveFloat | None = None
     """After so many seconds."""
     growth: Size | None = None
     """Once its memory has grown by so much since its first block."""
@@ -96,7 +96,7 @@ class Config(_Section):
     """Where it listens; default: in the runtime folder."""
     state_dir: Text | None = None
     """Journal and logs of jobs; default: the state folder of the user or the unit."""
-    history_days: Positive = 30.0
+    history_days: PositiveFloat = 30.0
     """How long ended jobs are kept."""
     workers: Workers = Workers()
     access: Access = Access()

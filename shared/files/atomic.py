@@ -21,8 +21,10 @@ def write_new(path: str, data: Content, *, sync: bool = False) -> None:
 
     Parameters
     ----------
+    path : str
     data : bytes, or iterable of lists of memoryview
         All of it, or pieces that are written as they come.
+    sync : bool
 
     Raises
     ------
@@ -50,11 +52,11 @@ def _write_all(descriptor: int, rest: memoryview) -> None:
 
 
 def _write_each(descriptor: int, buffers: list[memoryview]) -> None:
-    written = os.writev(descriptor, buffers)
+    written_bytes = os.writev(descriptor, buffers)
     for buffer in buffers:
-        if written < buffer.nbytes:  # the system took less than it was given
-            _write_all(descriptor, buffer[written:])
-        written = max(0, written - buffer.nbytes)
+        if written_bytes < buffer.nbytes:  # the system took less than it was given
+            _write_all(descriptor, buffer[written_bytes:])
+        written_bytes = max(0, written_bytes - buffer.nbytes)
 
 
 @contextlib.contextmanager
@@ -68,7 +70,7 @@ def removed_on_error(path: str) -> Iterator[None]:
 
 
 def remove_if_there(path: str) -> bool:
-    """Remove a file; returns whether there was one."""
+    """Remove a file. Returns False if there was none."""
     try:
         os.unlink(path)  # noqa: PTH108 - a Path costs more than the system call
     except FileNotFoundError:
@@ -93,6 +95,8 @@ def write_atomically(path: str, data: bytes, *, overwrite: bool = True, sync: bo
 
     Parameters
     ----------
+    path : str
+    data : bytes
     overwrite : bool
         Replace an existing file. If not, it is left alone and refused.
     sync : bool

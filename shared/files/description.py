@@ -38,9 +38,9 @@ class Description:
     schema_name: ClassVar[str]
     versions: ClassVar[tuple[float, ...]] = (1.0,)
     label: ClassVar[str] = ""
-    """What messages call one that no file is the source of."""
+    """Name in messages of a description that comes from no file."""
     absent: ClassVar[Mapping[str, str]] = {}
-    """What is said of fields that a file lacks, where that is not "is missing"."""
+    """Messages about required fields that a file lacks, if they are not "is missing"."""
     only_if_set: ClassVar[frozenset[str]] = frozenset()
     """Keys that are left out of a file where they are unset; the others stand there as null."""
 
@@ -53,7 +53,7 @@ class Description:
         """The schema of the files, from the annotations of the fields."""
         hints = inspect.get_annotations(cls, eval_str=True)  # a fifth of the time of `get_type_hints`
         own = [item.name for item in fields(cls) if item.name not in Description.__dataclass_fields__]
-        said = (
+        versions_text = (
             f"; only {cls.versions[0]} is understood"
             if len(cls.versions) == 1
             else f", but only versions {' and '.join(map(str, cls.versions))} are understood"
@@ -61,7 +61,7 @@ class Description:
         needed = {name: "is missing" for name in own if not hasattr(cls, name)}
         return Schema(
             cls.schema_name,
-            version_kind(cls.versions.__contains__, said),
+            version_kind(cls.versions.__contains__, versions_text),
             {name: _kind(hints[name]) for name in own},
             {**needed, **cls.absent},
         )
@@ -73,13 +73,13 @@ class Description:
             object.__setattr__(self, name, values.get(key, getattr(type(self), name, None)))
         if not problems:
             self._complete()
-        if problems := problems or [*self._misfits()]:
+        if problems := problems or [*self._mistakes()]:
             raise report(problems, self.label)
 
     def _complete(self) -> None:
         """Fill in what follows from other fields."""
 
-    def _misfits(self) -> Iterable[Problem]:
+    def _mistakes(self) -> Iterable[Problem]:
         """Mistakes in fields that are fine one by one."""
         return ()
 
@@ -108,16 +108,16 @@ class Description:
         ParsingError
             Naming each field that is wrong.
         """
-        raw, problems = cls.schema().known(document)
+        raw, problems = cls.schema().known_fields(document)
         values: dict[str, Any] = {key: raw.get(key) for key in cls.schema().kinds}
         values |= {"schema_version": raw.get("_schema_version"), "key_order": tuple(raw)}
         try:
-            made = cls(**values)
+            description = cls(**values)
         except ParsingError as error:
             raise report([*problems, *error.problems]) from error
         if problems:
             raise report(problems)
-        return made
+        return description
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON, in the order of the file that this came from, None for what is unset."""
@@ -150,7 +150,9 @@ class Description:
 
 def _kind(hint: Any) -> Converter:
     """The converter of a field by its annotation; ``Annotated[type, kind] | None`` is such a hint, too."""
-    return next(part.__metadata__[0] for part in (hint, *get_args(hint)) if hasattr(part, "__metadata__"))
+    return next(
+        branch.__metadata__[0] for branch in (hint, *get_args(hint)) if hasattr(branch, "__metadata__")
+    )
 
 
 def _plain(value: Any) -> Any:

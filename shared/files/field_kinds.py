@@ -1,4 +1,4 @@
-"""Kinds of fields of descriptions: each takes a value as people write it, or raises what is wrong with it."""
+"""Kinds of fields of descriptions: each converts a value as people write it, or raises a JobError."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def replacement_fields(text: str) -> list[tuple[str, str, str | None]]:
         If braces don't match.
     """
     try:
-        parts = [*string.Formatter().parse(text)]
+        fields = [*string.Formatter().parse(text)]
     except ValueError as error:
         raise JobError(f"is no valid format: {error}") from error
-    return [(name, spec or "", how) for _, name, spec, how in parts if name is not None]
+    return [(name, spec or "", how) for _, name, spec, how in fields if name is not None]
 
 
 Text = Annotated[str, as_text]

@@ -59,8 +59,8 @@ class Place:
         """Look a path up."""
         text = os.fspath(path)
         real = os.path.realpath(text)
-        found = [_id_of(folder) for folder in _with_folders_above(real)]
-        return cls(text, real, found[0], tuple(one for one in found[1:] if one is not None))
+        own, *above = (_id_of(path) for path in _with_folders_above(real))
+        return cls(text, real, own, tuple(one for one in above if one is not None))
 
     def is_same(self, other: Place) -> bool:
         """Test if both are one file or folder."""

@@ -22,6 +22,10 @@ def storage_errors(doing: str, path: object) -> Iterator[None]:
     path : str or path
         The file or folder to name.
 
+    Yields
+    ------
+    None
+
     Raises
     ------
     StorageError
@@ -36,9 +40,9 @@ def storage_errors(doing: str, path: object) -> Iterator[None]:
 
 
 def refused_by_system(error: BaseException) -> int | None:
-    """The error number if the system refused to read or write; None where content was at fault.
+    """The error number if the system refused to read or write, or None if the content was at fault.
 
-    Only the second says anything about a file: no permission, a lock of another process, a
+    Only None says anything about the file itself: no permission, a lock of another process, a
     broken disk or too many open files can be over in a minute. HDF5 tells the number in the
     text of its errors.
     """

@@ -1,4 +1,4 @@
-"""Schemas of JSON files: which fields files of one kind may have, and all that is wrong with those of one.
+"""Schemas of JSON files: the fields that files of one kind may have, and the check of one file's fields.
 
 Descriptions of filesets and of volumes of a web server, cluster configurations and lazyflow's
 `JsonConfigParser` are read by this one engine. It is not pydantic, which reads job and daemon files:
@@ -17,7 +17,7 @@ from .json_file import JsonObject, ParsingError, Problem, without_pairs
 
 SCHEMA_KEYS = ("_schema_name", "_schema_version")
 
-Converter = Callable[[Any], Any]  # converts the value of a field, or raises what is wrong with it
+Converter = Callable[[Any], Any]  # converts the value of a field, or raises an error that tells why not
 
 
 class SchemaError(ParsingError):
@@ -32,7 +32,7 @@ class Schema:
     name : str
         The value of ``_schema_name``.
     version : callable
-        Converts what stands at ``_schema_version``; see `version_kind`.
+        Converts the value of ``_schema_version``; see `version_kind`.
     kinds : mapping
         Field to the converter of its value, in the order in which mistakes are reported. Blanks in
         fields become underscores, as in the files.
@@ -52,7 +52,7 @@ class Schema:
         self.kinds = {field.replace(" ", "_"): kind for field, kind in kinds.items()}
         self.absent = absent or {}
 
-    def known(self, document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
+    def known_fields(self, document: JsonObject) -> tuple[dict[str, Any], list[Problem]]:
         """The known fields in the order of the file, and the problem of each that stands twice.
 
         Blanks in keys become underscores. Unknown keys are skipped, also repeated ones: people use
@@ -71,12 +71,12 @@ class Schema:
                 problems.append((field, "stands twice; keep one of them"))
             if field in self.kinds or field in SCHEMA_KEYS:
                 raw[field] = value
-        if (found := raw.get("_schema_name")) != self.name:
-            raise report([*problems, ("_schema_name", f"is {found!r}, expected {self.name!r}")])
+        if (name := raw.get("_schema_name")) != self.name:
+            raise report([*problems, ("_schema_name", f"is {name!r}, expected {self.name!r}")])
         return raw, problems
 
     def convert(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-        """The values of all fields that are neither absent nor null, and what is wrong with them."""
+        """The values of all fields that are neither absent nor null, and the problems of those fields."""
         values: dict[str, Any] = {}
         problems: list[Problem] = []
         for field, kind in (*self.kinds.items(), ("_schema_version", self.version)):
@@ -100,23 +100,23 @@ class Schema:
         ParsingError
             With all mistakes in the order of the file; a `SchemaError` if name or version are among them.
         """
-        raw, problems = self.known(document)
-        values, wrong = self.convert(raw)
-        if problems or wrong:
-            places = {field: place for place, field in enumerate(dict.fromkeys((*raw, *self.kinds)))}
-            raise report([*problems, *sorted(wrong, key=lambda problem: places.get(problem[0], -1))])
+        raw, problems = self.known_fields(document)
+        values, invalid = self.convert(raw)
+        if problems or invalid:
+            order = {field: index for index, field in enumerate(dict.fromkeys((*raw, *self.kinds)))}
+            raise report([*problems, *sorted(invalid, key=lambda problem: order.get(problem[0], -1))])
         values["_schema_name"] = self.name
         return {field: values.get(field) for field in raw}
 
 
-def version_kind(understood: Callable[[float], bool], said: str) -> Converter:
+def version_kind(is_understood: Callable[[float], bool], versions_text: str) -> Converter:
     """The converter of a schema's version.
 
     Parameters
     ----------
-    understood : callable
+    is_understood : callable
         Takes a version, and returns True if it is understood.
-    said : str
+    versions_text : str
         The understood versions in words, for the error.
 
     Returns
@@ -129,8 +129,8 @@ def version_kind(understood: Callable[[float], bool], said: str) -> Converter:
             version = math.nan if value is None or isinstance(value, bool) else float(value)  # pyright: ignore[reportArgumentType]
         except (TypeError, ValueError, OverflowError):
             version = math.nan
-        if not understood(version):
-            raise JobError(f"is {shown(value)}{said}")
+        if not is_understood(version):
+            raise JobError(f"is {shown(value)}{versions_text}")
         return version
 
     return convert
@@ -143,7 +143,7 @@ def shown(value: object) -> str:
 
 
 def report(problems: Iterable[Problem], where: str = "") -> ParsingError:
-    """One error that lists every problem with its place: file (if named) and field.
+    """One error that lists every problem with its file (if named) and field.
 
     Parameters
     ----------
@@ -155,8 +155,8 @@ def report(problems: Iterable[Problem], where: str = "") -> ParsingError:
     -------
     ParsingError
     """
-    told = tuple(problems)
-    kind = SchemaError if any(field in SCHEMA_KEYS for field, _ in told) else ParsingError
-    error = kind("\n".join(f"{where and f'{where}: '}{field}: {problem}" for field, problem in told))
-    error.problems = told
+    problems = tuple(problems)
+    kind = SchemaError if any(field in SCHEMA_KEYS for field, _ in problems) else ParsingError
+    error = kind("\n".join(f"{where and f'{where}: '}{field}: {problem}" for field, problem in problems))
+    error.problems = problems
     return error

@@ -27,12 +27,12 @@ def most_cubic(largest: Shape, target_voxels: int) -> Shape:
     tuple of int
         Voxels per axis.
     """
-    block, left = list(largest), target_voxels
+    block, budget = list(largest), target_voxels
     order = sorted(range(len(largest)), key=lambda axis: largest[axis])
     for remaining, axis in zip(range(len(order), 0, -1), order, strict=True):
-        side = int(left ** (1 / remaining) + 0.5)
-        block[axis] = max(1, min(side, largest[axis], left))
-        left //= block[axis]
+        side = int(budget ** (1 / remaining) + 0.5)
+        block[axis] = max(1, min(side, largest[axis], budget))
+        budget //= block[axis]
     return tuple(block)
 
 

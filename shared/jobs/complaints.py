@@ -47,14 +47,14 @@ class Complaint:
     at: Literal["value", "key", "parent"] = "value"
 
     def __str__(self) -> str:
-        return f"{written(self.path)}: {self.text}" if self.path else self.text
+        return f"{format_key_path(self.path)}: {self.text}" if self.path else self.text
 
 
-def written(path: KeyPath) -> str:
+def format_key_path(path: KeyPath) -> str:
     """A path as a person would write it: ``roi[1][0]``, ``operation.gaussian.sigma``."""
     text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
     return text
 
 
@@ -71,12 +71,13 @@ def complaints_of(error: ValidationError, schema: dict[str, Any]) -> list[Compla
     -------
     list of Complaint
     """
-    found = [(finding, _complaint(finding, schema)) for finding in error.errors(include_url=False)]
+    complaints = [(finding, _complaint(finding, schema)) for finding in error.errors(include_url=False)]
     # Pydantic counts an entry that is wrong as absent, and then calls the list too short as well.
     return [
         one
-        for finding, one in found
-        if finding["type"] != "too_short" or not any(_is_below(other.path, one.path) for _, other in found)
+        for finding, one in complaints
+        if finding["type"] != "too_short"
+        or not any(_is_below(other.path, one.path) for _, other in complaints)
     ]
 
 
@@ -86,7 +87,7 @@ def _is_below(path: KeyPath, above: KeyPath) -> bool:
 
 def _complaint(finding: Any, schema: dict[str, Any]) -> Complaint:
     # Parts such as "<each>" name a branch of our own unions, not a key of the file.
-    path: KeyPath = tuple(part for part in finding["loc"] if not str(part).startswith("<"))
+    path: KeyPath = tuple(key for key in finding["loc"] if not str(key).startswith("<"))
     kind = finding["type"]
     if kind == "missing":
         return Complaint(path, "is missing", "parent")
@@ -146,13 +147,13 @@ def known_keys(schema: dict[str, Any], path: KeyPath) -> list[str]:
     list of str
     """
     here = list(_branches(schema, schema))
-    for part in path:
-        here = [leaf for branch in here for leaf in _step(branch, part, schema)]
+    for key in path:
+        here = [leaf for branch in here for leaf in _step(branch, key, schema)]
     return list(dict.fromkeys(key for branch in here for key in branch.get("properties", {})))
 
 
-def _step(branch: dict[str, Any], part: str | int, root: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    below = branch.get("items") if isinstance(part, int) else branch.get("properties", {}).get(part)
+def _step(branch: dict[str, Any], key: str | int, root: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    below = branch.get("items") if isinstance(key, int) else branch.get("properties", {}).get(key)
     return _branches(below, root) if isinstance(below, dict) else ()
 
 

@@ -55,25 +55,25 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word that is most like a word that was written, for "did you mean".
+def nearest(word: object, candidates: Iterable[str]) -> str | None:
+    """The candidate that is most like a word, for "did you mean".
 
     Parameters
     ----------
     word : object
         The word as written; anything but a text counts as its text.
-    known : iterable of str
+    candidates : iterable of str
 
     Returns
     -------
     str or None
         None if no word is near.
     """
-    found = difflib.get_close_matches(str(word), list(known), n=1)
-    return found[0] if found else None
+    matches = difflib.get_close_matches(str(word), list(candidates), n=1)
+    return matches[0] if matches else None
 
 
-def wrong(text: str) -> PydanticCustomError:
+def validation_error(text: str) -> PydanticCustomError:
     """A validation error with exactly this text, braces and all."""
     return PydanticCustomError("plain_words", "{text}", {"text": text})
 
@@ -102,7 +102,7 @@ def _size(value: object) -> int:
     try:
         return parse_size(value)
     except JobError as error:
-        raise wrong(str(error)) from None
+        raise validation_error(str(error)) from None
 
 
 def _plain_number(value: object) -> object:
@@ -118,19 +118,21 @@ def _exact_number(value: object) -> int | float:
     """An int within 64 bits or a finite float; a float without a fraction becomes the int that it is."""
     number = _plain_number(value)
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise wrong(f"must be a number (is {shown(value)})")
+        raise validation_error(f"must be a number (is {shown(value)})")
     if not math.isfinite(number):
-        raise wrong(f"must be a finite number (is {number})")
+        raise validation_error(f"must be a finite number (is {number})")
     if isinstance(number, float) and number.is_integer() and INT64_MIN <= number <= UINT64_MAX:
         return int(number)
     if isinstance(number, int) and not INT64_MIN <= number <= UINT64_MAX:
-        raise wrong(f"must fit into 64 bits (is {shown(number)})")
+        raise validation_error(f"must fit into 64 bits (is {shown(number)})")
     return number
 
 
 def _printable(text: str) -> str:
     if not text.strip() or not text.isprintable():
-        raise wrong(f"must be a text without line breaks and control characters (is {shown(text)})")
+        raise validation_error(
+            f"must be a text without line breaks and control characters (is {shown(text)})"
+        )
     return text
 
 
@@ -139,7 +141,7 @@ def _dtype_name(text: str) -> str:
         return text
     guess = nearest(text, DTYPES)
     hint = f"did you mean {guess}?" if guess else f"known are {', '.join(DTYPES)}"
-    raise wrong(f"{text} is no dtype for volumes; {hint}")
+    raise validation_error(f"{text} is no dtype for volumes; {hint}")
 
 
 def _plain_value(value: object, where: str) -> object:
@@ -150,14 +152,14 @@ def _plain_value(value: object, where: str) -> object:
         return [_plain_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, Mapping):
         if wrong_key := next((key for key in value if not isinstance(key, str)), None):
-            raise wrong(f"{where} has a key that is no text ({shown(wrong_key)})")
+            raise validation_error(f"{where} has a key that is no text ({shown(wrong_key)})")
         return {key: _plain_value(item, f"{where}.{key}") for key, item in value.items()}
     number = _plain_number(value)
     if isinstance(number, float) and math.isfinite(number):
         return number
     if isinstance(number, int) and INT64_MIN <= number <= UINT64_MAX:
         return number
-    raise wrong(
+    raise validation_error(
         f"{where} must be a text, true or false, a finite 64-bit number, a list or a mapping "
         f"(is {shown(value)})"
     )
@@ -177,9 +179,9 @@ def _each_axis_once(value: dict[str, Any]) -> dict[str, Any]:
     """Keys of one or more letters, an axis each: ``{z: 1, yx: 2}``."""
     letters = "".join(value)
     if "" in value or not letters.isalnum():
-        raise wrong("must have axes as its keys, such as z or yx")
+        raise validation_error("must have axes as its keys, such as z or yx")
     if twice := next((letter for letter in letters if letters.count(letter) > 1), None):
-        raise wrong(f"names the axis {twice} twice")
+        raise validation_error(f"names the axis {twice} twice")
     return value
 
 
@@ -202,11 +204,11 @@ class _RoiPair:
         if isinstance(value, Roi):
             return value.start, value.stop
         if not isinstance(value, list | tuple) or len(value) != 2:
-            raise wrong(f"must be two corners, [[start, ...], [stop, ...]] (is {shown(value)})")
+            raise validation_error(f"must be two corners, [[start, ...], [stop, ...]] (is {shown(value)})")
         if not all(isinstance(corner, list | tuple) and corner for corner in value):
-            raise wrong(f"must be two corners, [[start, ...], [stop, ...]] (is {shown(value)})")
+            raise validation_error(f"must be two corners, [[start, ...], [stop, ...]] (is {shown(value)})")
         if len(value[0]) != len(value[1]):
-            raise wrong(
+            raise validation_error(
                 f"its two corners have {len(value[0])} and {len(value[1])} entries; give one per axis to both"
             )
         return value
@@ -215,7 +217,7 @@ class _RoiPair:
     def _roi(corners: tuple[tuple[int, ...], ...]) -> Roi:
         roi = Roi.of(corners)
         if roi.empty:
-            raise wrong(f"{roi} holds no voxel: some stop equals its start")
+            raise validation_error(f"{roi} holds no voxel: some stop equals its start")
         return roi
 
 
@@ -223,11 +225,13 @@ def _several(value: object) -> object:
     """One number or name stands for a list of it."""
     if value is None:
         return ()
-    found = list(value) if isinstance(value, list | tuple) else [value]
-    for item in found:
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    for item in items:
         if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
-            raise wrong(f"must be the number or the name of a job, or a list of them (is {shown(item)})")
-    return tuple(found)
+            raise validation_error(
+                f"must be the number or the name of a job, or a list of them (is {shown(item)})"
+            )
+    return tuple(items)
 
 
 class ShortForm:
@@ -248,7 +252,7 @@ class ShortForm:
         if isinstance(value, str):
             return {self.key: value}
         if value is None or isinstance(value, bool | int | float | list | tuple):
-            raise wrong(f"must be an {self.key} or a mapping with {self.key} (is {shown(value)})")
+            raise validation_error(f"must be an {self.key} or a mapping with {self.key} (is {shown(value)})")
         return value
 
 
@@ -293,11 +297,13 @@ _Text = Annotated[str, StringConstraints(strict=True)]
 
 # The bounds stand inside of the conversion, so that JSON Schema sees them.
 Count = Annotated[int, Field(strict=True, ge=0, le=INT64_MAX), BeforeValidator(_plain_number)]
-Whole = Annotated[int, Field(strict=True, ge=INT64_MIN, le=INT64_MAX), BeforeValidator(_plain_number)]
+Integer = Annotated[int, Field(strict=True, ge=INT64_MIN, le=INT64_MAX), BeforeValidator(_plain_number)]
 Extent = Annotated[int, Field(strict=True, ge=1, le=INT64_MAX), BeforeValidator(_plain_number)]
 Extents = Annotated[tuple[Extent, ...], Field(min_length=1)]
-Finite = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_plain_number)]
-Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0), BeforeValidator(_plain_number)]
+FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_plain_number)]
+PositiveFloat = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, gt=0), BeforeValidator(_plain_number)
+]
 Width = Annotated[
     float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e6), BeforeValidator(_plain_number)
 ]
@@ -313,7 +319,7 @@ ExactNumber = Annotated[int | float, BeforeValidator(_exact_number), WithJsonSch
 
 def _axes(value: str) -> str:
     if not value.isalnum() or len(set(value)) != len(value):
-        raise wrong(f"must have one letter per axis, each once, such as tzyx (is {shown(value)})")
+        raise validation_error(f"must have one letter per axis, each once, such as tzyx (is {shown(value)})")
     return value
 
 

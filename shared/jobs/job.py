@@ -25,18 +25,18 @@ from .fields import (
     CountPerAxis,
     Extent,
     Extents,
+    Integer,
     JobReferences,
-    Positive,
+    PositiveFloat,
     RoiField,
     ShortForm,
     Size,
     Text,
     VoxelSize,
-    Whole,
     nearest,
     parse_size,
     shown,
-    wrong,
+    validation_error,
 )
 from .operations import OperationField, PythonFunction
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
@@ -48,14 +48,14 @@ __all__ = [
     "job_hash",
     "job_schema",
     "load_job",
+    "message_with_position",
     "parse_size",
-    "told_with_place",
 ]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _COMPRESSIONS = ("gzip", "lzf")
 _LEADING_KEY = re.compile(r"\w+(?:\.\w+|\[\d+\])*(?=:?(?:\s|$))")
-_Found = list[tuple[tuple[str | int, ...], str]]
+_Problems = list[tuple[tuple[str | int, ...], str]]
 
 
 def _compression(value: object) -> object:
@@ -65,15 +65,15 @@ def _compression(value: object) -> object:
     if value not in _COMPRESSIONS:
         guess = nearest(value, _COMPRESSIONS)
         hint = f"did you mean {guess}?" if guess else f"known are none, {', '.join(_COMPRESSIONS)}"
-        raise wrong(f"there is no compression {shown(value)}; {hint}")
+        raise validation_error(f"there is no compression {shown(value)}; {hint}")
     return value
 
 
-class _Part(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class InputVolume(_Part):
+class InputVolume(_Model):
     """The volume that is read.
 
     Attributes
@@ -101,7 +101,7 @@ class InputVolume(_Part):
         return self
 
 
-class OutputVolume(_Part):
+class OutputVolume(_Model):
     """The volume that is written.
 
     Attributes
@@ -116,9 +116,9 @@ class OutputVolume(_Part):
     compression_opts : int, optional
         Level of gzip, 0 to 9.
     durability : {"none", "block", "group"}
-        When what is written reaches the medium: whenever the system likes; each block before it
-        counts as done; or blocks in groups, before the journal (or the end of the run) calls
-        them done.
+        The moment at which data is on the medium: whenever the system likes; for each block before
+        it counts as done; or for groups of blocks, before the journal (or the end of the run)
+        calls them done.
     """
 
     address: Text
@@ -142,7 +142,7 @@ class OutputVolume(_Part):
         return self
 
 
-class Job(_Part):
+class Job(_Model):
     """One job: take `input` through `operation` into `output`, block by block.
 
     Attributes
@@ -154,7 +154,7 @@ class Job(_Part):
     name : str, optional
         For people; `load_job` takes the stem of the file.
     roi : Roi, optional
-        What is taken of the input, in its voxels; default: all.
+        The part of the input to process, in its voxels; default: all.
     block_shape : tuple of int, optional
         Extent of a task block, voxels per axis; default: chosen.
     halo : int or tuple of int, optional
@@ -166,13 +166,13 @@ class Job(_Part):
     retries : int
         Further attempts at a block that failed.
     on_error : {"fail", "finish"}
-        Whether a block that stays failed ends the job, or the rest goes on.
+        A block that failed in its last attempt ends the job, or the other blocks go on.
     block_timeout_s : float, optional
         Longest time for one attempt at a block.
     user_code : str, optional
         Folder in which the workers find the user's own modules.
     order : {"arrival", "block"}
-        In which order results are merged.
+        The order in which results are merged: as they come, or by block number.
     label : str, optional
         For people, to find jobs of a kind in the service.
     priority : int
@@ -193,26 +193,26 @@ class Job(_Part):
     memory_per_worker: Size | None = None
     retries: Count = 2
     on_error: Literal["fail", "finish"] = "fail"
-    block_timeout_s: Positive | None = None
+    block_timeout_s: PositiveFloat | None = None
     user_code: Text | None = None
     order: Literal["arrival", "block"] = "arrival"
-    priority: Whole = 0
+    priority: Integer = 0
     after: JobReferences = ()
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Job:
-        if found := [*_unequal_axes(self), *_halo_misplaced(self)]:
-            raise _complaints(found)
+    def _fields_agree(self) -> Job:
+        if problems := [*_unequal_axes(self), *_halo_misplaced(self)]:
+            raise _complaints(problems)
         if self.input.address == self.output.address:
             raise _complaints([(("output",), "is the input itself; name another output")])
         if self.halo is not None and isinstance(self.operation, PythonFunction):
-            merged = self.operation.model_copy(update={"halo_voxels": self.halo})
+            merged = self.operation.model_copy(update={"halo": self.halo})
             object.__setattr__(self, "operation", merged)
         return self
 
     @classmethod
     def of(cls, data: object) -> Job:
-        """The job that a mapping as in a job file stands for.
+        """Make a job from a mapping as in a job file.
 
         Raises
         ------
@@ -258,16 +258,17 @@ class Job(_Part):
         return identity
 
 
-def _complaints(found: _Found) -> ValidationError:
+def _complaints(problems: _Problems) -> ValidationError:
     """Several mistakes at once, each at a key of its own; pydantic takes them as its own findings."""
     return ValidationError.from_exception_data(
-        "Job", [InitErrorDetails(type=wrong(text), loc=path, input=None) for path, text in found]
+        "Job",
+        [InitErrorDetails(type=validation_error(text), loc=path, input=None) for path, text in problems],
     )
 
 
-def _unequal_axes(job: Job) -> _Found:
-    """Check that all fields with an entry per axis have as many entries as the first of them."""
-    sized: list[tuple[tuple[str, ...], object]] = [
+def _unequal_axes(job: Job) -> _Problems:
+    """The fields whose number of entries differs from that of the first field with an entry per axis."""
+    entries: list[tuple[tuple[str, ...], object]] = [
         (("roi",), job.roi.start if job.roi else None),
         (("output", "block_shape"), job.output.block_shape),
         (("output", "chunks"), job.output.chunks),
@@ -276,27 +277,27 @@ def _unequal_axes(job: Job) -> _Found:
         (("input", "axes"), tuple(job.input.axes) if job.input.axes else None),
         (("input", "voxel_size"), job.input.voxel_size),
         *(
-            (("operation", job.operation.name, key), getattr(job.operation, attribute, None))
-            for key, attribute in (("sigma", "sigma"), ("halo", "halo_voxels"))
+            (("operation", job.operation.name, key), getattr(job.operation, key, None))
+            for key in ("sigma", "halo")
         ),
     ]
-    counted = [(path, len(value)) for path, value in sized if isinstance(value, tuple)]
-    if not counted:
+    counts = [(path, len(value)) for path, value in entries if isinstance(value, tuple)]
+    if not counts:
         return []
-    first, ndim = counted[0]
+    first, ndim = counts[0]
     return [
         (path, f"is for {count} axes, but {'.'.join(first)} for {ndim}")
-        for path, count in counted[1:]
+        for path, count in counts[1:]
         if count != ndim
     ]
 
 
-def _halo_misplaced(job: Job) -> _Found:
+def _halo_misplaced(job: Job) -> _Problems:
     if job.halo is None:
         return []
     if not isinstance(job.operation, PythonFunction):
         return [(("halo",), f"follows from the parameters of {job.operation.name}; leave it out")]
-    if "halo_voxels" in job.operation.model_fields_set and job.operation.halo_voxels != job.halo:
+    if "halo" in job.operation.model_fields_set and job.operation.halo != job.halo:
         return [(("halo",), "is given twice and differently; keep operation.python.halo alone")]
     return []
 
@@ -346,49 +347,50 @@ def load_job(path: str | Path, text: str | None = None) -> Job:
     try:
         return Job.model_validate(data)
     except ValidationError as error:
-        placed = sorted(
-            (_position(found, document), str(found)) for found in complaints_of(error, job_schema())
+        sorted_problems = sorted(
+            (_position(complaint, document), str(complaint))
+            for complaint in complaints_of(error, job_schema())
         )
         raise JobFileError(
-            "\n".join(f"{document.source}:{line}:{column} {text}" for (line, column), text in placed)
+            "\n".join(f"{document.source}:{line}:{column} {text}" for (line, column), text in sorted_problems)
         ) from None
 
 
-def _position(found: Complaint, document: YamlDocument) -> tuple[int, int]:
+def _position(complaint: Complaint, document: YamlDocument) -> tuple[int, int]:
     """Line and column of a complaint; of the nearest thing around it where it is not in the file."""
-    path, at = found.path, found.at
+    path, at = complaint.path, complaint.at
     if at == "parent":
         path, at = path[:-1], "key"
-    while path not in document.places:
+    while path not in document.positions:
         path = path[:-1]
-    place = document.places[path]
-    return place.key if at == "key" else place.value
+    position = document.positions[path]
+    return position.key if at == "key" else position.value
 
 
-def told_with_place(path: str, message: str) -> str:
-    """A message about a job that was read before, with the place in the file that it is about.
+def message_with_position(path: str, message: str) -> str:
+    """Put the position in the job file before a message about a job that was read earlier.
 
     Parameters
     ----------
     path : str
-        The job file, as it was given to `load_job`; ``"-"`` has no places.
+        The job file, as it was given to `load_job`; ``"-"`` has no positions.
     message : str
         Such as ``output.block_shape: ...``: the key comes first, then a colon or a blank.
 
     Returns
     -------
     str
-        ``file:line:column message``, with the place of the longest part of the key that stands
-        in the file; the bare message if there is no such place, or the file can't be read again.
+        ``file:line:column message``, with the position of the longest part of the key that stands
+        in the file; the bare message if there is no such part, or the file can't be read again.
     """
     try:
-        place = _place_again(path, message)
-    except (JobError, OSError, ValueError):  # the message counts, and its place is an extra
+        position = _position_in_file(path, message)
+    except (JobError, OSError, ValueError):  # the message counts, and its position is an extra
         return message
-    return message if place is None else f"{path}:{place[0]}:{place[1]} {message}"
+    return message if position is None else f"{path}:{position[0]}:{position[1]} {message}"
 
 
-def _place_again(path: str, message: str) -> tuple[int, int] | None:
+def _position_in_file(path: str, message: str) -> tuple[int, int] | None:
     match = _LEADING_KEY.match(message)
     # What is no regular file, such as a pipe, gave its content once and may block for ever now.
     if match is None or path == "-" or not Path(path).is_file():
@@ -396,7 +398,7 @@ def _place_again(path: str, message: str) -> tuple[int, int] | None:
     names = re.findall(r"\w+|\[\d+\]", match[0])
     key = tuple(int(name[1:-1]) if name.startswith("[") else name for name in names)
     document = read_yaml(path)
-    if key[0] not in Job.model_fields or key[:1] not in document.places:
+    if key[0] not in Job.model_fields or key[:1] not in document.positions:
         return None
     return _position(Complaint(key, message), document)
 

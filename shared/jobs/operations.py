@@ -26,7 +26,6 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
-    model_serializer,
     model_validator,
 )
 
@@ -38,7 +37,7 @@ from .fields import (
     DtypeName,
     ExactNumber,
     Factor,
-    Finite,
+    FiniteFloat,
     Keyed,
     PlainArguments,
     Switch,
@@ -47,7 +46,7 @@ from .fields import (
     WidthPerAxis,
     nearest,
     shown,
-    wrong,
+    validation_error,
 )
 from .lengths import per_axis
 
@@ -67,11 +66,11 @@ class Operation(BaseModel, ABC):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # goes up with a change of the result; half-done outputs are not gone on with
-    depends_on_blocks: ClassVar[bool] = False  # whether another cut into blocks may change voxels
+    depends_on_blocks: ClassVar[bool] = False  # True: another cut into blocks may change voxels
     keeps_range: ClassVar[bool] = False  # whether the input's range of values holds for the result
     preload: ClassVar[tuple[str, ...]] = ()  # modules that workers share if their nursery imports them
 
-    def halo(self, axes: str) -> Shape:
+    def halo_per_axis(self, axes: str) -> Shape:
         """Voxels that must be read around a block, per axis.
 
         Parameters
@@ -105,7 +104,7 @@ class Operation(BaseModel, ABC):
         Raises
         ------
         JobError
-            As `halo`.
+            As `halo_per_axis`.
         """
         return {}
 
@@ -126,7 +125,7 @@ class Operation(BaseModel, ABC):
         Raises
         ------
         JobError
-            As `halo`.
+            As `halo_per_axis`.
         """
         return self.model_copy(update=self.lengths(axes))
 
@@ -149,7 +148,7 @@ class Operation(BaseModel, ABC):
         JobError
             With the mismatch and what to write instead.
         """
-        self.halo(axes)
+        self.halo_per_axis(axes)
 
     def to_plain(self) -> dict[str, Any]:
         """As in a job file: one key, the name, and all parameters below it; plain JSON.
@@ -199,14 +198,14 @@ class Gaussian(Operation):
     sigma: WidthPerAxis
     truncate: Truncation = 4.0
     mode: Literal["reflect", "nearest", "mirror", "constant"] = "reflect"
-    cval: Finite = 0.0
+    cval: FiniteFloat = 0.0
 
     def sigmas(self, axes: str) -> tuple[float, ...]:
         """Standard deviation per axis, in voxels."""
         return per_axis(self.sigma, axes, "operation.gaussian.sigma")
 
-    def halo(self, axes: str) -> Shape:
-        """As `Operation.halo`; the radius at which scipy cuts its kernel."""
+    def halo_per_axis(self, axes: str) -> Shape:
+        """As `Operation.halo_per_axis`; the radius at which scipy cuts its kernel."""
         return tuple(
             int(self.truncate * sigma + 0.5) if sigma > SMALLEST_SIGMA else 0 for sigma in self.sigmas(axes)
         )
@@ -220,7 +219,7 @@ class Gaussian(Operation):
         return dtype.newbyteorder("=")
 
     def check(self, axes: str, dtype: np.dtype) -> None:
-        """As `Operation.check`; scipy's kernel knows neither float16 nor long doubles."""
+        """As `Operation.check`; JobError for bool, float16 and long doubles, which scipy's kernel refuses."""
         super().check(axes, dtype)
         if dtype.kind == "b":
             raise JobError(
@@ -251,7 +250,7 @@ class Threshold(Operation):
     @model_validator(mode="after")
     def _some_value_passes(self) -> Threshold:
         if not self.bounds():
-            raise wrong("needs a bound: above, at_least, below or at_most")
+            raise validation_error("needs a bound: above, at_least, below or at_most")
         # With an open bound marked by 1, the stricter one of two equal ones sorts last (first).
         lower = max(
             ((b, int(k == "above")) for k, b in self.bounds().items() if k in ("above", "at_least")),
@@ -262,21 +261,21 @@ class Threshold(Operation):
             default=None,
         )
         if lower and upper and (lower[0] > upper[0] or (lower[0] == upper[0] and (lower[1] or upper[1]))):
-            told = " and ".join(f"{key} {bound}" for key, bound in self.bounds().items())
-            raise wrong(f"no number is {told.replace('_', ' ')}")
+            bounds_text = " and ".join(f"{key} {bound}" for key, bound in self.bounds().items())
+            raise validation_error(f"no number is {bounds_text.replace('_', ' ')}")
         return self
 
     def bounds(self) -> dict[str, int | float]:
         """The bounds that were given, by their key."""
-        given = {"above": self.above, "at_least": self.at_least, "below": self.below, "at_most": self.at_most}
-        return {key: bound for key, bound in given.items() if bound is not None}
+        keys = ("above", "at_least", "below", "at_most")
+        return {key: bound for key in keys if (bound := getattr(self, key)) is not None}
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """Always uint8."""
         return np.dtype(np.uint8)
 
     def check(self, axes: str, dtype: np.dtype) -> None:
-        """As `Operation.check`; a bound that no voxel of `dtype` can reach is a slip of the pen."""
+        """As `Operation.check`; JobError if no voxel of `dtype` can reach a bound, or it is no real dtype."""
         if not _is_real(dtype):
             raise JobError(
                 f"threshold does not take {dtype.name}, only bool, integers and floats of up to 64 bits"
@@ -308,7 +307,7 @@ class Copy(Operation):
     @model_validator(mode="after")
     def _clip_has_a_dtype(self) -> Copy:
         if self.clip and self.dtype is None:
-            raise wrong("clip means nothing without a dtype to clip to")
+            raise validation_error("clip means nothing without a dtype to clip to")
         return self
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
@@ -316,7 +315,7 @@ class Copy(Operation):
         return dtype.newbyteorder("=") if self.dtype is None else np.dtype(self.dtype)
 
     def check(self, axes: str, dtype: np.dtype) -> None:
-        """As `Operation.check`."""
+        """As `Operation.check`; JobError if complex numbers or long doubles are to get another dtype."""
         if self.dtype is not None and not _is_real(dtype):
             raise JobError(
                 f"copy can't turn {dtype.name} into {self.dtype}; leave dtype out to copy it as it is"
@@ -325,39 +324,35 @@ class Copy(Operation):
 
 def _function_name(text: str) -> str:
     if not _FUNCTION.fullmatch(text):
-        raise wrong(f'must name a function as "module:name", such as my_steps:smooth (is {shown(text)})')
+        raise validation_error(
+            f'must name a function as "module:name", such as my_steps:smooth (is {shown(text)})'
+        )
     return text
 
 
 class PythonFunction(Operation):
     """A function of the user's own: ``function(block, **args)`` gives an array of the block's shape.
 
-    The block comes with its halo. Where the function has a parameter `context`, it is told where
-    the block lies. `dtype` is what it returns (default: the dtype of its input).
+    The block comes with its halo. If the function has a parameter `context`, that holds the
+    position of the block. `dtype` is that of the result (default: the dtype of its input).
     """
 
     name: ClassVar[str] = "python"
     depends_on_blocks: ClassVar[bool] = True
 
     function: Annotated[Text, AfterValidator(_function_name)]
-    # The file's key is "halo", which is the method's name here.
-    halo_voxels: CountPerAxis = Field(default=0, validation_alias="halo")
+    halo: CountPerAxis = 0
     dtype: DtypeName | None = None
     memory_factor: Factor = 4.0
     args: PlainArguments = Field(default_factory=dict)
 
-    @model_serializer(mode="wrap")
-    def _with_the_key_of_the_file(self, serialize: Any) -> dict[str, Any]:
-        data = serialize(self)
-        return {("halo" if key == "halo_voxels" else key): value for key, value in data.items()}
-
-    def halo(self, axes: str) -> Shape:
-        """As `Operation.halo`."""
-        return per_axis(self.halo_voxels, axes, "operation.python.halo")
+    def halo_per_axis(self, axes: str) -> Shape:
+        """As `Operation.halo_per_axis`."""
+        return per_axis(self.halo, axes, "operation.python.halo")
 
     def lengths(self, axes: str) -> dict[str, tuple[Any, ...]]:
         """As `Operation.lengths`."""
-        return {"halo_voxels": self.halo(axes)}
+        return {"halo": self.halo_per_axis(axes)}
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """The given dtype, else that of the input."""
@@ -383,14 +378,14 @@ def value_range(dtype: np.dtype) -> tuple[int | float, int | float]:
     if dtype.kind == "b":
         return 0, 1
     if dtype.kind in "iu":
-        whole = np.iinfo(dtype)
-        return int(whole.min), int(whole.max)
-    real = np.finfo(dtype)
-    return float(real.min), float(real.max)
+        info = np.iinfo(dtype)
+        return int(info.min), int(info.max)
+    info = np.finfo(dtype)
+    return float(info.min), float(info.max)
 
 
 def peak_bytes(operation: Operation, shape: Shape, dtype: np.dtype) -> int:
-    """About how many bytes a worker needs at once for a block.
+    """Estimate the bytes that a worker needs at once for a block.
 
     Parameters
     ----------
@@ -422,16 +417,18 @@ def _names_one(value: object) -> object:
         return value
     names = [value] if isinstance(value, str) else list(value) if isinstance(value, Mapping) else None
     if names is None:
-        raise wrong(
+        raise validation_error(
             f"must be the name of an operation, or a mapping from it to its parameters (is {shown(value)})"
         )
     if len(names) != 1:
-        told = f": {', '.join(map(str, names))}" if names else ""
-        raise wrong(f"must have exactly one key, the name of the operation (has {len(names)}{told})")
+        keys = f": {', '.join(map(str, names))}" if names else ""
+        raise validation_error(
+            f"must have exactly one key, the name of the operation (has {len(names)}{keys})"
+        )
     if names[0] not in OPERATIONS:
         guess = nearest(names[0], OPERATIONS)
         hint = f"did you mean {guess}? Known are" if guess else "known are"
-        raise wrong(f"there is no operation {names[0]}; {hint} {', '.join(OPERATIONS)}")
+        raise validation_error(f"there is no operation {names[0]}; {hint} {', '.join(OPERATIONS)}")
     return value
 
 
@@ -451,7 +448,7 @@ def _adapter() -> TypeAdapter[Any]:
 
 
 def parse_operation(value: object) -> AnyOperation:
-    """The operation that a value as in a job file stands for, such as ``{"gaussian": {"sigma": 2}}``.
+    """Make an operation from a value as in a job file, such as ``{"gaussian": {"sigma": 2}}``.
 
     Raises
     ------
@@ -461,5 +458,6 @@ def parse_operation(value: object) -> AnyOperation:
     try:
         return _adapter().validate_python(value)
     except ValidationError as error:
-        found = complaints_of(error, _adapter().json_schema())
-        raise JobError("\n".join(str(replace(one, path=("operation", *one.path))) for one in found)) from None
+        complaints = complaints_of(error, _adapter().json_schema())
+        lines = (str(replace(one, path=("operation", *one.path))) for one in complaints)
+        raise JobError("\n".join(lines)) from None

@@ -1,4 +1,4 @@
-"""YAML files that people write: plain data, and the place of each piece of it in the file.
+"""YAML files that people write: plain data, and the position of each key and value.
 
 Scalars are read by YAML 1.2's core schema: ``no``, ``on``, ``1:30`` and ``1_000`` are texts.
 Nothing is ever constructed but mappings with text keys, lists, texts, numbers, bools and null.
@@ -27,7 +27,7 @@ _SCALARS = frozenset(_PREFIX + name for name in ("str", "int", "float", "bool", 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KeyPositions:
     """The beginnings of a key and of its value: (line, column), both counted from 1.
 
     An item of a list has no key: there both are the item's. A value behind an alias
@@ -40,11 +40,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """A mapping read from YAML, with the place of everything in it; the root's path is ``()``."""
+    """A mapping read from YAML, with the positions of all its keys and values; the root's path is ``()``."""
 
     source: str
     data: dict[str, Any]
-    places: dict[KeyPath, Place]
+    positions: dict[KeyPath, KeyPositions]
 
 
 class _TooLarge(yaml.YAMLError):
@@ -143,8 +143,8 @@ def _syntax(source: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None)
-    place = "1:1" if mark is None else f"{mark.line + 1}:{mark.column + 1}"
-    return f"{source}:{place}: {problem}" + (f" ({context})" if context else "")
+    position = "1:1" if mark is None else f"{mark.line + 1}:{mark.column + 1}"
+    return f"{source}:{position}: {problem}" + (f" ({context})" if context else "")
 
 
 def _position(node: yaml.Node) -> Position:
@@ -175,29 +175,29 @@ def _tag_as_written(tag: str) -> str:
 
 @dataclass
 class _Walk:
-    """One walk over the composed nodes: data, places, and every mistake met on the way."""
+    """One walk over the composed nodes: data, positions, and every mistake met on the way."""
 
     loader: _Loader
     source: str
-    places: dict[KeyPath, Place] = field(default_factory=dict)
+    positions: dict[KeyPath, KeyPositions] = field(default_factory=dict)
     mistakes: list[tuple[Position, str]] = field(default_factory=list)
     open_nodes: set[int] = field(default_factory=set)
 
     def document(self, node: yaml.Node) -> YamlDocument:
         if not isinstance(node, yaml.MappingNode):
             line, column = _position(node)
-            found = "list" if isinstance(node, yaml.SequenceNode) else "single value"
+            kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
             raise JobFileError(
-                f"{self.source}:{line}:{column}: a mapping (key: value) is expected, here is a {found}"
+                f"{self.source}:{line}:{column}: a mapping (key: value) is expected, here is a {kind}"
             )
-        self.places[()] = Place(_position(node), _position(node))
+        self.positions[()] = KeyPositions(_position(node), _position(node))
         data = self._value(node, ())
         if self.mistakes:
             lines = [
                 f"{self.source}:{line}:{column}: {text}" for (line, column), text in sorted(self.mistakes)
             ]
             raise JobFileError("\n".join(lines))
-        return YamlDocument(self.source, data, self.places)
+        return YamlDocument(self.source, data, self.positions)
 
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         if isinstance(node, yaml.ScalarNode):
@@ -205,7 +205,7 @@ class _Walk:
         if id(node) in self.open_nodes:
             return self._wrong(node, "an alias stands inside of what it stands for")
         # Aliases are walked each time anew, so a few lines could stand for billions of values.
-        if len(self.places) > MAX_NODES:
+        if len(self.positions) > MAX_NODES:
             line, column = _position(node)
             raise JobFileError(
                 f"{self.source}:{line}:{column}: aliases expand to more than {MAX_NODES} values"
@@ -232,7 +232,7 @@ class _Walk:
             return self._wrong_tag(node)
         items = []
         for index, item in enumerate(node.value):
-            self.places[(*path, index)] = Place(_position(item), _position(item))
+            self.positions[(*path, index)] = KeyPositions(_position(item), _position(item))
             items.append(self._value(item, (*path, index)))
         return items
 
@@ -246,10 +246,10 @@ class _Walk:
             if not isinstance(key, str):
                 self._wrong(key_node, _no_text(key_node, value_node, before))
             elif key in mapping:
-                line = self.places[(*path, key)].key[0]
+                line = self.positions[(*path, key)].key[0]
                 self._wrong(key_node, f"the key {key} is there twice, first on line {line}")
             else:
-                self.places[(*path, key)] = Place(_position(key_node), _position(value_node))
+                self.positions[(*path, key)] = KeyPositions(_position(key_node), _position(value_node))
                 mapping[key] = self._value(value_node, (*path, key))
             before = value_node if node.flow_style else None
         return mapping

@@ -160,8 +160,8 @@ def read_cluster_config(path: str | os.PathLike[str]) -> ClusterConfig:
         raise report(error.problems, where) from error
     logs = os.path.expanduser(values["output_log_directory"])  # noqa: PTH111
     values["output_log_directory"] = os.path.normpath(os.path.join(os.path.dirname(where), logs))
-    obeyed = {key: values[key] for key in ClusterConfig.__dataclass_fields__ if values.get(key) is not None}
-    return ClusterConfig(path=where, notes=tuple(_notes(document, where)), **obeyed)
+    settings = {key: values[key] for key in ClusterConfig.__dataclass_fields__ if values.get(key) is not None}
+    return ClusterConfig(path=where, notes=tuple(_notes(document, where)), **settings)
 
 
 def _notes(document: JsonObject, where: str) -> list[str]:

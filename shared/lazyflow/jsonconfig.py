@@ -38,8 +38,8 @@ class Namespace:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Namespace):
             return NotImplemented
-        mine, theirs = self.__dict__, other.__dict__
-        return mine.keys() == theirs.keys() and all(_same(mine[key], theirs[key]) for key in mine)
+        own, others = self.__dict__, other.__dict__
+        return own.keys() == others.keys() and all(_same(own[key], others[key]) for key in own)
 
     def __repr__(self) -> str:
         return f"Namespace: {list(self)}"
@@ -83,7 +83,7 @@ class JsonConfigParser:
         }
         least, last = math.floor(self.schema_version), self.schema_version
         version = version_kind(
-            lambda found: least <= found <= last, f", but only {least}.0 to {last} are understood"
+            lambda number: least <= number <= last, f", but only {least}.0 to {last} are understood"
         )
         kinds = {key: as_switch if kind is bool else kind for key, kind in self.fields.items()}
         self._schema = Schema(self.schema_name, version, kinds)

@@ -50,7 +50,7 @@ class FormattedField:
 
     def __init__(self, required_fields: Iterable[str], optional_fields: Iterable[str] = ()) -> None:
         self.required = tuple(required_fields)
-        self.known = {*self.required, *optional_fields}
+        self.allowed = {*self.required, *optional_fields}
 
     def __call__(self, value: Any) -> str:
         text = str(value)
@@ -61,8 +61,8 @@ class FormattedField:
         missing = [name for name in self.required if name not in names]
         if missing:
             raise ParsingError(f"{text!r} lacks {', '.join(f'{{{name}}}' for name in missing)}")
-        if names - self.known:
-            unknown = ", ".join(f"{{{name}}}" for name in sorted(names - self.known))
+        if names - self.allowed:
+            unknown = ", ".join(f"{{{name}}}" for name in sorted(names - self.allowed))
             raise ParsingError(f"{text!r} holds {unknown}, which nobody would fill in")
         return text
 
@@ -72,7 +72,7 @@ class RoiTuple:
 
     def __call__(self, value: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
         try:
-            start, stop = (tuple(part) for part in value)
+            start, stop = (tuple(end) for end in value)
         except (TypeError, ValueError) as error:
             raise ParsingError(f"expected a roi [[start...], [stop...]], got {value!r}") from error
         if len(start) != len(stop) or any(type(number) is not int for number in start + stop):

@@ -86,22 +86,22 @@ def split_paths(text: str, separator: str = os.pathsep) -> list[str]:
     -------
     list of str
     """
-    parts: list[str] = []
-    for part in text.split(separator):
-        joins = separator == ":" and bool(parts) and _goes_on(parts[-1], part)
+    paths: list[str] = []
+    for item in text.split(separator):
+        joins = separator == ":" and bool(paths) and _goes_on(paths[-1], item)
         if joins:
-            parts[-1] += separator + part
+            paths[-1] += separator + item
         else:
-            parts.append(part)
-    return [part for part in parts if part]
+            paths.append(item)
+    return [item for item in paths if item]
 
 
-def _goes_on(before: str, part: str) -> bool:
+def _goes_on(before: str, item: str) -> bool:
     """Test if the colon between the two is an address's: before ``//``, or before a port number."""
-    if part.startswith("//"):
+    if item.startswith("//"):
         return before.isalnum()
     host = before.partition("://")[2]
-    port = part.partition("/")[0]
+    port = item.partition("/")[0]
     return bool(host) and "/" not in host and ":" not in host and port.isdigit()
 
 
@@ -264,9 +264,9 @@ class PathComponents:
         self._inner_name("internal_dataset_name")
         self.internal_path = f"{(self.internal_directory or '').rstrip('/')}/{value.lstrip('/')}"
 
-    def _inner_name(self, part: str) -> str:
+    def _inner_name(self, attribute: str) -> str:
         if self._internal is None:
             raise PathError(
-                f"{self._external!r} has no path inside whose {part} could be set; set internal_path"
+                f"{self._external!r} has no path inside whose {attribute} could be set; set internal_path"
             )
         return os.path.split(self._internal)[1]

@@ -38,7 +38,7 @@ def slice_to_roi(slicing: object, shape: Iterable[object], *, extend_singleton: 
     OutOfBounds
         If an int is out of range, a step is not 1, or there are too many indices.
     TypeError
-        If something is no index, None for instance.
+        If something is no index.
     """
     extents = as_shape(shape)
     if not extents:
@@ -50,14 +50,14 @@ def slice_to_roi(slicing: object, shape: Iterable[object], *, extend_singleton: 
 
 def _one_per_axis(slicing: object, ndim: int) -> list[Any]:
     items = list(slicing) if isinstance(slicing, list | tuple) else [slicing]
-    dots = [place for place, item in enumerate(items) if item is Ellipsis]
-    if len(dots) > 1:
+    ellipses = [index for index, item in enumerate(items) if item is Ellipsis]
+    if len(ellipses) > 1:
         raise OutOfBounds(f"{slicing!r} holds more than one Ellipsis")
-    missing = ndim - (len(items) - len(dots))
+    missing = ndim - (len(items) - len(ellipses))
     if missing < 0:
         raise OutOfBounds(f"{slicing!r} has more indices than the {ndim} axes of the volume")
-    place = dots[0] if dots else len(items)
-    return [*items[:place], *[slice(None)] * missing, *items[place + len(dots) :]]
+    position = ellipses[0] if ellipses else len(items)
+    return [*items[:position], *[slice(None)] * missing, *items[position + len(ellipses) :]]
 
 
 def _ends(item: Any, extent: int, extend_singleton: bool) -> tuple[int, int]:
@@ -107,17 +107,27 @@ def full_slicing(shape: Iterable[object]) -> tuple[slice, ...]:
 
 
 def slicing_to_string(slicing: Iterable[Any], max_shape: Sequence[int] | None = None) -> str:
-    """A slicing as Python code, ``[2:5, :, 3]``; stops that equal `max_shape` are left out."""
+    """A slicing as Python code, ``[2:5, :, 3]``; stops that equal `max_shape` are left out.
 
-    def written(axis: int, item: Any) -> str:
+    Parameters
+    ----------
+    slicing : iterable of slice, int or Ellipsis
+    max_shape : sequence of int, optional
+
+    Returns
+    -------
+    str
+    """
+
+    def format_item(axis: int, item: Any) -> str:
         if not isinstance(item, slice):
             return "..." if item is Ellipsis else str(item)
-        whole = max_shape is not None and item.stop == max_shape[axis]
+        to_end = max_shape is not None and item.stop == max_shape[axis]
         start = "" if item.start in (None, 0) else str(item.start)
-        stop = "" if item.stop is None or whole else str(item.stop)
+        stop = "" if item.stop is None or to_end else str(item.stop)
         return f"{start}:{stop}" + ("" if item.step is None else f":{item.step}")
 
-    return "[" + ", ".join(written(axis, item) for axis, item in enumerate(slicing)) + "]"
+    return "[" + ", ".join(format_item(axis, item) for axis, item in enumerate(slicing)) + "]"
 
 
 def get_intersection(a: RoiLike, b: RoiLike, *, must_intersect: bool = True) -> Roi | None:
@@ -167,10 +177,8 @@ def get_block_bounds(
 
     Parameters
     ----------
-    dataset_shape : iterable of int
-        Voxels per axis.
-    block_shape : iterable of int
-        Voxels per axis, at least 1.
+    dataset_shape, block_shape : iterable of int
+        Voxels per axis, of a block at least 1.
     block_start : iterable of int
         A multiple of `block_shape` inside the dataset.
 
@@ -241,10 +249,8 @@ def get_intersecting_rois(
 
     Parameters
     ----------
-    dataset_shape : iterable of int
-        Voxels per axis.
-    block_shape : iterable of int
-        Voxels per axis, at least 1; the grid begins at the origin.
+    dataset_shape, block_shape : iterable of int
+        Voxels per axis, of a block at least 1; the grid begins at the origin.
     roi : Roi or pair
         Inside the dataset.
     clip_blocks_to_roi : bool
@@ -260,11 +266,11 @@ def get_intersecting_rois(
     OutOfBounds
         If `roi` leaves the dataset, an extent is below 1, or lengths differ.
     """
-    box, whole, block = Roi.of(roi), Roi.from_shape(dataset_shape), _block_shape(block_shape)
-    _same_length(box.start, whole.start, block)
-    if not whole.contains(box):
-        raise OutOfBounds(f"roi {box} leaves the dataset of shape {list(whole.stop)}")
-    bounds = box if clip_blocks_to_roi else whole
+    box, dataset, block = Roi.of(roi), Roi.from_shape(dataset_shape), _block_shape(block_shape)
+    _same_length(box.start, dataset.start, block)
+    if not dataset.contains(box):
+        raise OutOfBounds(f"roi {box} leaves the dataset of shape {list(dataset.stop)}")
+    bounds = box if clip_blocks_to_roi else dataset
     starts = get_intersecting_blocks(block, box)
     low = np.maximum(starts, bounds.start).tolist()
     high = np.minimum(starts + np.array(block, np.int64), bounds.stop).tolist()
@@ -351,13 +357,13 @@ def enlarge_roi_for_halo(
     OutOfBounds
         If an argument does not have one entry per axis.
     """
-    box, whole = Roi.of(roi), Roi.from_shape(shape)
+    box, volume = Roi.of(roi), Roi.from_shape(shape)
     sigmas = [float(sigma)] * box.ndim if isinstance(sigma, int | float) else [float(s) for s in sigma]
     axes = [True] * box.ndim if enlarge_axes is None else [bool(a) for a in enlarge_axes]
-    if not len(sigmas) == len(axes) == box.ndim == whole.ndim:
+    if not len(sigmas) == len(axes) == box.ndim == volume.ndim:
         raise OutOfBounds(f"shape, sigma and axes must have one entry for each of the {box.ndim} axes")
     halo = [math.ceil(window * s) if on else 0 for s, on in zip(sigmas, axes, strict=True)]
-    enlarged = box.grown(halo, within=whole)
+    enlarged = box.grown(halo, within=volume)
     return enlarged, box.relative_to(enlarged.start)
 
 

@@ -123,7 +123,7 @@ class Truths(TinyVector):
 
 
 def _operand(vector: TinyVector, other: Any) -> Iterable[Any] | None:
-    """`other` as one value per element of `vector`; None if it is no operand for arithmetic."""
+    """`other` as one value per element of `vector`, or None if it is no operand for arithmetic."""
     if isinstance(other, np.ndarray):
         if other.ndim > 1:  # numpy's turn, which broadcasts
             return None

@@ -31,7 +31,7 @@ from ..errors import BlockmillError, LockLost, StorageError
 from ..files.atomic import remove_if_there
 from ..files.places import absolute
 from . import lockfile
-from .lockfile import LockHolder, Sight
+from .lockfile import LockHolder, OpenedLockFile
 
 _EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S, _BACK_OFF = 0.001, 0.020, 1.5
@@ -45,22 +45,21 @@ def stale(lock_path: str | os.PathLike[str]) -> bool:
     it; only a stale candidate may be unlinked. During this test, a dead lock seems alive.
     """
     path = os.fspath(lock_path)
-    sight = lockfile.look(path)
-    if sight is None:
+    lock_file = lockfile.open_existing(path)
+    if lock_file is None:
         return False
     try:
-        return _seize(sight, path)
+        return _seize(lock_file, path)
     finally:
-        sight.close()
+        lock_file.close()
 
 
-def _seize(sight: Sight, lock_path: str) -> bool:
+def _seize(lock_file: OpenedLockFile, lock_path: str) -> bool:
     """Take the flock of a dead owner's file.
 
     Parameters
     ----------
-    sight : Sight
-        The lock file, open.
+    lock_file : OpenedLockFile
     lock_path : str
 
     Returns
@@ -68,7 +67,9 @@ def _seize(sight: Sight, lock_path: str) -> bool:
     bool
         True if the owner was ours and is dead; its flock is now ours.
     """
-    return sight.holder.is_here and _try_flock(sight.fd) and lockfile.lies_at(lock_path, os.fstat(sight.fd))
+    if not lock_file.holder.is_here or not _try_flock(lock_file.fd):
+        return False
+    return lockfile.lies_at(lock_path, os.fstat(lock_file.fd))
 
 
 def _try_flock(fd: int) -> bool:
@@ -81,7 +82,7 @@ def _try_flock(fd: int) -> bool:
     return True
 
 
-class _Held(NamedTuple):
+class _Hold(NamedTuple):
     fd: int
     facts: os.stat_result
     pid: int
@@ -113,7 +114,7 @@ class FileLock:
         The dead owner whose lock the last `acquire` took over; it may have left partial files.
     """
 
-    _held: _Held | None = None
+    _hold: _Hold | None = None
 
     def __init__(
         self,
@@ -166,7 +167,7 @@ class FileLock:
                 return False
             left_s = start_s + limit_s - time.monotonic()
             if left_s <= 0:
-                raise lockfile.time_out(self.lock_path, limit_s, rival)
+                raise lockfile.timeout_error(self.lock_path, limit_s, rival)
             # A new owner means that the lock goes from hand to hand: be quick again.
             pause_s = _SHORTEST_WAIT_S if rival.token != last else min(pause_s * _BACK_OFF, _LONGEST_WAIT_S)
             last = rival.token
@@ -184,17 +185,17 @@ class FileLock:
         # Waiters look before they write: a candidate per poll would cost a file each time.
         if not os.path.lexists(self.lock_path) and self._create(lockfile.link):
             return None
-        sight = lockfile.look(self.lock_path)
-        if sight is None:
+        lock_file = lockfile.open_existing(self.lock_path)
+        if lock_file is None:
             return lockfile.GONE
-        taken = False
+        adopted = False
         try:
-            if not _seize(sight, self.lock_path):
-                return sight.holder
-            dead = lockfile.read_holder(sight.fd)  # again: an earlier taker may have died since
-            if sight.writable:
-                self._adopt(sight.fd, dead)
-                taken = True
+            if not _seize(lock_file, self.lock_path):
+                return lock_file.holder
+            dead = lockfile.read_holder(lock_file.fd)  # again: an earlier taker may have died since
+            if lock_file.writable:
+                self._adopt(lock_file.fd, dead)
+                adopted = True
             # Another user's file. To replace it leaves a gap, microseconds wide, in which a
             # purge and a new lock would be overlooked; `still_ours` warns its owner.
             elif not self._create(os.replace):
@@ -202,32 +203,32 @@ class FileLock:
             self.took_over = dead
             return None
         finally:
-            if not taken:
-                sight.close()
+            if not adopted:
+                lock_file.close()
 
-    def _create(self, place: Callable[[str, str], None]) -> bool:
-        """Make a candidate and put it into its place. Returns False if there is a lock already."""
+    def _create(self, publish: Callable[[str, str], None]) -> bool:
+        """Make a candidate and `publish` it as the lock. Returns False if there is a lock already."""
         token = os.urandom(8).hex()
         candidate = f"{self.lock_path}-{token}"
         try:
             fd = lockfile.open_lock_file(candidate, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
-        held = None
+            raise lockfile.file_error(self.lock_path, error) from error
+        hold = None
         try:
             if _try_flock(fd):
                 os.write(fd, lockfile.compose(token, self.contents))
-                place(candidate, self.lock_path)
-                self._held = held = _Held(fd, os.fstat(fd), os.getpid(), token)
+                publish(candidate, self.lock_path)
+                self._hold = hold = _Hold(fd, os.fstat(fd), os.getpid(), token)
         except FileExistsError:
             return False
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
+            raise lockfile.file_error(self.lock_path, error) from error
         finally:
-            if held is None:
+            if hold is None:
                 lockfile.close_lock_file(fd)  # whatever happened: without a flock, nobody waits for it
             remove_if_there(candidate)
-        return held is not None
+        return hold is not None
 
     def _adopt(self, fd: int, dead: LockHolder) -> None:
         """Make a dead owner's file ours; we have its flock."""
@@ -237,7 +238,7 @@ class FileLock:
             remove_if_there(f"{self.lock_path}-{dead.token}")  # it died before it could do so
         # One write, never shorter than what is there: killed in between, it is one of both.
         os.pwrite(fd, lockfile.compose(token, self.contents).ljust(facts.st_size, b"\n"), 0)
-        self._held = _Held(fd, facts, os.getpid(), token)
+        self._hold = _Hold(fd, facts, os.getpid(), token)
 
     def release(self) -> None:
         """Release the lock.
@@ -254,7 +255,7 @@ class FileLock:
 
     def _release(self, quiet: bool) -> None:
         if not self.locked():
-            whose = f"; process {self._held.pid}, which forked this one, does" if self._held else ""
+            whose = f"; process {self._hold.pid}, which forked this one, does" if self._hold else ""
             raise BlockmillError(f"cannot release {self.lock_path}: this FileLock does not hold it{whose}")
         if not self._give_up() and not quiet:
             raise LockLost(
@@ -264,15 +265,15 @@ class FileLock:
 
     def _give_up(self) -> bool:
         """Remove the lock file if it is ours, and release the flock in any case."""
-        held, self._held = self._held, None
-        if held is None:
+        hold, self._hold = self._hold, None
+        if hold is None:
             return False
         try:
-            return lockfile.lies_at(self.lock_path, held.facts) and remove_if_there(self.lock_path)
+            return lockfile.lies_at(self.lock_path, hold.facts) and remove_if_there(self.lock_path)
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
+            raise lockfile.file_error(self.lock_path, error) from error
         finally:
-            lockfile.close_lock_file(held.fd)
+            lockfile.close_lock_file(hold.fd)
 
     def release_as(self, path: str, note: bytes) -> bool:
         """Release the lock by renaming its file to `path`, with `note` behind its text, in one step.
@@ -297,49 +298,49 @@ class FileLock:
         StorageError
             If the system refuses; the lock is still held.
         """
-        held = self._held
-        if held is None or not self.locked() or self.took_over is not None:
+        hold = self._hold
+        if hold is None or not self.locked() or self.took_over is not None:
             return False
         if not self.still_ours():
             raise LockLost(f"{self.lock_path} was removed by somebody else while we held it")
         try:
-            if os.pwrite(held.fd, note, held.facts.st_size) != len(note):
+            if os.pwrite(hold.fd, note, hold.facts.st_size) != len(note):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.replace(self.lock_path, path)  # noqa: PTH105 - a Path costs more than the system call
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
-        self._held = None
-        lockfile.close_lock_file(held.fd)
+            raise lockfile.file_error(self.lock_path, error) from error
+        self._hold = None
+        lockfile.close_lock_file(hold.fd)
         return True
 
     def locked(self) -> bool:
         """Test if this instance, in this process, holds the lock (see also `still_ours`)."""
-        return self._held is not None and self._held.pid == os.getpid()
+        return self._hold is not None and self._hold.pid == os.getpid()
 
     @property
     def token(self) -> str | None:
-        """16 random hex digits that name this hold of the lock; None while it is not held."""
-        return self._held.token if self._held is not None and self.locked() else None
+        """16 random hex digits that name this hold of the lock, or None while it is not held."""
+        return self._hold.token if self._hold is not None and self.locked() else None
 
     def still_ours(self) -> bool:
         """Test if we hold the lock and its file is the very one that we made.
 
         False after a purge by somebody else. Call it right before a rename makes data visible.
         """
-        held = self._held
-        return held is not None and self.locked() and lockfile.lies_at(self.lock_path, held.facts)
+        hold = self._hold
+        return hold is not None and self.locked() and lockfile.lies_at(self.lock_path, hold.facts)
 
     def available(self) -> bool:
         """Test if nobody holds the lock: no lock file, or that of a dead process of ours."""
         return not os.path.lexists(self.lock_path) or stale(self.lock_path)
 
     def holder(self) -> LockHolder | None:
-        """The owner according to the lock file, alive or dead; None if there is no lock."""
-        sight = lockfile.look(self.lock_path)
-        if sight is None:
+        """The owner according to the lock file, alive or dead, or None if there is no lock."""
+        lock_file = lockfile.open_existing(self.lock_path)
+        if lock_file is None:
             return None
-        sight.close()
-        return sight.holder
+        lock_file.close()
+        return lock_file.holder
 
     def purge(self) -> bool:
         """Remove the lock file, whoever owns it. Returns False if there was none.
@@ -349,7 +350,7 @@ class FileLock:
         try:
             return remove_if_there(self.lock_path)
         except OSError as error:
-            raise lockfile.refusal(self.lock_path, error) from error
+            raise lockfile.file_error(self.lock_path, error) from error
 
     def __enter__(self) -> FileLock:
         self.acquire()

@@ -25,13 +25,13 @@ from ..units import format_duration
 
 _FIRST_LINE = "blockmill lock 1"
 _LAZYFLOW_LINE = "Owning process args:"
-_WHOLE = re.compile(r"[0-9]{1,20}")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,20}")
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 # A token becomes part of file names, so nothing but hex digits may pass for one.
 _TOKEN = re.compile(r"[0-9a-f]{16}")
 _TEXT_BYTES = 65536
 # Nothing that lies at the path may redirect or block us: no links, no waiting for a pipe.
-_LOOK = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _UNREADABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ELOOP, errno.ENXIO}
 
 # A forked child shares the flocks of its parent: were its copies left open, a dead parent's
@@ -118,7 +118,7 @@ class LockHolder:
         return f"an unknown process (the lock file says {self.text[:80]!r}){age}"
 
 
-# Stands for the owner of a lock that went between two looks.
+# Stands for the owner of a lock that vanished before it could be opened.
 GONE = LockHolder("unknown")
 
 
@@ -150,7 +150,7 @@ def parse(content: bytes, since_s: float | None = None) -> LockHolder:
     Parameters
     ----------
     content : bytes
-        Any bytes; the kind of text that we don't know is "unknown".
+        Any bytes; a text of no known form gives the kind "unknown".
     since_s : float, optional
         Time of writing, seconds since 1970.
 
@@ -184,7 +184,7 @@ def _facts(text: str) -> dict[str, str] | None:
     """The ``key: value`` lines before the first empty one, None if one is missing or odd."""
     head = text.partition("\n\n")[0]
     facts = {key: value for key, _, value in (line.partition(": ") for line in head.split("\n"))}
-    forms = {"pid": _WHOLE, "start_time": _NUMBER, "token": _TOKEN, "pid_namespace": _WHOLE}
+    forms = {"pid": _WHOLE_NUMBER, "start_time": _NUMBER, "token": _TOKEN, "pid_namespace": _WHOLE_NUMBER}
     if not facts.get("host"):
         return None
     if all(form.fullmatch(facts.get(key, "")) for key, form in forms.items()):
@@ -247,8 +247,8 @@ def lies_at(path: str, facts: os.stat_result) -> bool:
         return False
 
 
-class Sight(NamedTuple):
-    """A lock file that was found in its place, open; fd is -1 if it can't be opened."""
+class OpenedLockFile(NamedTuple):
+    """A lock file that exists, open; fd is -1 if it can't be opened."""
 
     fd: int
     writable: bool
@@ -260,11 +260,11 @@ class Sight(NamedTuple):
             close_lock_file(self.fd)
 
 
-def look(lock_path: str) -> Sight | None:
-    """Open and read the file at `lock_path`, whatever it is; None if there is none."""
+def open_existing(lock_path: str) -> OpenedLockFile | None:
+    """Open and read the file at `lock_path`, of whatever kind. Returns None if there is none."""
     for access in (os.O_RDWR, os.O_RDONLY):
         try:
-            fd = open_lock_file(lock_path, access | _LOOK)
+            fd = open_lock_file(lock_path, access | _OPEN_FLAGS)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -272,13 +272,13 @@ def look(lock_path: str) -> Sight | None:
                 raise StorageError(f"cannot look into the lock {lock_path}: {error.strerror}") from error
             continue
         try:
-            return Sight(fd, access == os.O_RDWR, read_holder(fd))
+            return OpenedLockFile(fd, access == os.O_RDWR, read_holder(fd))
         except BaseException as error:
             close_lock_file(fd)
             if isinstance(error, OSError) and error.errno == errno.ESTALE:
                 return None  # removed by another NFS client while we opened it
             raise
-    return Sight(-1, False, LockHolder("unknown"))
+    return OpenedLockFile(-1, False, LockHolder("unknown"))
 
 
 def read_holder(fd: int) -> LockHolder:
@@ -310,7 +310,7 @@ def link(candidate: str, lock_path: str) -> None:
             raise
 
 
-def refusal(lock_path: str, error: OSError) -> StorageError:
+def file_error(lock_path: str, error: OSError) -> StorageError:
     """The error for a lock file that could not be made or removed.
 
     Parameters
@@ -333,7 +333,7 @@ def refusal(lock_path: str, error: OSError) -> StorageError:
     return StorageError(f"cannot make or remove the lock {lock_path}: {error.strerror}")
 
 
-def time_out(lock_path: str, limit_s: float, rival: LockHolder) -> LockTimeout:
+def timeout_error(lock_path: str, limit_s: float, rival: LockHolder) -> LockTimeout:
     """The error of a waiter that gave up.
 
     Parameters

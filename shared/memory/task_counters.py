@@ -18,7 +18,7 @@ class TaskCounters:
     Parameters
     ----------
     workers : int
-        For how many of them there are counters.
+        Number of workers.
     path : str, optional
         Attach to the segment at this path instead of making one.
     """
@@ -45,7 +45,7 @@ class TaskCounters:
         self._counts[index * _PER_WORKER + 1] += 1
 
     def running(self, index: int) -> int | None:
-        """Which task the worker is in, counted from 1 as they were sent; None if in none."""
+        """The number of the worker's current task, in the order sent, from 1; None between tasks."""
         begun, ended = self._counts[index * _PER_WORKER], self._counts[index * _PER_WORKER + 1]
         return begun if begun > ended else None
 

@@ -15,7 +15,7 @@ from ..errors import WireError
 from ..system.impersonation import Identity
 
 VERSION = 3
-"""Protocol version, told in the hello; both sides must agree."""
+"""Protocol version, sent in the hello; both sides must agree."""
 
 
 class Message(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
@@ -31,7 +31,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
 
 class Slot(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A place for one result: `nbytes` bytes at `offset` in shared memory segment `segment`."""
+    """Room for one result: `nbytes` bytes at `offset` in shared memory segment `segment`."""
 
     segment: int
     offset: int
@@ -67,7 +67,7 @@ class ArrayView(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """Voxels go between a volume and an array in shared memory as they are.
+    """A copy of voxels between a volume and an array in shared memory.
 
     Attributes
     ----------
@@ -117,9 +117,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     code_files : dict of str
         Path and hash of each of the user's own modules, so that changed ones are imported anew.
     identity : Identity or None
-        As whom volumes are opened, read and written; None: as the worker itself.
+        The user for whom volumes are opened, read and written; None: the worker's own.
     transfer : Transfer or None
-        Carry voxels between `source` and an array; nothing else of the recipe counts then.
+        Copy voxels between `source` and an array; then the rest of the recipe is not used.
     grid : Grid or None
         Of the blocks; tasks then hold nothing but the number.
     prompt : bool
@@ -187,7 +187,7 @@ class Run(Message, frozen=True):
 
 
 class Forget(Message, frozen=True):
-    """The job has ended: close what it holds; `segments` are let go of as well."""
+    """The job has ended: close its files, and the shared memory `segments`."""
 
     job: str
     segments: list[int]
@@ -229,7 +229,7 @@ class TaskDone(Message, frozen=True):
 class TaskFailed(Message, frozen=True):
     """A block failed; `retry` is False where another attempt would fail the same way.
 
-    The first line of `error` is the reason, further ones the place in the user's code; `memory`:
+    The first line of `error` is the reason, further ones the position in the user's code; `memory`:
     there was too little of it; `kind` is the class of the error if it is one of ours.
     """
 
@@ -268,7 +268,7 @@ FromWorker = Hello | TaskReplies | Heartbeat
 class Spawn(Message, frozen=True):
     """Fork a worker that connects to `endpoint`.
 
-    What it prints goes to `log_path`. It counts the tasks that it has begun and ended in the
+    Its output goes to `log_path`. It counts the tasks that it has begun and ended in the
     `counters_index`-th pair of `TaskCounters`, in the shared file at `counters_path`.
     """
 
@@ -314,12 +314,23 @@ TRAILER = b"\x1e"
 
 
 def trailer(job: str, block: int, attempt: int) -> bytes:
-    """The line that names the task of the text before it."""
+    """The line in a worker's log that names the task which printed the text before it.
+
+    Parameters
+    ----------
+    job : str
+    block, attempt : int
+        As in `Lease`.
+
+    Returns
+    -------
+    bytes
+    """
     return TRAILER + f"{job} {block} {attempt}\n".encode()
 
 
 def trailer_lease(text: bytes) -> Lease | None:
-    """Job, block and attempt in what follows `TRAILER`; None where a program printed such bytes itself."""
+    """Job, block and attempt in what follows `TRAILER`, or None where a program printed such bytes itself."""
     try:
         job, block, attempt = text.decode().split(" ")
         return Lease(job, int(block), int(attempt))

@@ -32,16 +32,16 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     after : tuple of int
         Jobs that must be done before this one starts.
     reason : str
-        Why it waits, or why it ended as it did.
+        The reason for which it waits, or ended as it did.
     submitted_s, started_s, ended_s : float or None
         `started_s` of the first start, `ended_s` of the last end.
     runs : int
-        How often it was started: by retries, and by restarts of the service.
+        Number of starts; retries and restarts of the service count.
     blocks : int or None
         Task blocks; None before it is planned.
     done, skipped, failed, running, retries : int
-        Blocks finished by now; those of them that this run found finished; given up; in work;
-        further tries that this run made.
+        Blocks: finished by now; of these, finished before this run; given up; in work. And the
+        further attempts of this run.
     redone : int
         Blocks that were computed again although an earlier run had finished them.
     voxels, bytes_read, bytes_written : int
@@ -91,7 +91,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockFailure(msgspec.Struct, frozen=True):
-    """A block that was given up: its number, first and last-but-one corner, tries, and why."""
+    """A block that was given up: its number, its roi ``[start, stop)``, attempts, and the reason."""
 
     block: int
     start: tuple[int, ...]

@@ -1,9 +1,9 @@
 """Requests to the service and its answers, and the only codec for them.
 
 A client sends a `Call`, the service sends an `Answer` of the same number: a reply of the type
-that the request names, or a `Refusal`. Nothing is streamed. Who wants to follow something asks
-for what is newer than what he has seen, and the answer comes when there is news, or after
-`wait_s`; so either side may be restarted in between. `decode_*` is total: any bytes give a
+that the request names, or a `Refusal`. Nothing is streamed. To follow something, a client asks
+for changes since the last answer, and is answered when there are some, or after `wait_s`; so either
+side may be restarted in between. `decode_*` is total: any bytes give a
 message or a `WireError`. Times are seconds since 1970, UTC.
 """
 
@@ -17,7 +17,7 @@ from ..errors import WireError
 from .records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 
 VERSION = 1
-"""Of this protocol, told in each call and answer; both sides must agree."""
+"""Version of this protocol, sent in each call and answer; both sides must agree."""
 
 LONGEST_WAIT_S = 30.0
 """The service answers a waiting request after this long at the latest."""
@@ -58,14 +58,14 @@ class OneJob(Reply, frozen=True, kw_only=True):
 
 
 class Failures(Reply, frozen=True, kw_only=True):
-    """Blocks given up, in order, and how many there are in all."""
+    """Blocks given up, in order, and the number of all of them."""
 
     failures: tuple[BlockFailure, ...]
     count: int
 
 
 class LogPart(Reply, frozen=True, kw_only=True):
-    """Lines of a log, where to read on, and whether nothing will follow."""
+    """Lines of a log and the offset of the next one; `ended`: nothing will follow."""
 
     lines: tuple[LogLine, ...]
     next_offset: int
@@ -107,7 +107,7 @@ class SubmitJob(Request[OneJob], frozen=True, kw_only=True):
     """A new job; answered once it is in the journal.
 
     `token` names the submission: one that is sent again, because its answer was lost, gives the
-    job that is there. What is None is as the job itself says.
+    job that is there. None stands for the value in the job itself.
     """
 
     reply: ClassVar[type[Reply]] = OneJob
@@ -153,7 +153,7 @@ class ListFailures(Request[Failures], frozen=True, kw_only=True):
 
 
 class ReadLog(Request[LogPart], frozen=True, kw_only=True):
-    """Lines of a job's log from `offset` on; -1 starts near the end. Waits for some for `wait_s`."""
+    """Lines of a job's log from `offset` on; -1 starts near the end. Waits up to `wait_s` s for one."""
 
     reply: ClassVar[type[Reply]] = LogPart
     id: int
@@ -272,9 +272,11 @@ _T = TypeVar("_T")
 class OtherVersion(WireError):
     """The other side speaks another version of the protocol."""
 
-    def __init__(self, theirs: int, number: int) -> None:
-        super().__init__(f"the other side speaks protocol {theirs}, this one {VERSION}: update the older one")
-        self.theirs, self.number = theirs, number
+    def __init__(self, version: int, number: int) -> None:
+        super().__init__(
+            f"the other side speaks protocol {version}, this one {VERSION}: update the older one"
+        )
+        self.version, self.number = version, number
 
 
 def encode(message: Call | Answer) -> bytes:

@@ -37,7 +37,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):
-    """As whom files are used: a user, the main group, all groups."""
+    """The identity under which files are used: a user, the main group, all groups."""
 
     uid: int
     gid: int
@@ -111,7 +111,7 @@ def _call(which: int, *args: object) -> int:
 
 
 def _set_fsuid(uid: int) -> int:
-    """The one of before; the kernel never says that it has refused."""
+    """Set it for this thread. Returns the former one; the kernel never reports a refusal."""
     return _call(0, ctypes.c_uint(uid & 0xFFFFFFFF))
 
 
@@ -120,7 +120,7 @@ def _set_fsgid(gid: int) -> int:
 
 
 def _set_groups(groups: Sequence[int]) -> None:
-    """Of this thread alone; the C library's function would set those of all threads."""
+    """Set them for this thread alone; the C library's function would set those of all threads."""
     if _call(2, ctypes.c_size_t(len(groups)), (ctypes.c_uint * max(len(groups), 1))(*groups)) != 0:
         why = os.strerror(ctypes.get_errno())
         raise StorageError(f"the groups of a user can't be taken on ({why}); CAP_SETGID is needed")

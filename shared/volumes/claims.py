@@ -64,13 +64,13 @@ class Claims:
     def meeting(self, other: Claims) -> str | None:
         """The path in `other` that meets one of these, or None."""
         if not self._names.isdisjoint(other._names):  # asked for each of many jobs: the quick look first
-            return next(theirs.path for theirs in other.places() if self._is_any(theirs))
-        inside = (theirs.path for theirs in other.places() if any(tree.holds(theirs) for tree in self.trees))
+            return next(place.path for place in other.places() if self._is_any(place))
+        inside = (place.path for place in other.places() if any(tree.holds(place) for tree in self.trees))
         around = (tree.place.path for tree in other.trees if any(map(tree.holds, self.places())))
         return next(chain(inside, around), None)
 
     def _is_any(self, place: Place) -> bool:
-        return any(ours.is_same(place) for ours in self.places())
+        return any(own.is_same(place) for own in self.places())
 
 
 def blocks_folder(output: Path) -> Path:

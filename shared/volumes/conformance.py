@@ -35,6 +35,10 @@ def refused(kind: type[BaseException], *words: str) -> Iterator[None]:
     *words : str
         Each must be in the message.
 
+    Yields
+    ------
+    None
+
     Raises
     ------
     AssertionError
@@ -73,7 +77,7 @@ class VolumeTests:
     writable = True
 
     def make(self, directory: Path, data: NDArray, axes: str) -> Volume:
-        """Make a volume that holds `data`; those who inherit write this.
+        """Make a volume that holds `data`; each class of tests overrides it.
 
         Parameters
         ----------
@@ -88,6 +92,11 @@ class VolumeTests:
         -------
         Volume
             Open for writing if the kind can be written.
+
+        Raises
+        ------
+        NotImplementedError
+            If a class does not override it.
         """
         raise NotImplementedError
 
@@ -114,10 +123,10 @@ class VolumeTests:
         corners = [np.sort(rng.permuted(np.arange(n + 1))[:2]) for n in data.shape for _ in range(40)]
         boxes = [Roi(*zip(*corners[i::40], strict=True)) for i in range(40)]
         for roi in [Roi.from_shape(data.shape), Roi((8, 13, 10), (9, 14, 11)), *boxes]:
-            found = volume.read(roi)
-            assert found.dtype == data.dtype
-            assert found.shape == roi.shape
-            np.testing.assert_array_equal(found, data[roi.to_slice()])
+            voxels = volume.read(roi)
+            assert voxels.dtype == data.dtype
+            assert voxels.shape == roi.shape
+            np.testing.assert_array_equal(voxels, data[roi.to_slice()])
 
     def test_every_dtype_and_number_of_axes_comes_back(self, tmp_path: Path) -> None:
         """Each in a volume of its own."""
@@ -136,7 +145,7 @@ class VolumeTests:
         """Also one of another dtype, or one whose voxels do not lie side by side."""
         volume, data = self.volume(tmp_path)
         roi = Roi((1, 2, 3), (8, 13, 9))
-        wanted = data[roi.to_slice()]
+        expected = data[roi.to_slice()]
         wide = np.zeros((14, 22, 12), "int32")
         for out in (
             np.zeros(roi.shape, "int32"),
@@ -147,7 +156,7 @@ class VolumeTests:
             wide[3:10, 4:15, 5:11],
         ):
             assert volume.read(roi, out=out) is out
-            np.testing.assert_array_equal(out, wanted.astype(out.dtype))
+            np.testing.assert_array_equal(out, expected.astype(out.dtype))
 
     def test_a_destination_of_another_shape_is_refused(self, tmp_path: Path) -> None:
         """Nothing is broadcast or cropped."""

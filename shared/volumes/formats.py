@@ -164,5 +164,5 @@ def open_volume(text: str, base_dir: str | os.PathLike[str] | None = None) -> Vo
     if address.kind == "npy":
         return NpyVolume(address.file)
     volume = Hdf5Volume(address.file, address.internal)
-    _ = volume.shape  # opens the file now, so that a missing dataset is told here
+    _ = volume.shape  # opens the file now, so that a missing dataset is an error here
     return volume

@@ -169,6 +169,11 @@ class NpyVolume:
         ----------
         roi, data
             As for `Volume.write`.
+
+        Raises
+        ------
+        StorageError
+            If the volume is open for reading only.
         """
         array, roi = self._open(), Roi.of(roi)
         if self._mode != "r+":

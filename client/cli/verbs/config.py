@@ -32,12 +32,12 @@ def command() -> None:
 def show(file: str | None, origin: bool, as_json: bool) -> int:
     """Show the configuration as a service started now would take it, or that of one file."""
     from ....shared.config.layers import load_config
-    from ....shared.jobs.complaints import written
+    from ....shared.jobs.complaints import format_key_path
 
     loaded = load_config(only=file)
     data = loaded.config.model_dump(mode="json")
     if as_json:
-        origins = {written(path): loaded.origin(path) for path, _ in _leaves(data)} if origin else {}
+        origins = {format_key_path(path): loaded.origin(path) for path, _ in _leaves(data)} if origin else {}
         say_json(config=data, sources=loaded.sources, **({"origins": origins} if origin else {}))
         return 0
     for line in _yaml(data, loaded, origin):

@@ -80,7 +80,7 @@ def command(
 def _read(path: str, check: bool) -> Job:
     """Read a job; check input and output, as far as that needs no worker."""
     from ....daemon.runs.run import JobRun
-    from ....shared.jobs.job import told_with_place
+    from ....shared.jobs.job import message_with_position
     from ..job_files import read_job
 
     job = read_job(path)
@@ -88,7 +88,7 @@ def _read(path: str, check: bool) -> Job:
         try:
             JobRun(job, job.workers or 1).output.close()
         except JobError as error:
-            raise type(error)(told_with_place(path, str(error))) from error
+            raise type(error)(message_with_position(path, str(error))) from error
     return job
 
 

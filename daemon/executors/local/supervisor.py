@@ -1,7 +1,7 @@
 """Keeps worker processes alive: starts them, watches them, replaces the dead.
 
 It owns the nursery, the process that forks workers; see `nursery`. It decides nothing
-about blocks: `news` yields the dead workers with reasons, the engine reports them to the coordinator.
+about blocks: `deaths` yields the dead workers with reasons, the engine reports them to the coordinator.
 """
 
 from __future__ import annotations

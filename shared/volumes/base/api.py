@@ -25,7 +25,7 @@ class Volume(Protocol):
     block_shape : tuple of int or None
         The storage tile that one writer should own whole: block file, chunk. None: any.
     address : str
-        The volume's place, as a person would write it.
+        The address of the volume, as a person would write it.
     """
 
     @property
@@ -74,6 +74,15 @@ class Volume(Protocol):
             Within ``[0, shape)``, not empty.
         data : ndarray of shape ``roi.shape``
             Of exactly the volume's dtype.
+
+        Raises
+        ------
+        OutOfBounds
+            If `roi` is empty or leaves the volume.
+        ValueError
+            If the shape or the dtype of `data` differs.
+        StorageError
+            If the storage can't be written.
         """
         ...
 

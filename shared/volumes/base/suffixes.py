@@ -27,17 +27,17 @@ def cuts(
     list of (file, rest)
         In the order of `path`. Both together are `path`; the rest is empty or begins with a slash.
     """
-    parts = path.split("/")
-    ends = itertools.accumulate(len(part) + 1 for part in parts)
+    components = path.split("/")
+    ends = itertools.accumulate(len(component) + 1 for component in components)
     return [
         (path[: end - 1], path[end - 1 :])
-        for part, end in zip(parts, ends, strict=True)
-        if (part.lower() if any_case else part).endswith(extensions)
+        for component, end in zip(components, ends, strict=True)
+        if (component.lower() if any_case else component).endswith(extensions)
     ]
 
 
 def cut_at_file(path: str) -> tuple[str, str] | None:
-    """File and rest of a path on disk, cut behind its first HDF5 file; None if it names none.
+    """File and rest of a path on disk, cut behind its first HDF5 file, or None if it names none.
 
     A directory may be called ``x.h5``. If no file exists yet, the first name with an ending counts as one.
     """

@@ -28,7 +28,7 @@ _BAD_FILE = (OSError, KeyError, ValueError, RuntimeError, TypeError)
 
 
 def updated_image(
-    old: bytes, layout: DatasetLayout, internal: str, shape: Shape, part: Roi, data: NDArray
+    old: bytes, layout: DatasetLayout, internal: str, shape: Shape, roi_in_block: Roi, data: NDArray
 ) -> bytes:
     """The bytes of a block file with `data` put into it; everything else in it is kept.
 
@@ -41,9 +41,9 @@ def updated_image(
         Path of the dataset.
     shape : tuple of int
         Of the whole block, in voxels.
-    part : Roi
-        The place of `data`, relative to the block.
-    data : ndarray of shape ``part.shape``
+    roi_in_block : Roi
+        The roi of `data`, relative to the block.
+    data : ndarray of shape ``roi_in_block.shape``
 
     Returns
     -------
@@ -66,13 +66,13 @@ def updated_image(
             raise
         except _BAD_FILE as error:
             raise CorruptBlock(f"its dataset {internal!r} can't be read ({error})") from error
-        put_voxels(dataset, part, data)
+        put_voxels(dataset, roi_in_block, data)
         file.flush()
         return file.id.get_file_image()
 
 
 def _dataset_of_block(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape) -> h5py.Dataset:
-    """The dataset at its full extent and dtype; made anew where it lacks or was made through a view."""
+    """The dataset at its full extent and dtype. A missing or clipped one is made anew."""
     dataset = file.get(internal)
     if dataset is None:
         return create_dataset(file, layout, internal, shape)
@@ -80,14 +80,14 @@ def _dataset_of_block(file: h5py.File, layout: DatasetLayout, internal: str, sha
         raise ValueError(f"expected a dataset of {len(shape)} axes")
     if dataset.dtype == layout.dtype and all(a >= b for a, b in zip(dataset.shape, shape, strict=True)):
         return dataset
-    known = tuple(slice(0, min(a, b)) for a, b in zip(dataset.shape, shape, strict=True))
-    voxels, notes = dataset[known], dict(dataset.attrs)
+    overlap = tuple(slice(0, min(a, b)) for a, b in zip(dataset.shape, shape, strict=True))
+    voxels, attributes = dataset[overlap], dict(dataset.attrs)
     del file[internal]
     dataset = create_dataset(file, layout, internal, shape)
-    for key, value in notes.items():
+    for key, value in attributes.items():
         if key not in dataset.attrs:
             dataset.attrs[key] = value
-    dataset[known] = voxels.astype(layout.dtype)
+    dataset[overlap] = voxels.astype(layout.dtype)
     return dataset
 
 
@@ -99,7 +99,7 @@ def _read_access() -> h5py.h5p.PropFAID:
 
 
 def read_part(
-    path: str, internal: str, part: Roi, target: NDArray | None = None, learn: Learn | None = None
+    path: str, internal: str, roi_in_block: Roi, target: NDArray | None = None, learn: Learn | None = None
 ) -> NDArray:
     """Read a part of the voxels of a block file, in the dtype that the file has.
 
@@ -109,16 +109,16 @@ def read_part(
         The block file.
     internal : str
         Path of the dataset.
-    part : Roi
+    roi_in_block : Roi
         Relative to the block.
-    target : ndarray of shape ``part.shape``, optional
+    target : ndarray of shape ``roi_in_block.shape``, optional
         Writable; filled if it has the dtype of the file, else not touched.
     learn : callable, optional
-        Called with the open file and dataset, the part and the voxels that were read.
+        Called with the open file, the dataset, `roi_in_block`, and the voxels that were read.
 
     Returns
     -------
-    ndarray of shape ``part.shape``
+    ndarray of shape ``roi_in_block.shape``
         `target` if it was filled, else a new array.
 
     Raises
@@ -142,9 +142,9 @@ def read_part(
         raise CorruptBlock(f"it is no readable HDF5 file ({error})") from error
     try:
         dataset = h5py.h5d.open(file, internal.encode())
-        voxels = _read_dataset(dataset, part, target)
+        voxels = _read_dataset(dataset, roi_in_block, target)
         if learn is not None:
-            learn(file, dataset, part, voxels)
+            learn(file, dataset, roi_in_block, voxels)
     except StorageError:
         raise
     except _BAD_FILE as error:
@@ -157,27 +157,27 @@ def read_part(
         file.close()
 
 
-def _read_dataset(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray | None) -> NDArray:
+def _read_dataset(dataset: h5py.h5d.DatasetID, roi_in_block: Roi, target: NDArray | None) -> NDArray:
     space = dataset.get_space()
     shape = space.get_simple_extent_dims()
-    if len(shape) != part.ndim:
-        raise ValueError(f"it has {len(shape)} axes, expected {part.ndim}")
-    if any(stop > n for stop, n in zip(part.stop, shape, strict=True)):
+    if len(shape) != roi_in_block.ndim:
+        raise ValueError(f"it has {len(shape)} axes, expected {roi_in_block.ndim}")
+    if any(stop > n for stop, n in zip(roi_in_block.stop, shape, strict=True)):
         raise MissingBlock(
             f"its file holds only the first {list(shape)} voxels of the block: it was written through a "
             "view that ended there"
         )
     if target is None or target.dtype != dataset.dtype:
-        target = np.empty(part.shape, dataset.dtype)
-    if read_chunks(dataset, part, target):
+        target = np.empty(roi_in_block.shape, dataset.dtype)
+    if read_chunks(dataset, roi_in_block, target):
         return target
     make_filters_known(dataset.get_create_plist())
-    voxels = target if target.flags.c_contiguous else np.empty(part.shape, dataset.dtype)
-    if part.shape == shape:
+    voxels = target if target.flags.c_contiguous else np.empty(roi_in_block.shape, dataset.dtype)
+    if roi_in_block.shape == shape:
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, voxels)
     else:
-        space.select_hyperslab(part.start, part.shape)
-        dataset.read(h5py.h5s.create_simple(part.shape), space, voxels)
+        space.select_hyperslab(roi_in_block.start, roi_in_block.shape)
+        dataset.read(h5py.h5s.create_simple(roi_in_block.shape), space, voxels)
     if voxels is not target:
         copy_rows(target, voxels)
     return target

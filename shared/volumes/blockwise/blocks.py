@@ -16,7 +16,7 @@ from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape, as_shape
 from ..hdf5.layout import DatasetLayout
 from .description import FilesetDescription, format_description
-from .description_copy import DebugCopy
+from .description_copy import DescriptionCopy
 from .layout import BlockPaths, Naming
 from .open_file import block_file_to_change, block_file_to_read
 from .pickled import PICKLE_DTYPE, PickleCodec
@@ -148,7 +148,7 @@ class FilesetBlocks:
         Returns
         -------
         str or None
-            The first disagreement; None if there is none.
+            The first disagreement, or None if there is none.
         """
         return self.store.verify(self.view.at(start), job)
 
@@ -173,15 +173,15 @@ class FilesetBlocks:
         Returns
         -------
         list of PurgedLock
-            Every lock that was found: its block, its owner, and whether it was removed.
+            Every lock: its block, its owner, and True if it was removed.
         """
         self.check_writable()
-        found: list[PurgedLock] = []
+        locks: list[PurgedLock] = []
         for block in self.view.touching(roi or self.view.view):
             lock = purge_lock(self.view.start_of(block), self.store.paths(block), foreign=foreign)
             if lock is not None:
-                found.append(lock)
-        return found
+                locks.append(lock)
+        return locks
 
     def open_block_file(self, start: Shape, *, writable: bool = False) -> AbstractContextManager[h5py.File]:
         """Open the HDF5 file of a block in a ``with`` statement, to keep more in it than voxels.
@@ -241,12 +241,12 @@ class FilesetBlocks:
         root = Path(self.store.naming.root)
         remove_empty_until(root, root.parent if root != Path(self.path).parent else root)
 
-    def doubtful_status(self, part: BlockPart, paths: BlockPaths) -> bytes | None:
-        """Look up if a power cut may have damaged a block's file.
+    def doubtful_status(self, block_part: BlockPart, paths: BlockPaths) -> bytes | None:
+        """Read the status of a block, if a power cut may have damaged its file.
 
         Parameters
         ----------
-        part : BlockPart
+        block_part : BlockPart
             The block, with the part of it that is read.
         paths : BlockPaths
             The paths of the block.
@@ -254,7 +254,7 @@ class FilesetBlocks:
         Returns
         -------
         bytes or None
-            Content of the status file if the file must be checked first; None if there is no doubt.
+            Content of the status file if the file must be checked first, or None if there is no doubt.
 
         Raises
         ------
@@ -263,18 +263,18 @@ class FilesetBlocks:
         """
         status = self.store.status_at(paths)
         if status is None:
-            reason = self.store.why_not_available(part.on_disk)
-            raise MissingBlock(f"block {list(part.start)} of {self.path} {reason}", part.start)
+            reason = self.store.why_not_available(block_part.block)
+            raise MissingBlock(f"block {list(block_part.start)} of {self.path} {reason}", block_part.start)
         return status if may_be_torn(status) else None
 
     def read_part(
-        self, part: BlockPart, paths: BlockPaths, doubtful_status: bytes | None, target: NDArray | None
+        self, block_part: BlockPart, paths: BlockPaths, doubtful_status: bytes | None, target: NDArray | None
     ) -> NDArray[Any]:
         """Read the part of a block that lies in a roi.
 
         Parameters
         ----------
-        part : BlockPart
+        block_part : BlockPart
         paths : BlockPaths
             The paths of the block.
         doubtful_status : bytes or None
@@ -284,7 +284,7 @@ class FilesetBlocks:
 
         Returns
         -------
-        ndarray of shape ``part.part.shape``
+        ndarray of shape ``block_part.roi_in_block.shape``
 
         Raises
         ------
@@ -292,11 +292,11 @@ class FilesetBlocks:
             As `BlockStore.read` and `BlockStore.check_whole`.
         """
         try:
-            self.store.check_whole(part.on_disk, doubtful_status)
-            return self.store.read(part.on_disk, paths, part.part, target)
+            self.store.check_whole(block_part.block, doubtful_status)
+            return self.store.read(block_part.block, paths, block_part.roi_in_block, target)
         except MissingBlock as error:
-            message = f"block {list(part.start)} of {self.path} can't be read: {error}"
-            raise MissingBlock(message, part.start) from error
+            message = f"block {list(block_part.start)} of {self.path} can't be read: {error}"
+            raise MissingBlock(message, block_part.start) from error
 
     def dataset_directory(self, start: Shape) -> str:
         """The directory of a block."""
@@ -352,11 +352,13 @@ def open_store(
     return BlockStore(
         naming=Naming(root, description.axes, description.block_file_name_format),
         layout=_layout(description),
-        job=job,
+        job_hash=job,
         sync=durability == "block",
         lock_timeout_s=lock_timeout_s,
-        note=DebugCopy(os.path.basename(path), format_description(description.with_view_filled_in())),
-        puts_note=copy_description,
+        description_copy=DescriptionCopy(
+            os.path.basename(path), format_description(description.with_view_filled_in())
+        ),
+        copy_description=copy_description,
         codec=PickleCodec() if description.dtype.hasobject else None,
     )
 

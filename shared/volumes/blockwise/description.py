@@ -146,8 +146,8 @@ class FilesetDescription(Description):
         """The same description with `view_origin` and `view_shape` written out."""
         return replace(self, view_origin=self.origin, view_shape=self.view.shape)
 
-    def _misfits(self) -> Iterable[Problem]:
-        each = [(field, given) for field in _PER_AXIS if (given := getattr(self, field)) is not None]
+    def _mistakes(self) -> Iterable[Problem]:
+        each = [(field, extent) for field in _PER_AXIS if (extent := getattr(self, field)) is not None]
         yield from self._wrong_texts()
         extents = [(field, given) for field, given in each if field in _EXTENTS]
         yield from self._wrong_lengths(each) or self._wrong_extents(extents) or self._wrong_view()
@@ -171,17 +171,17 @@ class FilesetDescription(Description):
     def _wrong_lengths(self, each: Iterable[tuple[str, tuple[object, ...]]]) -> list[Problem]:
         axes = self.axes
         return [
-            (field, f"has {len(given)} numbers, but axes {shown(axes)} has {len(axes)} letters")
-            for field, given in each
-            if len(given) != len(axes)
+            (field, f"has {len(extent)} numbers, but axes {shown(axes)} has {len(axes)} letters")
+            for field, extent in each
+            if len(extent) != len(axes)
         ]
 
     def _wrong_extents(self, extents: Iterable[tuple[str, Shape]]) -> list[Problem]:
         return [
-            (field, f"is {list(given)}; each number must be at least {least}")
-            for field, given in extents
+            (field, f"is {list(extent)}; each number must be at least {least}")
+            for field, extent in extents
             for least in [0 if field == "view_origin" else 1]
-            if any(n < least for n in given)
+            if any(n < least for n in extent)
         ]
 
     def _wrong_view(self) -> Iterable[Problem]:

@@ -8,7 +8,7 @@ import os
 from ...files.atomic import write_new
 
 
-class DebugCopy:
+class DescriptionCopy:
     """A small file that is the same in each of many directories.
 
     The copies are names of one file as far as the file system goes along: a file of its own in
@@ -24,7 +24,7 @@ class DebugCopy:
     def __init__(self, name: str = "", content: bytes = b"") -> None:
         self.name = name
         self._content = content
-        self._former = ""
+        self._latest = ""
 
     def put(self, directory: str) -> None:
         """Put the file into a directory; one that is there already stays.
@@ -38,13 +38,13 @@ class DebugCopy:
         with contextlib.suppress(FileExistsError):
             if not self._linked(path):
                 write_new(path, self._content)
-                self._former = path
+                self._latest = path
 
     def _linked(self, path: str) -> bool:
-        if not self._former:
+        if not self._latest:
             return False
         try:
-            os.link(self._former, path)
+            os.link(self._latest, path)
         except FileExistsError:
             raise
         except OSError:

@@ -71,7 +71,7 @@ def export_roi(
     str
         Path of the file.
     """
-    roi, store = _seen(blocks, roi, absolute), blocks.store
+    roi, store = _roi_in_view(blocks, roi, absolute), blocks.store
     where = _existing(directory)
     on_disk = roi.shifted(blocks.description.origin)
     name, internal = store.naming.split(on_disk.start, on_disk.stop)
@@ -122,7 +122,7 @@ def export_subset(
     StorageError
         If something can't be copied; blocks that were copied are whole.
     """
-    roi = _whole_blocks(blocks, _seen(blocks, roi, absolute))
+    roi = _whole_blocks(blocks, _roi_in_view(blocks, roi, absolute))
     where = _existing(directory)
     path = os.path.join(where, os.path.basename(blocks.path))
     description = _description_of(blocks.description, roi)
@@ -148,7 +148,7 @@ def export_subset(
     return Subset(path, copied, kept, tuple(missing))
 
 
-def _seen(blocks: FilesetBlocks, roi: Roi, absolute: bool) -> Roi:
+def _roi_in_view(blocks: FilesetBlocks, roi: Roi, absolute: bool) -> Roi:
     """A roi in voxels of the view, within it."""
     roi = Roi.of(roi)
     return blocks.view.checked(roi.relative_to(blocks.view.origin) if absolute else roi)
@@ -188,16 +188,16 @@ def _description_of(description: FilesetDescription, roi: Roi) -> FilesetDescrip
 def _check_agrees(path: str, content: bytes) -> None:
     """Refuse a destination that is another fileset; the same one is completed."""
     try:
-        there = Path(path).read_bytes()
+        existing = Path(path).read_bytes()
     except FileNotFoundError:
         return
-    if there != content:
+    if existing != content:
         raise OutputRefused(
             f"{path} exists and describes something else; choose another directory or remove it first"
         )
 
 
-def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, note: bytes) -> str:
+def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, content: bytes) -> str:
     """Copy the directory of a block, its status last: "copied", "kept" or "missing"."""
     store, block = blocks.store, blocks.view.at(start)
     target = naming.paths(block)
@@ -209,7 +209,9 @@ def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, note: bytes
             return "kept"
         store.check_whole(block, status)
         with storage_errors("copy a block to", target.directory):
-            _copy_files(store.paths(block).directory, target.directory, {store.note.name: note})
+            _copy_files(
+                store.paths(block).directory, target.directory, {store.description_copy.name: content}
+            )
             # A writer may have put another file there meanwhile: then what was copied may be of both.
             if (store.status(block), _state(store.paths(block).file)) == (status, before):
                 write_atomically(target.status, _status_of_copy(status))
@@ -218,7 +220,7 @@ def _copy_block(blocks: FilesetBlocks, start: Shape, naming: Naming, note: bytes
 
 
 def _state(file: str) -> tuple[int, int, int] | None:
-    """Facts that change when a file is written; None if there is none."""
+    """Facts that change when a file is written, or None if there is none."""
     try:
         facts = Path(file).stat()
     except FileNotFoundError:
@@ -232,20 +234,20 @@ def _status_of_copy(content: bytes) -> bytes:
     return format_status(replace(record, boot=boot_id(), synced=False))
 
 
-def _copy_files(source: str, target: str, instead: dict[str, bytes]) -> None:
+def _copy_files(source: str, target: str, replacements: dict[str, bytes]) -> None:
     """Copy what lies in a block directory, but locks, partial files and the status."""
-    for path in _belongings(source):
+    for path in _files_to_copy(source):
         name = os.path.relpath(path, source)
         goal = os.path.join(target, name)
         Path(goal).parent.mkdir(parents=True, exist_ok=True)
-        if name in instead:
-            write_atomically(goal, instead[name])
+        if name in replacements:
+            write_atomically(goal, replacements[name])
             continue
         with replacing(goal) as partial:
             shutil.copyfile(path, partial)
 
 
-def _belongings(directory: str) -> Iterator[str]:
+def _files_to_copy(directory: str) -> Iterator[str]:
     for folder, _, names in os.walk(directory):
         for name in names:
             if not (

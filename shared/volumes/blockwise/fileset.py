@@ -221,14 +221,14 @@ class BlockwiseFileset:
         roi = blocks.view.checked(roi)
         if out is not None:
             check_out(roi, out)
-        wanted = [(part, self.store.naming.paths(part.on_disk)) for part in blocks.view.parts(roi)]
-        statuses = [blocks.doubtful_status(part, paths) for part, paths in wanted]
+        parts = [(part, self.store.naming.paths(part.block)) for part in blocks.view.block_parts(roi)]
+        statuses = [blocks.doubtful_status(part, paths) for part, paths in parts]
         result = np.empty(roi.shape, self.dtype) if out is None else out
-        for (part, paths), status in zip(wanted, statuses, strict=True):
-            target = result[part.place] if type(result) is np.ndarray and result.flags.writeable else None
+        for (part, paths), status in zip(parts, statuses, strict=True):
+            target = result[part.slices] if type(result) is np.ndarray and result.flags.writeable else None
             voxels = blocks.read_part(part, paths, status, target)
             if voxels is not target:
-                result[part.place] = voxels.astype(result.dtype, copy=False)
+                result[part.slices] = voxels.astype(result.dtype, copy=False)
         return result
 
     def write(self, roi: Roi, data: NDArray, *, status: WriteStatus = "whole") -> None:
@@ -261,9 +261,9 @@ class BlockwiseFileset:
         check_data(roi, data, self.dtype, self.address)
         if status not in ("whole", "all", "none"):
             raise ValueError(f'status is {status!r}, expected "whole", "all" or "none"')
-        for part in self.blocks.view.parts(roi):
-            available = status == "all" or (status == "whole" and part.all_seen)
-            write_block(self.store, part.on_disk, part.part, data[part.place], available=available)
+        for part in self.blocks.view.block_parts(roi):
+            available = status == "all" or (status == "whole" and part.covers_block)
+            write_block(self.store, part.block, part.roi_in_block, data[part.slices], available=available)
 
     def export_roi(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
         """Write the voxels of `roi` into one HDF5 file, with the layout and attributes of a block file.
@@ -290,7 +290,7 @@ class BlockwiseFileset:
         """
         return export_roi(self.blocks, self.read, roi, directory, absolute=absolute)
 
-    # What a fileset says of and does to its blocks is documented there.
+    # The methods for single blocks, documented there.
     block_rois = _of_blocks(FilesetBlocks.block_rois)
     block_roi = _of_blocks(FilesetBlocks.block_roi)
     reopen = _of_blocks(FilesetBlocks.reopen)

@@ -34,7 +34,7 @@ class Reading(NamedTuple):
 
 
 class FilledFileset:
-    """A fileset to look at while it is written: a volume for reading, with filling for missing blocks.
+    """A fileset to view while it is written: a volume for reading, with filling for missing blocks.
 
     The original's operator fills the *whole* request with a pattern as soon as one block is missing, which
     hides the others; this one fills no voxel of a block that can be read, and reports the missing
@@ -115,9 +115,9 @@ class FilledFileset:
         ndarray of shape ``roi.shape``
             `out` if it was given, else a new array.
         """
-        return self.read_and_tell(roi, out).voxels
+        return self.read_and_report(roi, out).voxels
 
-    def read_and_tell(self, roi: Roi, out: Any = None) -> Reading:
+    def read_and_report(self, roi: Roi, out: Any = None) -> Reading:
         """Read the voxels of `roi`, and report the missing blocks.
 
         A roi without missing blocks costs what `BlockwiseFileset.read` costs.
@@ -149,15 +149,15 @@ class FilledFileset:
         check_out(roi, out)
         missing: list[Shape] = []
         for piece in BlockGrid(roi, self.block_shape):
-            place = piece.relative_to(roi.start).to_slice()
+            slices = piece.relative_to(roi.start).to_slice()
             try:
-                out[place] = self._fileset.read(piece)
+                out[slices] = self._fileset.read(piece)
             except MissingBlock:
-                out[place] = self._filling(piece)
+                out[slices] = self._fill(piece)
                 missing.append(tuple(a // n * n for a, n in zip(piece.start, self.block_shape, strict=True)))
         return Reading(out, tuple(missing))
 
-    def _filling(self, roi: Roi) -> Any:
+    def _fill(self, roi: Roi) -> Any:
         if not isinstance(self._missing, str):
             return self._missing
         axes = [

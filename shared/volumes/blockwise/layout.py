@@ -124,7 +124,7 @@ _ROI = "\0"
 
 @functools.lru_cache(maxsize=64)
 def _pattern(name_format: str) -> tuple[str, str] | None:
-    """File name and internal path with a mark for the roi; None if the format is not as simple."""
+    """File name and internal path with a mark for the roi, or None if the format is not as simple."""
     full = name_format.format(roiString=_ROI)
     return _split(full, name_format) if full == name_format.replace("{roiString}", _ROI) else None
 

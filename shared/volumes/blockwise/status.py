@@ -99,7 +99,7 @@ def may_be_torn(content: bytes) -> bool:
     """Test if a power cut may have damaged a block after its status came to hold `content`.
 
     This is so if the block was written in another boot and not brought to the medium: its status may
-    have survived, and its voxels not. A block without facts can't be told from a whole one.
+    have survived, and its voxels not. A block without facts can't be distinguished from a whole one.
     """
     if not content or _written_in_this_boot() in content or _SYNCED in content:
         return False

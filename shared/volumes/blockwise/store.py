@@ -19,8 +19,8 @@ from ...geometry.roi import Roi, Shape
 from ...locking.filelock import FileLock
 from ..hdf5.layout import DatasetLayout
 from .block_file import read_bytes, read_part
-from .description_copy import DebugCopy
-from .fast.catalogue import KnownFiles
+from .description_copy import DescriptionCopy
+from .fast.catalogue import FileTemplates
 from .layout import BlockPaths, Naming
 from .pickled import PickleCodec
 from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
@@ -40,30 +40,30 @@ class BlockStore:
         The paths of each block.
     layout : DatasetLayout
         The layout of new block files.
-    job : str
-        Kept in the status records of new blocks.
+    job_hash : str
+        Identity of the job, kept in the status records of new blocks.
     sync : bool
         Bring each block to the medium before it is marked available.
     lock_timeout_s : float
         Longest wait for another holder of a block's lock, in seconds.
-    note : DebugCopy
+    description_copy : DescriptionCopy
         The copy of the description in each block directory.
-    puts_note : bool
+    copy_description : bool
         Put the note into each new block directory.
-    known : KnownFiles
-        The makes of block files that were met.
+    templates : FileTemplates
+        Templates of the block files that were read or written.
     codec : PickleCodec or None
         Set if the elements are Python objects.
     """
 
     naming: Naming
     layout: DatasetLayout
-    job: str = ""
+    job_hash: str = ""
     sync: bool = False
     lock_timeout_s: float = 10.0
-    note: DebugCopy = field(default_factory=DebugCopy, repr=False, compare=False)
-    puts_note: bool = True
-    known: KnownFiles = field(default_factory=KnownFiles, repr=False, compare=False)
+    description_copy: DescriptionCopy = field(default_factory=DescriptionCopy, repr=False, compare=False)
+    copy_description: bool = True
+    templates: FileTemplates = field(default_factory=FileTemplates, repr=False, compare=False)
     codec: PickleCodec | None = None
 
     def paths(self, block: Roi) -> BlockPaths:
@@ -106,7 +106,7 @@ class BlockStore:
         return self.status_at(self.naming.paths(block))
 
     def status_at(self, paths: BlockPaths) -> bytes | None:
-        """As `status`, of a block whose paths are known."""
+        """As `status`, for the paths of a block."""
         path = paths.status
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -124,27 +124,27 @@ class BlockStore:
         content = self.status(block)
         return None if content is None else parse_status(content)
 
-    def verify(self, block: Roi, job: str | None = None) -> str | None:
+    def verify(self, block: Roi, job_hash: str | None = None) -> str | None:
         """Check a block file against its status record.
 
         Parameters
         ----------
         block : Roi
             In absolute voxels.
-        job : str, optional
+        job_hash : str, optional
             Identity of the job that must have written it.
 
         Returns
         -------
         str or None
-            The first disagreement; None if there is none.
+            The first disagreement, or None if there is none.
         """
         record = self.record(block)
         if record is None:
             return "no status record"
         if not record.has_facts:
             return "the status record holds no facts to check by"
-        if job is not None and record.job != job:
+        if job_hash is not None and record.job != job_hash:
             return f"written by another job ({record.job or 'unnamed'})"
         try:
             size_bytes = Path(self.paths(block).file).stat().st_size
@@ -194,16 +194,18 @@ class BlockStore:
                 facts = Path(file).stat()
                 if facts.st_size != record.size_bytes:
                     return f"file has {facts.st_size} bytes, the record says {record.size_bytes}"
-                found = _checksum_in_state(file, facts.st_mtime_ns, facts.st_size, facts.st_ino)
+                checksum = _checksum_in_state(file, facts.st_mtime_ns, facts.st_size, facts.st_ino)
             except FileNotFoundError:
                 return None  # the next read of it raises the error
-        return None if found == record.checksum else "checksum differs"
+        return None if checksum == record.checksum else "checksum differs"
 
     def locked(self, block: Roi) -> bool:
         """Test if a lock file lies beside the block file."""
         return not FileLock(self.paths(block).file).available()
 
-    def read(self, block: Roi, paths: BlockPaths, part: Roi, target: NDArray | None = None) -> NDArray:
+    def read(
+        self, block: Roi, paths: BlockPaths, roi_in_block: Roi, target: NDArray | None = None
+    ) -> NDArray:
         """Read a part of a block file, in the file's dtype.
 
         Our own writers rename whole files into place, so nothing is locked. The lock file of any
@@ -215,14 +217,14 @@ class BlockStore:
             In absolute voxels.
         paths : BlockPaths
             Of the block, from `naming`.
-        part : Roi
+        roi_in_block : Roi
             Relative to the block.
-        target : ndarray of shape ``part.shape``, optional
+        target : ndarray of shape ``roi_in_block.shape``, optional
             Writable; filled if it has the dtype of the file, else it may hold anything.
 
         Returns
         -------
-        ndarray of shape ``part.shape``
+        ndarray of shape ``roi_in_block.shape``
             `target` if it was filled, else a new array.
 
         Raises
@@ -238,11 +240,11 @@ class BlockStore:
         """
         try:
             try:
-                return self._read(paths, block.shape, part, target)
+                return self._read(paths, block.shape, roi_in_block, target)
             except FileNotFoundError:
                 pass
             try:
-                return self._read(self.naming.paths_of_numpy2(block), block.shape, part, target)
+                return self._read(self.naming.paths_of_numpy2(block), block.shape, roi_in_block, target)
             except FileNotFoundError:
                 raise MissingBlock(f"{paths.file} does not exist; write the block again") from None
         except StorageError:
@@ -250,14 +252,14 @@ class BlockStore:
         except OSError as error:
             raise StorageError(f"could not read {paths.file}: {error}") from error
 
-    def _read(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
+    def _read(self, paths: BlockPaths, shape: Shape, roi_in_block: Roi, target: NDArray | None) -> NDArray:
         deadline = time.monotonic() + self.lock_timeout_s
         nap_s = 0.001
         while True:
             reason = other_writer(paths)
             if reason is None:
                 try:
-                    return self._read_now(paths, shape, part, target)
+                    return self._read_now(paths, shape, roi_in_block, target)
                 except BlockingIOError:
                     reason = "another process has it open for writing"
                 except CorruptBlock as error:
@@ -274,15 +276,17 @@ class BlockStore:
             time.sleep(nap_s)
             nap_s = min(2 * nap_s, _LONGEST_NAP_S)
 
-    def _read_now(self, paths: BlockPaths, shape: Shape, part: Roi, target: NDArray | None) -> NDArray:
-        """Read without HDF5 if the file is of a known make, else with it, and learn the make."""
+    def _read_now(
+        self, paths: BlockPaths, shape: Shape, roi_in_block: Roi, target: NDArray | None
+    ) -> NDArray:
+        """Read without HDF5 if a template matches the file, else with it, and learn its template."""
         if self.codec is not None:
-            return self.codec.decode(read_part(paths.file, paths.internal, part))
-        voxels = self.known.read(paths.file, paths.internal, shape, part, target)
+            return self.codec.decode(read_part(paths.file, paths.internal, roi_in_block))
+        voxels = self.templates.read(paths.file, paths.internal, shape, roi_in_block, target)
         if voxels is not None:
             return voxels
-        learn = functools.partial(self.known.learn, paths.internal)
-        return read_part(paths.file, paths.internal, part, target, learn)
+        learn = functools.partial(self.templates.learn, paths.internal)
+        return read_part(paths.file, paths.internal, roi_in_block, target, learn)
 
     def corrupt(self, paths: BlockPaths, reason: str) -> str:
         """Message for a damaged block file: the reason, facts that help to judge it, and what to do.

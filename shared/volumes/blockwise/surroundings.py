@@ -13,7 +13,7 @@ from ...errors import LockLost
 from ...files.atomic import PARTIAL_MARK, partial_name, remove_if_there
 from ...geometry.roi import Shape
 from ...locking.filelock import FileLock, stale
-from ...locking.lockfile import lies_at, look
+from ...locking.lockfile import lies_at, open_existing
 from .layout import BlockPaths
 
 _OLD_CANDIDATE_S = 600
@@ -39,16 +39,16 @@ def remove_empty_until(directory: Path, end: Path) -> None:
 
 def make_directories(paths: BlockPaths) -> bool:
     """Make the directories of a block. Returns True if the block's own directory is new."""
-    created = _made(paths.directory)
+    created = _make_directory(paths.directory)
     if created is None:
         Path(paths.directory).parent.mkdir(parents=True, exist_ok=True)
-        created = _made(paths.directory)
+        created = _make_directory(paths.directory)
     if os.path.dirname(paths.file) != paths.directory:
         Path(paths.file).parent.mkdir(parents=True, exist_ok=True)
     return bool(created)
 
 
-def _made(directory: str) -> bool | None:
+def _make_directory(directory: str) -> bool | None:
     """Make a directory: True if it is new, False if it exists, None if its parent does not exist."""
     try:
         os.mkdir(directory)  # noqa: PTH102 - a Path costs more than the system call
@@ -60,12 +60,12 @@ def _made(directory: str) -> bool | None:
 
 
 def leftovers(paths: BlockPaths) -> list[str]:
-    """Files that dead writers left of this block: partial files, and locks that never came into place.
+    """Files that dead writers left of this block: partial files, and candidates that never became locks.
 
     The caller holds the block's lock, so nobody writes the partial files. Of the locks, only
     those of dead processes are listed.
     """
-    found: list[str] = []
+    leftover_paths: list[str] = []
     directories = {os.path.dirname(paths.file), paths.directory}
     names = [os.path.basename(path) for path in (paths.file, paths.status)]
     marks = tuple(name + PARTIAL_MARK for name in names)
@@ -74,12 +74,12 @@ def leftovers(paths: BlockPaths) -> list[str]:
         for name in os.listdir(directory):  # noqa: PTH208 - Paths cost more than the system call
             path = f"{directory}/{name}"
             if name.startswith(marks) or (name.startswith(candidates) and _is_dead_candidate(Path(path))):
-                found.append(path)
-    return found
+                leftover_paths.append(path)
+    return leftover_paths
 
 
 def _is_dead_candidate(entry: Path) -> bool:
-    """Test if a lock that is not in its place yet never will be."""
+    """Test if the maker of a candidate for a lock died before it became one."""
     if stale(entry):
         return True
     try:
@@ -103,7 +103,7 @@ def other_writer(paths: BlockPaths) -> str | None:
     return None if holder is None or holder.is_here else f"its lock is held by {holder.describe()}"
 
 
-def _check_ours(lock: FileLock, paths: BlockPaths) -> None:
+def _check_lock(lock: FileLock, paths: BlockPaths) -> None:
     if not lock.still_ours():
         raise LockLost(f"the lock {paths.lock} is no longer ours; {paths.file} was left as it was")
 
@@ -118,17 +118,24 @@ def swap_in(partial: str, paths: BlockPaths, lock: FileLock) -> None:
     paths : BlockPaths
         Of the block.
     lock : FileLock
-        The block's lock, held; LockLost is raised if it is ours no more.
+        The block's lock, held.
+
+    Raises
+    ------
+    LockLost
+        If the lock is no longer ours; the old block stays.
+    OSError
+        If the system refuses; the old block stays.
     """
     hidden = partial_name(paths.status)
     had_status = True
     try:
-        _check_ours(lock, paths)
+        _check_lock(lock, paths)
         try:
             os.rename(paths.status, hidden)  # noqa: PTH104 - a Path costs more than the system call
         except FileNotFoundError:
             had_status = False
-        _check_ours(lock, paths)
+        _check_lock(lock, paths)
         os.replace(partial, paths.file)  # noqa: PTH105
     except BaseException:
         # The disk shows if the rename came first. A status is not put back while another
@@ -186,18 +193,18 @@ def purge_lock(start: Shape, paths: BlockPaths, *, foreign: bool) -> PurgedLock 
     """
     if not os.path.lexists(paths.lock):
         return None
-    sight = look(paths.lock)
-    if sight is None:
+    lock_file = open_existing(paths.lock)
+    if lock_file is None:
         return None
-    holder = sight.holder
+    holder = lock_file.holder
     try:
         if not holder.is_here:
             # The very file that was looked at, not one that somebody has put there since.
-            gone = foreign and sight.fd >= 0 and lies_at(paths.lock, os.fstat(sight.fd))
-            removed = gone and remove_if_there(paths.lock)
+            removable = foreign and lock_file.fd >= 0 and lies_at(paths.lock, os.fstat(lock_file.fd))
+            removed = removable and remove_if_there(paths.lock)
             return PurgedLock(start, paths.lock, "foreign", holder.describe(), removed)
     finally:
-        sight.close()
+        lock_file.close()
     # The flock distinguishes the dead from the living, and whoever has it may remove the file.
     lock = FileLock(paths.file)
     if not lock.acquire(blocking=False):

@@ -20,21 +20,21 @@ class BlockPart(NamedTuple):
     ----------
     start : tuple of int
         First corner of the block, in the view.
-    on_disk : Roi
-        The block, in absolute voxels, clipped to the shape on disk.
-    part : Roi
+    block : Roi
+        The block on disk, in absolute voxels, clipped to the shape on disk.
+    roi_in_block : Roi
         The part, relative to the first corner of the block.
-    place : tuple of slice
-        The place of the part in an array of the roi's shape.
-    all_seen : bool
-        True if it is all of the block that the view shows.
+    slices : tuple of slice
+        The part in an array of the roi's shape.
+    covers_block : bool
+        True if the part is all of the block that the view shows.
     """
 
     start: Shape
-    on_disk: Roi
-    part: Roi
-    place: tuple[slice, ...]
-    all_seen: bool
+    block: Roi
+    roi_in_block: Roi
+    slices: tuple[slice, ...]
+    covers_block: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +117,20 @@ class ViewBlocks:
         ends = zip(begin, self.grid.block_shape, self.disk_shape, strict=True)
         return Roi(begin, tuple(min(a + b, n) for a, b, n in ends))
 
-    def parts(self, roi: Roi) -> Iterator[BlockPart]:
+    def block_parts(self, roi: Roi) -> Iterator[BlockPart]:
         """Cut `roi`, which lies within the view, at the borders of blocks, in C order.
 
         Each axis is cut for itself, and the blocks are the products of these cuts.
         """
         axes = [self._cuts(axis, a, b) for axis, (a, b) in enumerate(zip(roi.start, roi.stop, strict=True))]
         for cuts in itertools.product(*axes):
-            start, begin, end, first, last, place, seen = zip(*cuts, strict=True)
-            yield BlockPart(start, Roi.trusted(begin, end), Roi.trusted(first, last), place, all(seen))
+            start, begin, end, first, last, slices, covers = zip(*cuts, strict=True)
+            yield BlockPart(start, Roi.trusted(begin, end), Roi.trusted(first, last), slices, all(covers))
 
     def _cuts(self, axis: int, a: int, b: int) -> list[tuple[int, int, int, int, int, slice, bool]]:
         """The fields of `BlockPart` along one axis, for the voxels from `a` to `b`."""
         n, origin, end = self.grid.block_shape[axis], self.origin[axis], self.disk_shape[axis]
-        seen = self.view.stop[axis]
+        view_stop = self.view.stop[axis]
         cuts: list[tuple[int, int, int, int, int, slice, bool]] = []
         for start in range(a // n * n, b, n):
             first, last = max(a, start), min(b, start + n)
@@ -142,7 +142,7 @@ class ViewBlocks:
                     first - start,
                     last - start,
                     slice(first - a, last - a),
-                    first == start and last == min(start + n, seen),
+                    first == start and last == min(start + n, view_stop),
                 )
             )
         return cuts

@@ -36,9 +36,9 @@ from ...geometry.roi import Roi
 from ...locking.filelock import FileLock
 from ..hdf5.layout import new_image
 from .block_file import read_bytes, updated_image
-from .fast.contiguous import known_of_new
-from .fast.image import KnownImage, ReadyImage, packed_image
-from .fast.packed import image_and_make
+from .fast.contiguous import template_of_new
+from .fast.image import ReadyImage, TemplateImage, packed_image
+from .fast.packed import image_and_template
 from .layout import BlockPaths
 from .status import StatusRecord, boot_id, checksum_of_file, checksum_text, format_status
 from .store import BlockStore
@@ -47,17 +47,17 @@ from .surroundings import leftovers, make_directories, remove_empty_until, remov
 _DIRECTORY_ATTEMPTS = 20
 
 
-def write_block(store: BlockStore, block: Roi, part: Roi, data: NDArray, *, available: bool) -> None:
-    """Write `data` to a part of a block. A part that is the whole block writes the file anew.
+def write_block(store: BlockStore, block: Roi, roi_in_block: Roi, data: NDArray, *, available: bool) -> None:
+    """Write `data` to a part of a block. If the part is the whole block, the file is written anew.
 
     Parameters
     ----------
     store : BlockStore
     block : Roi
         In absolute voxels.
-    part : Roi
+    roi_in_block : Roi
         Relative to the block.
-    data : ndarray of shape ``part.shape``
+    data : ndarray of shape ``roi_in_block.shape``
     available : bool
         Mark the block available afterwards.
 
@@ -81,9 +81,9 @@ def write_block(store: BlockStore, block: Roi, part: Roi, data: NDArray, *, avai
         storage_errors("write", store.naming.paths(block).file),
         locked_to_write(store, block) as (paths, lock),
     ):
-        if part.shape != block.shape:
+        if roi_in_block.shape != block.shape:
             store.check_whole(block, store.status(block))
-        _put(store, paths, lock, block, part, data, available)
+        _put(store, paths, lock, block, roi_in_block, data, available)
 
 
 def fill_block(store: BlockStore, block: Roi, make: Callable[[], NDArray]) -> bool:
@@ -129,12 +129,12 @@ def _put(
     paths: BlockPaths,
     lock: FileLock,
     block: Roi,
-    part: Roi,
+    roi_in_block: Roi,
     data: NDArray,
     available: bool,
 ) -> None:
     """Write a block whose lock is held."""
-    image = _image(store, paths, block, part, data)
+    image = _image(store, paths, block, roi_in_block, data)
     partial = partial_name(paths.file)
     with removed_on_error(partial):
         write_new(partial, image, sync=store.sync)
@@ -146,34 +146,34 @@ def _put(
 
 
 def _image(
-    store: BlockStore, paths: BlockPaths, block: Roi, part: Roi, data: NDArray
-) -> ReadyImage | KnownImage:
-    if part.shape == block.shape:
+    store: BlockStore, paths: BlockPaths, block: Roi, roi_in_block: Roi, data: NDArray
+) -> ReadyImage | TemplateImage:
+    if roi_in_block.shape == block.shape:
         return _whole_image(store, paths.internal, data)
     old = read_bytes(paths.file)
     if old is None:
-        return ReadyImage(new_image(store.layout, paths.internal, block.shape, part, data))
+        return ReadyImage(new_image(store.layout, paths.internal, block.shape, roi_in_block, data))
     try:
-        return ReadyImage(updated_image(old, store.layout, paths.internal, block.shape, part, data))
+        return ReadyImage(updated_image(old, store.layout, paths.internal, block.shape, roi_in_block, data))
     except CorruptBlock as error:
         raise CorruptBlock(store.corrupt(paths, str(error))) from error
 
 
-def _whole_image(store: BlockStore, internal: str, data: NDArray) -> ReadyImage | KnownImage:
-    """The content of a new file with all voxels of a block; HDF5 makes it only if it must."""
+def _whole_image(store: BlockStore, internal: str, data: NDArray) -> ReadyImage | TemplateImage:
+    """The content of a new file with all voxels of a block, made from a template if there is one."""
     if store.codec is not None:  # where the strings lie in the file is HDF5's business
         return ReadyImage(new_image(store.layout, internal, data.shape, Roi.from_shape(data.shape), data))
-    known = known_of_new(store.layout, internal, data.shape)
-    if known is not None:
-        store.known.meet(internal, data.shape, known)
-        return KnownImage(known, data)
-    make = store.known.ours(internal, data.shape)
-    image = None if make is None else packed_image(make, data)
+    template = template_of_new(store.layout, internal, data.shape)
+    if template is not None:
+        store.templates.add(internal, data.shape, template)
+        return TemplateImage(template, data)
+    chunk_template = store.templates.for_writing(internal, data.shape)
+    image = None if chunk_template is None else packed_image(chunk_template, data)
     if image is not None:
         return image
-    content, make = image_and_make(store.layout, internal, data)
-    if make is not None:
-        store.known.meet_ours(internal, data.shape, make)
+    content, chunk_template = image_and_template(store.layout, internal, data)
+    if chunk_template is not None:
+        store.templates.add_for_writing(internal, data.shape, chunk_template)
     return ReadyImage(content)
 
 
@@ -194,7 +194,7 @@ def put_status(
     lock : FileLock, optional
         The block's lock, held.
     """
-    content = format_status(StatusRecord(size_bytes, checksum, store.job, boot_id(), store.sync))
+    content = format_status(StatusRecord(size_bytes, checksum, store.job_hash, boot_id(), store.sync))
     if lock is None or not lock.release_as(paths.status, content):
         write_atomically(paths.status, content)
 
@@ -217,8 +217,8 @@ def locked_to_write(store: BlockStore, block: Roi) -> Iterator[tuple[BlockPaths,
     try:
         if not created:
             remove_leftovers(paths)
-        elif store.puts_note:
-            store.note.put(paths.directory)
+        elif store.copy_description:
+            store.description_copy.put(paths.directory)
         yield paths, lock
     finally:
         if lock.locked():  # else its file has become the status
@@ -335,15 +335,15 @@ def remove_block(store: BlockStore, block: Roi) -> None:
 
 
 def _remove_empty(store: BlockStore, paths: BlockPaths) -> None:
-    """Remove a directory that holds nothing but the debug copy, and its parents if they are empty."""
+    """Remove a directory that holds only the description's copy, and its parents if they are empty."""
     directory = Path(paths.directory)
     remove_empty_until(Path(paths.file).parent, directory)
     try:
         rest = {entry.name for entry in directory.iterdir()}
     except FileNotFoundError:
         return  # somebody else was quicker
-    if rest == {store.note.name}:
-        remove_if_there(str(directory / store.note.name))
+    if rest == {store.description_copy.name}:
+        remove_if_there(str(directory / store.description_copy.name))
     elif rest:
         return
     remove_empty_until(directory, Path(store.naming.root))

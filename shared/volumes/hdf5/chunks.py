@@ -24,18 +24,18 @@ class _Chunking(NamedTuple):
     size_bytes: int
     pipeline: Pipeline
 
-    def cuts(self, part: Roi) -> Iterator[tuple[Shape, tuple[slice, ...], tuple[slice, ...]]]:
-        """Cut a part at the borders of chunks: first corner of the chunk, slices in part and in chunk."""
+    def cuts(self, roi: Roi) -> Iterator[tuple[Shape, tuple[slice, ...], tuple[slice, ...]]]:
+        """Cut `roi` at the borders of chunks: first corner of the chunk, slices in `roi` and in the chunk."""
         axes = [
             [
                 (start, slice(max(a, start) - a, min(b, start + n) - a), slice(max(a - start, 0), b - start))
                 for start in range(a // n * n, b, n)
             ]
-            for a, b, n in zip(part.start, part.stop, self.shape, strict=True)
+            for a, b, n in zip(roi.start, roi.stop, self.shape, strict=True)
         ]
         for cut in itertools.product(*axes):
-            starts, places, inside = zip(*cut, strict=True)
-            yield starts, places, inside
+            starts, slices, inside = zip(*cut, strict=True)
+            yield starts, slices, inside
 
 
 def _chunking(dataset: h5py.h5d.DatasetID, dtype: np.dtype) -> _Chunking | None:
@@ -51,15 +51,15 @@ def _chunking(dataset: h5py.h5d.DatasetID, dtype: np.dtype) -> _Chunking | None:
     return _Chunking(shape, size_bytes, pipeline_of(plist))
 
 
-def read_chunks(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray) -> bool:
+def read_chunks(dataset: h5py.h5d.DatasetID, roi: Roi, target: NDArray) -> bool:
     """Read a part of a compressed dataset.
 
     Parameters
     ----------
     dataset : h5py.h5d.DatasetID
-    part : Roi
+    roi : Roi
         In voxels of the dataset.
-    target : ndarray of shape ``part.shape``
+    target : ndarray of shape ``roi.shape``
         Writable, and of the dtype of the dataset.
 
     Returns
@@ -70,7 +70,7 @@ def read_chunks(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray) -> bool
     chunking = _chunking(dataset, target.dtype)
     if chunking is None or not unpacks(chunking.pipeline):
         return False
-    for start, place, inside in chunking.cuts(part):
+    for start, slices, inside in chunking.cuts(roi):
         try:
             mask, chunk = dataset.read_direct_chunk(start)
         except (OSError, ValueError, RuntimeError):
@@ -78,7 +78,7 @@ def read_chunks(dataset: h5py.h5d.DatasetID, part: Roi, target: NDArray) -> bool
         voxels = unpacked(chunk, mask, chunking.pipeline, chunking.size_bytes)
         if voxels is None:
             return False
-        copy_rows(target[place], np.frombuffer(voxels, target.dtype).reshape(chunking.shape)[inside])
+        copy_rows(target[slices], np.frombuffer(voxels, target.dtype).reshape(chunking.shape)[inside])
     return True
 
 
@@ -99,12 +99,12 @@ def write_chunks(dataset: h5py.h5d.DatasetID, data: NDArray) -> bool:
     chunking = _chunking(dataset, data.dtype)
     if chunking is None or not packs(chunking.pipeline):
         return False
-    for start, place, _ in chunking.cuts(Roi.from_shape(data.shape)):
-        voxels = data[place]
+    for start, slices, _ in chunking.cuts(Roi.from_shape(data.shape)):
+        voxels = data[slices]
         if voxels.shape != chunking.shape:  # at the rim HDF5 keeps whole chunks
-            whole = np.zeros(chunking.shape, data.dtype)
-            whole[tuple(slice(0, n) for n in voxels.shape)] = voxels
-            voxels = whole
+            padded = np.zeros(chunking.shape, data.dtype)
+            padded[tuple(slice(0, n) for n in voxels.shape)] = voxels
+            voxels = padded
         chunk, mask = packed(in_order(voxels), chunking.pipeline)
         dataset.write_direct_chunk(start, chunk, mask)
     return True

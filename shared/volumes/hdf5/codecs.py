@@ -51,7 +51,7 @@ def unpacked(chunk: Buffer, mask: int, pipeline: Pipeline, size_bytes: int) -> B
     Returns
     -------
     bytes-like or None
-        The bytes of the voxels; None if only HDF5 can unpack them.
+        The bytes of the voxels, or None if only HDF5 can unpack them.
     """
     for index in range(len(pipeline) - 1, -1, -1):
         if mask >> index & 1:
@@ -79,9 +79,9 @@ def _unshuffle(chunk: Buffer, values: tuple[int, ...], _size_bytes: int) -> Buff
 def _unzstd(chunk: Buffer, _values: tuple[int, ...], size_bytes: int) -> Buffer:
     from numcodecs.zstd import decompress
 
-    room = np.empty(size_bytes, "u1")
-    decompress(chunk, room)
-    return room.data
+    buffer = np.empty(size_bytes, "u1")
+    decompress(chunk, buffer)
+    return buffer.data
 
 
 def _unblosc2(chunk: Buffer, _values: tuple[int, ...], _size_bytes: int) -> Buffer:
@@ -136,10 +136,10 @@ def packed(chunk: Buffer, pipeline: Pipeline) -> tuple[Buffer, int]:
         if code == SHUFFLE:
             chunk = _shuffled(chunk, values[0])
         else:
-            small = _deflated(chunk, values[0])
-            if len(small) >= size_bytes:
+            deflated = _deflated(chunk, values[0])
+            if len(deflated) >= size_bytes:
                 return chunk, 1 << (len(pipeline) - 1)
-            chunk = small
+            chunk = deflated
     return chunk, 0
 
 

@@ -56,16 +56,16 @@ def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:
         raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
 
 
-def _beside(group: h5py.Group, way: str, wanted: str) -> Iterator[str]:
-    yield from (f"attribute {name!r} of /{way.rstrip('/')}" for name in group.attrs)
+def _beside(group: h5py.Group, prefix: str, internal: str) -> Iterator[str]:
+    yield from (f"attribute {name!r} of /{prefix.rstrip('/')}" for name in group.attrs)
     for name in group:
-        where = f"{way}{name}"
+        where = f"{prefix}{name}"
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             yield f"link {where}"
-        elif where != wanted or not isinstance(group[name], h5py.Dataset):
+        elif where != internal or not isinstance(group[name], h5py.Dataset):
             item = group[name]
-            if isinstance(item, h5py.Group) and wanted.startswith(f"{where}/"):
-                yield from _beside(item, f"{where}/", wanted)
+            if isinstance(item, h5py.Group) and internal.startswith(f"{where}/"):
+                yield from _beside(item, f"{where}/", internal)
             else:
                 yield where

@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import StorageError
 from ...geometry.roi import Shape
 from ..base.suffixes import HDF5_EXTENSIONS
-from .volume import look_into
+from .volume import map_datasets
 
 
 class Dataset(NamedTuple):
@@ -51,8 +51,8 @@ def list_datasets(path: str | os.PathLike[str], min_axes: int = 2, max_axes: int
         If the file can't be read, or is neither HDF5 nor npz by its extension.
     """
     where = os.fspath(path)
-    found = _in_npz(where) if where.endswith(".npz") else _in_hdf5(where)
-    return sorted(item for item in found if min_axes <= len(item.shape) <= max_axes)
+    datasets = _in_npz(where) if where.endswith(".npz") else _in_hdf5(where)
+    return sorted(item for item in datasets if min_axes <= len(item.shape) <= max_axes)
 
 
 def glob_datasets(path: str | os.PathLike[str], pattern: str) -> list[str]:
@@ -99,7 +99,7 @@ def _in_hdf5(where: str) -> list[Dataset]:
         raise StorageError(
             f"{where}: is none of {', '.join((*HDF5_EXTENSIONS, '.npz'))}; nothing to look into"
         )
-    return [item for item in look_into(where, _facts) if item is not None]
+    return [item for item in map_datasets(where, _facts) if item is not None]
 
 
 def _facts(name: str, item: h5py.Dataset) -> Dataset | None:
@@ -118,8 +118,8 @@ def _in_npz(where: str) -> list[Dataset]:
 def _header(archive: zipfile.ZipFile, name: str) -> Dataset:
     with archive.open(name) as member:
         version = np.lib.format.read_magic(member)
-        read = (
+        read_header = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
-        shape, _, dtype = read(member)
+        shape, _, dtype = read_header(member)
     return Dataset(name.removesuffix(".npy"), tuple(shape), dtype)

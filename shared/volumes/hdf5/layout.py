@@ -82,7 +82,7 @@ def axistags(
     return json.dumps({"axes": tags}, indent=2)
 
 
-def new_image(layout: DatasetLayout, internal: str, shape: Shape, part: Roi, data: NDArray) -> bytes:
+def new_image(layout: DatasetLayout, internal: str, shape: Shape, roi: Roi, data: NDArray) -> bytes:
     """The bytes of a new block file.
 
     Parameters
@@ -92,9 +92,9 @@ def new_image(layout: DatasetLayout, internal: str, shape: Shape, part: Roi, dat
         Path of the dataset.
     shape : tuple of int
         Of the whole block, in voxels.
-    part : Roi
-        The place of `data`, relative to the block; the rest reads as 0.
-    data : ndarray of shape ``part.shape``
+    roi : Roi
+        The roi of `data`, relative to the block; the rest reads as 0.
+    data : ndarray of shape ``roi.shape``
 
     Returns
     -------
@@ -105,39 +105,39 @@ def new_image(layout: DatasetLayout, internal: str, shape: Shape, part: Roi, dat
     StorageError
         If h5py can't lay the dataset out this way (an unknown compression, for example).
     """
-    return image_and_more(layout, internal, shape, part, data, lambda _: None)[0]
+    return build_image(layout, internal, shape, roi, data, lambda _: None)[0]
 
 
-def image_and_more(
+def build_image(
     layout: DatasetLayout,
     internal: str,
     shape: Shape,
-    part: Roi,
+    roi: Roi,
     data: NDArray,
-    look: Callable[[h5py.h5d.DatasetID], T],
+    inspect: Callable[[h5py.h5d.DatasetID], T],
 ) -> tuple[bytes, T]:
     """Make a new block file, as `new_image`, and inspect its dataset before it is closed.
 
     Parameters
     ----------
-    layout, internal, shape, part, data
+    layout, internal, shape, roi, data
         As for `new_image`.
-    look : callable
-        Takes the dataset when all is written.
+    inspect : callable
+        Called with the dataset when all is written.
 
     Returns
     -------
     bytes, object
-        The file, and the result of `look`.
+        The file, and the result of `inspect`.
     """
     # Two files in memory must not share a name, even for a moment.
     name = f"block-in-memory-{next(_image_numbers)}"
-    room = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
-    with h5py.File(name, "w", driver="core", backing_store=False, block_size=room) as file:
+    room_bytes = (1 << 16) if layout.compression else data.nbytes + (1 << 16)
+    with h5py.File(name, "w", driver="core", backing_store=False, block_size=room_bytes) as file:
         dataset = create_dataset(file, layout, internal, shape)
-        put_voxels(dataset, part, data)
+        put_voxels(dataset, roi, data)
         file.flush()
-        return file.id.get_file_image(), look(dataset.id)
+        return file.id.get_file_image(), inspect(dataset.id)
 
 
 def create_dataset(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape) -> h5py.Dataset:
@@ -182,20 +182,20 @@ def create_dataset(file: h5py.File, layout: DatasetLayout, internal: str, shape:
     return dataset
 
 
-def put_voxels(dataset: h5py.Dataset, part: Roi, data: NDArray) -> None:
+def put_voxels(dataset: h5py.Dataset, roi: Roi, data: NDArray) -> None:
     """Write a part of a dataset, in the form in which the dataset keeps its elements.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-    part : Roi
+    roi : Roi
         In voxels of the dataset.
-    data : ndarray of shape ``part.shape``
+    data : ndarray of shape ``roi.shape``
     """
-    if part.shape == dataset.shape:
+    if roi.shape == dataset.shape:
         if not write_chunks(dataset.id, data):
             dataset.write_direct(np.ascontiguousarray(data))
     elif data.dtype.hasobject:  # indexing would take the strings of one length for an axis more
-        dataset.write_direct(data, dest_sel=part.to_slice())
+        dataset.write_direct(data, dest_sel=roi.to_slice())
     else:
-        dataset[part.to_slice()] = data
+        dataset[roi.to_slice()] = data

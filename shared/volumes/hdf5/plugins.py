@@ -20,7 +20,7 @@ def make_filters_known(plist: h5py.h5p.PropDCID) -> None:
     """
     for index in range(plist.get_nfilters()):
         code, _flags, _values, name = plist.get_filter(index)
-        if code >= _FIRST_FOREIGN and not _known(code):
+        if code >= _FIRST_FOREIGN and not _is_available(code):
             label = name.decode(errors="replace") or "unnamed"
             raise StorageError(
                 f"it is packed by the HDF5 filter {code} ({label}), which is not installed; "
@@ -28,7 +28,7 @@ def make_filters_known(plist: h5py.h5p.PropDCID) -> None:
             )
 
 
-def _known(code: int) -> bool:
+def _is_available(code: int) -> bool:
     if h5py.h5z.filter_avail(code):
         return True
     try:

@@ -28,14 +28,14 @@ def files_behind(path: str, internal: str) -> list[str]:
         The file itself, files that external links lead through, sources of virtual datasets,
         external raw files; each once. A file that can't be opened is named and not looked into.
     """
-    found: dict[tuple[str, str], None] = {}
-    to_see = [(path, internal)]
-    while to_see:
-        one = to_see.pop(0)
-        if one not in found:
-            found[one] = None
-            to_see += _sources(*one)
-    return list(dict.fromkeys(file for file, _ in found))
+    visited: dict[tuple[str, str], None] = {}
+    queue = [(path, internal)]
+    while queue:
+        source = queue.pop(0)
+        if source not in visited:
+            visited[source] = None
+            queue += _sources(*source)
+    return list(dict.fromkeys(file for file, _ in visited))
 
 
 def _sources(path: str, internal: str) -> list[tuple[str, str]]:
@@ -44,30 +44,30 @@ def _sources(path: str, internal: str) -> list[tuple[str, str]]:
         return []
     try:
         with h5py.File(path, "r") as file:
-            found = list(_external_links(file, internal))
-            dataset = file.get(internal) if not found else None
+            references = list(_external_links(file, internal))
+            dataset = file.get(internal) if not references else None
             if isinstance(dataset, h5py.Dataset):
-                found = list(_of_dataset(dataset))
+                references = list(_of_dataset(dataset))
     except _UNREADABLE:
         return []
-    return [(file, inside) for name, inside in found for file in candidates(path, name)]
+    return [(file, inside) for name, inside in references for file in candidates(path, name)]
 
 
 def _external_links(file: h5py.File, internal: str) -> Iterator[tuple[str, str]]:
-    """Follow the path of a dataset; yields each file that it leads into, with the rest of the path."""
-    parts = internal.strip("/").split("/")
+    """Follow the path of a dataset. Yields each file that it leads into, with the rest of the path."""
+    names = internal.strip("/").split("/")
     group: h5py.Group = file
-    for index, part in enumerate(parts):
-        link = group.get(part, getlink=True)
+    for index, name in enumerate(names):
+        link = group.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            yield link.filename, "/".join([link.path.rstrip("/"), *parts[index + 1 :]])
+            yield link.filename, "/".join([link.path.rstrip("/"), *names[index + 1 :]])
             return
         if isinstance(link, h5py.SoftLink):
             yield from _external_links(
-                file, "/".join([_target(parts[:index], link.path), *parts[index + 1 :]])
+                file, "/".join([_target(names[:index], link.path), *names[index + 1 :]])
             )
             return
-        step = group.get(part)
+        step = group.get(name)
         if not isinstance(step, h5py.Group):
             return
         group = step
@@ -93,14 +93,14 @@ def candidates(path: str, name: str) -> list[str]:
     if name == ".":
         return [path]
     folders = [os.path.dirname(path), os.path.dirname(os.path.realpath(path)), os.curdir]
-    folders += [part for key in _PREFIXES for part in os.environ.get(key, "").split(":") if part]
+    folders += [folder for key in _PREFIXES for folder in os.environ.get(key, "").split(":") if folder]
     names = dict.fromkeys([name, os.path.basename(name)])
-    places = [os.path.join(folder, one) for one in names for folder in folders]
+    candidates = [os.path.join(folder, one) for one in names for folder in folders]
     if "%b" in name:
-        places = [found for place in places for found in _numbered(place)]
-        return list(dict.fromkeys(places))
-    there = {os.path.realpath(place): place for place in reversed(places) if Path(place).exists()}
-    return list(reversed(there.values())) or places[:1]
+        candidates = [numbered for candidate in candidates for numbered in _numbered(candidate)]
+        return list(dict.fromkeys(candidates))
+    existing = {os.path.realpath(file): file for file in reversed(candidates) if Path(file).exists()}
+    return list(reversed(existing.values())) or candidates[:1]
 
 
 def _numbered(path: str) -> list[str]:

@@ -23,9 +23,9 @@ from .layout import DatasetLayout, create_dataset
 from .meaning import meaning_of_dataset, write_meaning
 from .source_checks import check_sources
 
-# What h5py raises where the system refuses a write: by the call that it happens in.
+# Errors of h5py if the system refuses a write; which one depends on the call.
 _FAILED = (OSError, RuntimeError)
-_Told = TypeVar("_Told")
+_T = TypeVar("_T")
 
 
 class _Open(NamedTuple):
@@ -58,7 +58,7 @@ class Hdf5Volume:
         self._path = os.fspath(path)
         self._internal = internal.strip("/")
         self._mode = mode
-        self._asked_axes = axes
+        self._requested_axes = axes
         self._opened: _Open | None = None
         self._closed = False
         self._opening = threading.Lock()
@@ -126,8 +126,6 @@ class Hdf5Volume:
             _fill_new(file, layout, internal.strip("/"), voxels, meaning)
         return cls(where, internal, "r+", letters)
 
-    # ------------------------------------------------------------------ facts
-
     @property
     def shape(self) -> Shape:
         """Voxels per axis."""
@@ -142,15 +140,19 @@ class Hdf5Volume:
     def axes(self) -> str:
         """One letter per axis."""
         dataset = self._open().dataset
-        if self._asked_axes is not None:
-            return checked_axes(self._asked_axes, dataset.ndim, self.address)
+        if self._requested_axes is not None:
+            return checked_axes(self._requested_axes, dataset.ndim, self.address)
         return self.meaning.axes
 
     @property
     def meaning(self) -> Meaning:
         """What the attributes of the dataset say about its voxels."""
         found = meaning_of_dataset(self._open().dataset)
-        return found if self._asked_axes is None else replace(found, axes=self._asked_axes, axes_from="file")
+        return (
+            found
+            if self._requested_axes is None
+            else replace(found, axes=self._requested_axes, axes_from="file")
+        )
 
     @property
     def block_shape(self) -> Shape | None:
@@ -162,19 +164,22 @@ class Hdf5Volume:
         """Path of the file and path inside it."""
         return f"{self._path}/{self._internal}"
 
-    # ------------------------------------------------------------------ voxels
-
     def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
         """Read the voxels of `roi`.
 
         Parameters
         ----------
         roi, out
-            As for `Volume.read`, as are result and errors.
+            As for `Volume.read`.
 
         Returns
         -------
         ndarray of shape ``roi.shape``
+
+        Raises
+        ------
+        OutOfBounds, StorageError
+            As for `Volume.read`.
         """
         dataset, roi = self._open().dataset, Roi.of(roi)
         roi.check_within(dataset.shape, self.address)
@@ -199,6 +204,11 @@ class Hdf5Volume:
         ----------
         roi, data
             As for `Volume.write`.
+
+        Raises
+        ------
+        StorageError
+            If the volume is open for reading only, or the system refuses.
         """
         dataset, roi = self._open().dataset, Roi.of(roi)
         if self._mode != "r+":
@@ -322,8 +332,8 @@ def _abandon(file: h5py.File) -> None:
 
 def _reason(error: BaseException) -> str:
     """The system's own reason, without the lines of bookkeeping that HDF5 puts around it."""
-    said = re.search(r"error message = '([^']*)'", str(error))
-    return said[1] if said else str(error)
+    match = re.search(r"error message = '([^']*)'", str(error))
+    return match[1] if match else str(error)
 
 
 def _divert(descriptor: int) -> None:
@@ -341,7 +351,7 @@ def _plain(array: Any) -> bool:
 def _voxels_in(file: h5py.File, internal: str, path: str) -> h5py.Dataset:
     dataset = file.get(internal) if internal else None
     if dataset is None or not isinstance(dataset, h5py.Dataset):
-        names = sorted(_told(file, lambda name, _: name))
+        names = sorted(_map_datasets(file, lambda name, _: name))
         raise JobError(f"{path} holds no dataset {internal!r}; {_listed(names)}")
     if dataset.shape is None or not dataset.size or not dataset.ndim:
         raise JobError(f"{path}/{internal} holds no voxels: its shape is {dataset.shape}")
@@ -364,22 +374,22 @@ def dataset_names(path: str | os.PathLike[str]) -> list[str]:
     StorageError
         If it can't be read.
     """
-    return sorted(look_into(path, lambda name, _: name))
+    return sorted(map_datasets(path, lambda name, _: name))
 
 
-def look_into(path: str | os.PathLike[str], tell: Callable[[str, h5py.Dataset], _Told]) -> list[_Told]:
+def map_datasets(path: str | os.PathLike[str], function: Callable[[str, h5py.Dataset], _T]) -> list[_T]:
     """Apply a function to each dataset of an HDF5 file.
 
     Parameters
     ----------
     path : str or path
-    tell : callable
+    function : callable
         Takes the path of a dataset, without a leading slash, and the dataset.
 
     Returns
     -------
     list
-        The results of `tell`.
+        The results of `function`.
 
     Raises
     ------
@@ -388,17 +398,17 @@ def look_into(path: str | os.PathLike[str], tell: Callable[[str, h5py.Dataset], 
     """
     try:
         with h5py.File(os.fspath(path), "r") as file:
-            return _told(file, tell)
+            return _map_datasets(file, function)
     except (OSError, RuntimeError) as error:
         raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
 
 
-def _told(file: h5py.File, tell: Callable[[str, h5py.Dataset], _Told]) -> list[_Told]:
-    told: list[_Told] = []
+def _map_datasets(file: h5py.File, function: Callable[[str, h5py.Dataset], _T]) -> list[_T]:
+    results: list[_T] = []
 
     def visit(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):  # at once: to keep them all open takes much memory
-            told.append(tell(name, item))
+            results.append(function(name, item))
 
     file.visititems(visit)
-    return told
+    return results

@@ -19,7 +19,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from ...geometry.roi import Roi, Shape
-from ..blockwise.fast.contiguous import known_of_new
+from ..blockwise.fast.contiguous import template_of_new
 from ..hdf5.layout import DatasetLayout, new_image
 
 BodyFormat = Literal["hdf5", "npy", "raw"]
@@ -33,8 +33,8 @@ _NO_VOXELS = ("text/", "application/json", "application/xml", "application/xhtml
 _ROOM_FACTOR, _ROOM_BYTES = 4, 16 << 20  # chunks at the edge are stored whole; headers
 
 
-class Wanted(NamedTuple):
-    """The properties of the cut-out that was asked for.
+class CutoutSpec(NamedTuple):
+    """The properties of the cut-out that a request asks for.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ def kind_of(headers: Mapping[str, str], default: BodyFormat) -> BodyFormat:
     return "raw" if DTYPE_HEADER in headers else default
 
 
-def check(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> None:
+def check(file: BinaryIO, headers: Mapping[str, str], spec: CutoutSpec) -> None:
     """Check that a file is the cut-out that was asked for, without reading its voxels.
 
     Parameters
@@ -102,23 +102,23 @@ def check(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> None:
     file : binary file
     headers : mapping
         Of the answer.
-    wanted : Wanted
+    spec : CutoutSpec
 
     Raises
     ------
     WrongCutout
         With a description of the file.
     """
-    kind = kind_of(headers, wanted.kind)
-    with _told(kind):
+    kind = kind_of(headers, spec.kind)
+    with _wrong_cutout_errors(kind):
         if kind == "hdf5":
             with h5py.File(file, "r") as hdf5:
-                _dataset(hdf5, wanted)
+                _dataset(hdf5, spec)
         else:
-            _header(kind, file, headers, wanted)
+            _header(kind, file, headers, spec)
 
 
-def read(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> NDArray:
+def read(file: BinaryIO, headers: Mapping[str, str], spec: CutoutSpec) -> NDArray:
     """The voxels of a file, after `check`.
 
     Parameters
@@ -126,7 +126,7 @@ def read(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> NDArray:
     file : binary file
     headers : mapping
         Of the answer.
-    wanted : Wanted
+    spec : CutoutSpec
 
     Returns
     -------
@@ -138,37 +138,39 @@ def read(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> NDArray:
     WrongCutout
         With a description of the file, or the reason why it can't be read.
     """
-    kind = kind_of(headers, wanted.kind)
-    with _told(kind):
+    kind = kind_of(headers, spec.kind)
+    with _wrong_cutout_errors(kind):
         if kind == "hdf5":
             with h5py.File(file, "r") as hdf5:
-                return np.asarray(_dataset(hdf5, wanted)[...])
-        offset, order = _header(kind, file, headers, wanted)
-        voxels = np.empty(wanted.shape[:: -1 if order == "F" else 1], wanted.dtype)
+                return np.asarray(_dataset(hdf5, spec)[...])
+        offset, order = _header(kind, file, headers, spec)
+        voxels = np.empty(spec.shape[:: -1 if order == "F" else 1], spec.dtype)
         file.seek(offset)
         if _read_into(file, voxels) != voxels.nbytes:
             raise WrongCutout("it ends too early")
         return voxels if order == "C" else np.ascontiguousarray(voxels.T)
 
 
-def _header(kind: BodyFormat, file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> tuple[int, str]:
+def _header(
+    kind: BodyFormat, file: BinaryIO, headers: Mapping[str, str], spec: CutoutSpec
+) -> tuple[int, str]:
     """Offset of the voxels, and their order; all facts about them in the file are checked."""
     if kind == "npy":
-        return _npy_header(file, wanted)
-    _check_raw(file, headers, wanted)
+        return _npy_header(file, spec)
+    _check_raw(file, headers, spec)
     return 0, "C"
 
 
 def _read_into(file: BinaryIO, voxels: NDArray) -> int:
     target = memoryview(voxels.reshape(-1).view("u1").data)
-    done = 0
-    while count := file.readinto(target[done:]):  # pyright: ignore[reportAttributeAccessIssue]
-        done += count
-    return done
+    offset = 0
+    while count := file.readinto(target[offset:]):  # pyright: ignore[reportAttributeAccessIssue]
+        offset += count
+    return offset
 
 
 @contextlib.contextmanager
-def _told(kind: BodyFormat) -> Iterator[None]:
+def _wrong_cutout_errors(kind: BodyFormat) -> Iterator[None]:
     """Turn errors of HDF5, numpy and the system about a damaged file into WrongCutout."""
     try:
         yield
@@ -176,24 +178,24 @@ def _told(kind: BodyFormat) -> Iterator[None]:
         raise WrongCutout(f"it is no whole {kind} cut-out: {error}") from error
 
 
-def _dataset(file: h5py.File, wanted: Wanted) -> h5py.Dataset:
+def _dataset(file: h5py.File, spec: CutoutSpec) -> h5py.Dataset:
     """The dataset, if the file itself holds it: a link or a source elsewhere would read files of ours."""
-    item, name = file, wanted.dataset
-    for part in name.strip("/").split("/"):
-        if not isinstance(item, h5py.Group) or part not in item:
+    item, name = file, spec.dataset
+    for component in name.strip("/").split("/"):
+        if not isinstance(item, h5py.Group) or component not in item:
             raise WrongCutout(f"the HDF5 file has no dataset {name}")
-        if isinstance(item.get(part, getlink=True), h5py.ExternalLink):
+        if isinstance(item.get(component, getlink=True), h5py.ExternalLink):
             raise WrongCutout(f"{name} in the HDF5 file is a link to another file")
-        item = item[part]
+        item = item[component]
     if not isinstance(item, h5py.Dataset):
         raise WrongCutout(f"{name} in the HDF5 file is no dataset")
     if item.external or item.is_virtual:
         raise WrongCutout(f"{name} in the HDF5 file has its voxels in other files")
-    _compare(item.shape, item.dtype, wanted)
+    _compare(item.shape, item.dtype, spec)
     return item
 
 
-def _npy_header(file: BinaryIO, wanted: Wanted) -> tuple[int, str]:
+def _npy_header(file: BinaryIO, spec: CutoutSpec) -> tuple[int, str]:
     """Offset of the voxels of a .npy file, and their order."""
     file.seek(0)
     version = npy_format.read_magic(file)
@@ -205,30 +207,30 @@ def _npy_header(file: BinaryIO, wanted: Wanted) -> tuple[int, str]:
         raise WrongCutout(f"it is a .npy file of version {version}")
     shape, fortran, dtype = read_header(file)
     offset = file.tell()
-    _compare(tuple(shape), dtype, wanted)
-    _check_size(file, offset, wanted)
+    _compare(tuple(shape), dtype, spec)
+    _check_size(file, offset, spec)
     return offset, "F" if fortran else "C"
 
 
-def _check_raw(file: BinaryIO, headers: Mapping[str, str], wanted: Wanted) -> None:
+def _check_raw(file: BinaryIO, headers: Mapping[str, str], spec: CutoutSpec) -> None:
     if SHAPE_HEADER in headers:
         shape = tuple(int(n) for n in headers[SHAPE_HEADER].split(","))
-        _compare(shape, np.dtype(headers.get(DTYPE_HEADER, wanted.dtype.str)), wanted)
-    _check_size(file, 0, wanted)
+        _compare(shape, np.dtype(headers.get(DTYPE_HEADER, spec.dtype.str)), spec)
+    _check_size(file, 0, spec)
 
 
-def _compare(shape: Shape | None, dtype: np.dtype, wanted: Wanted) -> None:
-    if shape != wanted.shape:
-        raise WrongCutout(f"it has shape {list(shape or ())}, asked for was {list(wanted.shape)}")
-    if dtype != wanted.dtype:
-        raise WrongCutout(f"it has dtype {dtype}, the description says {wanted.dtype}")
+def _compare(shape: Shape | None, dtype: np.dtype, spec: CutoutSpec) -> None:
+    if shape != spec.shape:
+        raise WrongCutout(f"it has shape {list(shape or ())}, asked for was {list(spec.shape)}")
+    if dtype != spec.dtype:
+        raise WrongCutout(f"it has dtype {dtype}, the description says {spec.dtype}")
 
 
-def _check_size(file: BinaryIO, offset: int, wanted: Wanted) -> None:
-    expected = offset + math.prod(wanted.shape) * wanted.dtype.itemsize
-    found = file.seek(0, os.SEEK_END)
-    if found != expected:
-        raise WrongCutout(f"it has {found} bytes, such voxels have {expected}")
+def _check_size(file: BinaryIO, offset: int, spec: CutoutSpec) -> None:
+    expected = offset + math.prod(spec.shape) * spec.dtype.itemsize
+    size_bytes = file.seek(0, os.SEEK_END)
+    if size_bytes != expected:
+        raise WrongCutout(f"it has {size_bytes} bytes, such voxels have {expected}")
 
 
 def encode(
@@ -262,7 +264,7 @@ def encode(
         npy_format.write_array(buffer, voxels, version=(1, 0), allow_pickle=False)
         return buffer.getbuffer(), headers
     layout, internal = DatasetLayout(voxels.dtype, axes), dataset.strip("/")
-    known = known_of_new(layout, internal, voxels.shape)
-    if known is not None:
-        return b"".join((known.head, voxels.data, known.tail)), headers
+    template = template_of_new(layout, internal, voxels.shape)
+    if template is not None:
+        return b"".join((template.head, voxels.data, template.tail)), headers
     return new_image(layout, internal, voxels.shape, Roi.from_shape(voxels.shape), voxels), headers

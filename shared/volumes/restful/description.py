@@ -28,7 +28,7 @@ def _as_dataset_path(value: object) -> str:
     return f"/{text.strip('/')}" if text else text
 
 
-class _Part:
+class _Embedded:
     """Reads a description that stands inside another."""
 
     reads_pairs = True
@@ -115,7 +115,7 @@ class RESTfulVolumeDescription(Description):
         stops = {f"{letter}_stop": n for letter, n in zip(self.axes, remote.stop, strict=True)}
         return self.url_format.format(**starts, **stops)
 
-    def _misfits(self) -> Iterator[Problem]:
+    def _mistakes(self) -> Iterator[Problem]:
         axes, bounds, offset = self.axes, self.bounds, self.origin_offset
         if self.format not in FORMATS:
             yield "format", f"is {self.format!r}; known are {', '.join(FORMATS)}"
@@ -140,14 +140,14 @@ def _check_url(text: str, axes: str) -> None:
     if not re.match(r"https?://[^/{}\s]+(/|$)", text):
         raise JobError(f"is {text!r}; it must begin with http:// or https:// and the name of a server")
     fields = replacement_fields(text)
-    found = {name for name, _, _ in fields}
+    names = {name for name, _, _ in fields}
     if any(re.fullmatch(r"0?\d{0,2}d?", spec) is None or how for _, spec, how in fields):
         raise JobError("may give a number a width of up to two digits ({x_start:05}) and nothing else")
-    known = {f"{letter}_{end}" for letter in axes for end in ("start", "stop")}
-    if unknown := sorted(found - known):
+    allowed = {f"{letter}_{end}" for letter in axes for end in ("start", "stop")}
+    if unknown := sorted(names - allowed):
         raise JobError(f"holds {{{unknown[0]}}}, which is no start or stop of the axes {axes!r}")
-    for name in sorted(known - found):
-        if name[0] not in _MAY_LACK or any(other[0] == name[0] for other in found):
+    for name in sorted(allowed - names):
+        if name[0] not in _MAY_LACK or any(other[0] == name[0] for other in names):
             raise JobError(f"lacks {{{name}}}")
 
 
@@ -170,10 +170,10 @@ class RESTfulFilesetDescription(Description):
 
     schema_name: ClassVar[str] = FILESET_SCHEMA
 
-    remote_description: Annotated[RESTfulVolumeDescription, _Part(RESTfulVolumeDescription)]
-    local_description: Annotated[FilesetDescription, _Part(FilesetDescription)]
+    remote_description: Annotated[RESTfulVolumeDescription, _Embedded(RESTfulVolumeDescription)]
+    local_description: Annotated[FilesetDescription, _Embedded(FilesetDescription)]
 
-    def _misfits(self) -> Iterator[Problem]:
+    def _mistakes(self) -> Iterator[Problem]:
         for field, problem in _differences(self.remote_description, self.local_description):
             yield f"remote_description and local_description: {field}", problem
 
@@ -203,7 +203,7 @@ def schema_name(path: str | os.PathLike[str]) -> object:
 
 
 def read_local_description(path: str | os.PathLike[str]) -> FilesetDescription | None:
-    """The part of a description file about block files on disk; None if it describes a server's volume.
+    """The part of a description file about block files on disk, or None if it describes a server's volume.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from urllib3.util import Retry
 from ...errors import DownloadFailed, StorageError
 from .tokens import token_for
 
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PIECE_BYTES = 1 << 18
 _LONGEST_BACK_OFF_S = 20.0
 _TEXT_OF_ERROR_BYTES = 2000
@@ -72,7 +72,7 @@ class Fetcher:
         self._pool = urllib3.PoolManager(
             maxsize=32, timeout=urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s)
         )
-        # Redirects alone: what else is tried again is decided here, where bodies are read too.
+        # Redirects alone: `fetch` decides about all other attempts, since it reads bodies, too.
         self._redirects = Retry(
             total=5,
             connect=0,
@@ -114,7 +114,7 @@ class Fetcher:
         for attempt in range(1, self._settings.retries + 2):
             try:
                 return self._attempt(url, into, accept, limit_bytes, give_up_s, stop)
-            except _MayPass as error:
+            except _TransientError as error:
                 wait_s = max(error.wait_s, self._pause_s(attempt))
                 left_s = give_up_s - time.monotonic()
                 if attempt > self._settings.retries or wait_s > left_s:
@@ -149,27 +149,27 @@ class Fetcher:
                 retries=self._redirects,
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise _MayPass(self._clean(_innermost(error))) from error
+            raise _TransientError(self._clean(_innermost(error))) from error
         try:
             if response.status != 200:
                 self._refuse(url, response)
             self._stream(url, response, into, limit, give_up_s, stop)
             return response.headers
         except (HTTPError, OSError) as error:
-            raise _MayPass(self._clean(f"the answer broke off: {_innermost(error)}")) from error
+            raise _TransientError(self._clean(f"the answer broke off: {_innermost(error)}")) from error
         finally:
             # A connection with the rest of a body in it is of no use to anybody else.
             if not response.closed:
                 response.close()
 
     def _refuse(self, url: str, response: urllib3.BaseHTTPResponse) -> None:
-        said = _said(response.read1(_TEXT_OF_ERROR_BYTES))
+        error_text = _error_text(response.read1(_TEXT_OF_ERROR_BYTES))
         reason = f"the server answers {response.status} {response.reason or ''}".rstrip()
-        reason += f": {said}" if said else ""
+        reason += f": {error_text}" if error_text else ""
         if response.status in (401, 403):
             reason += "; a token for this server can be given by BLOCKMILL_TOKENS_FILE"
-        if response.status in _TRY_AGAIN:
-            raise _MayPass(self._clean(reason), _retry_after_s(response))
+        if response.status in _RETRIED_STATUSES:
+            raise _TransientError(self._clean(reason), _retry_after_s(response))
         raise self._failed(url, reason)
 
     def _stream(
@@ -195,8 +195,9 @@ class Fetcher:
                 raise self._failed(
                     url, f"{length} bytes came in {self._settings.deadline_s:g} s, and not the last one"
                 )
-        if (promised := response.headers.get("Content-Length", "")).isdigit() and length < int(promised):
-            raise _MayPass(f"the answer broke off after {length} of {promised} bytes")
+        expected = response.headers.get("Content-Length", "")
+        if expected.isdigit() and length < int(expected):
+            raise _TransientError(f"the answer broke off after {length} of {expected} bytes")
 
     @staticmethod
     def _keep(into: BinaryIO, piece: bytes) -> None:
@@ -206,16 +207,16 @@ class Fetcher:
         except OSError as error:  # no fault of the server, and no attempt more mends it
             raise StorageError(f"could not keep what was downloaded: {error}") from error
 
-    def said(self, body: bytes | None) -> str:
+    def error_text(self, body: bytes | None) -> str:
         """The first words of a server's message about an error, without secrets."""
-        return self._clean(_said(body))
+        return self._clean(_error_text(body))
 
     def close(self) -> None:
         """Let go of connections."""
         self._pool.clear()
 
 
-class _MayPass(Exception):
+class _TransientError(Exception):
     """A failure that is worth another attempt, after a pause that the server may have asked for."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
@@ -245,7 +246,7 @@ def _innermost(error: BaseException) -> str:
     return re.sub(r"^<?HTTPS?Connection.*?>?: ", "", str(error)) or type(error).__name__
 
 
-def _said(body: bytes | None) -> str:
+def _error_text(body: bytes | None) -> str:
     """The first words of a server's message about an error."""
     text = re.sub(
         r"<(style|script).*?</\1>|<[^>]*>", " ", (body or b"").decode("utf-8", "replace"), flags=re.S

@@ -27,24 +27,24 @@ def token_for(url: str) -> str | None:
         If the file can't be read or others may read it, or a line is no ``host token``.
     """
     parts = urlsplit(url)
-    wanted = {parts.hostname or "", f"{parts.hostname}:{parts.port}" if parts.port else ""}
+    hosts = {parts.hostname or "", f"{parts.hostname}:{parts.port}" if parts.port else ""}
     for where, text in _sources():
         for number, line in enumerate(text.splitlines(), 1):
             words = line.partition("#")[0].split()
             if words and len(words) != 2:
                 raise ConfigError(f"{where}, line {number}: expected 'host[:port] token'")
-            if words and words[0].lower() in wanted:
+            if words and words[0].lower() in hosts:
                 return words[1]
     return None
 
 
 def _sources() -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    sources: list[tuple[str, str]] = []
     if text := os.environ.get(VARIABLE):
-        found.append((VARIABLE, text))
+        sources.append((VARIABLE, text))
     if path := os.environ.get(FILE_VARIABLE):
-        found.append((path, _private_text(path)))
-    return found
+        sources.append((path, _private_text(path)))
+    return sources
 
 
 def _private_text(path: str) -> str:

@@ -18,7 +18,7 @@ from ...files.places import absolute
 from ...geometry.roi import Roi, Shape
 from ..base.checks import check_out
 from ..base.suffixes import cut_at_file
-from .cutout import CONTENT_TYPES, BodyFormat, Wanted, WrongCutout, check, read
+from .cutout import CONTENT_TYPES, BodyFormat, CutoutSpec, WrongCutout, check, read
 from .description import RESTfulVolumeDescription, read_volume_description
 from .fetch import DownloadSettings, Fetcher, shown
 
@@ -121,7 +121,7 @@ class RESTfulVolume:
         if out is not None:
             check_out(roi, out)
         with _room_for(roi.volume * self.dtype.itemsize) as file:
-            voxels = self._part(roi, self._download(roi, file, stop, read))
+            voxels = self._cut(roi, self._download(roi, file, stop, read))
         if out is None:
             return voxels
         out[...] = voxels.astype(out.dtype, copy=False)
@@ -178,17 +178,17 @@ class RESTfulVolume:
         roi: Roi,
         file: BinaryIO,
         stop: threading.Event | None,
-        use: Callable[[BinaryIO, Mapping[str, str], Wanted], _T],
+        use: Callable[[BinaryIO, Mapping[str, str], CutoutSpec], _T],
     ) -> _T:
         """Download `roi` into `file`. Returns the result of `use`, which checks the file."""
         remote = self._description.remote(roi)
         url = self._description.url(remote)
         kind = cast("BodyFormat", self._description.format)
-        wanted = Wanted(remote.shape, self.dtype, kind, self._description.hdf5_dataset or "/cutout")
-        accept = wanted.accept if use is read else f"{CONTENT_TYPES[kind]}, */*;q=0.1"
-        headers = self._fetcher.fetch(url, file, accept, wanted.limit_bytes, stop)
+        spec = CutoutSpec(remote.shape, self.dtype, kind, self._description.hdf5_dataset or "/cutout")
+        accept = spec.accept if use is read else f"{CONTENT_TYPES[kind]}, */*;q=0.1"
+        headers = self._fetcher.fetch(url, file, accept, spec.limit_bytes, stop)
         try:
-            return use(file, headers, wanted)
+            return use(file, headers, spec)
         except WrongCutout as error:
             raise DownloadFailed(f"{shown(url)}: {error}{self._quoted(file, error)}") from error
 
@@ -197,17 +197,17 @@ class RESTfulVolume:
         if "holds no voxels" not in str(error):
             return ""
         file.seek(0)
-        return f": {self._fetcher.said(file.read(2000))}"
+        return f": {self._fetcher.error_text(file.read(2000))}"
 
-    def _part(self, roi: Roi, voxels: NDArray) -> NDArray:
+    def _cut(self, roi: Roi, voxels: NDArray) -> NDArray:
         """Cut `roi` out of a download, in which axes that the address does not name are whole."""
         if voxels.shape == roi.shape:
             return voxels
-        fits = [
+        slices = [
             slice(None) if n == b - a else slice(a, b)
             for a, b, n in zip(roi.start, roi.stop, voxels.shape, strict=True)
         ]
-        return np.ascontiguousarray(voxels[tuple(fits)])
+        return np.ascontiguousarray(voxels[tuple(slices)])
 
     def write(self, roi: Roi, data: NDArray) -> None:
         """Refuse to write: a server's volume can only be read.

@@ -66,7 +66,7 @@ def test_each_key_of_a_job_is_told_with_type_and_default():
     text = rendered(PAGES["man5/blockmill-job.5"])
     for name in job_schema()["properties"]:
         assert f" {name} (" in text
-    assert 'on_error ("fail" or "finish"; default: "fail") Whether a block that stays failed' in text
+    assert 'on_error ("fail" or "finish"; default: "fail") A block that failed in its last attempt' in text
     assert "operation.gaussian.sigma (number at least 0" in text
     assert "``" not in text
 

@@ -25,7 +25,7 @@ class Box(Description):
     note: Text | None = None
     root: Text = "."
 
-    def _misfits(self):
+    def _mistakes(self):
         if 0 in self.shape:
             yield "shape", "is empty"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from blockmill.shared.errors import JobError, JobFileError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.job import Job, job_hash, load_job, parse_size, told_with_place
+from blockmill.shared.jobs.job import Job, job_hash, load_job, message_with_position, parse_size
 
 SMALL = "input: a.json\noutput: b.json\n"
 
@@ -47,7 +47,7 @@ order: block
     assert job.output.address == str(tmp_path / "smooth.json")
     assert job.output.block_shape == (64, 64, 64)
     assert (job.output.compression, job.output.compression_opts) == ("gzip", 1)
-    assert job.operation.halo("zyx") == (6, 6, 6)
+    assert job.operation.halo_per_axis("zyx") == (6, 6, 6)
     assert job.roi == Roi((0, 0, 0), (64, 64, 64))
     assert job.block_shape == (128, 64, 64)
     assert (job.workers, job.memory_per_worker, job.retries) == (3, 2 << 30, 0)
@@ -128,7 +128,7 @@ workers: 2
 def test_a_message_after_reading_is_told_with_the_place_of_its_key(tmp_path, message, place):
     path = tmp_path / "job.yaml"
     path.write_text(PLACED)
-    assert told_with_place(str(path), message) == f"{path}:{place} {message}"
+    assert message_with_position(str(path), message) == f"{path}:{place} {message}"
 
 
 def test_the_place_is_the_one_that_reading_would_tell(tmp_path):
@@ -137,7 +137,7 @@ def test_the_place_is_the_one_that_reading_would_tell(tmp_path):
     with pytest.raises(JobFileError) as caught:
         load_job(path)
     told = str(caught.value)
-    assert told_with_place(str(path), told.split(" ", 1)[1]) == told
+    assert message_with_position(str(path), told.split(" ", 1)[1]) == told
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_the_place_is_the_one_that_reading_would_tell(tmp_path):
 def test_a_message_without_a_key_of_the_file_stays_as_it_is(tmp_path, message):
     path = tmp_path / "job.yaml"
     path.write_text(PLACED)
-    assert told_with_place(str(path), message) == message
+    assert message_with_position(str(path), message) == message
 
 
 def test_a_message_is_told_although_the_file_can_not_be_read_again(tmp_path, monkeypatch):
@@ -160,7 +160,7 @@ def test_a_message_is_told_although_the_file_can_not_be_read_again(tmp_path, mon
     Path("bytes.yaml").write_bytes(b"roi: \xff")
     os.mkfifo("pipe")
     for path in ("-", "gone.yaml", "broken.yaml", "bytes.yaml", "pipe", ".", "a\0b", "x" * 5000, ""):
-        assert told_with_place(path, "roi: leaves") == "roi: leaves"
+        assert message_with_position(path, "roi: leaves") == "roi: leaves"
 
 
 def test_a_mapping_with_mistakes_is_told_without_lines():
@@ -181,7 +181,7 @@ def test_what_is_no_mapping_of_texts_is_a_job_error(data):
 
 def test_a_halo_of_the_job_becomes_that_of_the_python_operation():
     job = Job.of({"input": "a", "output": "b", "operation": {"python": {"function": "m:f"}}, "halo": [1, 2]})
-    assert job.operation.halo("yx") == (1, 2)
+    assert job.operation.halo_per_axis("yx") == (1, 2)
     assert Job.of(job.model_dump(mode="json")) == job
 
 

@@ -69,13 +69,17 @@ def test_every_operation_is_known_by_its_name():
     ],
 )
 def test_the_halo_of_gaussian_is_the_radius_of_its_kernel(sigma, truncate, halo):
-    assert parse_operation({"gaussian": {"sigma": sigma, "truncate": truncate}}).halo("yx") == halo
+    assert parse_operation({"gaussian": {"sigma": sigma, "truncate": truncate}}).halo_per_axis("yx") == halo
 
 
 def test_other_operations_need_no_halo_but_what_the_user_says():
-    assert Copy().halo("zyx") == Threshold(above=1).halo("zyx") == (0, 0, 0)
-    assert parse_operation({"python": {"function": "m:f", "halo": [1, 2, 3]}}).halo("zyx") == (1, 2, 3)
-    assert parse_operation({"python": {"function": "m:f", "halo": 2}}).halo("zyx") == (2, 2, 2)
+    assert Copy().halo_per_axis("zyx") == Threshold(above=1).halo_per_axis("zyx") == (0, 0, 0)
+    assert parse_operation({"python": {"function": "m:f", "halo": [1, 2, 3]}}).halo_per_axis("zyx") == (
+        1,
+        2,
+        3,
+    )
+    assert parse_operation({"python": {"function": "m:f", "halo": 2}}).halo_per_axis("zyx") == (2, 2, 2)
 
 
 @pytest.mark.parametrize(

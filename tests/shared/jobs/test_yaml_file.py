@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from blockmill.shared.errors import JobFileError
 from blockmill.shared.jobs import yaml_file
-from blockmill.shared.jobs.yaml_file import Place, parse_yaml, read_yaml
+from blockmill.shared.jobs.yaml_file import KeyPositions, parse_yaml, read_yaml
 
 
 def mistakes(text):
@@ -28,17 +28,17 @@ def test_scalars_are_read_as_yaml_1_2_does():
 
 def test_each_key_and_value_has_its_place():
     document = parse_yaml("# first\nname: a\nout: {x: 1,\n  y: [2, {z: 3}]}\n", "a.yaml")
-    assert document.places[()] == Place((2, 1), (2, 1))
-    assert document.places[("name",)] == Place((2, 1), (2, 7))
-    assert document.places[("out", "y")] == Place((4, 3), (4, 6))
-    assert document.places[("out", "y", 0)] == Place((4, 7), (4, 7))
-    assert document.places[("out", "y", 1, "z")] == Place((4, 11), (4, 14))
+    assert document.positions[()] == KeyPositions((2, 1), (2, 1))
+    assert document.positions[("name",)] == KeyPositions((2, 1), (2, 7))
+    assert document.positions[("out", "y")] == KeyPositions((4, 3), (4, 6))
+    assert document.positions[("out", "y", 0)] == KeyPositions((4, 7), (4, 7))
+    assert document.positions[("out", "y", 1, "z")] == KeyPositions((4, 11), (4, 14))
 
 
 def test_an_alias_gives_what_its_anchor_holds():
     document = parse_yaml("a: &x [1, 2]\nb: *x\n", "a.yaml")
     assert document.data == {"a": [1, 2], "b": [1, 2]}
-    assert document.places[("b", 1)].value == (1, 11)
+    assert document.positions[("b", 1)].value == (1, 11)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_what_is_dumped_is_read_back_with_a_place_for_each_piece(data, flow):
         for key, item in items:
             yield from paths(item, (*path, key))
 
-    assert set(document.places) == set(paths(data, ()))
+    assert set(document.positions) == set(paths(data, ()))
 
 
 @given(st.text(max_size=40) | st.text("{}[],:&*! \n-ab?|>'\"", max_size=30))

@@ -29,7 +29,7 @@ def by_blocks(spec, volume, grid):
     full_roi, kernel = Roi.from_shape(volume.shape), kernel_for(spec)
     out = np.empty(volume.shape, spec.output_dtype(volume.dtype))
     for roi in grid:
-        read_roi = roi.grown(spec.halo("zyx"[-volume.ndim :]), within=full_roi)
+        read_roi = roi.grown(spec.halo_per_axis("zyx"[-volume.ndim :]), within=full_roi)
         context = BlockContext(read_roi, roi, volume.shape, "zyx"[-volume.ndim :])
         out[roi.to_slice()] = kernel(volume[read_roi.to_slice()].copy(), context)
     return out
@@ -88,7 +88,7 @@ def test_a_block_in_the_middle_is_not_told_from_the_whole():
     expected = whole_by_scipy(spec, volume)
     kernel = kernel_for(spec)
     for roi in grid:
-        read_roi = roi.grown(spec.halo("zyx"), within=Roi.from_shape(volume.shape))
+        read_roi = roi.grown(spec.halo_per_axis("zyx"), within=Roi.from_shape(volume.shape))
         block = volume[read_roi.to_slice()].copy()  # kernels work in place
         result = kernel(block, BlockContext(read_roi, roi, volume.shape, "zyx"))
         np.testing.assert_array_equal(result, expected[roi.to_slice()])
@@ -97,7 +97,7 @@ def test_a_block_in_the_middle_is_not_told_from_the_whole():
 def test_a_halo_that_is_too_small_would_be_noticed():
     volume = np.random.default_rng(3).random((30,))
     spec, roi = Gaussian(sigma=2), Roi((10,), (20,))
-    read_roi = roi.grown((spec.halo("x")[0] - 1,))
+    read_roi = roi.grown((spec.halo_per_axis("x")[0] - 1,))
     result = kernel_for(spec)(volume[read_roi.to_slice()], BlockContext(read_roi, roi, (30,), "x"))
     assert not np.array_equal(result, whole_by_scipy(spec, volume)[10:20])
 

@@ -1,4 +1,4 @@
-"""The layouts of block files that were met in a fileset; their voxels are read without HDF5."""
+"""Templates of the block files of a fileset: files that match one are read without HDF5."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 
 from ....geometry.roi import Roi, Shape
 from . import contiguous, packed
-from .contiguous import KnownBytes
-from .packed import KnownChunk
+from .contiguous import ContiguousTemplate
+from .packed import ChunkTemplate
 
-Make = KnownBytes | KnownChunk
+Template = ContiguousTemplate | ChunkTemplate
 
-_MOST_MAKES = 4
+_MOST_TEMPLATES = 4
 _MOST_KEYS = 64
-_TRIES = 16
+_MOST_FAILURES = 16
 
 
-class KnownFiles:
-    """The makes of files that were met in a fileset, by the path of the dataset and the block's shape."""
+class FileTemplates:
+    """The templates of a fileset's block files, by the path of the dataset and the block's shape."""
 
     def __init__(self) -> None:
         # Tuples are replaced, never changed: threads need no lock.
-        self._makes: dict[tuple[str, Shape], tuple[Make, ...]] = {}
-        self._in_vain = 0
-        self._ours: dict[tuple[str, Shape], KnownChunk] = {}
+        self._templates: dict[tuple[str, Shape], tuple[Template, ...]] = {}
+        self._failures = 0
+        self._for_writing: dict[tuple[str, Shape], ChunkTemplate] = {}
 
-    def ours(self, internal: str, shape: Shape) -> KnownChunk | None:
-        """The make of the packed files that are written here, once one was written by HDF5.
+    def for_writing(self, internal: str, shape: Shape) -> ChunkTemplate | None:
+        """The template for writing packed files; None until HDF5 has written one.
 
         Parameters
         ----------
@@ -42,12 +42,12 @@ class KnownFiles:
 
         Returns
         -------
-        KnownChunk or None
+        ChunkTemplate or None
         """
-        return self._ours.get((internal, shape))
+        return self._for_writing.get((internal, shape))
 
-    def meet_ours(self, internal: str, shape: Shape, make: KnownChunk) -> None:
-        """Keep the make of a packed file that is written here.
+    def add_for_writing(self, internal: str, shape: Shape, template: ChunkTemplate) -> None:
+        """Add the template of a packed file that HDF5 has written here.
 
         Parameters
         ----------
@@ -55,15 +55,15 @@ class KnownFiles:
             Path of the dataset.
         shape : tuple of int
             Of the whole block, in voxels.
-        make : KnownChunk
+        template : ChunkTemplate
         """
-        if len(self._ours) >= _MOST_KEYS:
-            self._ours.clear()
-        self._ours[internal, shape] = make
-        self.meet(internal, shape, make)
+        if len(self._for_writing) >= _MOST_KEYS:
+            self._for_writing.clear()
+        self._for_writing[internal, shape] = template
+        self.add(internal, shape, template)
 
-    def makes(self, internal: str, shape: Shape) -> tuple[Make, ...]:
-        """The known makes, with the one that was met last first.
+    def get(self, internal: str, shape: Shape) -> tuple[Template, ...]:
+        """The templates of these files, the one that was used last first.
 
         Parameters
         ----------
@@ -76,12 +76,12 @@ class KnownFiles:
         -------
         tuple of Make
         """
-        return self._makes.get((internal, shape), ())
+        return self._templates.get((internal, shape), ())
 
     def read(
-        self, path: str, internal: str, shape: Shape, part: Roi, target: NDArray | None
+        self, path: str, internal: str, shape: Shape, roi_in_block: Roi, target: NDArray | None
     ) -> NDArray | None:
-        """Read a part of a block's voxels, if its file is of a make that is known.
+        """Read a part of a block's voxels, if a template matches its file.
 
         Parameters
         ----------
@@ -91,15 +91,15 @@ class KnownFiles:
             Path of the dataset.
         shape : tuple of int
             Of the whole block, in voxels.
-        part : Roi
+        roi_in_block : Roi
             Relative to the block.
-        target : ndarray of shape ``part.shape``, optional
+        target : ndarray of shape ``roi_in_block.shape``, optional
             Writable; filled if it has the dtype of the file, else it may hold anything.
 
         Returns
         -------
         ndarray or None
-            None if the file is of no known make.
+            None if no template matches.
 
         Raises
         ------
@@ -108,26 +108,26 @@ class KnownFiles:
         OSError
             If it can't be opened or read.
         """
-        makes = self.makes(internal, shape)
-        if not makes:
+        templates = self.get(internal, shape)
+        if not templates:
             return None
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             _share(descriptor)
-            for make in makes:
+            for template in templates:
                 voxels = target
-                if voxels is None or voxels.dtype != make.dtype:
-                    voxels = np.empty(part.shape, make.dtype)
-                if make.read(descriptor, shape, part, voxels):
-                    self.meet(internal, shape, make)
-                    self._in_vain = 0
+                if voxels is None or voxels.dtype != template.dtype:
+                    voxels = np.empty(roi_in_block.shape, template.dtype)
+                if template.read(descriptor, shape, roi_in_block, voxels):
+                    self.add(internal, shape, template)
+                    self._failures = 0
                     return voxels
         finally:
             os.close(descriptor)
         return None
 
-    def meet(self, internal: str, shape: Shape, make: Make) -> None:
-        """Add a make that was met.
+    def add(self, internal: str, shape: Shape, template: Template) -> None:
+        """Add a template, or move it to the front.
 
         Parameters
         ----------
@@ -135,19 +135,24 @@ class KnownFiles:
             Path of the dataset.
         shape : tuple of int
             Of the whole block, in voxels.
-        make : KnownBytes or KnownChunk
+        template : ContiguousTemplate or ChunkTemplate
         """
-        if make is next(iter(self.makes(internal, shape)), None):
+        if template is next(iter(self.get(internal, shape)), None):
             return
-        others = tuple(other for other in self.makes(internal, shape) if other != make)
-        if len(self._makes) >= _MOST_KEYS:
-            self._makes.clear()
-        self._makes[internal, shape] = (make, *others)[:_MOST_MAKES]
+        others = tuple(other for other in self.get(internal, shape) if other != template)
+        if len(self._templates) >= _MOST_KEYS:
+            self._templates.clear()
+        self._templates[internal, shape] = (template, *others)[:_MOST_TEMPLATES]
 
     def learn(
-        self, internal: str, file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID, part: Roi, voxels: NDArray
+        self,
+        internal: str,
+        file: h5py.h5f.FileID,
+        dataset: h5py.h5d.DatasetID,
+        roi_in_block: Roi,
+        voxels: NDArray,
     ) -> None:
-        """Learn the make of a file that HDF5 has just read, if possible.
+        """Learn the template of a file that HDF5 has just read, if possible.
 
         Parameters
         ----------
@@ -155,20 +160,22 @@ class KnownFiles:
             Path of the dataset.
         file : h5py.h5f.FileID
         dataset : h5py.h5d.DatasetID
-        part : Roi
+        roi_in_block : Roi
             The part that was read, relative to the block.
-        voxels : ndarray of shape ``part.shape``
-            The voxels that HDF5 read; they check the make.
+        voxels : ndarray of shape ``roi_in_block.shape``
+            The voxels that HDF5 read; the template must read the same.
         """
-        if self._in_vain >= _TRIES:
-            return  # here each file is of another make
-        self._in_vain += 1
-        make = contiguous.make_of(file, dataset) or packed.make_of(file, dataset)
-        if make is None:
+        if self._failures >= _MOST_FAILURES:
+            return  # here each file would need a template of its own
+        self._failures += 1
+        template = contiguous.template_of(file, dataset) or packed.template_of(file, dataset)
+        if template is None:
             return
-        again = np.empty(voxels.shape, voxels.dtype)
-        if make.read(file.get_vfd_handle(), dataset.shape, part, again) and _same_bits(again, voxels):
-            self.meet(internal, dataset.shape, make)
+        template_voxels = np.empty(voxels.shape, voxels.dtype)
+        if template.read(file.get_vfd_handle(), dataset.shape, roi_in_block, template_voxels) and _same_bits(
+            template_voxels, voxels
+        ):
+            self.add(internal, dataset.shape, template)
 
 
 def _same_bits(one: NDArray, other: NDArray) -> bool:

@@ -1,10 +1,10 @@
 """The bytes of block files around voxels that lie in one piece.
 
-Block files of one make that hold their voxels in one piece differ in nothing but the voxels. So
-a file whose other bytes all equal those of a file that HDF5 has read has its voxels in the same
-place, and nothing of it needs to be parsed. HDF5 itself reports these places; they are checked
-against voxels that it has read or written. HDF5 reads any file that differs in a single byte, or
-in its size.
+Block files that one program has written in one way, with the voxels in one piece, differ in nothing
+but the voxels: the rest is their *template*. So a file whose other bytes all equal those of a file
+that HDF5 has read has its voxels at the same offset, and nothing of it needs to be parsed. HDF5 itself
+reports these offsets; they are checked against voxels that it has read or written. HDF5 reads any file
+that differs in a single byte, or in its size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ....files.checksum import crc32_of
 from ....geometry.roi import Roi, Shape
-from ...hdf5.layout import DatasetLayout, image_and_more
+from ...hdf5.layout import DatasetLayout, build_image
 from .raw import read_planes
 
 _MOST_OTHER_BYTES = 1 << 20
@@ -31,8 +31,8 @@ _LARGEST_SAMPLE_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
-class KnownBytes:
-    """The bytes before and behind the voxels of the files of one make.
+class ContiguousTemplate:
+    """The bytes before and behind the voxels of block files that are equal in everything else.
 
     Attributes
     ----------
@@ -62,8 +62,8 @@ class KnownBytes:
         """Size of such a file."""
         return len(self.head) + self.data_bytes + len(self.tail)
 
-    def read(self, descriptor: int, shape: Shape, part: Roi, target: NDArray) -> bool:
-        """Read a part of the voxels, if the open file is of this make.
+    def read(self, descriptor: int, shape: Shape, roi_in_block: Roi, target: NDArray) -> bool:
+        """Read a part of the voxels, if the open file matches this template.
 
         Parameters
         ----------
@@ -71,19 +71,19 @@ class KnownBytes:
             The open file.
         shape : tuple of int
             Of the whole block.
-        part : Roi
+        roi_in_block : Roi
             Relative to the block.
-        target : ndarray of shape ``part.shape``
-            Of this make's dtype, and writable.
+        target : ndarray of shape ``roi_in_block.shape``
+            Of the template's dtype, and writable.
 
         Returns
         -------
         bool
-            False if the file is of another make; then `target` may hold anything.
+            False if the file does not match; then `target` may hold anything.
         """
         # One byte more than there should be: then a file that is too long shows.
         head, tail = bytearray(len(self.head)), bytearray(len(self.tail) + 1)
-        if not read_planes(descriptor, head, tail, shape, part, target):
+        if not read_planes(descriptor, head, tail, shape, roi_in_block, target):
             return False
         if self.time_at is not None:
             at = slice(self.time_at, self.time_at + 4)
@@ -91,8 +91,8 @@ class KnownBytes:
         return head == self.head and tail[:-1] == self.tail
 
 
-def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownBytes | None:
-    """The make of an open file.
+def template_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> ContiguousTemplate | None:
+    """The template of an open file.
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownBytes | 
 
     Returns
     -------
-    KnownBytes or None
-        None if the voxels do not lie in one known piece.
+    ContiguousTemplate or None
+        None if the voxels do not lie in one piece.
     """
     plist, dtype = dataset.get_create_plist(), dataset.dtype
     offset = dataset.get_offset()
@@ -125,7 +125,9 @@ def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownBytes | 
         return None
     head = os.pread(descriptor, offset, 0)
     tail = os.pread(descriptor, size_bytes - end, end)
-    return KnownBytes(head, tail, dtype, data_bytes, _time_in(head, h5py.h5g.get_objinfo(dataset).mtime))
+    return ContiguousTemplate(
+        head, tail, dtype, data_bytes, _time_in(head, h5py.h5g.get_objinfo(dataset).mtime)
+    )
 
 
 def _time_in(head: bytes, time_s: int) -> int | None:
@@ -135,8 +137,8 @@ def _time_in(head: bytes, time_s: int) -> int | None:
 
 
 @functools.lru_cache(maxsize=64)
-def known_of_new(layout: DatasetLayout, internal: str, shape: Shape) -> KnownBytes | None:
-    """The make of new block files.
+def template_of_new(layout: DatasetLayout, internal: str, shape: Shape) -> ContiguousTemplate | None:
+    """The template of new block files.
 
     Parameters
     ----------
@@ -148,7 +150,7 @@ def known_of_new(layout: DatasetLayout, internal: str, shape: Shape) -> KnownByt
 
     Returns
     -------
-    KnownBytes or None
+    ContiguousTemplate or None
         None if the voxels do not lie in one piece.
 
     Raises
@@ -160,9 +162,9 @@ def known_of_new(layout: DatasetLayout, internal: str, shape: Shape) -> KnownByt
     if layout.chunks or layout.compression or not 0 < data_bytes <= _LARGEST_SAMPLE_BYTES:
         return None
     sample = np.resize(np.arange(251, dtype="u1"), data_bytes).view(layout.dtype).reshape(shape)
-    image, offset = image_and_more(
+    image, offset = build_image(
         layout, internal, shape, Roi.from_shape(shape), sample, lambda dataset: dataset.get_offset()
     )
     if offset is None or image[offset : offset + data_bytes] != sample.tobytes():
         return None
-    return KnownBytes(image[:offset], image[offset + data_bytes :], layout.dtype, data_bytes)
+    return ContiguousTemplate(image[:offset], image[offset + data_bytes :], layout.dtype, data_bytes)

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from ....files.checksum import crc32_of
 from ...hdf5.codecs import packed
 from ...hdf5.rows import in_order, slabs_of
-from .contiguous import KnownBytes
-from .packed import KnownChunk
+from .contiguous import ContiguousTemplate
+from .packed import ChunkTemplate
 
 
 class ReadyImage:
-    """The bytes of a whole file, in one part or several.
+    """The bytes of a whole file, in one piece or several.
 
     Attributes
     ----------
@@ -24,28 +24,28 @@ class ReadyImage:
         CRC-32 of the file, once the pieces were handed out.
     """
 
-    def __init__(self, *parts: bytes | bytearray) -> None:
-        self._parts = [memoryview(part) for part in parts]
-        self.size_bytes = sum(map(len, parts))
+    def __init__(self, *pieces: bytes | bytearray) -> None:
+        self._pieces = [memoryview(piece) for piece in pieces]
+        self.size_bytes = sum(map(len, pieces))
         self.checksum = 0
 
     def __iter__(self) -> Iterator[list[memoryview]]:
         """The pieces of the file; each is to be used before the next is asked for."""
         self.checksum = 0
-        for part in self._parts:
-            self.checksum = crc32_of(part, self.checksum)
-        yield self._parts
+        for piece in self._pieces:
+            self.checksum = crc32_of(piece, self.checksum)
+        yield self._pieces
 
 
-class KnownImage:
-    """A new file of a make that is known: HDF5 has no part in it, and the voxels are not copied at once.
+class TemplateImage:
+    """A new file from a template: HDF5 has no part in it, and the voxels are copied piece by piece.
 
     Parameters
     ----------
-    known : KnownBytes
+    template : ContiguousTemplate
         The bytes that surround the voxels.
     data : ndarray
-        The voxels of the whole block, of the dtype of `known`.
+        The voxels of the whole block, of the dtype of `template`.
 
     Attributes
     ----------
@@ -53,16 +53,16 @@ class KnownImage:
         As of `ReadyImage`.
     """
 
-    def __init__(self, known: KnownBytes, data: NDArray) -> None:
-        self._known = known
+    def __init__(self, template: ContiguousTemplate, data: NDArray) -> None:
+        self._template = template
         self._data = data
-        self.size_bytes = known.size_bytes
+        self.size_bytes = template.size_bytes
         self.checksum = 0
 
     def __iter__(self) -> Iterator[list[memoryview]]:
         """As of `ReadyImage`."""
-        head, tail = self._known.head, self._known.tail
-        self.checksum = self._known.head_checksum
+        head, tail = self._template.head, self._template.tail
+        self.checksum = self._template.head_checksum
         slabs = slabs_of(self._data)
         for slab in slabs:
             piece = in_order(slab)
@@ -76,13 +76,12 @@ class KnownImage:
             yield buffers
 
 
-def packed_image(known: KnownChunk, data: NDArray) -> ReadyImage | None:
-    """A new file of a make that is known, with one packed chunk.
+def packed_image(template: ChunkTemplate, data: NDArray) -> ReadyImage | None:
+    """A new file from a template, with one packed chunk.
 
     Parameters
     ----------
-    known : KnownChunk
-        The make.
+    template : ChunkTemplate
     data : ndarray
         The voxels of the whole block.
 
@@ -91,5 +90,5 @@ def packed_image(known: KnownChunk, data: NDArray) -> ReadyImage | None:
     ReadyImage or None
         None if it can't be packed.
     """
-    chunk, mask = packed(in_order(data), known.pipeline)
-    return None if mask else ReadyImage(known.head_for(len(chunk)), chunk)
+    chunk, mask = packed(in_order(data), template.pipeline)
+    return None if mask else ReadyImage(template.head_for(len(chunk)), chunk)

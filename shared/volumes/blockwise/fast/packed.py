@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ....geometry.roi import Roi, Shape
 from ...hdf5.codecs import Pipeline, packs, pipeline_of, unpacked, unpacks
-from ...hdf5.layout import DatasetLayout, image_and_more
+from ...hdf5.layout import DatasetLayout, build_image
 from ...hdf5.rows import copy_rows, scratch
 
 _MOST_HEAD_BYTES = 1 << 20
@@ -31,8 +31,8 @@ _ROOM_TO_GROW_BYTES = 1 << 12
 
 
 @dataclass(frozen=True)
-class KnownChunk:
-    """The bytes before the chunk in the files of one make.
+class ChunkTemplate:
+    """The bytes before the chunk of block files that are equal up to its content and size.
 
     Attributes
     ----------
@@ -63,27 +63,27 @@ class KnownChunk:
         """The bytes before a chunk of a given size."""
         return _with_numbers(self.head, self.chunk_at, chunk_bytes, self.end_at, len(self.head) + chunk_bytes)
 
-    def read(self, descriptor: int, shape: Shape, part: Roi, target: NDArray) -> bool:
-        """Read a part of the voxels, if the open file is of this make.
+    def read(self, descriptor: int, shape: Shape, roi_in_block: Roi, target: NDArray) -> bool:
+        """Read a part of the voxels, if the open file matches this template.
 
         Parameters
         ----------
-        descriptor, shape, part, target
-            As for `KnownBytes.read`.
+        descriptor, shape, roi_in_block, target
+            As for `ContiguousTemplate.read`.
 
         Returns
         -------
         bool
-            False if the file is of another make; then `target` may hold anything.
+            False if the file does not match; then `target` may hold anything.
         """
-        head, room = bytearray(len(self.head)), scratch(self.data_bytes + _ROOM_TO_GROW_BYTES)
-        chunk_bytes = os.preadv(descriptor, [head, room.data], 0) - len(head)
-        if not 0 < chunk_bytes < len(room) or head != self.head_for(chunk_bytes):
+        head, buffer = bytearray(len(self.head)), scratch(self.data_bytes + _ROOM_TO_GROW_BYTES)
+        chunk_bytes = os.preadv(descriptor, [head, buffer.data], 0) - len(head)
+        if not 0 < chunk_bytes < len(buffer) or head != self.head_for(chunk_bytes):
             return False
-        voxels = unpacked(room[:chunk_bytes].data, 0, self.pipeline, self.data_bytes)
+        voxels = unpacked(buffer[:chunk_bytes].data, 0, self.pipeline, self.data_bytes)
         if voxels is None or shape != self.shape:
             return False
-        copy_rows(target, np.frombuffer(voxels, self.dtype).reshape(shape)[part.to_slice()])
+        copy_rows(target, np.frombuffer(voxels, self.dtype).reshape(shape)[roi_in_block.to_slice()])
         return True
 
 
@@ -94,7 +94,7 @@ def _with_numbers(head: bytes, chunk_at: int, chunk_bytes: int, end_at: int, end
     return bytes(result)
 
 
-class _Seen(NamedTuple):
+class _ChunkFacts(NamedTuple):
     """Facts from HDF5 about the one chunk of a dataset."""
 
     offset: int
@@ -104,8 +104,8 @@ class _Seen(NamedTuple):
     pipeline: Pipeline
 
 
-def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownChunk | None:
-    """The make of an open file.
+def template_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> ChunkTemplate | None:
+    """The template of an open file.
 
     Parameters
     ----------
@@ -115,20 +115,20 @@ def make_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> KnownChunk | 
 
     Returns
     -------
-    KnownChunk or None
+    ChunkTemplate or None
         None if the voxels are not one chunk at the end of the file.
     """
     descriptor = file.get_vfd_handle()
-    seen = _look(dataset)
-    if seen is None or seen.offset + seen.size_bytes != os.fstat(descriptor).st_size:
+    facts = _chunk_facts(dataset)
+    if facts is None or facts.offset + facts.size_bytes != os.fstat(descriptor).st_size:
         return None
     if h5py.h5o.get_info(dataset).fileno != h5py.h5o.get_info(file).fileno:
         return None
-    return _make(os.pread(descriptor, seen.offset, 0), seen)
+    return _template(os.pread(descriptor, facts.offset, 0), facts)
 
 
-def _look(dataset: h5py.h5d.DatasetID) -> _Seen | None:
-    """Look at a dataset; None if it is not one chunk that is packed."""
+def _chunk_facts(dataset: h5py.h5d.DatasetID) -> _ChunkFacts | None:
+    """Facts about the chunk of a dataset, or None if it is not one chunk that is packed."""
     plist, dtype, shape = dataset.get_create_plist(), dataset.dtype, dataset.shape
     if plist.get_layout() != h5py.h5d.CHUNKED or plist.get_chunk() != shape or not plist.get_nfilters():
         return None
@@ -140,21 +140,23 @@ def _look(dataset: h5py.h5d.DatasetID) -> _Seen | None:
     if chunk.filter_mask or too_large or not 0 < chunk.byte_offset <= _MOST_HEAD_BYTES:
         return None
     pipeline = pipeline_of(plist)
-    return _Seen(chunk.byte_offset, chunk.size, dtype, shape, pipeline) if unpacks(pipeline) else None
+    return _ChunkFacts(chunk.byte_offset, chunk.size, dtype, shape, pipeline) if unpacks(pipeline) else None
 
 
-def _make(head: bytes, seen: _Seen) -> KnownChunk | None:
-    numbers = struct.pack("<I", seen.size_bytes), struct.pack("<Q", seen.offset + seen.size_bytes)
+def _template(head: bytes, facts: _ChunkFacts) -> ChunkTemplate | None:
+    numbers = struct.pack("<I", facts.size_bytes), struct.pack("<Q", facts.offset + facts.size_bytes)
     if [head.count(number) for number in numbers] != [1, 1]:
         return None
     chunk_at, end_at = (head.index(number) for number in numbers)
     if end_at - 4 < chunk_at < end_at + 8:
         return None
     blank = _with_numbers(head, chunk_at, 0, end_at, 0)
-    return KnownChunk(blank, seen.dtype, seen.shape, seen.pipeline, chunk_at, end_at)
+    return ChunkTemplate(blank, facts.dtype, facts.shape, facts.pipeline, chunk_at, end_at)
 
 
-def image_and_make(layout: DatasetLayout, internal: str, data: NDArray) -> tuple[bytes, KnownChunk | None]:
+def image_and_template(
+    layout: DatasetLayout, internal: str, data: NDArray
+) -> tuple[bytes, ChunkTemplate | None]:
     """A new block file of all voxels.
 
     Parameters
@@ -167,15 +169,15 @@ def image_and_make(layout: DatasetLayout, internal: str, data: NDArray) -> tuple
 
     Returns
     -------
-    bytes, KnownChunk or None
-        The file, and its make if it is one chunk that `codecs.packed` packs.
+    bytes, ChunkTemplate or None
+        The file, and its template if it is one chunk that `codecs.packed` packs.
 
     Raises
     ------
     StorageError
         If h5py can't lay the dataset out this way.
     """
-    image, seen = image_and_more(layout, internal, data.shape, Roi.from_shape(data.shape), data, _look)
-    if seen is None or seen.offset + seen.size_bytes != len(image) or not packs(seen.pipeline):
+    image, facts = build_image(layout, internal, data.shape, Roi.from_shape(data.shape), data, _chunk_facts)
+    if facts is None or facts.offset + facts.size_bytes != len(image) or not packs(facts.pipeline):
         return image, None
-    return image, _make(image[: seen.offset], seen)
+    return image, _template(image[: facts.offset], facts)

@@ -16,7 +16,7 @@ _LARGEST_PLANE_BYTES = 1 << 24
 
 
 def read_planes(
-    descriptor: int, head: bytearray, tail: bytearray, shape: Shape, part: Roi, target: NDArray
+    descriptor: int, head: bytearray, tail: bytearray, shape: Shape, roi_in_block: Roi, target: NDArray
 ) -> bool:
     """Read a part of the voxels of a block, and all bytes that surround them in the file.
 
@@ -32,9 +32,9 @@ def read_planes(
         that should follow them, so that a file that is too long shows.
     shape : tuple of int
         Of the whole block.
-    part : Roi
+    roi_in_block : Roi
         Relative to the block.
-    target : ndarray of shape ``part.shape``
+    target : ndarray of shape ``roi_in_block.shape``
         Writable, and of the dtype that is in the file.
 
     Returns
@@ -45,30 +45,30 @@ def read_planes(
     """
     axis = next((axis for axis, n in enumerate(shape) if n > 1), len(shape) - 1)
     target = target[(0,) * axis]
-    planes, first, stop = shape[axis], part.start[axis], part.stop[axis]
+    planes, first, stop = shape[axis], roi_in_block.start[axis], roi_in_block.stop[axis]
     plane_bytes = math.prod(shape[axis + 1 :]) * target.itemsize
-    direct = part.shape[axis + 1 :] == shape[axis + 1 :] and target.flags.c_contiguous
-    if not direct and _wasteful(plane_bytes, stop - first, target.nbytes):
+    is_direct = roi_in_block.shape[axis + 1 :] == shape[axis + 1 :] and target.flags.c_contiguous
+    if not is_direct and _wasteful(plane_bytes, stop - first, target.nbytes):
         return False
-    step = stop - first if direct else min(stop - first, planes_per_piece(plane_bytes))
-    room = target if direct else scratch(step * plane_bytes)
+    step = stop - first if is_direct else min(stop - first, planes_per_piece(plane_bytes))
+    buffer = target if is_direct else scratch(step * plane_bytes)
     end = len(head) + planes * plane_bytes
     if step == planes:
-        if os.preadv(descriptor, [head, room.data, tail], 0) != end + len(tail) - 1:
+        if os.preadv(descriptor, [head, buffer.data, tail], 0) != end + len(tail) - 1:
             return False
-        if not direct:
-            _place(target, room, shape[axis:], Roi(part.start[axis:], part.stop[axis:]))
+        if not is_direct:
+            _copy_part(target, buffer, shape[axis:], Roi(roi_in_block.start[axis:], roi_in_block.stop[axis:]))
         return True
     if os.preadv(descriptor, [head], 0) != len(head) or os.preadv(descriptor, [tail], end) != len(tail) - 1:
         return False
     for at in range(first, stop, step):
         until = min(at + step, stop)
-        piece = room if until - at == step else scratch((until - at) * plane_bytes)
+        piece = buffer if until - at == step else scratch((until - at) * plane_bytes)
         if os.preadv(descriptor, [piece.data], len(head) + at * plane_bytes) != (until - at) * plane_bytes:
             return False
-        if not direct:
-            inner = Roi((0, *part.start[axis + 1 :]), (until - at, *part.stop[axis + 1 :]))
-            _place(target[at - first : until - first], piece, (until - at, *shape[axis + 1 :]), inner)
+        if not is_direct:
+            inner = Roi((0, *roi_in_block.start[axis + 1 :]), (until - at, *roi_in_block.stop[axis + 1 :]))
+            _copy_part(target[at - first : until - first], piece, (until - at, *shape[axis + 1 :]), inner)
     return True
 
 
@@ -78,5 +78,5 @@ def _wasteful(plane_bytes: int, count: int, wanted_bytes: int) -> bool:
     )
 
 
-def _place(target: NDArray, read: NDArray, shape: Shape, part: Roi) -> None:
-    copy_rows(target, read.view(target.dtype).reshape(shape)[part.to_slice()])
+def _copy_part(target: NDArray, planes: NDArray, shape: Shape, roi_in_block: Roi) -> None:
+    copy_rows(target, planes.view(target.dtype).reshape(shape)[roi_in_block.to_slice()])

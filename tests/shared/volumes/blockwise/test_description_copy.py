@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from blockmill.shared.volumes.blockwise.description_copy import DebugCopy
+from blockmill.shared.volumes.blockwise.description_copy import DescriptionCopy
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def directories(tmp_path):
 
 def test_every_directory_gets_the_same_content_and_one_that_is_there_stays(directories):
     (directories[2] / "v.json").write_bytes(b"older")
-    copy = DebugCopy("v.json", b"{}")
+    copy = DescriptionCopy("v.json", b"{}")
     for directory in directories * 2:
         copy.put(str(directory))
     assert [(d / "v.json").read_bytes() for d in directories] == [b"{}", b"{}", b"older"]
@@ -28,14 +28,14 @@ def test_where_it_can_not_be_linked_it_is_written(directories, monkeypatch, erro
         raise error
 
     monkeypatch.setattr(os, "link", refuse)
-    copy = DebugCopy("v.json", b"{}")
+    copy = DescriptionCopy("v.json", b"{}")
     for directory in directories:
         copy.put(str(directory))
     assert [(d / "v.json").stat().st_nlink for d in directories] == [1, 1, 1]
 
 
 def test_a_former_copy_that_is_gone_is_no_obstacle(directories):
-    copy = DebugCopy("v.json", b"{}")
+    copy = DescriptionCopy("v.json", b"{}")
     copy.put(str(directories[0]))
     (directories[0] / "v.json").unlink()
     copy.put(str(directories[1]))

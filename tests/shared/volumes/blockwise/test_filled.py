@@ -30,10 +30,10 @@ def test_only_the_missing_part_is_filled_and_the_block_is_told(tmp_path):
     reader = FilledFileset(make(tmp_path), missing=9)
     wanted = np.full((20, 20), 3, "u1")
     wanted[8:16, 8:16] = 9
-    voxels, missing = reader.read_and_tell(Roi((2, 5), (13, 20)))
+    voxels, missing = reader.read_and_report(Roi((2, 5), (13, 20)))
     np.testing.assert_array_equal(voxels, wanted[2:13, 5:20])
     assert missing == ((8, 8),)
-    assert reader.read_and_tell(Roi((0, 0), (8, 20))).missing == ()
+    assert reader.read_and_report(Roi((0, 0), (8, 20))).missing == ()
 
 
 def test_a_destination_is_filled_with_both(tmp_path):

@@ -58,7 +58,7 @@ def test_the_plugin_is_imported_when_a_block_asks_for_it(fileset, kind):
 def test_without_the_plugin_it_is_told_what_to_install(fileset, monkeypatch):
     pack(fileset, **hdf5plugin.Blosc2())
     monkeypatch.setattr(codecs, "_has_blosc2", lambda: False)
-    monkeypatch.setattr(plugins, "_known", lambda _code: False)
+    monkeypatch.setattr(plugins, "_is_available", lambda _code: False)
     part = Roi((0, 0), (1, 1))
     for act in (lambda: fileset.read(WHOLE), lambda: fileset.write(part, np.ones((1, 1), "u4"))):
         with pytest.raises(StorageError, match=r"32026.*blockmill\[compression\]") as caught:

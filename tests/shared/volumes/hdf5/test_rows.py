@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockmill.shared.volumes.blockwise.fast.contiguous import KnownBytes
-from blockmill.shared.volumes.blockwise.fast.image import KnownImage, ReadyImage
+from blockmill.shared.volumes.blockwise.fast.contiguous import ContiguousTemplate
+from blockmill.shared.volumes.blockwise.fast.image import ReadyImage, TemplateImage
 from blockmill.shared.volumes.conformance import sample
 from blockmill.shared.volumes.hdf5 import rows
 from blockmill.shared.volumes.hdf5.rows import copy_rows, in_order, scratch, slabs_of
@@ -53,9 +53,9 @@ def test_scratch_memory_is_a_threads_own_and_large_ones_are_not_kept():
 def test_an_image_in_pieces_is_the_whole_with_its_checksum(monkeypatch, piece_bytes, turn):
     monkeypatch.setattr(rows, "PIECE_BYTES", piece_bytes)
     data = turn(sample((6, 5, 9), "u2"))
-    known = KnownBytes(b"head" * 9, b"tail", np.dtype("u2"), data.nbytes)
-    whole = known.head + data.tobytes() + known.tail
-    image = KnownImage(known, data)
+    template = ContiguousTemplate(b"head" * 9, b"tail", np.dtype("u2"), data.nbytes)
+    whole = template.head + data.tobytes() + template.tail
+    image = TemplateImage(template, data)
     assert b"".join(bytes(buffer) for buffers in image for buffer in buffers) == whole
     assert (image.checksum, image.size_bytes) == (zlib.crc32(whole), len(whole))
     ready = ReadyImage(whole[:7], whole[7:])

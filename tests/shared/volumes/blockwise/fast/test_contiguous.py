@@ -16,8 +16,8 @@ from blockmill.shared.errors import CorruptBlock, StorageError
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fast import catalogue, contiguous
-from blockmill.shared.volumes.blockwise.fast.catalogue import KnownFiles
-from blockmill.shared.volumes.blockwise.fast.contiguous import known_of_new
+from blockmill.shared.volumes.blockwise.fast.catalogue import FileTemplates
+from blockmill.shared.volumes.blockwise.fast.contiguous import template_of_new
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.conformance import sample
 from blockmill.shared.volumes.hdf5.layout import DatasetLayout, axistags, new_image
@@ -89,7 +89,7 @@ def test_a_file_that_differs_in_a_byte_is_what_hdf5_says_it_is(fileset, change, 
         plain(fileset.block_file(start), sample(BLOCK, "u2"))
     reader, path = BlockwiseFileset(fileset.address), Path(fileset.block_file(STARTS[1]))
     reader.read(WHOLE)
-    assert reader.store.known.makes("v/d", BLOCK)[0].tail, "there is something behind the voxels"
+    assert reader.store.templates.get("v/d", BLOCK)[0].tail, "there is something behind the voxels"
     path.write_bytes(change(path.read_bytes()))
     check_as_hdf5_says(reader, Roi(STARTS[1], (8, 8, 10)))
 
@@ -210,13 +210,13 @@ def test_the_time_of_making_may_differ_and_is_all_that_may(fileset, by_hdf5):
 
 
 def test_where_every_file_is_of_another_make_learning_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "_TRIES", 3)
+    monkeypatch.setattr(catalogue, "_MOST_FAILURES", 3)
     fileset = BlockwiseFileset.create(tmp_path / "v.json", described())
     fileset.write(WHOLE, sample(SHAPE, "u2"))
     reader = BlockwiseFileset(fileset.address)
     tried = []
-    original = contiguous.make_of
-    monkeypatch.setattr(contiguous, "make_of", lambda *args: (tried.append(args), original(*args))[1])
+    original = contiguous.template_of
+    monkeypatch.setattr(contiguous, "template_of", lambda *args: (tried.append(args), original(*args))[1])
     for number in range(9):
         path = fileset.block_file(STARTS[0])
         plain(path, sample(BLOCK, "u2"))
@@ -231,16 +231,16 @@ def test_where_every_file_is_of_another_make_learning_is_given_up(tmp_path, monk
 @pytest.mark.parametrize("drange", [None, (0.0, 9.0)])
 def test_what_is_written_without_hdf5_is_what_hdf5_writes_to_the_byte(dtype, shape, drange):
     layout = DatasetLayout(np.dtype(dtype), "zyx", drange=drange)
-    known = known_of_new(layout, "v/d", shape)
-    assert known is not None
+    template = template_of_new(layout, "v/d", shape)
+    assert template is not None
     voxels = sample(shape, dtype)
     image = new_image(layout, "v/d", shape, Roi.from_shape(shape), voxels)
-    assert known.head + voxels.tobytes() + known.tail == image
+    assert template.head + voxels.tobytes() + template.tail == image
 
 
 @pytest.mark.parametrize("options", [{"chunks": (2, 2, 2)}, {"compression": "gzip"}])
 def test_chunks_are_not_in_one_known_piece(options):
-    assert known_of_new(DatasetLayout(np.dtype("u1"), "zyx", **options), "v/d", BLOCK) is None
+    assert template_of_new(DatasetLayout(np.dtype("u1"), "zyx", **options), "v/d", BLOCK) is None
 
 
 def test_a_layout_that_hdf5_refuses_is_told_as_always(tmp_path):
@@ -257,14 +257,14 @@ def test_any_part_into_any_target_is_read_right(data):
     start = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
     part = Roi(start, tuple(data.draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True)))
     layout = DatasetLayout(np.dtype(data.draw(st.sampled_from(["u1", "u2", "f8"]))), "tzyx"[-ndim:])
-    known = known_of_new(layout, "d", shape)
+    template = template_of_new(layout, "d", shape)
     voxels = sample(shape, layout.dtype)
     descriptor = os.memfd_create("block")
     try:
-        os.write(descriptor, known.head + voxels.tobytes() + known.tail)
+        os.write(descriptor, template.head + voxels.tobytes() + template.tail)
         room = np.zeros(tuple(n + data.draw(st.integers(0, 2)) for n in part.shape), layout.dtype)
         target = room[tuple(slice(0, n) for n in part.shape)]
-        assert known.read(descriptor, shape, part, target)
+        assert template.read(descriptor, shape, part, target)
         np.testing.assert_array_equal(target, voxels[part.to_slice()])
         outside = room.copy()
         outside[tuple(slice(0, n) for n in part.shape)] = 0
@@ -318,10 +318,10 @@ def test_no_descriptor_stays_open(fileset):
 
 
 def test_what_is_known_travels_with_a_pickle_and_is_bounded():
-    files = KnownFiles()
-    known = known_of_new(DatasetLayout(np.dtype("u1"), "x"), "d", (3,))
+    files = FileTemplates()
+    template = template_of_new(DatasetLayout(np.dtype("u1"), "x"), "d", (3,))
     for number in range(300):
-        files.meet(f"d{number}", (3,), known)
-    assert files.makes("d299", (3,)) == (known,)
-    assert len(files._makes) <= catalogue._MOST_KEYS
-    assert pickle.loads(pickle.dumps(files)).makes("d299", (3,)) == (known,)
+        files.add(f"d{number}", (3,), template)
+    assert files.get("d299", (3,)) == (template,)
+    assert len(files._templates) <= catalogue._MOST_KEYS
+    assert pickle.loads(pickle.dumps(files)).get("d299", (3,)) == (template,)

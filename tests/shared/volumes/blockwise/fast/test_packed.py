@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fast.image import packed_image
-from blockmill.shared.volumes.blockwise.fast.packed import image_and_make, make_of
+from blockmill.shared.volumes.blockwise.fast.packed import image_and_template, template_of
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.hdf5.layout import DatasetLayout, axistags, new_image
 
@@ -144,9 +144,9 @@ def test_a_file_of_another_make_is_what_hdf5_says_it_is(fileset, dtype, options,
 def test_what_is_written_without_hdf5_is_what_hdf5_writes_to_the_byte(dtype, level, seed):
     voxels = noisy(BLOCK, dtype, seed)
     layout = DatasetLayout(np.dtype(dtype), "zyx", BLOCK, "gzip", level)
-    _, known = image_and_make(layout, "v/d", noisy(BLOCK, dtype, seed=9))
-    assert known is not None
-    image = packed_image(known, voxels)
+    _, template = image_and_template(layout, "v/d", noisy(BLOCK, dtype, seed=9))
+    assert template is not None
+    image = packed_image(template, voxels)
     content = b"".join(bytes(buffer) for buffers in image for buffer in buffers)
     assert content == new_image(layout, "v/d", BLOCK, Roi.from_shape(BLOCK), voxels)
     assert len(content) == image.size_bytes
@@ -157,8 +157,8 @@ def test_any_voxels_are_read_back_by_plain_hdf5(tmp_path_factory, seed, noise):
     rng = np.random.default_rng(seed)
     voxels = (np.indices(BLOCK).sum(0) * 9 + rng.normal(0, noise, BLOCK)).clip(0).astype("u2")
     layout = DatasetLayout(np.dtype("u2"), "zyx", BLOCK, "gzip", 1)
-    _, known = image_and_make(layout, "v/d", noisy(BLOCK))
-    image = packed_image(known, voxels)
+    _, template = image_and_template(layout, "v/d", noisy(BLOCK))
+    image = packed_image(template, voxels)
     path = tmp_path_factory.getbasetemp() / "any.h5"
     path.write_bytes(b"".join(bytes(buffer) for buffers in image for buffer in buffers))
     with h5py.File(path) as file:
@@ -178,14 +178,14 @@ def test_numbers_that_stand_in_two_places_teach_nothing(tmp_path):
     path = tmp_path / "b.h5"
     theirs(path, noisy(BLOCK), compression="gzip")
     with h5py.File(path) as file:
-        assert make_of(file.id, file["v/d"].id) is not None
+        assert template_of(file.id, file["v/d"].id) is not None
         size = file["v/d"].id.get_chunk_info(0).size
     with h5py.File(path, "w") as file:
         dataset = file.create_dataset("v/d", BLOCK, "u2", chunks=BLOCK, compression="gzip")
         dataset.attrs["same number"] = np.uint32(size)
         dataset[...] = noisy(BLOCK)
     with h5py.File(path) as file:
-        assert make_of(file.id, file["v/d"].id) is None
+        assert template_of(file.id, file["v/d"].id) is None
 
 
 @pytest.mark.parametrize(
@@ -199,6 +199,6 @@ def test_numbers_that_stand_in_two_places_teach_nothing(tmp_path):
     ids=str,
 )
 def test_other_layouts_are_not_one_packed_chunk(layout):
-    content, make = image_and_make(layout, "v/d", noisy(BLOCK))
-    assert make is None
+    content, template = image_and_template(layout, "v/d", noisy(BLOCK))
+    assert template is None
     assert content == new_image(layout, "v/d", BLOCK, Roi.from_shape(BLOCK), noisy(BLOCK))

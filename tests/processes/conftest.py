@@ -262,9 +262,14 @@ class Bench:
     # -- the service ----------------------------------------------------------------
 
     def serve(self, *args, workers=2):
-        """Start the service and wait until it answers."""
+        """Start the service, in a forked process as `run` does, and wait until it answers."""
         number = () if workers is None else ("--workers", str(workers))
-        self.service = self.start("serve", *number, *args)
+        if self.command is COMMAND:
+            environ = {**os.environ, **self.environ}
+            self.service = self._commands.start("serve", *number, *args, folder=self.folder, environ=environ)
+            self.processes.append(self.service)
+        else:
+            self.service = self.start("serve", *number, *args)
         with self.client(timeout_s=LIMIT_S) as client:
             deadline = time.monotonic() + LIMIT_S
             while True:

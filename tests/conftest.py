@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 _PROCESSES = tuple(f"tests/{folder}/" for folder in ("fixtures", "golden", "processes", "systemd"))
+_TOGETHER = ("tests/golden/", "tests/fixtures/test_outputs.py")
+"""Tests that share a service are done in one process; xdist begins with the longest groups."""
 
-_spec = importlib.util.spec_from_file_location(
-    "forked_commands", Path(__file__).with_name("forked_commands.py")
-)
+_path = Path(__file__).with_name("forked_commands.py")
+_spec = importlib.util.spec_from_file_location("forked_commands", _path)
 _commands = sys.modules["forked_commands"] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_commands)
 
@@ -47,8 +48,9 @@ def new_commands(pytestconfig):
 def pytest_itemcollected(item):
     if item.nodeid.startswith(_PROCESSES):
         item.add_marker("processes")
-    if item.nodeid.startswith("tests/golden/"):
-        item.add_marker(pytest.mark.xdist_group("golden"))  # one service for all of them
+    for together in _TOGETHER:
+        if item.nodeid.startswith(together):
+            item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.fixture(scope="session")

@@ -98,7 +98,7 @@ class ForkedCommands:
         """Run one to its end."""
         command = self._start(args, folder, environ, stdin)
         try:
-            out, err = command.communicate(timeout_s)
+            out, err = command.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             command.kill()
             command.communicate()
@@ -154,7 +154,7 @@ class ForkedCommand:
         self.returncode = self._next_number()
         self._status.close()
 
-    def communicate(self, timeout=None):
+    def communicate(self, *, timeout=None):
         self.wait(timeout)
         if self._said is None:
             self._said = tuple(map(self._read, self._streams))

@@ -1,6 +1,7 @@
 """Each package imports what its row of the table allows, and nothing else; libraries have keepers."""
 
 import ast
+import functools
 import tomllib
 from pathlib import Path
 
@@ -112,19 +113,22 @@ def package_of(parts):
     return named(folder) if folder != ROOT else "the-root"
 
 
+@functools.cache
 def imports(path):
     """(package of ours or None, dotted name) of each import in a file, wherever it stands."""
     here = path.relative_to(ROOT).with_suffix("").parts
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((None, alias.name) for alias in node.names)
+            found += [(None, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:
             base = (*here[: len(here) - node.level], *filter(None, (node.module or "").split(".")))
             for alias in node.names:
                 full = (*base, alias.name)
-                yield package_of(full), ".".join(full)
+                found.append((package_of(full), ".".join(full)))
         elif isinstance(node, ast.ImportFrom):
-            yield None, node.module or ""
+            found.append((None, node.module or ""))
+    return tuple(found)
 
 
 def arrows():

@@ -90,23 +90,10 @@ def wait_until():
     return wait_for
 
 
-@dataclass
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def documents(self):
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
 class Commands:
     """Runs commands of blockmill in an environment that is always the same."""
 
-    def __init__(self, base):
+    def __init__(self, base, new_commands):
         self.base = base
         self.home = base / "home"
         self.runtime = base / "runtime"
@@ -124,31 +111,12 @@ class Commands:
             "XDG_RUNTIME_DIR": str(self.runtime),
             "XDG_STATE_HOME": str(base / "state"),
         }
-        for name in ("in", "out", "err"):
-            (base / name).touch()
-        self._server = subprocess.Popen(
-            [sys.executable, str(HERE / "commands.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=base,
-            env=self.environ,
-        )
+        self._commands = new_commands(self.environ)
 
     def run(self, *args, folder, stdin="", environ=None):
         """Run one to its end."""
-        (self.base / "in").write_text(stdin, encoding="utf-8")
-        for name in ("out", "err"):
-            os.truncate(self.base / name, 0)
-        request = {
-            "args": args,
-            "folder": str(folder),
-            "environ": self.environ | (environ or {}),
-            **{f"std{name}": str(self.base / name) for name in ("in", "out", "err")},
-        }
-        print(json.dumps(request), file=self._server.stdin, flush=True)
-        code = int(self._server.stdout.readline())
-        return Ended(code, *((self.base / name).read_text(encoding="utf-8") for name in ("out", "err")))
+        environ = self.environ | (environ or {})
+        return self._commands.run(*args, folder=folder, environ=environ, stdin=stdin, timeout_s=LIMIT_S)
 
     def start(self, *args, folder):
         """Start one in a process that nothing was imported in before."""
@@ -166,16 +134,11 @@ class Commands:
         """Where a service is looked for that is not there."""
         return re.search(r"no service answers at (.+?) \(", self.run("ls", folder=self.base).err)[1]
 
-    def close(self):
-        self._server.communicate(timeout=LIMIT_S)
-
 
 @pytest.fixture(scope="session")
-def commands():
+def commands(new_commands):
     with tempfile.TemporaryDirectory(prefix="bm-") as name:  # a socket's path must be short
-        made = Commands(Path(name).resolve())
-        yield made
-        made.close()
+        yield Commands(Path(name).resolve(), new_commands)
 
 
 @pytest.fixture(scope="session")
@@ -309,7 +272,12 @@ def half_done(commands, fresh, job_file):
         job = job_file(folder, "gated", address, args={"gate": str(gate), "free": 20})
         there, places = names_in(folder), names_in(commands.runtime)
         process = commands.start("run", job, folder=folder)
-        wait_for(lambda: len(list(gate.parent.glob(f"{gate.name}.begun-*"))) == 2, "two blocks at the gate")
+
+        def at_the_gate():
+            assert process.poll() is None, process.communicate()
+            return len(list(gate.parent.glob(f"{gate.name}.begun-*"))) == 2
+
+        wait_for(at_the_gate, "two blocks at the gate")
         during, places = names_in(folder) - there, names_in(commands.runtime) - places
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=LIMIT_S)

@@ -130,6 +130,7 @@ STEPS = """
         return block
 """
 LIMIT_S = 60
+COMMAND = [sys.executable, "-m", "blockmill"]
 
 
 def wait_for(true, what):
@@ -148,15 +149,16 @@ def wait_until():
 class Bench:
     """A folder with volumes, job files and user code, and the command run in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, commands) -> None:
         self.folder = folder
+        self._commands = commands
         self.gate = str(folder / "gate")
         self.runtime = folder / "runtime"
         self.runtime.mkdir(mode=0o700)
         self.place = tempfile.TemporaryDirectory(prefix="bm-")  # a socket's path must be short
         self.socket = Path(self.place.name) / "s"
         self.processes = []
-        self.command = [sys.executable, "-m", "blockmill"]
+        self.command = COMMAND
         self.environ = {
             "PYTHONDONTWRITEBYTECODE": "1",
             "XDG_RUNTIME_DIR": str(self.runtime),
@@ -208,6 +210,7 @@ class Bench:
         return Counter(name.rsplit("-", 1)[0] for name in self.begun())
 
     def start(self, *args):
+        """Start a command by an interpreter of its own."""
         process = subprocess.Popen(
             [*self.command, *args],
             cwd=self.folder,
@@ -221,9 +224,18 @@ class Bench:
         return process
 
     def run(self, *args, code=0, stdin=""):
-        process = self.start(*args)
-        out, err = process.communicate(stdin, timeout=LIMIT_S)
-        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+        """Run a command to its end, in a forked process unless the test has a `command` of its own."""
+        if self.command is COMMAND:
+            environ = {**os.environ, **self.environ}
+            ended = self._commands.run(
+                *args, folder=self.folder, environ=environ, stdin=stdin, timeout_s=LIMIT_S
+            )
+            ended_with, out, err = ended.code, ended.out, ended.err
+        else:
+            process = self.start(*args)
+            out, err = process.communicate(stdin, timeout=LIMIT_S)
+            ended_with = process.returncode
+        assert ended_with == code, f"exit code {ended_with}\n{out}\n{err}"
         return out, err
 
     def read(self, address="out.json"):
@@ -250,9 +262,14 @@ class Bench:
     # -- the service ----------------------------------------------------------------
 
     def serve(self, *args, workers=2):
-        """Start the service and wait until it answers."""
+        """Start the service, in a forked process as `run` does, and wait until it answers."""
         number = () if workers is None else ("--workers", str(workers))
-        self.service = self.start("serve", *number, *args)
+        if self.command is COMMAND:
+            environ = {**os.environ, **self.environ}
+            self.service = self._commands.start("serve", *number, *args, folder=self.folder, environ=environ)
+            self.processes.append(self.service)
+        else:
+            self.service = self.start("serve", *number, *args)
         with self.client(timeout_s=LIMIT_S) as client:
             deadline = time.monotonic() + LIMIT_S
             while True:
@@ -293,9 +310,15 @@ class Bench:
         return err
 
 
+@pytest.fixture(scope="session")
+def commands(new_commands):
+    """Runs commands of blockmill to their ends; see forked_commands.py."""
+    return new_commands({**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+
+
 @pytest.fixture
-def bench(tmp_path):
-    made = Bench(tmp_path)
+def bench(tmp_path, commands):
+    made = Bench(tmp_path, commands)
     yield made
     for process in made.processes:
         process.kill()  # where the test failed before its end

@@ -36,11 +36,13 @@ locks = [FileLock(name) for name in sys.argv[1:]]
 [lock.acquire() for lock in locks]
 os.kill(os.getpid(), 9)
 """
+COMMANDS = None  # those of the test that runs
 BLOCKMILL = f"{shlex.quote(sys.executable)} -m blockmill"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, commands):
+    monkeypatch.setitem(globals(), "COMMANDS", commands)
     monkeypatch.chdir(tmp_path)
     np.save("in.npy", VOXELS)
     write_job()
@@ -69,18 +71,17 @@ def write_config(**changes):
     Path("config.json").write_text(json.dumps(config | changes))
 
 
-def blockmill(*words, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "blockmill", *words], capture_output=True, text=True, timeout=100, **options
-    )
+def blockmill(*words):
+    ended = COMMANDS.run(*words, folder=os.getcwd(), environ=os.environ, timeout_s=100)
+    return subprocess.CompletedProcess(words, ended.code, ended.out, ended.err)
 
 
-def run(*options, **more):
-    return blockmill("cluster", "run", "config.json", "job.yaml", *options, **more)
+def run(*options):
+    return blockmill("cluster", "run", "config.json", "job.yaml", *options)
 
 
-def do_block(block, **more):
-    return blockmill("cluster", "block", "config.json", "job.yaml", "--roi", format_subregion(block), **more)
+def do_block(block):
+    return blockmill("cluster", "block", "config.json", "job.yaml", "--roi", format_subregion(block))
 
 
 def make_output(**description):

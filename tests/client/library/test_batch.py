@@ -112,7 +112,16 @@ def test_rois_are_drawn_as_they_are_needed_in_the_calling_thread(engine):
     assert sorted(done) == sorted(TILES)
 
 
-def test_results_are_let_go_as_they_are_handed_over(engine):
+@pytest.fixture
+def quick_collections():
+    """Collections look at what the test makes alone, not at the whole test run."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def test_results_are_let_go_as_they_are_handed_over(engine, quick_collections):
     alive, most = weakref.WeakSet(), [0]
 
     class Token:

@@ -111,6 +111,7 @@ class AsyncClient:
         label: str | None = None,
         after: int | str | Iterable[int | str] = (),
         overwrite: bool = False,
+        keep_finished: bool = False,
     ) -> JobInfo:
         """Hand in a job; once this returns it is in the service's journal.
 
@@ -126,6 +127,8 @@ class AsyncClient:
             Numbers or names of jobs that must be done before.
         overwrite : bool
             Replace an output that exists.
+        keep_finished : bool
+            Keep finished blocks of the output, though the user's code has changed since.
 
         Returns
         -------
@@ -137,7 +140,9 @@ class AsyncClient:
         JobError
             If the job is wrong.
         """
-        return (await self.ask(requests.submit_request(job, priority, label, after, overwrite))).job
+        return (
+            await self.ask(requests.submit_request(job, priority, label, after, overwrite, keep_finished))
+        ).job
 
     async def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """List jobs, active ones first.
@@ -266,7 +271,7 @@ class AsyncClient:
         """
         return (await self.ask(p.CancelJob(id=number, now=now))).job
 
-    async def retry(self, number: int, *, failed_only: bool = False) -> JobInfo:
+    async def retry(self, number: int, *, failed_only: bool = False, keep_finished: bool = False) -> JobInfo:
         """Queue an ended job again, for the blocks that are not finished.
 
         Parameters
@@ -276,12 +281,16 @@ class AsyncClient:
         failed_only : bool
             Compute only the failed blocks. If others were never begun, the job ends as failed
             and reports why.
+        keep_finished : bool
+            Keep finished blocks, though the user's code has changed since.
 
         Returns
         -------
         JobInfo
         """
-        return (await self.ask(p.RetryJob(id=number, failed_only=failed_only))).job
+        return (
+            await self.ask(p.RetryJob(id=number, failed_only=failed_only, keep_finished=keep_finished))
+        ).job
 
     async def pause(self, *numbers: int) -> list[JobInfo]:
         """Start no more blocks of these jobs. Without numbers: of all jobs, also of later ones."""

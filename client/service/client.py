@@ -109,6 +109,7 @@ class Client:
         label: str | None = None,
         after: int | str | Iterable[int | str] = (),
         overwrite: bool = False,
+        keep_finished: bool = False,
     ) -> JobInfo:
         """Hand in a job; once this returns it is in the service's journal.
 
@@ -124,6 +125,8 @@ class Client:
             Numbers or names of jobs that must be done before.
         overwrite : bool
             Replace an output that exists.
+        keep_finished : bool
+            Keep finished blocks of the output, though the user's code has changed since.
 
         Returns
         -------
@@ -135,7 +138,7 @@ class Client:
         JobError
             If the job is wrong.
         """
-        return self.ask(requests.submit_request(job, priority, label, after, overwrite)).job
+        return (self.ask(requests.submit_request(job, priority, label, after, overwrite, keep_finished))).job
 
     def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """List jobs, active ones first.
@@ -263,7 +266,7 @@ class Client:
         """
         return self.ask(p.CancelJob(id=number, now=now)).job
 
-    def retry(self, number: int, *, failed_only: bool = False) -> JobInfo:
+    def retry(self, number: int, *, failed_only: bool = False, keep_finished: bool = False) -> JobInfo:
         """Queue an ended job again, for the blocks that are not finished.
 
         Parameters
@@ -273,12 +276,14 @@ class Client:
         failed_only : bool
             Compute only the failed blocks. If others were never begun, the job ends as failed
             and reports why.
+        keep_finished : bool
+            Keep finished blocks, though the user's code has changed since.
 
         Returns
         -------
         JobInfo
         """
-        return self.ask(p.RetryJob(id=number, failed_only=failed_only)).job
+        return (self.ask(p.RetryJob(id=number, failed_only=failed_only, keep_finished=keep_finished))).job
 
     def pause(self, *numbers: int) -> list[JobInfo]:
         """Start no more blocks of these jobs. Without numbers: of all jobs, also of later ones."""

@@ -25,6 +25,7 @@ def submit_request(
     label: str | None,
     after: int | str | Iterable[int | str],
     overwrite: bool,
+    keep_finished: bool,
 ) -> p.SubmitJob:
     """Build the request that submits a job.
 
@@ -39,6 +40,8 @@ def submit_request(
         Numbers or names of jobs that must be done before.
     overwrite : bool
         Replace an output that exists.
+    keep_finished : bool
+        Keep finished blocks, though the user's code has changed since.
 
     Returns
     -------
@@ -54,7 +57,8 @@ def submit_request(
     if isinstance(job, str | Path):
         job = load_job(job)
     elif not isinstance(job, Job):
-        job = Job.of(job).resolved(Path.cwd())
+        job = Job.of(job)
+    job = job.resolved(Path.cwd())  # the service may run in another folder
     follows = (after,) if isinstance(after, int | str) else tuple(after)
     if not all(isinstance(item, int | str) and not isinstance(item, bool) for item in follows):
         raise JobError(f"after: {follows!r} are not all numbers or names of jobs")
@@ -65,6 +69,7 @@ def submit_request(
         label=label,
         after=follows,
         overwrite=overwrite,
+        keep_finished=keep_finished,
     )
 
 

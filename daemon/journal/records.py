@@ -24,6 +24,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         True if the first run replaces an output that exists.
     failed_only : bool
         True if the run is for the failed blocks of earlier runs alone.
+    keep_finished : bool
+        True if finished blocks stay, though the user's code has changed since.
     """
 
     info: JobInfo
@@ -31,6 +33,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     overwrite: bool = False
     failed_only: bool = False
+    keep_finished: bool = False
 
 
 def order_to_show(info: JobInfo) -> tuple[int, int, int]:

@@ -88,6 +88,10 @@ class FilesetOutput:
         """True if the description of an earlier run is there."""
         return self.path.exists()
 
+    def has_finished_blocks(self) -> bool:
+        """True if any block is there; False only if it is certain that none is."""
+        return next(blocks_folder(self.path).rglob(STATUS_NAME), None) is not None
+
     def in_the_way(self) -> Path | None:
         """A file or folder that has the name of a new output, or None."""
         return next((path for path in (self.path, blocks_folder(self.path)) if os.path.lexists(path)), None)

@@ -72,6 +72,17 @@ class MergedOutput:
         """True if an earlier run left its file, finished or partial."""
         return self.files.partial.exists() or self.path.exists()
 
+    def has_finished_blocks(self) -> bool:
+        """True if the file is whole, or some block is noted in its ledger."""
+        if os.path.lexists(self.path):
+            return True
+        try:
+            return any(self.files.ledger.read_bytes())
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError(f"could not read {self.files.ledger}: {error.strerror}") from error
+
     def in_the_way(self) -> Path | None:
         """A file that has the name of a new output, or None."""
         return self.path if os.path.lexists(self.path) else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...shared.geometry.roi import Shape
+from ...shared.jobs.job import job_hash
 
 _FORMAT = 1
 _MEANINGS = {
@@ -33,11 +34,23 @@ class OutputRecord:
         Block shape of the run that began the output; a resumed run uses the same.
     finished : bool
         True if the job ended as done.
+    job_hash : str
+        The name of the job in the blocks that it writes; empty: the hash of the identity. It stays
+        when an identity is put into today's form, or the finished blocks of older code are kept.
+    earlier_code : list
+        The states of the user's code that made blocks which were kept when the code had changed.
     """
 
     identity: dict[str, Any]
     task_block: Shape
     finished: bool = False
+    job_hash: str = ""
+    earlier_code: list[Any] = field(default_factory=list)
+
+    @property
+    def block_hash(self) -> str:
+        """The name of the job in its blocks."""
+        return self.job_hash or job_hash(self.identity)
 
 
 def format_record(record: OutputRecord) -> bytes:
@@ -64,7 +77,11 @@ def parse_record(content: bytes) -> OutputRecord:
         version = mapping.pop("format")
         if version == _FORMAT:
             record = OutputRecord(
-                mapping["identity"], tuple(mapping["task_block"]), bool(mapping["finished"])
+                mapping["identity"],
+                tuple(mapping["task_block"]),
+                bool(mapping["finished"]),
+                str(mapping.get("job_hash", "")),
+                list(mapping.get("earlier_code", [])),
             )
             _check(record)
             return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...shared.errors import JobError, OutputRefused, StorageError
@@ -81,9 +82,13 @@ def refuse_own_input(source: Address, target: Address) -> None:
 
 
 def own_record(
-    output: Output, new_record: OutputRecord, old_code_hash: Callable[[], str | None]
+    output: Output,
+    new_record: OutputRecord,
+    old_code_hash: Callable[[], str | None],
+    *,
+    keep_finished: bool = False,
 ) -> OutputRecord | None:
-    """The record of an output if it is the job's own, or None if nothing of it exists.
+    """The record of an output if the job may go on with it, or None if it is to begin anew.
 
     Parameters
     ----------
@@ -92,12 +97,15 @@ def own_record(
         The record that this job would write.
     old_code_hash : callable
         Returns the hash of the user's code as version 0.1 has recorded it.
+    keep_finished : bool
+        Keep finished blocks although the user's code has changed since they were made.
 
     Returns
     -------
     OutputRecord or None
-        The record of an earlier run; `new_record` if the output was moved here without its record and its
-        blocks name this job.
+        The record of an earlier run, with today's identity; `new_record` if the output was moved here
+        without its record and its blocks name this job. None also for an output without a finished
+        block: nothing in it is worth anything to anybody.
 
     Raises
     ------
@@ -109,13 +117,22 @@ def own_record(
         _refuse_existing(output)
         return None
     recorded = _translate(record.identity, new_record.identity, output, old_code_hash)
-    if lines := differences(recorded, new_record.identity):
-        raise OutputRefused(
-            f"{output.path} exists and belongs to another job; what differs:\n  "
-            + "\n  ".join(lines)
-            + f"\n{_advice(output)}"
-        )
-    return record
+    current = replace(new_record, task_block=record.task_block, finished=record.finished)
+    current = replace(current, job_hash=record.block_hash, earlier_code=record.earlier_code)
+    if not (lines := differences(recorded, new_record.identity)):
+        return current
+    if not output.has_finished_blocks():
+        return None
+    code_alone = recorded | {"user_code_is": None} == new_record.identity | {"user_code_is": None}
+    if code_alone and keep_finished:
+        return replace(current, earlier_code=[*record.earlier_code, recorded["user_code_is"]])
+    advice = (
+        f"run with --keep-finished to keep what is finished, or: {_advice(output)}"
+        if code_alone
+        else _advice(output)
+    )
+    whose = "was begun with other code" if code_alone else "exists and belongs to another job"
+    raise OutputRefused(f"{output.path} {whose}; what differs:\n  " + "\n  ".join(lines) + f"\n{advice}")
 
 
 def _adopt(output: Output, new_record: OutputRecord) -> OutputRecord | None:

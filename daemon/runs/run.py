@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from ...shared.errors import BlockmillError, EngineError, JobError, OutputRefused
 from ...shared.files.sync import sync_filesystem
 from ...shared.geometry.grid import BlockGrid
-from ...shared.jobs.job import Job, job_hash
+from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.volumes.formats import open_volume, split_address
 from ..engine.engine import Engine
@@ -93,6 +92,8 @@ class JobRun:
         Worker processes of the engine that will run it.
     overwrite : bool
         Replace an output that exists.
+    keep_finished : bool
+        Keep the finished blocks of an output although the user's code has changed since.
     watcher : Watcher, optional
         Receives plan, progress and notices.
     number : int, optional
@@ -116,6 +117,7 @@ class JobRun:
         workers: int,
         *,
         overwrite: bool = False,
+        keep_finished: bool = False,
         watcher: Watcher | None = None,
         number: int | None = None,
         owner: JobOwner | None = None,
@@ -128,6 +130,7 @@ class JobRun:
         self._owner = owner or JobOwner()
         self._events = events
         self._overwrite = overwrite
+        self._keep_finished = keep_finished
         self._watcher = watcher or Watcher()
         if job.user_code is not None and not Path(job.user_code).is_dir():
             raise JobError(f"user_code: there is no folder {job.user_code}")
@@ -140,7 +143,7 @@ class JobRun:
             self._identity = identity_of(job, self.plan, source, target, self._code)
         finally:
             source.close()
-        self._begun_as: dict[str, Any] | None = None
+        self._earlier: OutputRecord | None = None
         self._target = target
         self.output = output_for(target, job, self.plan)
 
@@ -179,7 +182,9 @@ class JobRun:
     # -- the output -----------------------------------------------------------------
 
     def _record(self, finished: bool) -> OutputRecord:
-        return OutputRecord(self._begun_as or self._identity, self.plan.grid.block_shape, finished)
+        if self._earlier is not None:
+            return replace(self._earlier, finished=finished)
+        return OutputRecord(self._identity, self.plan.grid.block_shape, finished)
 
     def _take_output(self) -> tuple[bytes, bool]:
         """Make the output, or resume it. Returns its map of finished blocks, and True if it is resumed."""
@@ -192,9 +197,8 @@ class JobRun:
             return b"", False
         self.reuse_grid(record)
         self.output.files.take_up_old()
-        self._begun_as = record.identity  # its hash stands in the blocks that are there
-        if not self.output.files.record.exists():
-            self.output.files.write_record(self._record(record.finished))
+        self._earlier = record
+        self.output.files.write_record(record)
         return self.output.go_on(self._check_interrupt, self._notify), True
 
     def own_record(self) -> OutputRecord | None:
@@ -205,7 +209,12 @@ class JobRun:
         OutputRefused
             If the output is another job's, or its job is unknown.
         """
-        return own_record(self.output, self._record(finished=False), lambda: python_files_hash(self._job))
+        return own_record(
+            self.output,
+            self._record(finished=False),
+            lambda: python_files_hash(self._job),
+            keep_finished=self._keep_finished,
+        )
 
     def reuse_grid(self, record: OutputRecord) -> None:
         """Use the task blocks of the run that began the output; that run may have had other workers."""
@@ -268,7 +277,7 @@ class JobRun:
         recipe = msgspec.structs.replace(
             self._recipe(),
             output=self.output.worker_address,
-            job_hash=job_hash(self._begun_as or self._identity),
+            job_hash=self._record(False).block_hash,
             resume=resumed,
             durability="block" if self._job.output.durability == "block" else "none",
             checksum=self.output.worker_address is None,

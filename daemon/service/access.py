@@ -140,6 +140,11 @@ class Rights:
         Refused
             If a file lies elsewhere, or the job calls a function that it may not call.
         """
+        if relative := job.relative_paths():
+            raise Refused(
+                f"{'; '.join(relative)}: a relative path would mean another file here than where the job was "
+                "written; give absolute paths (blockmill submit and Client do)"
+            )
         with acting_as(self.identity(owner)):
             files = JobFiles.of(job, follow_links=follow_links)
             for key, claims in files.by_key():

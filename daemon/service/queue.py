@@ -203,6 +203,7 @@ class JobQueue:
             label=(job.label or "") if request.label is None else request.label,
             after=(*job.after, *request.after),
             overwrite=request.overwrite,
+            keep_finished=request.keep_finished,
             files=files,
         )
 
@@ -216,7 +217,7 @@ class JobQueue:
                 "wait for some of them"
             )
 
-    def retry(self, number: int, *, failed_only: bool) -> JobRecord:
+    def retry(self, number: int, *, failed_only: bool, keep_finished: bool = False) -> JobRecord:
         """Queue an ended job again, for its unfinished blocks.
 
         Parameters
@@ -224,6 +225,8 @@ class JobQueue:
         number : int
         failed_only : bool
             Only for the blocks that failed.
+        keep_finished : bool
+            Keep finished blocks, though the user's code has changed since.
 
         Returns
         -------
@@ -236,7 +239,7 @@ class JobQueue:
         """
         if (job_record := self.table.get(number)).info.ended:
             self._note_files(job_record)  # what it reads and writes may lead elsewhere now
-        return self.table.retry(number, failed_only, time.time())
+        return self.table.retry(number, failed_only, time.time(), keep_finished=keep_finished)
 
     def accept(self, number: int) -> None:
         """Let a job start, which the journal has by now."""

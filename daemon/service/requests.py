@@ -221,7 +221,9 @@ class RequestHandler:
     @handles(p.RetryJob)
     def retry(self, request: p.RetryJob, uid: int) -> Later:
         self._get_owned(request.id, uid, "retry")
-        job_record = self._queue.retry(request.id, failed_only=request.failed_only)
+        job_record = self._queue.retry(
+            request.id, failed_only=request.failed_only, keep_finished=request.keep_finished
+        )
         self._queue.logs.add_text(job_record.info.id, "is queued again")
         return self._reply_after_save(job_record.info.id)
 

@@ -232,6 +232,7 @@ class Runner:
             job,
             workers,
             overwrite=self._job_record.overwrite,
+            keep_finished=self._job_record.keep_finished,
             only=self._only,
             watcher=Watcher(
                 planned=self._on_planned,

@@ -181,9 +181,7 @@ def _data_files(folder: str, outputs: tuple[str, ...]) -> Iterator[str]:
             folders[:] = []
             continue
         seen.add(os.path.realpath(here))
-        outputs_here = {
-            name[1:-10] for name in folders if name.startswith(".") and name.endswith(".blockmill")
-        }
+        outputs_here = _outputs(folders, files)
         blocks = {f"{name.removesuffix('.json')}_blocks" for name in outputs_here if name.endswith(".json")}
         folders[:] = sorted(
             name
@@ -194,10 +192,27 @@ def _data_files(folder: str, outputs: tuple[str, ...]) -> Iterator[str]:
         )
         for name in sorted(files):
             path = os.path.join(here, name)
-            if name.startswith(".") or name.endswith((".py", ".pyc")) or name in outputs_here:
+            if name.startswith(".") or name.endswith((".py", ".pyc")) or _is_of(name, outputs_here):
                 continue
             if os.path.realpath(path) not in outputs and not _is_job_file(path):
                 yield path
+
+
+_OLD_ENDS = (".job", ".job.lock", ".blocks", ".partial")
+"""Of the files that version 0.1 keeps beside an output."""
+
+
+def _outputs(folders: list[str], files: list[str]) -> set[str]:
+    """Names of outputs of jobs: what has a record beside it."""
+    hidden = {name[1:-10] for name in folders if name.startswith(".") and name.endswith(".blockmill")}
+    return hidden | {name.removesuffix(".job") for name in files if name.endswith(".job")}
+
+
+def _is_of(name: str, outputs: set[str]) -> bool:
+    """Test if a file is an output, or one of the files that version 0.1 kept beside it."""
+    return name in outputs or any(
+        name.removesuffix(end) in outputs for end in _OLD_ENDS if name.endswith(end)
+    )
 
 
 def _is_job_file(path: str) -> bool:

@@ -224,6 +224,11 @@ class Job(_Model):
         except ValidationError as error:
             raise JobError("\n".join(map(str, complaints_of(error, job_schema())))) from None
 
+    def relative_paths(self) -> list[str]:
+        """Those paths of the job that mean another file in another working folder, with their keys."""
+        paths = {"input": self.input.address, "output": self.output.address, "user_code": self.user_code}
+        return [f"{key}: {path}" for key, path in paths.items() if path and not Path(path).is_absolute()]
+
     def resolved(self, folder: str | Path) -> Job:
         """The same job with all its paths absolute. Relative ones are taken from `folder`."""
         return Job.of(_with_absolute_paths(self.model_dump(mode="json"), Path(folder)))

@@ -108,6 +108,7 @@ class SubmitJob(Request[OneJob], frozen=True, kw_only=True):
 
     `token` names the submission: one that is sent again, because its answer was lost, gives the
     job that is there. None stands for the value in the job itself.
+    `keep_finished`: keep finished blocks of the output, though the user's code has changed since.
     """
 
     reply: ClassVar[type[Reply]] = OneJob
@@ -117,6 +118,7 @@ class SubmitJob(Request[OneJob], frozen=True, kw_only=True):
     label: str | None = None
     after: tuple[int | str, ...] = ()
     overwrite: bool = False
+    keep_finished: bool = False
 
 
 class ListJobs(Request[Jobs], frozen=True, kw_only=True):
@@ -173,11 +175,13 @@ class RetryJob(Request[OneJob], frozen=True, kw_only=True):
     """Queue an ended job again, for the blocks that are not finished.
 
     `failed_only`: for the failed blocks alone; others that are not finished stay so.
+    `keep_finished`: also those that are finished stay, though the user's code has changed since.
     """
 
     reply: ClassVar[type[Reply]] = OneJob
     id: int
     failed_only: bool = False
+    keep_finished: bool = False
 
 
 class PauseJobs(Request[Jobs], frozen=True, kw_only=True):

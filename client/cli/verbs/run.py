@@ -30,6 +30,9 @@ _MAX_REASONS = 10
 @verb(JOBS)
 @click.argument("job_file", metavar="JOB.yaml", type=options.FILE)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option(
+    "--keep-finished", is_flag=True, help="Keep what is finished, though your code has changed since."
+)
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and do nothing.")
 @click.option(
     "-w", "--workers", type=click.IntRange(min=1), help="Worker processes; default: all processors."
@@ -37,7 +40,13 @@ _MAX_REASONS = 10
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; errors only.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on stdout.")
 def command(
-    job_file: str, overwrite: bool, dry_run: bool, workers: int | None, quiet: bool, as_json: bool
+    job_file: str,
+    overwrite: bool,
+    keep_finished: bool,
+    dry_run: bool,
+    workers: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Run a job file here and now ("-" reads it from stdin).
 
@@ -51,10 +60,11 @@ def command(
         return say_estimate(job_file, workers=workers, as_json=as_json, overwrite=overwrite)
     from ..job_files import complain_of, read_job
 
+    replacing = {"overwrite": overwrite, "keep_finished": keep_finished}
     display = display_for(sys.stdout, quiet or as_json or sys.stdout is None)
     with Interrupt() as interrupt:
         try:
-            summary = _run(read_job(job_file), workers, overwrite, display, interrupt)
+            summary = _run(read_job(job_file), workers, replacing, display, interrupt)
         except KeyboardInterrupt:
             display.stop()
             again = "the same command" if job_file == "-" else f"blockmill run {job_file}"
@@ -70,7 +80,9 @@ def command(
     return _complain_of_failures(summary)
 
 
-def _run(job: Job, workers: int | None, overwrite: bool, display: Display, interrupt: Interrupt) -> Summary:
+def _run(
+    job: Job, workers: int | None, replacing: dict[str, bool], display: Display, interrupt: Interrupt
+) -> Summary:
     """Plan and run; the workers start while the job is planned."""
     from ....daemon.engine.engine import Engine
     from ....daemon.runs.run import JobRun, Watcher
@@ -87,7 +99,7 @@ def _run(job: Job, workers: int | None, overwrite: bool, display: Display, inter
             notice=lambda notice: display.note(str(notice)),
             interrupted=interrupt.came,
         )
-        summary = JobRun(job, count, overwrite=overwrite, watcher=watcher).execute(engine)
+        summary = JobRun(job, count, **replacing, watcher=watcher).execute(engine)
     display.stop()
     return summary
 

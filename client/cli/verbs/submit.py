@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 @click.option("--priority", type=int, help="Higher goes first; default: as in the file, or 0.")
 @click.option("--label", help="To find jobs of a kind.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option(
+    "--keep-finished", is_flag=True, help="Keep what is finished, though your code has changed since."
+)
 @click.option("--no-check", "check", flag_value=False, default=True, help="Don't open the input first.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and submit nothing.")
 @click.option("--id-only", is_flag=True, help="Print the number alone.")
@@ -47,6 +50,7 @@ def command(
     priority: int | None,
     label: str | None,
     overwrite: bool,
+    keep_finished: bool,
     check: bool,
     dry_run: bool,
     id_only: bool,
@@ -64,8 +68,8 @@ def command(
         infos: list[JobInfo] = []
         try:
             for job in jobs:
-                info = service.submit(job, priority=priority, label=label, after=follows, overwrite=overwrite)
-                infos.append(info)
+                replacing = {"overwrite": overwrite, "keep_finished": keep_finished}
+                infos.append(service.submit(job, priority=priority, label=label, after=follows, **replacing))
         finally:  # accepted jobs are reported, even if the next one is refused
             at_the_end = as_json and (follow or wait) and len(infos) == len(jobs)
             if infos and not at_the_end:

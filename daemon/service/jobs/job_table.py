@@ -88,13 +88,14 @@ class JobTable(JobIndex):
         label: str = "",
         after: tuple[int | str, ...] = (),
         overwrite: bool = False,
+        keep_finished: bool = False,
         files: JobFiles | None = None,
     ) -> JobRecord:
         """Add a job, which waits for `accept`. If the token was used before, return its job instead.
 
         Parameters
         ----------
-        spec, token, overwrite
+        spec, token, overwrite, keep_finished
             As in `JobRecord`.
         name, owner, output, priority, label
             As in `JobInfo`.
@@ -131,7 +132,9 @@ class JobTable(JobIndex):
             priority=priority,
             after=predecessors,
         )
-        job_record = JobRecord(info=info, spec=spec, token=token, overwrite=overwrite)
+        job_record = JobRecord(
+            info=info, spec=spec, token=token, overwrite=overwrite, keep_finished=keep_finished
+        )
         self._jobs[info.id] = self._open[info.id] = job_record
         self._tokens[token] = info.id
         self._unaccepted.add(info.id)
@@ -294,7 +297,9 @@ class JobTable(JobIndex):
             self._change(number, state="cancelling", reason="cancelled on request")
         return None
 
-    def retry(self, number: int, failed_only: bool, now_s: float) -> JobRecord:
+    def retry(
+        self, number: int, failed_only: bool, now_s: float, *, keep_finished: bool = False
+    ) -> JobRecord:
         """Queue an ended job again, for its unfinished blocks.
 
         Parameters
@@ -304,6 +309,8 @@ class JobTable(JobIndex):
             Only for the blocks that failed.
         now_s : float
             Not used.
+        keep_finished : bool
+            Keep finished blocks, though the user's code has changed since.
 
         Returns
         -------
@@ -324,7 +331,9 @@ class JobTable(JobIndex):
         self.check_clashes(info.output, self.files.of(number), info.after)
         # If only failed blocks are unfinished, the run is like any other and can end as done.
         is_partial = failed_only and info.done + info.failed < (info.blocks or 0)
-        job_record = msgspec.structs.replace(self._jobs[number], failed_only=is_partial)
+        job_record = msgspec.structs.replace(
+            self._jobs[number], failed_only=is_partial, keep_finished=keep_finished
+        )
         self._jobs[number] = self._open[number] = job_record
         job_record = self._change(number, state="queued", paused=False, ended_s=None, reason="")
         return self._change(number, reason=waiting_reason(self._jobs, job_record.info))

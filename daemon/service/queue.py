@@ -307,15 +307,15 @@ class JobQueue:
             return
         while (job_record := self.table.next_to_start(time.time(), MOST_ACTIVE)) is not None:
             number = job_record.info.id
-            if not job_record.failed_only:
-                self.journal.begin_run(number)
             runner = Runner(job_record, engine, self.journal, self.rights, self._mailbox.put)
             self._runners[number] = runner
             self.logs.add_text(number, f"run {job_record.info.runs} begins")
             runner.start()
 
     def _count(self, runner: Runner) -> None:
-        """Copy the totals of a run to the table of jobs."""
+        """Copy the totals of a run to the table of jobs, once it has taken its output."""
+        if not runner.planned:
+            return
         totals, seconds = runner.progress, time.monotonic() - runner.started_s
         computed = totals.blocks - totals.skipped
         remaining = runner.blocks - totals.blocks - totals.failed

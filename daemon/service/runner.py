@@ -118,6 +118,7 @@ class Runner:
         self.progress = Progress()
         self.finished_before = 0  # blocks that were finished before this run
         self.blocks = 0  # blocks that this run is for
+        self.planned = False  # the output is taken, and the counts of earlier runs no longer hold
         self.started_s = time.monotonic()
         self._job_record = job_record
         self._journal = journal
@@ -184,6 +185,9 @@ class Runner:
     def _on_planned(self, plan: Plan, done: bytes) -> None:
         self.finished_before = self._done_before if self._only is not None else sum(done)
         self.blocks = len(plan.grid) - self.finished_before if self._only is None else len(self._only)
+        if not self._job_record.failed_only:
+            self._journal.begin_run(self.id)  # before any block of this run is noted
+        self.planned = True
         self._report("planned", self.id, len(plan.grid), self.finished_before)
 
     def _on_notice(self, notice: Notice) -> None:

@@ -158,6 +158,7 @@ def far_module(bench, code):
     (code / "amounts.py").unlink()
     (bench.folder / "far").mkdir()
     bench.environ["PYTHONPATH"] = str(bench.folder / "far")
+    bench.command = [*bench.command]  # with an interpreter of its own, which looks at PYTHONPATH
     return bench.folder / "far" / "amounts.py"
 
 

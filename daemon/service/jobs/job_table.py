@@ -171,7 +171,6 @@ class JobTable(JobIndex):
         started_s = now_s if info.started_s is None else info.started_s
         return self._change(
             info.id,
-            **_RUN_COUNTS,
             state="running",
             reason="",
             runs=info.runs + 1,
@@ -185,7 +184,8 @@ class JobTable(JobIndex):
     def note_plan(self, number: int, blocks: int, done: int) -> None:
         """Note the number of blocks of a job whose run has begun.
 
-        From now on the output is this job's own, and is not replaced by a later run.
+        From now on the output is this job's own, and is not replaced by a later run. Until now the
+        counts are those of the run before: a run that is refused changes none of them.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class JobTable(JobIndex):
         """
         job_record = self._jobs[number]
         self._jobs[number] = self._open[number] = msgspec.structs.replace(job_record, overwrite=False)
-        self._change(number, blocks=blocks, done=done, skipped=done)
+        self._change(number, **_RUN_COUNTS | {"blocks": blocks, "done": done, "skipped": done})
 
     def progress(self, number: int, **counts: Any) -> None:
         """Note the counts of a run; equal counts are no change.

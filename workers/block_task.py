@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..shared.errors import BlockError, StorageError
 from ..shared.files.checksum import crc32_of
 from ..shared.geometry.roi import Roi
-from ..shared.jobs.operations import Copy, parse_operation
+from ..shared.jobs.operations import Copy, PythonFunction, parse_operation
 from ..shared.memory.arena import Segment, attach_array
 from ..shared.messages import engine as wire
 from ..shared.system.impersonation import acting_as
@@ -18,8 +18,10 @@ from ..shared.volumes.base.api import Volume
 from ..shared.volumes.base.memory import MemoryVolume
 from ..shared.volumes.blockwise.fileset import BlockwiseFileset
 from ..shared.volumes.formats import open_volume
+from .halo_check import HaloCheck
 from .kernels import kernel_for
 from .kernels.context import BlockContext
+from .kernels.python import takes_context
 from .task_rois import rois_of
 from .user_code import UserCode
 
@@ -31,6 +33,7 @@ class BlockOutcome(NamedTuple):
     nbytes_written: int = 0
     skipped: bool = False
     crc32: int = 0
+    note: str = ""
 
 
 class PreparedJob:
@@ -102,15 +105,30 @@ class PreparedJob:
         block = self._read(source, read_roi)
         with acting_as(self._recipe.identity):
             result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, self._axes))
+        note = self._check_halo(source, kept_roi) if task.block == self._recipe.checked_block else ""
         if self._output is not None:
             with acting_as(self._recipe.identity):
                 self._output.write(roi, result)
-            return BlockOutcome(block.nbytes, result.nbytes)
+            return BlockOutcome(block.nbytes, result.nbytes, note=note)
         if task.slot is None or segment is None:
             raise BlockError("the task names no place for its result")
         target = slot_array(task.slot, segment, roi, result.dtype)
         target[...] = result
-        return self._outcome(target, block.nbytes)
+        return self._outcome(target, block.nbytes)._replace(note=note)
+
+    def _check_halo(self, source: Volume, block: Roi) -> str:
+        """What is to be said about the halo of the user's function."""
+        if not isinstance(self._spec, PythonFunction):
+            return ""
+
+        def compute(read_roi: Roi, kept_roi: Roi) -> NDArray[Any]:
+            context = BlockContext(read_roi, kept_roi, source.shape, self._axes)
+            with acting_as(self._recipe.identity):
+                return np.array(self._kernel(source.read(read_roi), context))
+
+        pieces = not takes_context(self._spec.function)
+        check = HaloCheck(self._bounds, block, self._halo, self._recipe.check_voxels, compute, pieces)
+        return check.note()
 
     def _read(self, source: Volume, roi: Roi, out: Any = None) -> NDArray[Any]:
         with acting_as(self._recipe.identity):

@@ -165,7 +165,18 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - any error of a block is its reply
             return _failure(task, error)
         seconds = time.monotonic() - started_s
-        return wire.TaskDone(task.job, task.block, task.attempt, seconds, *outcome, roi.volume)
+        return wire.TaskDone(
+            task.job,
+            task.block,
+            task.attempt,
+            seconds,
+            outcome.nbytes_read,
+            outcome.nbytes_written,
+            outcome.skipped,
+            outcome.crc32,
+            roi.volume,
+            outcome.note,
+        )
 
     def _segment_of(self, memory: wire.Slot | wire.ArrayView | None) -> Segment | None:
         if memory is None:

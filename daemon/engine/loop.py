@@ -228,6 +228,8 @@ class Dispatcher:
         job.leased_blocks.discard(block)
         if isinstance(reply, wire.TaskDone):
             job.keep_reply(reply)
+            if reply.note:
+                job.handle.put(Notice(reply.note))
             return ev.Done(worker, name, block, attempt, reply.seconds)
         if reply.kind:
             job.error_kinds[block] = reply.kind

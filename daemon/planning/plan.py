@@ -7,6 +7,7 @@ the memory of a worker, and still leaves enough blocks to keep all workers busy.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,12 +18,13 @@ from ...shared.geometry.block_shapes import default_block_shape
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
-from ...shared.jobs.operations import AnyOperation, peak_bytes
+from ...shared.jobs.operations import AnyOperation, PythonFunction, peak_bytes
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.info import Meaning, guess_note, meaning_of, said_by_job
 from .sizing import Sizing
 
 BLOCKS_PER_WORKER = 8
+_CHECK_SHARE = 0.1  # of the job's time, for the check of a function's halo
 _LARGEST_DEFAULT_MEMORY_BYTES = 2 << 30
 
 
@@ -132,6 +134,25 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         task_bytes=sizing.task_bytes(block),
         notes=(*notes, *([guess] if (guess := guess_note(meaning, said.address)) else []), *cut_notes),
     )
+
+
+def halo_check(plan: Plan) -> dict[str, int]:
+    """At which block the halo of a user's function is checked, and how many voxels that may read.
+
+    Parameters
+    ----------
+    plan : Plan
+
+    Returns
+    -------
+    dict
+        Fields of `Recipe`; empty where there is nothing to check.
+    """
+    operation, blocks = plan.operation, len(plan.grid)
+    if not isinstance(operation, PythonFunction) or not operation.halo_check or blocks < 2:
+        return {}
+    read = math.prod(n + 2 * h for n, h in zip(plan.grid.block_shape, plan.halo, strict=True))
+    return {"checked_block": blocks // 2, "check_voxels": int(_CHECK_SHARE * blocks * read)}
 
 
 def _meaning_of_output(meaning: Meaning, roi: Roi, operation: AnyOperation) -> Meaning:

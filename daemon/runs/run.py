@@ -22,7 +22,7 @@ from ...shared.volumes.formats import open_volume, split_address
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
-from ..planning.plan import Plan, make_plan
+from ..planning.plan import Plan, halo_check, make_plan
 from .input_state import changes, code_of, python_files_hash
 from .output_record import OutputRecord
 from .outputs import output_for
@@ -281,6 +281,7 @@ class JobRun:
             resume=resumed,
             durability="block" if self._job.output.durability == "block" else "none",
             checksum=self.output.worker_address is None,
+            **halo_check(self.plan),
         )
         excluded = self._excluded_blocks(done)
         handle = engine.submit(self._with_job_settings(self.output.spec(recipe, excluded, engine.workers)))

@@ -334,7 +334,8 @@ class PythonFunction(Operation):
     """A function of the user's own: ``function(block, **args)`` gives an array of the block's shape.
 
     The block comes with its halo. If the function has a parameter `context`, that holds the
-    position of the block. `dtype` is that of the result (default: the dtype of its input).
+    position of the block. `dtype` is that of the result (default: the dtype of its input);
+    `fill_masked` the value of masked voxels. `halo_check` looks whether the halo is enough.
     """
 
     name: ClassVar[str] = "python"
@@ -343,6 +344,8 @@ class PythonFunction(Operation):
     function: Annotated[Text, AfterValidator(_function_name)]
     halo: CountPerAxis = 0
     dtype: DtypeName | None = None
+    fill_masked: FiniteFloat | None = None
+    halo_check: Switch = True
     memory_factor: Factor = 4.0
     args: PlainArguments = Field(default_factory=dict)
 
@@ -360,7 +363,10 @@ class PythonFunction(Operation):
 
     def identity(self, axes: str) -> dict[str, Any]:
         """As `Operation.identity`."""
-        return {key: value for key, value in super().identity(axes).items() if key != "memory_factor"}
+        identity = super().identity(axes)
+        if self.fill_masked is None:  # as before there was such a parameter
+            del identity["fill_masked"]
+        return {key: value for key, value in identity.items() if key not in ("memory_factor", "halo_check")}
 
 
 AnyOperation = Gaussian | Threshold | Copy | PythonFunction

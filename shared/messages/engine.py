@@ -122,6 +122,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Copy voxels between `source` and an array; then the rest of the recipe is not used.
     grid : Grid or None
         Of the blocks; tasks then hold nothing but the number.
+    checked_block : int or None
+        Number of the block at which the halo is checked.
+    check_voxels : int
+        Most voxels that this check may read.
     prompt : bool
         Send each answer at once, instead of several together.
     """
@@ -141,6 +145,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity | None = None
     transfer: Transfer | None = None
     grid: Grid | None = None
+    checked_block: int | None = None
+    check_voxels: int = 0
     prompt: bool = False
 
 
@@ -212,7 +218,7 @@ class TaskDone(Message, frozen=True):
 
     `nbytes_read` and `nbytes_written` count voxel data; `skipped`: a finished
     block was found and left alone; `crc32` is that of the result if the recipe asks for it;
-    `voxels` are those of the block.
+    `voxels` are those of the block; `note` is for people.
     """
 
     job: str
@@ -224,6 +230,7 @@ class TaskDone(Message, frozen=True):
     skipped: bool = False
     crc32: int = 0
     voxels: int = 0
+    note: str = ""
 
 
 class TaskFailed(Message, frozen=True):

@@ -184,7 +184,7 @@ class Bench:
             input="in.npy",
             output={"address": output, "block_shape": block_shape} if output.endswith(".json") else output,
             block_shape=block_shape,
-            operation={"python": {"function": function, "args": args or {}}},
+            operation={"python": {"function": function, "args": args or {}, "halo_check": False}},
             **{"user_code": ".", **fields},
         )
 

@@ -34,9 +34,9 @@ def python_kernel(spec: PythonFunction) -> Kernel:
         args: dict[str, Any] = copy.deepcopy(spec.args)
         if wants_context:
             args["context"] = context
-        result = function(block, **args)
+        result = _filled(function(block, **args), spec)
         _check(result, spec.function, shape, expected)
-        return crop(result, context)
+        return crop(result.astype(expected, copy=False), context)
 
     return run
 
@@ -70,6 +70,25 @@ def _has_context(function: Callable[..., Any]) -> bool:
     return context is not None and context.kind in (context.POSITIONAL_OR_KEYWORD, context.KEYWORD_ONLY)
 
 
+def takes_context(name: str) -> bool:
+    """True if the function, ``"module:name"``, is told where its block lies."""
+    return _has_context(_find(name))
+
+
+def _filled(result: object, spec: PythonFunction) -> Any:
+    """A masked array as a plain one: by the job's own value, or as it is if nothing is masked."""
+    if not isinstance(result, np.ma.MaskedArray):
+        return result
+    if spec.fill_masked is not None:
+        return result.filled(spec.fill_masked)
+    if masked := int(np.ma.count_masked(result)):
+        raise BlockError(
+            f"function {spec.function} returned a masked array, of which {masked} voxels are masked, and a "
+            "volume has no mask: return result.filled(0), or write fill_masked: 0 in the job's operation"
+        )
+    return result.data
+
+
 def _check(result: object, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if not isinstance(result, np.ndarray):
         raise BlockError(
@@ -80,7 +99,7 @@ def _check(result: object, name: str, shape: tuple[int, ...], dtype: np.dtype) -
             f"function {name} returned an array of shape {result.shape}; {shape} is expected, "
             "that of the block with its halo"
         )
-    if result.dtype != dtype:
+    if result.dtype.newbyteorder("=") != dtype:
         raise BlockError(
             f"function {name} returned {result.dtype.name}; {dtype.name} is expected: "
             f"convert the result, or write dtype: {result.dtype.name} in the job's operation"

@@ -109,3 +109,22 @@ def test_what_the_function_raises_is_not_hidden(steps):
 def test_a_function_that_is_not_there_is_a_mistake_of_the_job(steps, function, text):
     with pytest.raises(JobError, match=text):
         kernel_for(PythonFunction(function=function.format(steps=steps.__name__)))
+
+
+def test_a_masked_array_is_refused_or_filled(steps):
+    steps.masked = lambda block: np.ma.masked_less(block, 5)
+    with pytest.raises(BlockError, match="5 voxels are masked"):
+        run(steps, "masked")
+    np.testing.assert_array_equal(
+        run(steps, "masked", fill_masked=9), np.where(BLOCK < 5, 9, BLOCK)[0:2, 1:4].astype("u1")
+    )
+    steps.masked = lambda block: np.ma.masked_less(block, 0)
+    np.testing.assert_array_equal(run(steps, "masked"), BLOCK[0:2, 1:4])
+
+
+def test_the_byte_order_of_a_result_does_not_matter(steps):
+    steps.swapped = lambda block: (block.astype("u2") * 257).astype(">u2")
+    result = run(steps, "swapped", dtype="uint16")
+    assert result.dtype == np.dtype("u2")
+    assert result.dtype.isnative
+    np.testing.assert_array_equal(result, (BLOCK.astype("u2") * 257)[0:2, 1:4])

@@ -131,9 +131,9 @@ class OutputFiles:
                 self.make_folder()
                 if lock.acquire(blocking=False):
                     return
-            except StorageError:
+            except StorageError as error:
                 # A run that ends removes an empty folder, perhaps right under our lock.
-                if os.path.isdir(self.folder) or not tries_left:  # noqa: PTH112 - Path raises over long names
+                if not tries_left or not isinstance(error.__cause__, FileNotFoundError):
                     raise
                 continue
             holder = lock.holder()

@@ -28,11 +28,14 @@ import os, time
 from pathlib import Path
 
 def gated(block, context, gate, free=0):
-    # Blocks from row `free` on say that they have begun, and wait until the gate opens.
-    if context.roi.start[0] >= free:
+    # Blocks from row `free` on say that they have begun, and wait until the gate opens. Those before
+    # end when two workers are up: else the first would take the others for itself.
+    gated, name = context.roi.start[0] >= free, Path(gate).name
+    Path(f"{gate}.worker-{os.getpid()}").touch()
+    if gated:
         Path(f"{gate}.begun-{context.roi.start[0]}").touch()
-        while not Path(gate).exists():
-            time.sleep(0.005)
+    while not Path(gate).exists() and (gated or len(list(Path(gate).parent.glob(f"{name}.worker-*"))) < 2):
+        time.sleep(0.005)
     return block
 
 def prints(block):

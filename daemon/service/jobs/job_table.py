@@ -197,7 +197,8 @@ class JobTable(JobIndex):
         """
         job_record = self._jobs[number]
         self._jobs[number] = self._open[number] = msgspec.structs.replace(job_record, overwrite=False)
-        self._change(number, **_RUN_COUNTS | {"blocks": blocks, "done": done, "skipped": done})
+        self._change(number, **_RUN_COUNTS)
+        self._change(number, blocks=blocks, done=done, skipped=done)
 
     def progress(self, number: int, **counts: Any) -> None:
         """Note the counts of a run; equal counts are no change.

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ...shared.files.fingerprints import content_of, file_state
-from ...shared.jobs.code_files import CodeFiles, code_files
+from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files
 from ...shared.jobs.job import Job
 from ...shared.jobs.operations import PythonFunction
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
@@ -55,6 +55,16 @@ def code_of(job: Job) -> CodeFiles | None:
     volumes = (claims_of(split_address(job.output.address)), reads_of(split_address(job.input.address)))
     apart = tuple(place.real for claims in volumes for place in claims.places())
     return code_files(job.operation.function, job.user_code, apart)
+
+
+def code_notes(code: CodeFiles | None) -> tuple[str, ...]:
+    """What people are told of the user's code when a job begins."""
+    if code is None or not code.too_many:
+        return ()
+    return (
+        f"user_code holds more than {MOST_DATA_FILES} files, so changes of data files in it are not noticed; "
+        "put the code into a folder of its own",
+    )
 
 
 def changes(job: Job, state: dict[str, object], code: CodeFiles | None) -> list[str]:

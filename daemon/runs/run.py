@@ -23,7 +23,7 @@ from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
 from ..planning.plan import Plan, halo_check, make_plan
-from .input_state import changes, code_of, python_files_hash
+from .input_state import changes, code_notes, code_of, python_files_hash
 from .output_record import OutputRecord
 from .outputs import output_for
 from .ownership import begin, identity_of, own_record, refuse_own_input
@@ -165,7 +165,7 @@ class JobRun:
         self._probe(engine)
         with self.output.files.held():
             done, resumed = self._take_output()
-            for note in self.plan.notes:
+            for note in (*self.plan.notes, *code_notes(self._code)):
                 self._watcher.notice(Notice(note))
             self._watcher.planned(self.plan, done)
             try:

@@ -25,7 +25,9 @@ from ..files.fingerprints import file_state, sample
 _INSTALLED = ("site-packages", "dist-packages")
 _OURS = __name__.partition(".")[0]
 _MOST_INSTALLED_BYTES = 1 << 18  # of source that is read to follow imports inside of installed packages
-MOST_DATA_FILES = 10_000
+MOST_DATA_FILES = 2_000
+_WHOLE_DATA_BYTES = 1 << 16
+_DATA_SAMPLES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def code_files(function: str, folder: str | None, outputs: tuple[str, ...] = ())
         for path in _data_files(folder, outputs):
             if len(data) == MOST_DATA_FILES:
                 return CodeFiles(modules, {}, own, too_many=True)
-            data[_named(path, folder)] = _content(path)
+            data[_named(path, folder)] = _content(path, _DATA_SAMPLES, whole_bytes=_WHOLE_DATA_BYTES)
     return CodeFiles(modules, data, own)
 
 
@@ -87,9 +89,9 @@ def _installed(path: str) -> bool:
     return any(part in _INSTALLED for part in Path(path).parts)
 
 
-def _content(path: str) -> str:
+def _content(path: str, *how: int, **more: int) -> str:
     try:
-        return sample(path).hex()[:16]
+        return sample(path, *how, **more).hex()[:16]
     except OSError:
         return "unreadable"
 

@@ -61,10 +61,10 @@ def code_notes(code: CodeFiles | None) -> tuple[str, ...]:
     """What people are told of the user's code when a job begins."""
     if code is None or not code.too_many:
         return ()
-    return (
+    text = (
         f"user_code holds more than {MOST_DATA_FILES} files, so changes of data files in it are not noticed; "
-        "put the code into a folder of its own",
     )
+    return (f"{text}put the code into a folder of its own",)
 
 
 def changes(job: Job, state: dict[str, object], code: CodeFiles | None) -> list[str]:

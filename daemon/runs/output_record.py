@@ -50,7 +50,13 @@ class OutputRecord:
     @property
     def block_hash(self) -> str:
         """The name of the job in its blocks."""
-        return self.job_hash or job_hash(self.identity)
+        return self.job_hash or job_hash(_without_data_files(self.identity))
+
+
+def _without_data_files(identity: dict[str, Any]) -> dict[str, Any]:
+    """An identity as blocks name it: files that come to lie beside the code later change no block's name."""
+    code = identity.get("user_code_is")
+    return identity | {"user_code_is": code["modules"]} if isinstance(code, dict) else identity
 
 
 def format_record(record: OutputRecord) -> bytes:

@@ -183,6 +183,9 @@ def _data_files(folder: str, outputs: tuple[str, ...]) -> Iterator[str]:
             folders[:] = []
             continue
         seen.add(os.path.realpath(here))
+        if "journal.db" in files:  # the state of a service
+            folders[:] = []
+            continue
         outputs_here = _outputs(folders, files)
         blocks = {f"{name.removesuffix('.json')}_blocks" for name in outputs_here if name.endswith(".json")}
         folders[:] = sorted(
@@ -196,7 +199,7 @@ def _data_files(folder: str, outputs: tuple[str, ...]) -> Iterator[str]:
             path = os.path.join(here, name)
             if name.startswith(".") or name.endswith((".py", ".pyc")) or _is_of(name, outputs_here):
                 continue
-            if os.path.realpath(path) not in outputs and not _is_job_file(path):
+            if os.path.realpath(path) not in outputs and os.path.isfile(path) and not _is_job_file(path):  # noqa: PTH113
                 yield path
 
 

@@ -18,7 +18,7 @@ from ...shared.volumes.formats import split_address
 from ...shared.volumes.restful.description import schema_name
 
 
-def input_state(address: str) -> dict[str, str]:
+def input_state(address: str, *, live: bool = False) -> dict[str, str]:
     """Short hashes of the state and of the content of an input's files.
 
     All files count that a dataset leads to: sources of virtual datasets, external links, raw files.
@@ -29,12 +29,17 @@ def input_state(address: str) -> dict[str, str]:
     Parameters
     ----------
     address : str
+    live : bool
+        Another program is writing it, so that nothing but its shape counts.
 
     Returns
     -------
     dict
-        ``state``, of sizes, times and inodes, and ``content``, of samples of the content.
+        ``state``, of sizes, times and inodes, and ``content``, of samples of the content; of a live
+        input, that it is one.
     """
+    if live:
+        return {"state": "live"}
     target = split_address(address)
     files = [place.path for place in reads_of(target).files]
     state = hashlib.sha256()
@@ -75,7 +80,7 @@ def changes(job: Job, state: dict[str, object], code: CodeFiles | None) -> list[
         imported them, and refuse to import others.
     """
     changed: list[str] = []
-    if not input_state(job.input.address).items() <= state.items():
+    if not input_state(job.input.address, live=job.input.live).items() <= state.items():
         changed.append(f"the input {job.input.address}")
     now = code_of(job)
     if code is not None and now is not None:

@@ -118,6 +118,23 @@ def _written_in_this_boot() -> bytes:
     return f'"boot": {json.dumps(boot_id())}'.encode()
 
 
+def says(content: bytes, size_bytes: int, crc32: int) -> bool:
+    """Test, without a parser, if the content of a status as `format_status` writes it has these facts.
+
+    Parameters
+    ----------
+    content : bytes
+    size_bytes, crc32 : int
+        Of the whole block file.
+
+    Returns
+    -------
+    bool
+        False also for content that must be parsed.
+    """
+    return b'"bytes": %d, "checksum": "crc32:%08x"' % (size_bytes, crc32) in content
+
+
 def checksum_text(value: int) -> str:
     """A checksum as it stands in a record."""
     return f"crc32:{value:08x}"

@@ -23,7 +23,7 @@ from .description_copy import DescriptionCopy
 from .fast.catalogue import FileTemplates
 from .layout import BlockPaths, Naming
 from .pickled import PickleCodec
-from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
+from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status, says
 from .surroundings import other_writer
 
 _LONGEST_NAP_S = 0.02
@@ -147,6 +147,28 @@ class BlockStore:
         if job_hash is not None and record.job != job_hash:
             return f"written by another job ({record.job or 'unnamed'})"
         return _disagreement(self.paths(block).file, record)
+
+    def agrees(self, block: Roi, voxels: NDArray) -> bool:
+        """Test if the voxels that were read of a block, with the rest of its file, are what its record says.
+
+        Parameters
+        ----------
+        block : Roi
+            In absolute voxels.
+        voxels : ndarray of shape ``block.shape``
+            As they were just read.
+
+        Returns
+        -------
+        bool
+            False also if this can't be told without reading the file again; see `checked_record`.
+        """
+        paths = self.naming.paths(block)
+        content = self.status_at(paths)
+        if not content or voxels.shape != block.shape:
+            return False
+        found = self.templates.checksum(paths.file, paths.internal, voxels)
+        return found is not None and says(content, *found)
 
     def checked_record(self, block: Roi) -> StatusRecord | None:
         """Check a block against its record, again if it was written anew meanwhile.

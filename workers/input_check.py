@@ -7,6 +7,7 @@ if that task reads all of it; so the check reads no voxel that the task does not
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,6 @@ def _damaged(volume: Volume, block: Roi, path: str, reason: str) -> DamagedInput
     return DamagedInput(
         f"block {block} of the input {volume.address} is not what the job that wrote it has recorded "
         f"({path}: {reason}). Run that job again, which needs --overwrite for a file of one piece; "
-        f'"blockmill volume verify {volume.address}" lists all such blocks. If it was changed on purpose, '
+        f'"blockmill volume verify {shlex.quote(volume.address)}" lists all such blocks. If it was changed on purpose, '
         "set check_input: false"
     )

@@ -83,7 +83,7 @@ def input_check_of(job: Job, source: Volume) -> InputCheck:
     JobError
         If the record beside the input says that this is another file.
     """
-    if job.check_input is False or job.input.live:
+    if not job.check_input or job.input.live:
         return InputCheck()
     target = split_address(job.input.address)
     if target.kind == "fileset":

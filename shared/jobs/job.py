@@ -175,9 +175,9 @@ class Job(_Model):
         Longest time for one attempt at a block.
     user_code : str, optional
         Folder in which the workers find the user's own modules.
-    check_input : bool, optional
+    check_input : bool
         Compare the stored blocks of an input that a job wrote with the checksums of that job, as
-        they are read. Default: yes.
+        they are read.
     order : {"arrival", "block"}
         The order in which results are merged: as they come, or by block number.
     label : str, optional
@@ -202,7 +202,7 @@ class Job(_Model):
     on_error: Literal["fail", "finish"] = "fail"
     block_timeout_s: PositiveFloat | None = None
     user_code: Text | None = None
-    check_input: bool | None = None
+    check_input: bool = True
     order: Literal["arrival", "block"] = "arrival"
     priority: Integer = 0
     after: JobReferences = ()

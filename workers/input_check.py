@@ -108,7 +108,7 @@ class FilesetInputCheck(NoCheck):
     def _check_file(self, block: Roi) -> int:
         fileset = self._fileset
         try:
-            record = fileset.checked_record(block.start)
+            record = fileset.blocks.checked_record(block.start)
         except CorruptBlock as error:
             raise _damaged(fileset, block, fileset.block_file(block.start), str(error)) from error
         return int(record is not None and not record.has_facts)
@@ -191,6 +191,6 @@ def _damaged(volume: Volume, block: Roi, path: str, reason: str) -> DamagedInput
     return DamagedInput(
         f"block {block} of the input {volume.address} is not what the job that wrote it has recorded "
         f"({path}: {reason}). Run that job again, which needs --overwrite for a file of one piece; "
-        f'"blockmill volume verify {shlex.quote(volume.address)}" lists all such blocks. If it was changed on purpose, '
-        "set check_input: false"
+        f'"blockmill volume verify {shlex.quote(volume.address)}" lists all such blocks. If it was changed '
+        "on purpose, set check_input: false"
     )

@@ -151,7 +151,7 @@ class FilesetCheck:
         StorageError
             If the block is damaged.
         """
-        status = self._fileset.checked_record(block.start)
+        status = self._fileset.blocks.checked_record(block.start)
         if status is None:
             return "missing", 0
         if status.size_bytes is None:

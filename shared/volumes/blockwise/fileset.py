@@ -299,7 +299,6 @@ class BlockwiseFileset:
     set_block_statuses = _of_blocks(FilesetBlocks.set_block_statuses)
     block_record = _of_blocks(FilesetBlocks.block_record)
     verify_block = _of_blocks(FilesetBlocks.verify_block)
-    checked_record = _of_blocks(FilesetBlocks.checked_record)
     is_block_locked = _of_blocks(FilesetBlocks.is_block_locked)
     purge_locks = _of_blocks(FilesetBlocks.purge_locks)
     open_block_file = _of_blocks(FilesetBlocks.open_block_file)

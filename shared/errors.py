@@ -55,6 +55,10 @@ class CorruptBlock(StorageError):
     """A block file does not hold what its status record says."""
 
 
+class DamagedInput(StorageError):
+    """A block of the input is not what the job that wrote it has recorded."""
+
+
 class DownloadFailed(StorageError):
     """A server did not give what it was asked for; the message tells address and reason."""
 

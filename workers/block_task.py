@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..shared.errors import BlockError, StorageError
 from ..shared.files.checksum import crc32_of
-from ..shared.geometry.roi import Roi
+from ..shared.geometry.roi import Roi, Shape
 from ..shared.jobs.operations import Copy, PythonFunction, parse_operation
 from ..shared.memory.arena import Segment, attach_array
 from ..shared.messages import engine as wire
@@ -19,6 +19,7 @@ from ..shared.volumes.base.memory import MemoryVolume
 from ..shared.volumes.blockwise.fileset import BlockwiseFileset
 from ..shared.volumes.formats import open_volume
 from .halo_check import HaloCheck
+from .input_check import NoCheck, input_check
 from .kernels import kernel_for
 from .kernels.context import BlockContext
 from .kernels.python import takes_context
@@ -34,6 +35,7 @@ class BlockOutcome(NamedTuple):
     skipped: bool = False
     crc32: int = 0
     note: str = ""
+    unrecorded: int = 0
 
 
 class PreparedJob:
@@ -44,6 +46,7 @@ class PreparedJob:
         self.prompt = recipe.prompt
         self._recipe = recipe
         self._source: Volume | None = None
+        self._input_check = NoCheck()
         self._output: BlockwiseFileset | None = None
         has_code = recipe.user_code is not None or bool(recipe.code_files)
         self._user_code = UserCode(recipe.user_code, recipe.code_files) if has_code else None
@@ -57,7 +60,8 @@ class PreparedJob:
                 self._user_code.check()
         self._kernel = kernel_for(self._spec)
         with acting_as(recipe.identity):
-            source = open_source(recipe.source)
+            source = open_source(recipe.source, recipe.live_extent)
+            self._input_check = input_check(recipe.input_check, source)
             if recipe.output is not None:
                 self._output = BlockwiseFileset(
                     recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
@@ -99,22 +103,22 @@ class PreparedJob:
         kept_roi = roi.shifted(self._offset)
         if task.slot is not None and segment is not None and self._is_plain_copy(source):
             target = slot_array(task.slot, segment, roi, source.dtype)
-            self._read(source, kept_roi, target)
-            return self._outcome(target, target.nbytes)
+            unrecorded = self._read_checked(source, kept_roi, kept_roi, target)[1]
+            return self._outcome(target, target.nbytes)._replace(unrecorded=unrecorded)
         read_roi = kept_roi.grown(self._halo, within=self._bounds)
-        block = self._read(source, read_roi)
+        block, unrecorded = self._read_checked(source, kept_roi, read_roi)
         with acting_as(self._recipe.identity):
             result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, self._axes))
         note = self._check_halo(source, kept_roi) if task.block == self._recipe.checked_block else ""
         if self._output is not None:
             with acting_as(self._recipe.identity):
                 self._output.write(roi, result)
-            return BlockOutcome(block.nbytes, result.nbytes, note=note)
+            return BlockOutcome(block.nbytes, result.nbytes, note=note, unrecorded=unrecorded)
         if task.slot is None or segment is None:
             raise BlockError("the task names no place for its result")
         target = slot_array(task.slot, segment, roi, result.dtype)
         target[...] = result
-        return self._outcome(target, block.nbytes)._replace(note=note)
+        return self._outcome(target, block.nbytes)._replace(note=note, unrecorded=unrecorded)
 
     def _check_halo(self, source: Volume, block: Roi) -> str:
         """What is to be said about the halo of the user's function."""
@@ -130,9 +134,15 @@ class PreparedJob:
         check = HaloCheck(self._bounds, block, self._halo, self._recipe.check_voxels, compute, pieces)
         return check.note()
 
-    def _read(self, source: Volume, roi: Roi, out: Any = None) -> NDArray[Any]:
+    def _read_checked(
+        self, source: Volume, kept_roi: Roi, read_roi: Roi, out: Any = None
+    ) -> tuple[NDArray[Any], int]:
+        """The voxels of `read_roi`, checked, and how many blocks have nothing to check them by."""
+        check = self._input_check
         with acting_as(self._recipe.identity):
-            return source.read(roi, out)
+            unrecorded = check.before_read(kept_roi, read_roi)
+            voxels = source.read(read_roi, out)
+            return voxels, unrecorded + check.after_read(kept_roi, read_roi, voxels)
 
     def _is_plain_copy(self, source: Volume) -> bool:
         return isinstance(self._spec, Copy) and self._spec.output_dtype(source.dtype) == source.dtype
@@ -151,6 +161,7 @@ class PreparedJob:
 
     def close(self) -> None:
         """Close the volumes."""
+        self._input_check.close()
         for volume in (self._source, self._output):
             if volume is not None:
                 volume.close()
@@ -158,10 +169,10 @@ class PreparedJob:
             self._user_code.forget()
 
 
-def open_source(source: str | wire.SharedArray) -> Volume:
-    """Open the input volume, from its address or in shared memory."""
+def open_source(source: str | wire.SharedArray, live_extent: Shape | None = None) -> Volume:
+    """Open the input volume, from its address or in shared memory; as for `Recipe`."""
     if isinstance(source, str):
-        return open_volume(source)
+        return open_volume(source, live=live_extent is not None, extent=live_extent)
     return MemoryVolume(attach_array(source), axes=source.axes)
 
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 import psutil
 import zmq
 
-from ..shared.errors import BlockmillError, JobError, MissingBlock, StorageError
+from ..shared.errors import BlockmillError, DamagedInput, JobError, MissingBlock, StorageError
 from ..shared.memory.arena import Segment
 from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
@@ -176,6 +176,7 @@ class Worker:
             outcome.crc32,
             roi.volume,
             outcome.note,
+            outcome.unrecorded,
         )
 
     def _segment_of(self, memory: wire.Slot | wire.ArrayView | None) -> Segment | None:
@@ -209,7 +210,7 @@ def _failure(task: wire.Task, error: Exception) -> wire.TaskFailed:
         text = str(error)
     else:
         text = "\n".join([f"{type(error).__name__}: {error}", *_user_frames(error)])
-    retry = not isinstance(error, JobError | MissingBlock)
+    retry = not isinstance(error, JobError | MissingBlock | DamagedInput)
     memory = isinstance(error, MemoryError)
     kind = type(error).__name__ if isinstance(error, BlockmillError) else ""
     return wire.TaskFailed(task.job, task.block, task.attempt, text, retry, memory, kind)

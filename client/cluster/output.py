@@ -63,7 +63,7 @@ class ClusterJob:
         target = split_address(job.output.address)
         if target.kind != "fileset":
             raise JobError(f"output: {target.file} is no fileset (.json); cluster tasks write one")
-        source = open_volume(job.input.address)
+        source = open_volume(job.input.address, live=job.input.live)
         roi = Roi.of(job.roi) if job.roi is not None else Roi.from_shape(source.shape)
         roi.check_within(source.shape, f"input {source.address}")
         said = job.input

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ...daemon.runs.ledger import Ledger
 from ...daemon.runs.output_files import OutputFiles
 from ...shared.errors import BlockmillError, JobError, StorageError
 from ...shared.files.checksum import crc32_of
@@ -16,6 +15,7 @@ from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import Address, open_volume, split_address
 from ...shared.volumes.hdf5.volume import Hdf5Volume
+from ...shared.volumes.ledger import Ledger
 from ...shared.volumes.npy import NpyVolume
 
 Verdict = Literal["ok", "unchecked", "missing", "damaged"]
@@ -151,16 +151,13 @@ class FilesetCheck:
         StorageError
             If the block is damaged.
         """
-        while (status := self._fileset.block_record(block.start)) is not None:
-            if status.size_bytes is None:
-                self._check_unrecorded(block)
-                return "unchecked", 0
-            reason = self._fileset.verify_block(block.start)
-            if reason is None:
-                return "ok", status.size_bytes
-            if status == self._fileset.block_record(block.start):
-                raise StorageError(reason)
-        return "missing", 0
+        status = self._fileset.blocks.checked_record(block.start)
+        if status is None:
+            return "missing", 0
+        if status.size_bytes is None:
+            self._check_unrecorded(block)
+            return "unchecked", 0
+        return "ok", status.size_bytes
 
     def _check_unrecorded(self, block: Roi) -> None:
         """Check shape and dtype of a block without checksum, which the original has written."""
@@ -296,6 +293,6 @@ def _ledger(output: Path, blocks: int) -> Ledger:
     if not path.stat().st_size:
         raise StorageError(f"{path} is empty; run the job again with --overwrite")
     try:
-        return Ledger(path, blocks)
+        return Ledger(path, blocks, writable=False)
     except OSError as error:
         raise StorageError(f"could not open {path}: {error}") from error

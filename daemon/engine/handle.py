@@ -103,7 +103,8 @@ class Progress:
     """Running totals of a job.
 
     `voxels` counts those of the blocks done, without halo and without skipped blocks. `running` counts
-    the blocks that a worker holds, those that wait there for their turn included.
+    the blocks that a worker holds, those that wait there for their turn included. `unrecorded` counts
+    blocks of the input that have no checksum to check them by.
     """
 
     blocks: int = 0
@@ -114,6 +115,7 @@ class Progress:
     retries: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
+    unrecorded: int = 0
 
 
 class JobHandle:

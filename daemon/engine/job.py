@@ -229,6 +229,7 @@ class EngineJob:
             totals.voxels += reply.voxels
         totals.bytes_read += reply.nbytes_read
         totals.bytes_written += reply.nbytes_written
+        totals.unrecorded += reply.unrecorded
 
     def result(self, block: int) -> Result:
         """The result of a block, to be merged; its slot is free again once the array is gone."""

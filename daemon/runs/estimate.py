@@ -105,7 +105,7 @@ def estimate(
     """
     run = JobRun(job, engine.workers, overwrite=overwrite)
     finished = 0 if overwrite else finished_blocks(run)
-    source = open_volume(job.input.address)
+    source = open_volume(job.input.address, live=job.input.live)
     try:
         source_shape, source_dtype = source.shape, source.dtype
     finally:

@@ -18,7 +18,7 @@ from ...shared.volumes.formats import split_address
 from ...shared.volumes.restful.description import schema_name
 
 
-def input_state(address: str) -> dict[str, str]:
+def input_state(address: str, *, live: bool = False) -> dict[str, str]:
     """Short hashes of the state and of the content of an input's files.
 
     All files count that a dataset leads to: sources of virtual datasets, external links, raw files.
@@ -29,12 +29,17 @@ def input_state(address: str) -> dict[str, str]:
     Parameters
     ----------
     address : str
+    live : bool
+        Another program is writing it, so that nothing but its shape counts.
 
     Returns
     -------
     dict
-        ``state``, of sizes, times and inodes, and ``content``, of samples of the content.
+        ``state``, of sizes, times and inodes, and ``content``, of samples of the content; of a live
+        input, that it is one.
     """
+    if live:
+        return {"state": "live"}
     target = split_address(address)
     files = [place.path for place in reads_of(target).files]
     state = hashlib.sha256()
@@ -85,7 +90,7 @@ def changed_while_running(job: Job, state: dict[str, object], code: CodeFiles | 
     str
         Empty if nothing has changed.
     """
-    if not input_state(job.input.address).items() <= state.items():
+    if not input_state(job.input.address, live=job.input.live).items() <= state.items():
         return (
             f"the input {job.input.address} changed while this job ran, so blocks of the output may be made "
             "of both; let it be finished, then run this again with --overwrite"

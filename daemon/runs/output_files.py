@@ -22,7 +22,7 @@ from ...shared.files.atomic import remove_if_there, write_atomically
 from ...shared.files.refusals import storage_errors
 from ...shared.locking.filelock import FileLock
 from ...shared.volumes.claims import records_folder
-from .ledger import ledger_bytes
+from ...shared.volumes.ledger import ledger_bytes
 from .output_record import OtherRecordVersion, OutputRecord, format_record, parse_record
 
 _STICKY = stat.S_ISVTX

@@ -46,7 +46,7 @@ def identity_of(
             "input_is": {
                 "shape": source.shape,
                 "dtype": source.dtype.str,
-                **input_state(job.input.address),
+                **input_state(job.input.address, live=job.input.live),
             },
             "user_code_is": None if code is None else {"modules": code.modules, "data": code.data},
             "output_is": {
@@ -151,7 +151,7 @@ def _translate(
     translated = dict(recorded)
     if isinstance(layout, dict) and "inside" not in layout and "inside" in current["output_is"]:
         translated["output_is"] = layout | {"inside": output.inside()}
-    if isinstance(source, dict) and "content" not in source:
+    if isinstance(source, dict) and "content" not in source and "content" in current["input_is"]:
         translated["input_is"] = source | {"content": current["input_is"]["content"]}
     if isinstance(code, dict) and isinstance(current["user_code_is"], dict):
         translated["user_code_is"] = code | {"data": _with_new_files(code, current["user_code_is"])}

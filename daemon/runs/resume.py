@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...shared.geometry.grid import BlockGrid
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from .ledger import Ledger
+from ...shared.volumes.ledger import Ledger
 from .run import JobRun
 
 _MOST_COUNTED = 100_000

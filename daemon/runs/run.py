@@ -18,11 +18,13 @@ from ...shared.files.sync import sync_filesystem
 from ...shared.geometry.grid import BlockGrid
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
+from ...shared.units import format_count
 from ...shared.volumes.formats import open_volume, split_address
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
 from ..planning.plan import Plan, halo_check, make_plan
+from .input_check import input_check_of
 from .input_state import changed_while_running, code_notes, code_of, python_files_hash
 from .output_record import OutputRecord
 from .outputs import output_for
@@ -53,6 +55,9 @@ class Summary:
         Address of the output.
     failures : list of (str, str)
         Each failed block, as text, and the reason: a summary line, details below.
+    input_blocks, input_unchecked : int or None
+        Stored blocks of the input that the finished job has read, and those of them that were not
+        checked; None if nothing was to be checked.
     """
 
     outcome: str
@@ -65,6 +70,16 @@ class Summary:
     output: str
     retries: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    input_blocks: int | None = None
+    input_unchecked: int | None = None
+
+    @property
+    def note(self) -> str:
+        """What is to be said beside the counts, for people; mostly empty."""
+        if not self.input_unchecked:
+            return ""
+        blocks = format_count(self.input_blocks or 0, "block")
+        return f"{self.input_unchecked} of {blocks} of the input were not checked"
 
 
 @dataclass(slots=True)
@@ -136,10 +151,12 @@ class JobRun:
             raise JobError(f"user_code: there is no folder {job.user_code}")
         target = split_address(job.output.address)
         refuse_own_input(split_address(job.input.address), target)
-        source = open_volume(job.input.address)
+        source = open_volume(job.input.address, live=job.input.live)
         try:
             self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
             self._code = code_of(job)
+            self._input_check = input_check_of(job, source)
+            self._live_extent = source.shape if job.input.live else None
             self._identity = identity_of(job, self.plan, source, target, self._code)
         finally:
             source.close()
@@ -165,8 +182,9 @@ class JobRun:
         self._probe(engine)
         with self.output.files.held():
             done, resumed = self._take_output()
-            for note in (*self.plan.notes, *code_notes(self._code)):
-                self._watcher.notice(Notice(note))
+            for note in (*self.plan.notes, *code_notes(self._code), self._input_check.note):
+                if note:
+                    self._notify(note)
             self._watcher.planned(self.plan, done)
             try:
                 ended, handle = self._run_blocks(engine, done, resumed)
@@ -233,6 +251,8 @@ class JobRun:
         """The recipe of a probe: input and operation, nothing of the output."""
         return wire.Recipe(
             source=self._job.input.address,
+            live_extent=self._live_extent,
+            input_check=self._input_check.recipe,
             operation=self.plan.operation.to_plain(),
             axes=self.plan.axes,
             offset=self.plan.roi.start,
@@ -382,6 +402,8 @@ class JobRun:
         if ended.cause and not failures:
             failures = [("the job", ended.cause)]
         finished_before = sum(done)
+        done_now = ended.outcome == "done"
+        checked = self._input_check.unchecked(self.plan, totals.unrecorded) if done_now else None
         return Summary(
             outcome=ended.outcome,
             blocks=len(self.plan.grid),
@@ -393,4 +415,6 @@ class JobRun:
             output=self._job.output.address,
             retries=totals.retries,
             failures=failures,
+            input_blocks=checked and checked[1],
+            input_unchecked=checked and checked[0],
         )

@@ -22,7 +22,7 @@ from ...shared.files.refusals import refused_by_system, storage_errors
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
 from ...shared.volumes.base.api import Volume
-from .ledger import Ledger
+from ...shared.volumes.ledger import Ledger
 from .output_files import OutputFiles
 
 _UNREADABLE = (OSError, BlockmillError, RuntimeError, KeyError, ValueError)

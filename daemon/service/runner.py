@@ -225,6 +225,8 @@ class Runner:
             return self._early_ending or Ending("failed", str(error))
         if self._early_ending is not None and summary.outcome == "cancelled":
             return self._early_ending
+        if summary.note:
+            self._on_notice(Notice(summary.note))
         return Ending(*_outcome(summary))
 
     def _job_run(self, job: Job) -> JobRun:

@@ -87,12 +87,16 @@ class InputVolume(_Model):
         Extent of a voxel per axis, in `unit`; default: as the file says.
     unit : str, optional
         Of the voxel size along the spatial axes, such as ``um``.
+    live : bool
+        Read an HDF5 file that another program is writing in SWMR mode, with the extent that it has
+        when the job begins; it is not checked for changes.
     """
 
     address: Text
     axes: AxesField | None = None
     voxel_size: VoxelSize | None = None
     unit: Text | None = None
+    live: bool = False
 
     @model_validator(mode="after")
     def _unit_has_a_size(self) -> InputVolume:
@@ -171,6 +175,9 @@ class Job(_Model):
         Longest time for one attempt at a block.
     user_code : str, optional
         Folder in which the workers find the user's own modules.
+    check_input : bool
+        Compare the stored blocks of an input that a job wrote with the checksums of that job, as
+        they are read.
     order : {"arrival", "block"}
         The order in which results are merged: as they come, or by block number.
     label : str, optional
@@ -195,6 +202,7 @@ class Job(_Model):
     on_error: Literal["fail", "finish"] = "fail"
     block_timeout_s: PositiveFloat | None = None
     user_code: Text | None = None
+    check_input: bool = True
     order: Literal["arrival", "block"] = "arrival"
     priority: Integer = 0
     after: JobReferences = ()

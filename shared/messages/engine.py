@@ -86,6 +86,21 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     volume_id: str = ""
 
 
+class InputCheck(msgspec.Struct, frozen=True):
+    """The record against which the stored blocks of the input are checked.
+
+    Attributes
+    ----------
+    ledger : str or None
+        Path of the checksums of a merged file; None: the status records of a fileset.
+    block_shape : tuple of int
+        Of the blocks in the ledger.
+    """
+
+    ledger: str | None = None
+    block_shape: tuple[int, ...] = ()
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker must know of a job to do any block of it.
 
@@ -93,6 +108,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     source : str or SharedArray
         Address of the input volume, or an array in shared memory.
+    live_extent : tuple of int or None
+        Voxels per axis of an input that another program is writing; None: it is an ordinary one.
+    input_check : InputCheck or None
+        Check the blocks of the input; None: don't.
     operation : dict or None
         As in the job file, one key; None copies.
     axes : str or None
@@ -131,6 +150,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     source: str | SharedArray
+    live_extent: tuple[int, ...] | None = None
+    input_check: InputCheck | None = None
     operation: dict[str, Any] | None = None
     axes: str | None = None
     offset: tuple[int, ...] = ()
@@ -218,7 +239,8 @@ class TaskDone(Message, frozen=True):
 
     `nbytes_read` and `nbytes_written` count voxel data; `skipped`: a finished
     block was found and left alone; `crc32` is that of the result if the recipe asks for it;
-    `voxels` are those of the block; `note` is for people.
+    `voxels` are those of the block; `note` is for people; `unrecorded` counts blocks of the input
+    that were to be checked and have no checksum.
     """
 
     job: str
@@ -231,6 +253,7 @@ class TaskDone(Message, frozen=True):
     crc32: int = 0
     voxels: int = 0
     note: str = ""
+    unrecorded: int = 0
 
 
 class TaskFailed(Message, frozen=True):

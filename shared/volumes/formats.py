@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import JobError, StorageError
+from ..geometry.roi import Shape
 from .base.api import Volume
 from .base.suffixes import cut_at_file, inner_path
 from .blockwise.description import SCHEMA_NAME
 from .blockwise.fileset import BlockwiseFileset
+from .hdf5.live import LiveHdf5Volume
 from .hdf5.volume import Hdf5Volume, dataset_names
 from .npy import NpyVolume
 from .restful.description import FILESET_SCHEMA, VOLUME_SCHEMA, schema_name
@@ -135,13 +137,23 @@ def _without_dataset(text: str, file: str) -> str:
     return f"{text!r} names an HDF5 file alone; {hint}"
 
 
-def open_volume(text: str, base_dir: str | os.PathLike[str] | None = None) -> Volume:
+def open_volume(
+    text: str,
+    base_dir: str | os.PathLike[str] | None = None,
+    *,
+    live: bool = False,
+    extent: Shape | None = None,
+) -> Volume:
     """Open the volume at an address for reading.
 
     Parameters
     ----------
     text, base_dir
         See `split_address`.
+    live : bool
+        Read an HDF5 file that another program is writing in SWMR mode.
+    extent : tuple of int, optional
+        With `live`: the voxels per axis that are read; default: those that there are now.
 
     Returns
     -------
@@ -159,10 +171,13 @@ def open_volume(text: str, base_dir: str | os.PathLike[str] | None = None) -> Vo
     if not Path(address.file).is_file():
         reason = "is no file" if Path(address.file).exists() else "does not exist"
         raise JobError(f"{address.file} {reason}; the address {text!r} names it")
+    if live and address.kind != "hdf5":
+        raise JobError(f"input.live: only HDF5 files can be read while they are written, not {address.file}")
     if address.kind == "fileset":
         return _open_described(address.file)
     if address.kind == "npy":
         return NpyVolume(address.file)
-    volume = Hdf5Volume(address.file, address.internal)
+    file, internal = address.file, address.internal
+    volume = LiveHdf5Volume(file, internal, extent) if live else Hdf5Volume(file, internal)
     _ = volume.shape  # opens the file now, so that a missing dataset is an error here
     return volume

@@ -118,6 +118,8 @@ def _say_summary(summary: Summary) -> None:
         f"{summary.voxels} voxels, {format_duration(summary.seconds)}, "
         f"{format_rate(summary.bytes_written, summary.seconds)} -> {os.path.relpath(summary.output)}"
     )
+    if summary.note:
+        say(summary.note)
 
 
 def _complain_of_failures(summary: Summary) -> int:

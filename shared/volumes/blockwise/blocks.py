@@ -152,6 +152,14 @@ class FilesetBlocks:
         """
         return self.store.verify(self.view.at(start), job)
 
+    def checked_record(self, start: Shape) -> StatusRecord | None:
+        """As `BlockStore.checked_record`, for the block that starts at `start` in the view."""
+        return self.store.checked_record(self.view.at(start))
+
+    def agrees(self, start: Shape, voxels: NDArray) -> bool:
+        """As `BlockStore.agrees`, for the block that starts at `start`, a corner in the grid of the view."""
+        return self.store.agrees(self.view.on_disk(start), voxels)
+
     def is_block_locked(self, start: Shape) -> bool:
         """Test if a lock file lies beside the file of a block."""
         return self.store.locked(self.view.at(start))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 from ...files.checksum import crc32_of
 
 STATUS_VERSION = 1
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
+_kept = threading.local()
 _LOCK_LINE = b"blockmill lock 1\n"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -116,9 +118,33 @@ def _written_in_this_boot() -> bytes:
     return f'"boot": {json.dumps(boot_id())}'.encode()
 
 
+def says(content: bytes, size_bytes: int, crc32: int) -> bool:
+    """Test, without a parser, if the content of a status as `format_status` writes it has these facts.
+
+    Parameters
+    ----------
+    content : bytes
+    size_bytes, crc32 : int
+        Of the whole block file.
+
+    Returns
+    -------
+    bool
+        False also for content that must be parsed.
+    """
+    return b'"bytes": %d, "checksum": "crc32:%08x"' % (size_bytes, crc32) in content
+
+
 def checksum_text(value: int) -> str:
     """A checksum as it stands in a record."""
     return f"crc32:{value:08x}"
+
+
+def _piece_buffer() -> memoryview:
+    """One buffer a thread for all pieces of all files: fresh memory costs more than the checksum."""
+    if (buffer := getattr(_kept, "buffer", None)) is None:
+        buffer = _kept.buffer = memoryview(bytearray(_PIECE_BYTES))
+    return buffer
 
 
 def checksum_of_file(path: str) -> tuple[int, str]:
@@ -130,10 +156,9 @@ def checksum_of_file(path: str) -> tuple[int, str]:
         If it can't be read.
     """
     size_bytes, value = 0, 0
+    buffer = _piece_buffer()
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        # One buffer for all pieces: fresh memory for each would cost more than the checksum.
-        buffer = memoryview(bytearray(min(os.fstat(descriptor).st_size + 1, _PIECE_BYTES)))
         while count := os.readv(descriptor, [buffer]):
             size_bytes += count
             value = crc32_of(buffer[:count], value)

@@ -23,7 +23,7 @@ from .description_copy import DescriptionCopy
 from .fast.catalogue import FileTemplates
 from .layout import BlockPaths, Naming
 from .pickled import PickleCodec
-from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status
+from .status import StatusRecord, checksum_of_file, may_be_torn, parse_status, says
 from .surroundings import other_writer
 
 _LONGEST_NAP_S = 0.02
@@ -146,14 +146,52 @@ class BlockStore:
             return "the status record holds no facts to check by"
         if job_hash is not None and record.job != job_hash:
             return f"written by another job ({record.job or 'unnamed'})"
-        try:
-            size_bytes = Path(self.paths(block).file).stat().st_size
-            if size_bytes != record.size_bytes:
-                return f"file has {size_bytes} bytes, the record says {record.size_bytes}"
-            _, checksum = checksum_of_file(self.paths(block).file)
-        except FileNotFoundError:
-            return "the block file is missing"
-        return None if checksum == record.checksum else "checksum differs"
+        return _disagreement(self.paths(block).file, record)
+
+    def agrees(self, block: Roi, voxels: NDArray) -> bool:
+        """Test if the voxels that were read of a block, with the rest of its file, are what its record says.
+
+        Parameters
+        ----------
+        block : Roi
+            In absolute voxels.
+        voxels : ndarray of shape ``block.shape``
+            As they were just read.
+
+        Returns
+        -------
+        bool
+            False also if this can't be told without reading the file again; see `checked_record`.
+        """
+        paths = self.naming.paths(block)
+        content = self.status_at(paths)
+        if not content or voxels.shape != block.shape:
+            return False
+        found = self.templates.checksum(paths.file, paths.internal, voxels)
+        return found is not None and says(content, *found)
+
+    def checked_record(self, block: Roi) -> StatusRecord | None:
+        """Check a block against its record, again if it was written anew meanwhile.
+
+        Returns
+        -------
+        StatusRecord or None
+            The record, with which the file agrees or which holds no facts; None if the block is not
+            available.
+
+        Raises
+        ------
+        CorruptBlock
+            If file and record disagree; the message is only the reason.
+        """
+        record = self.record(block)
+        while record is not None and record.has_facts:
+            if (reason := _disagreement(self.paths(block).file, record)) is None:
+                break
+            record, checked = self.record(block), record
+            if record == checked:
+                raise CorruptBlock(reason)
+        return record
 
     def check_whole(self, block: Roi, content: bytes | None) -> None:
         """Refuse a block that a power cut has damaged; each state of a file is read only once for this.
@@ -312,3 +350,15 @@ class BlockStore:
 def _checksum_in_state(path: str, mtime_ns: int, size_bytes: int, inode: int) -> str:
     """Checksum of a file, computed once for each state that the file is in."""
     return checksum_of_file(path)[1]
+
+
+def _disagreement(path: str, record: StatusRecord) -> str | None:
+    """How a block file differs from its record, or None if it agrees."""
+    try:
+        size_bytes = os.stat(path).st_size  # noqa: PTH116 - this is done for each block that is read
+        if size_bytes != record.size_bytes:
+            return f"file has {size_bytes} bytes, the record says {record.size_bytes}"
+        _, checksum = checksum_of_file(path)
+    except FileNotFoundError:
+        return "the block file is missing"
+    return None if checksum == record.checksum else "checksum differs"

@@ -115,7 +115,7 @@ class ViewBlocks:
         """The absolute roi, clipped to the shape on disk, of the block at `start` in the view."""
         begin = tuple(a + o for a, o in zip(start, self.origin, strict=True))
         ends = zip(begin, self.grid.block_shape, self.disk_shape, strict=True)
-        return Roi(begin, tuple(min(a + b, n) for a, b, n in ends))
+        return Roi.trusted(begin, tuple(min(a + b, n) for a, b, n in ends))
 
     def block_parts(self, roi: Roi) -> Iterator[BlockPart]:
         """Cut `roi`, which lies within the view, at the borders of blocks, in C order.

@@ -266,15 +266,20 @@ class Hdf5Volume:
                 self._opened = self._open_now()
             return self._opened
 
+    def _open_file(self) -> h5py.File:
+        return h5py.File(self._path, self._mode)
+
     def _open_now(self) -> _Open:
         try:
-            file = h5py.File(self._path, self._mode)
+            file = self._open_file()
         except FileNotFoundError as error:
             raise JobError(f"{self._path} does not exist") from error
         except BlockingIOError as error:
             raise StorageError(f"{self._path} is open in another process, for writing: {error}") from error
         except OSError as error:
-            raise StorageError(f"{self._path} can't be opened as an HDF5 file: {error}") from error
+            raise StorageError(
+                f"{self._path} can't be opened as an HDF5 file: {error}{_live_hint(error)}"
+            ) from error
         try:
             dataset = _voxels_in(file, self._internal, self._path)
             if dataset.is_virtual or dataset.external:
@@ -283,6 +288,16 @@ class Hdf5Volume:
         except BaseException:
             file.close()
             raise
+
+
+def _live_hint(error: OSError) -> str:
+    """The way to read a file that is marked as being written."""
+    if "already open for write" not in str(error):
+        return ""
+    return (
+        "; another program writes it (SWMR), or has crashed while it did: a job reads it as it is with "
+        "input: {address: ..., live: true}"
+    )
 
 
 def _fill_new(

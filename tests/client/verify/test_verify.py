@@ -21,6 +21,7 @@ from blockmill.shared.errors import StorageError
 from blockmill.shared.files.checksum import crc32_of
 from blockmill.shared.geometry.grid import BlockGrid
 from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise import store
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.hdf5.volume import Hdf5Volume
@@ -172,26 +173,27 @@ def test_the_damaged_blocks_are_told_and_no_others(tmp_path_factory, damaged, ba
 
 def test_a_block_that_is_rewritten_meanwhile_is_looked_at_again(monkeypatch):
     fileset = made_fileset()
-    file_of(fileset, STARTS[0]).write_bytes(b"")
-    original = BlockwiseFileset.verify_block
+    original = store.checksum_of_file
 
-    def rewritten_after(self, start, job=None):
-        reason = original(self, start, job)
-        if reason is not None:
+    def rewritten_after(path):
+        found = original(path)
+        if found[1] != fileset.block_record(STARTS[0]).checksum:
             fileset.write(GRID.roi_of(0), VOXELS[:2, :4] + 1)
-        return reason
+        return found
 
-    monkeypatch.setattr(BlockwiseFileset, "verify_block", rewritten_after)
+    damaged = file_of(fileset, STARTS[0])
+    damaged.write_bytes(bytes(fileset.block_record(STARTS[0]).size_bytes))
+    monkeypatch.setattr(store, "checksum_of_file", rewritten_after)
     assert tally_of(check_of("v.json"), 0, 1).ok == 1
 
 
 def test_a_file_that_the_system_can_not_read_is_a_damaged_block(monkeypatch):
     made_fileset()
 
-    def refuses(self, start, job=None):
+    def refuses(path):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(BlockwiseFileset, "verify_block", refuses)
+    monkeypatch.setattr(store, "checksum_of_file", refuses)
     assert tally_of(check_of("v.json"), 0, 1).damage == [(0, "[Errno 5] Input/output error")]
 
 

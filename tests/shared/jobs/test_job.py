@@ -332,6 +332,7 @@ def test_what_decides_the_voxels_or_the_files_is_part_of_the_identity():
         {"on_error": "finish"},
         {"block_timeout_s": 3},
         {"order": "block"},
+        {"check_input": False},
         {"block_shape": [4, 4]},
         {"output": "b"},
         {"output": "elsewhere"},

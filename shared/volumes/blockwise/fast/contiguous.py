@@ -90,6 +90,31 @@ class ContiguousTemplate:
             head[at] = self.head[at]
         return head == self.head and tail[:-1] == self.tail
 
+    def checksum(self, descriptor: int, voxels: NDArray) -> int | None:
+        """CRC-32 of an open file, from its voxels in memory and the rest of its bytes.
+
+        Parameters
+        ----------
+        descriptor : int
+            The open file.
+        voxels : ndarray
+            All voxels of the block, as they were read from it.
+
+        Returns
+        -------
+        int or None
+            None if the file has another size, or its voxels another dtype.
+        """
+        if voxels.dtype != self.dtype or voxels.nbytes != self.data_bytes:
+            return None
+        head, tail = bytearray(len(self.head)), bytearray(len(self.tail) + 1)
+        if os.preadv(descriptor, [head], 0) != len(head):
+            return None
+        if os.preadv(descriptor, [tail], len(head) + self.data_bytes) != len(tail) - 1:
+            return None
+        value = crc32_of(voxels, crc32_of(memoryview(head)))
+        return crc32_of(memoryview(tail)[:-1], value)
+
 
 def template_of(file: h5py.h5f.FileID, dataset: h5py.h5d.DatasetID) -> ContiguousTemplate | None:
     """The template of an open file.

@@ -5,7 +5,13 @@ import pytest
 from blockmill.shared.volumes.blockwise.blocks import FilesetBlocks
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
-WITHIN = {"check_writable", "doubtful_status", "read_part"}  # for the fileset itself
+WITHIN = {
+    "agrees",
+    "checked_record",
+    "check_writable",
+    "doubtful_status",
+    "read_part",
+}  # for the fileset itself
 
 
 @pytest.mark.parametrize("name", sorted(n for n in set(vars(FilesetBlocks)) - WITHIN if n[0] != "_"))

@@ -6,7 +6,7 @@ import os
 import struct
 from pathlib import Path
 
-from ...shared.errors import StorageError
+from ..errors import StorageError
 
 _ENTRY = struct.Struct("<BI")  # merged or not, CRC-32 of the block's bytes in C order
 
@@ -24,22 +24,27 @@ class Ledger:
     path : Path
     blocks : int
         Number of blocks of the grid.
+    writable : bool
+        Open it to note blocks, and make it if it is not there; else only to read it.
 
     Raises
     ------
     StorageError
         If the file is there but has the size of another grid, or there is no room for it.
+    OSError
+        If the system refuses.
     """
 
-    def __init__(self, path: Path, blocks: int) -> None:
+    def __init__(self, path: Path, blocks: int, *, writable: bool = True) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
+        self._fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
         size = os.fstat(self._fd).st_size
-        if size not in (0, blocks * _ENTRY.size):
+        if size == 0 and writable:
+            self._reserve(blocks * _ENTRY.size)
+        elif size != blocks * _ENTRY.size:
             os.close(self._fd)
             raise StorageError(f"{path}: {size} bytes are no ledger of {blocks} blocks; run with --overwrite")
-        if size == 0:
-            self._reserve(blocks * _ENTRY.size)
 
     def _reserve(self, size_bytes: int) -> None:
         try:

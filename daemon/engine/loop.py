@@ -19,6 +19,7 @@ from ...shared.errors import WireError
 from ...shared.memory.arena import Arenas
 from ...shared.messages import engine as wire
 from ...shared.messages.records import WorkerInfo
+from ...shared.outside_text import error_text
 from ..executors.api import WorkerLimits
 from ..executors.local.health import WorkerHealth
 from ..executors.local.nursery import NurseryProcess
@@ -108,7 +109,7 @@ class Dispatcher:
                 self._router.router_mandatory = True
                 self._serve(folder)
         except BaseException as fatal:  # noqa: BLE001 - a job must never wait for a dead engine
-            self.cause = f"the engine broke down: {type(fatal).__name__}: {fatal}"
+            self.cause = f"the engine broke down: {error_text(fatal)}"
             error = fatal
         self._fail_all(self.cause, error)
 

@@ -18,6 +18,7 @@ from ...shared.files.sync import sync_filesystem
 from ...shared.geometry.grid import BlockGrid
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
+from ...shared.outside_text import message_of
 from ...shared.volumes.formats import open_volume, split_address
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
@@ -377,7 +378,9 @@ class JobRun:
         try:
             self.output.merge(result)
         except (OSError, BlockmillError) as error:
-            handle.merge_failed(result.block, f"writing {result.roi} to {self.output.path}: {error}")
+            handle.merge_failed(
+                result.block, f"writing {result.roi} to {self.output.path}: {message_of(error)}"
+            )
         else:
             handle.merged(result.block)
 

@@ -16,6 +16,7 @@ from typing import Any
 from ...shared.errors import BlockmillError, Refused
 from ...shared.jobs.job import Job
 from ...shared.messages.service import SubmitJob
+from ...shared.outside_text import message_of
 from ...shared.system.impersonation import acting_as
 from ..engine.handle import Notice
 from ..engine.mailbox import Mailbox
@@ -384,7 +385,7 @@ class JobQueue:
                 sweep_output(job_record, self.rights)
                 trouble = ""
             except (BlockmillError, OSError) as error:
-                trouble = str(error)
+                trouble = message_of(error)
             self._mailbox.put("swept", job_record.info.id, trouble)
 
         threading.Thread(target=sweep, name=f"sweep-{job_record.info.id}", daemon=True).start()

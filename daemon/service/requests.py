@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused
 from ...shared.messages import service as p
+from ...shared.outside_text import error_text, message_of
 from ..journal.records import JobRecord
 from .keyring import NOBODY
 from .queue import JobQueue
@@ -45,6 +46,7 @@ class Held:
     news: Callable[[bool], p.Reply | None]
 
 
+_MOST_REFUSAL_CHARACTERS = 64_000
 _Q = TypeVar("_Q", bound=p.Request[Any])
 _R = TypeVar("_R", bound=p.Reply | Later | Held)
 _HANDLERS: dict[type[p.Request[Any]], Callable[[RequestHandler, Any, int], p.Reply | Later | Held]] = {}
@@ -267,5 +269,5 @@ def refusal(error: BaseException) -> p.Refusal:
             kind = "broken"
         case _:
             _log.error("a request broke down", exc_info=error)
-            return p.Refusal(kind="broken", message=f"a defect of blockmill: {type(error).__name__}: {error}")
-    return p.Refusal(kind=kind, message=str(error))
+            return p.Refusal(kind="broken", message=f"a defect of blockmill: {error_text(error)}")
+    return p.Refusal(kind=kind, message=message_of(error, _MOST_REFUSAL_CHARACTERS))

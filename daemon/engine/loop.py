@@ -212,7 +212,8 @@ class Dispatcher:
                     self._supervisor.kill(worker, reason, now_s, 0)
                 elif (process := self._supervisor.seen(worker, now_s)) is not None:
                     process.up = True
-                    self._feed(ev.Ready(worker))
+                    if process.at_work:  # else it is to end already
+                        self._feed(ev.Ready(worker))
 
     def _take_replies(self, worker: int, replies: list[wire.TaskReply]) -> None:
         holds = self._core.holds

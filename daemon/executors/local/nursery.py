@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -49,10 +50,11 @@ class NurseryProcess:
     Attributes
     ----------
     control : socket
-        Carries commands to the nursery, and its reports back.
+        Carries the nursery's reports; orders go out with `send`.
     """
 
     def __init__(self, preload: Iterable[str] = (), *, fork: bool = False) -> None:
+        self._orders: deque[bytes] = deque()  # that did not fit into the socket
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
@@ -66,6 +68,22 @@ class NurseryProcess:
             raise
         finally:
             os.close(lifeline_read)
+
+    def send(self, *orders: bytes) -> None:
+        """Send orders behind those that wait; what does not fit into the socket waits for the next call.
+
+        It never blocks: the nursery may do so itself, until its reports are read.
+
+        Raises
+        ------
+        OSError
+            If the nursery is gone.
+        """
+        self._orders.extend(orders)
+        with contextlib.suppress(BlockingIOError):
+            while self._orders:
+                self.control.send(self._orders[0], socket.MSG_DONTWAIT)
+                self._orders.popleft()
 
     def forget_in_child(self) -> None:
         """In a forked child: close everything that ties the workers to this process."""

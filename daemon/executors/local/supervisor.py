@@ -263,9 +263,10 @@ class Supervisor:
                 self._send(wire.SendSignal(worker.number, signal.SIGKILL))
                 worker.kill_at_s = now_s + GRACE_S
 
-    def _send(self, message: wire.ToNursery) -> None:
+    def _send(self, *orders: wire.ToNursery) -> None:
+        """Send orders to the nursery. Without any, send those that wait for room in its socket."""
         try:
-            self._nursery.control.send(wire.encode(message))
+            self._nursery.send(*map(wire.encode, orders))
         except OSError as error:
             raise EngineError(
                 f"the nursery of the workers is gone: {self._nursery.last_words(GRACE_S)}"
@@ -291,6 +292,7 @@ class Supervisor:
                     self._spawned = True
                 case wire.Exited() as exited:
                     yield self._reap(exited, now_s)
+        self._send()
 
     def _packet(self) -> bytes | None:
         try:
@@ -308,7 +310,7 @@ class Supervisor:
         worker.log_path.unlink(missing_ok=True)
         death = Death(worker.number, post_mortem.text(), worker.up, running, post_mortem)
         self._free_counters.append(worker.counters_index)
-        if worker.kill_at_s is None or not worker.up:
+        if worker.kill_at_s is None or not (worker.up or worker.retired):
             self._pace.note(death, worker.tasks, now_s, worker.reason or post_mortem.log)
         return death
 

@@ -243,8 +243,8 @@ def run_worker(spawn: wire.Spawn) -> int:
     )
     try:
         sock.connect(spawn.endpoint)
+        heartbeat.start()  # where no thread can be started, the worker is not up
         sock.send(wire.encode(wire.Hello(worker, os.getpid())))
-        heartbeat.start()
         server.run()
     except Terminated:
         return 128 + signal.SIGTERM

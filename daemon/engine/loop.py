@@ -148,8 +148,8 @@ class Dispatcher:
         self._supervisor.fill(now_s)
         self._supervisor.enforce(now_s)
         self._notices.relay(self._supervisor.output())
-        for worker in self._supervisor.frozen_workers(now_s):
-            self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
+        for worker, reason in self._supervisor.frozen_workers(now_s):
+            self._supervisor.kill(worker, reason, now_s, 0)
         self._health.tick(now_s)
         for name in self._jobs:
             self._count(name)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ....shared.system.compute_threads import with_one_compute_thread
+from .worker import processor_time_s
 from .worker_log import tail
 
 _MODULE = "blockmill.workers.nursery"
@@ -29,6 +30,7 @@ _POLL_S = 0.001
 class _Process(Protocol):
     """The methods of `subprocess.Popen` that are needed here."""
 
+    pid: int
     returncode: int | None
 
     def wait(self, timeout: float | None = None) -> int: ...
@@ -114,7 +116,15 @@ class NurseryProcess:
         """The last lines that it printed, or its exit code: the reason why it ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)  # its end is seen a moment before its exit code
-        return tail(Path(f"/proc/self/fd/{self._log.fileno()}")) or f"exit code {self._process.returncode}"
+        return self.printed() or f"exit code {self._process.returncode}"
+
+    def printed(self) -> str:
+        """The last lines that it printed so far."""
+        return tail(Path(f"/proc/self/fd/{self._log.fileno()}"))
+
+    def used_s(self) -> float:
+        """Processor time that it has used so far, in seconds."""
+        return processor_time_s(self._process.pid)
 
 
 def _exec(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
@@ -169,7 +179,7 @@ class _Child:
 
     def __init__(self, pid: int) -> None:
         self.returncode: int | None = None
-        self._pid = pid
+        self.pid = pid
 
     def wait(self, timeout: float | None = None) -> int:
         """As `Popen.wait`."""
@@ -183,9 +193,9 @@ class _Child:
     def _poll(self) -> int | None:
         if self.returncode is None:
             try:
-                pid, status = os.waitpid(self._pid, os.WNOHANG)
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:  # if SIGCHLD is ignored, a child's exit status is lost
-                pid, status = self._pid, 0
+                pid, status = self.pid, 0
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
@@ -194,4 +204,4 @@ class _Child:
         """As `Popen.kill`."""
         if self.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)

@@ -9,6 +9,18 @@ from blockmill.shared.errors import BlockmillError, EngineError
 
 VOXELS = np.zeros((8, 8), np.uint8)
 
+NO_THREADS = """
+import threading
+def start(thread): raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+TURNING = """
+from blockmill.workers import loop
+def run_worker(spawn):
+    print("a worker that turns", flush=True)
+    while True: pass
+loop.run_worker = run_worker
+"""
 NEVER_UP = {
     "the nursery goes round in circles": (
         "print('looking for memory', flush=True)\nwhile True: pass\n",
@@ -23,20 +35,10 @@ NEVER_UP = {
         r"(?s)the nursery of the workers ended \(.*ImportError: failed to map segment",
     ),
     "workers can start no thread": (
-        "import threading\n"
-        'def start(thread): raise RuntimeError("can\'t start new thread")\n'
-        "threading.Thread.start = start\n",
+        NO_THREADS,
         "(?s)workers in a row ended before they were up.*can't start new thread",
     ),
-    "workers go round in circles": (
-        "import signal\n"
-        "from blockmill.workers import loop\n"
-        "def run_worker(spawn):\n"
-        "    print('a worker that turns', flush=True)\n"
-        "    while True: pass\n"
-        "loop.run_worker = run_worker\n",
-        "(?s)no worker was up after .*a worker that turns",
-    ),
+    "workers go round in circles": (TURNING, "(?s)no worker was up after .*a worker that turns"),
 }
 
 

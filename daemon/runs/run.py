@@ -194,7 +194,7 @@ class JobRun:
         if self._only is not None and not begun:
             raise OutputRefused(f"{self.output.path} is gone; retry the job without --failed to begin anew")
         if record is None or not begun:
-            begin(self.output, self._record(finished=False))
+            begin(self.output, self._record(finished=False), self._check_interrupt, self._notify)
             return b"", False
         self.reuse_grid(record)
         self.output.files.take_up_old()

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused
 from ...shared.messages import service as p
 from ...shared.outside_text import error_text, message_of
+from ...shared.system.impersonation import user_name
 from ..journal.records import JobRecord
 from .keyring import NOBODY
 from .queue import JobQueue
@@ -119,6 +120,7 @@ class RequestHandler:
             quiet=keeper.quiet,
             jobs=len(self._table.active),
             state_dir=str(self._queue.settings.state_dir),
+            paused=self._table.paused_all,
         )
 
     @handles(p.Drain)
@@ -243,7 +245,7 @@ class RequestHandler:
             self._queue.rights.check_admin(uid, f"{verb} all jobs")
         for number in numbers or ():
             self._get_owned(number, uid, verb)
-        self._queue.pause(numbers, paused)
+        self._queue.pause(numbers, paused, user_name(uid))
         saved = self._save()
         if numbers is None:
             return Later(saved, lambda _: p.Jobs(jobs=tuple(self._table.list((), None, 0))))

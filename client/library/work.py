@@ -19,7 +19,8 @@ from ...shared.errors import BlockError, JobError
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.code_files import code_files
-from ...shared.jobs.operations import Operation, PythonFunction, parse_operation
+from ...shared.jobs.operation import Operation
+from ...shared.jobs.operations import PythonFunction, parse_operation
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.memory.arena import share_array
 from ...shared.messages import engine as wire

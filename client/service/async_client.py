@@ -140,9 +140,8 @@ class AsyncClient:
         JobError
             If the job is wrong.
         """
-        return (
-            await self.ask(requests.submit_request(job, priority, label, after, overwrite, keep_finished))
-        ).job
+        request = requests.submit_request(job, priority, label, after, overwrite, keep_finished)
+        return (await self.ask(request)).job
 
     async def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """List jobs, active ones first.
@@ -288,9 +287,8 @@ class AsyncClient:
         -------
         JobInfo
         """
-        return (
-            await self.ask(p.RetryJob(id=number, failed_only=failed_only, keep_finished=keep_finished))
-        ).job
+        request = p.RetryJob(id=number, failed_only=failed_only, keep_finished=keep_finished)
+        return (await self.ask(request)).job
 
     async def pause(self, *numbers: int) -> list[JobInfo]:
         """Start no more blocks of these jobs. Without numbers: of all jobs, also of later ones."""

@@ -138,7 +138,8 @@ class Client:
         JobError
             If the job is wrong.
         """
-        return (self.ask(requests.submit_request(job, priority, label, after, overwrite, keep_finished))).job
+        request = requests.submit_request(job, priority, label, after, overwrite, keep_finished)
+        return self.ask(request).job
 
     def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
         """List jobs, active ones first.
@@ -283,7 +284,8 @@ class Client:
         -------
         JobInfo
         """
-        return (self.ask(p.RetryJob(id=number, failed_only=failed_only, keep_finished=keep_finished))).job
+        request = p.RetryJob(id=number, failed_only=failed_only, keep_finished=keep_finished)
+        return self.ask(request).job
 
     def pause(self, *numbers: int) -> list[JobInfo]:
         """Start no more blocks of these jobs. Without numbers: of all jobs, also of later ones."""

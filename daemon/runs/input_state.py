@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ...shared.files.fingerprints import content_of, file_state
-from ...shared.jobs.code_files import CodeFiles, code_files
+from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files
 from ...shared.jobs.job import Job
 from ...shared.jobs.operations import PythonFunction
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
@@ -57,8 +57,20 @@ def code_of(job: Job) -> CodeFiles | None:
     return code_files(job.operation.function, job.user_code, apart)
 
 
-def changes(job: Job, state: dict[str, object], code: CodeFiles | None) -> list[str]:
-    """What a job reads and is no longer as it was when the job began.
+def code_notes(code: CodeFiles | None) -> tuple[str, ...]:
+    """What people are told of the user's code when a job begins."""
+    if code is None or not code.too_many:
+        return ()
+    text = (
+        f"user_code holds more than {MOST_DATA_FILES} files, so changes of data files in it are not noticed; "
+    )
+    return (f"{text}put the code into a folder of its own",)
+
+
+def changed_while_running(job: Job, state: dict[str, object], code: CodeFiles | None) -> str:
+    """Why a job can't end as done: what it reads is no longer as it was when the job began.
+
+    Changed modules don't count: workers have imported them, and refuse to import others.
 
     Parameters
     ----------
@@ -70,18 +82,23 @@ def changes(job: Job, state: dict[str, object], code: CodeFiles | None) -> list[
 
     Returns
     -------
-    list of str
-        The input, and data files of the user's code. Changed modules don't count: workers have
-        imported them, and refuse to import others.
+    str
+        Empty if nothing has changed.
     """
-    changed: list[str] = []
     if not input_state(job.input.address).items() <= state.items():
-        changed.append(f"the input {job.input.address}")
+        return (
+            f"the input {job.input.address} changed while this job ran, so blocks of the output may be made "
+            "of both; let it be finished, then run this again with --overwrite"
+        )
     now = code_of(job)
-    if code is not None and now is not None:
-        before = code.data.items()
-        changed += [f"{name} in user_code" for name, content in before if now.data.get(name) != content]
-    return changed
+    before = code.data.items() if code is not None and now is not None else ()
+    changed = [name for name, content in before if now is not None and now.data.get(name) != content]
+    if not changed:
+        return ""
+    return (
+        f"{', '.join(changed[:3])} in user_code changed while this job ran. If the function reads it, run "
+        "this again with --overwrite, else with --keep-finished"
+    )
 
 
 def python_files_hash(job: Job) -> str | None:

@@ -50,7 +50,13 @@ class OutputRecord:
     @property
     def block_hash(self) -> str:
         """The name of the job in its blocks."""
-        return self.job_hash or job_hash(self.identity)
+        return self.job_hash or job_hash(_without_data_files(self.identity))
+
+
+def _without_data_files(identity: dict[str, Any]) -> dict[str, Any]:
+    """An identity as blocks name it: files that come to lie beside the code later change no block's name."""
+    code = identity.get("user_code_is")
+    return identity | {"user_code_is": code["modules"]} if isinstance(code, dict) else identity
 
 
 def format_record(record: OutputRecord) -> bytes:
@@ -114,6 +120,8 @@ def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
     """
     old, new = dict(_flatten(recorded)), dict(_flatten(current))
     keys = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
+    if "input_is.state" in keys:  # then its content is no news
+        keys = [key for key in keys if key != "input_is.content"]
     if "user_code_is" in keys:  # a hash of all, or no code at all: then single files say nothing
         keys = [key for key in keys if not key.startswith("user_code_is.")]
     return [_describe(key, old, new) for key in keys]

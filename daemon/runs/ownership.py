@@ -9,7 +9,7 @@ from typing import Any
 
 from ...shared.errors import JobError, OutputRefused, StorageError
 from ...shared.jobs.code_files import CodeFiles
-from ...shared.jobs.job import Job, job_hash
+from ...shared.jobs.job import Job
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.claims import claims_of, reads_of
 from ...shared.volumes.formats import Address
@@ -118,9 +118,10 @@ def own_record(
         return None
     recorded = _translate(record.identity, new_record.identity, output, old_code_hash)
     current = replace(new_record, task_block=record.task_block, finished=record.finished)
-    current = replace(current, job_hash=record.block_hash, earlier_code=record.earlier_code)
+    other_hash = "" if record.block_hash == new_record.block_hash else record.block_hash
+    current = replace(current, job_hash=other_hash, earlier_code=record.earlier_code)
     if not (lines := differences(recorded, new_record.identity)):
-        return current
+        return record if _is_of_today(record) else current
     if not output.has_finished_blocks():
         return None
     code_alone = recorded | {"user_code_is": None} == new_record.identity | {"user_code_is": None}
@@ -136,7 +137,7 @@ def own_record(
 
 
 def _adopt(output: Output, new_record: OutputRecord) -> OutputRecord | None:
-    return new_record if output.begun() and output.written_by(job_hash(new_record.identity)) else None
+    return new_record if output.begun() and output.written_by(new_record.block_hash) else None
 
 
 def _translate(
@@ -157,6 +158,11 @@ def _translate(
     elif not isinstance(code, dict) and code == old_code_hash():
         translated["user_code_is"] = current["user_code_is"]
     return translated
+
+
+def _is_of_today(record: OutputRecord) -> bool:
+    code, source = record.identity.get("user_code_is"), record.identity.get("input_is")
+    return not isinstance(code, str) and isinstance(source, dict) and "content" in source
 
 
 def _with_new_files(recorded: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
 from ..planning.plan import Plan, halo_check, make_plan
-from .input_state import changes, code_of, python_files_hash
+from .input_state import changed_while_running, code_notes, code_of, python_files_hash
 from .output_record import OutputRecord
 from .outputs import output_for
 from .ownership import begin, identity_of, own_record, refuse_own_input
@@ -166,7 +166,7 @@ class JobRun:
         self._probe(engine)
         with self.output.files.held():
             done, resumed = self._take_output()
-            for note in self.plan.notes:
+            for note in (*self.plan.notes, *code_notes(self._code)):
                 self._watcher.notice(Notice(note))
             self._watcher.planned(self.plan, done)
             try:
@@ -199,7 +199,8 @@ class JobRun:
         self.reuse_grid(record)
         self.output.files.take_up_old()
         self._earlier = record
-        self.output.files.write_record(record)
+        if self.output.files.read_record() != record:
+            self.output.files.write_record(record)
         return self.output.go_on(self._check_interrupt, self._notify), True
 
     def own_record(self) -> OutputRecord | None:
@@ -315,14 +316,8 @@ class JobRun:
         """The end of the job: failed if what it reads has changed since its beginning."""
         if ended.outcome != "done":
             return ended
-        changed = changes(self._job, self._identity["input_is"], self._code)
-        if not changed:
-            return ended
-        cause = (
-            f"{', '.join(changed[:3])} changed while this job ran, so blocks of the output may be made of "
-            "both; let it be finished, then run this again with --overwrite"
-        )
-        return replace(ended, outcome="failed", cause=cause)
+        cause = changed_while_running(self._job, self._identity["input_is"], self._code)
+        return replace(ended, outcome="failed", cause=cause) if cause else ended
 
     def _with_job_settings(self, spec: JobSpec) -> JobSpec:
         """`spec` with the job's limits of workers and memory, its number, owner and log."""

@@ -51,14 +51,16 @@ def content_of(paths: Iterable[str]) -> str:
     return content.hexdigest()[:16]
 
 
-def sample(path: str | os.PathLike[str], count: int = 64) -> bytes:
+def sample(path: str | os.PathLike[str], count: int = 64, *, whole_bytes: int = _SMALL_BYTES) -> bytes:
     """A digest of a file's size and of parts of its content: of the first, the last, and those between.
 
     Parameters
     ----------
     path : str or path
     count : int
-        Parts of 4 KiB, at least 2. A file of up to 1 MiB counts whole.
+        Parts of 4 KiB, at least 2.
+    whole_bytes : int
+        A file of up to this size counts whole.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def sample(path: str | os.PathLike[str], count: int = 64) -> bytes:
     try:
         size = os.fstat(descriptor).st_size
         digest.update(f"{size};".encode())
-        if size <= _SMALL_BYTES:
+        if size <= whole_bytes:
             digest.update(os.pread(descriptor, size, 0))
         else:
             last = size - _SAMPLE_BYTES

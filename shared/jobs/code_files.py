@@ -25,7 +25,9 @@ from ..files.fingerprints import file_state, sample
 _INSTALLED = ("site-packages", "dist-packages")
 _OURS = __name__.partition(".")[0]
 _MOST_INSTALLED_BYTES = 1 << 18  # of source that is read to follow imports inside of installed packages
-MOST_DATA_FILES = 10_000
+MOST_DATA_FILES = 2_000
+_WHOLE_DATA_BYTES = 1 << 16
+_DATA_SAMPLES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def code_files(function: str, folder: str | None, outputs: tuple[str, ...] = ())
         for path in _data_files(folder, outputs):
             if len(data) == MOST_DATA_FILES:
                 return CodeFiles(modules, {}, own, too_many=True)
-            data[_named(path, folder)] = _content(path)
+            data[_named(path, folder)] = _content(path, _DATA_SAMPLES, whole_bytes=_WHOLE_DATA_BYTES)
     return CodeFiles(modules, data, own)
 
 
@@ -87,9 +89,9 @@ def _installed(path: str) -> bool:
     return any(part in _INSTALLED for part in Path(path).parts)
 
 
-def _content(path: str) -> str:
+def _content(path: str, *how: int, **more: int) -> str:
     try:
-        return sample(path).hex()[:16]
+        return sample(path, *how, **more).hex()[:16]
     except OSError:
         return "unreadable"
 
@@ -181,6 +183,9 @@ def _data_files(folder: str, outputs: tuple[str, ...]) -> Iterator[str]:
             folders[:] = []
             continue
         seen.add(os.path.realpath(here))
+        if "journal.db" in files:  # the state of a service
+            folders[:] = []
+            continue
         outputs_here = _outputs(folders, files)
         blocks = {f"{name.removesuffix('.json')}_blocks" for name in outputs_here if name.endswith(".json")}
         folders[:] = sorted(
@@ -194,7 +199,7 @@ def _data_files(folder: str, outputs: tuple[str, ...]) -> Iterator[str]:
             path = os.path.join(here, name)
             if name.startswith(".") or name.endswith((".py", ".pyc")) or _is_of(name, outputs_here):
                 continue
-            if os.path.realpath(path) not in outputs and not _is_job_file(path):
+            if os.path.realpath(path) not in outputs and os.path.isfile(path) and not _is_job_file(path):  # noqa: PTH113
                 yield path
 
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import math
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -49,137 +46,11 @@ from .fields import (
     validation_error,
 )
 from .lengths import per_axis
+from .operation import Operation
 
 # Below this scipy leaves an axis as it is; a halo would be read for nothing.
 SMALLEST_SIGMA = 1e-15
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
-class Operation(BaseModel, ABC):
-    """Parameters of one operation; frozen, checked when made.
-
-    Every operation also has ``memory_factor``: the bytes at its peak (input, output and
-    temporary arrays) for each byte of the larger of input block and output block.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: ClassVar[str]
-    version: ClassVar[int] = 1  # goes up with a change of the result; half-done outputs are not gone on with
-    depends_on_blocks: ClassVar[bool] = False  # True: another cut into blocks may change voxels
-    keeps_range: ClassVar[bool] = False  # whether the input's range of values holds for the result
-    preload: ClassVar[tuple[str, ...]] = ()  # modules that workers share if their nursery imports them
-
-    def halo_per_axis(self, axes: str) -> Shape:
-        """Voxels that must be read around a block, per axis.
-
-        Parameters
-        ----------
-        axes : str
-            One letter per axis of the volume.
-
-        Returns
-        -------
-        tuple of int
-
-        Raises
-        ------
-        JobError
-            If a parameter that has entries per axis does not fit `axes`.
-        """
-        return (0,) * len(axes)
-
-    def lengths(self, axes: str) -> dict[str, tuple[Any, ...]]:
-        """The parameters that are lengths, by their attribute, with an entry per axis.
-
-        Parameters
-        ----------
-        axes : str
-            One letter per axis of the volume.
-
-        Returns
-        -------
-        dict
-
-        Raises
-        ------
-        JobError
-            As `halo_per_axis`.
-        """
-        return {}
-
-    def resolved(self, axes: str) -> Self:
-        """The same operation with an entry per axis in each parameter that is a length.
-
-        So its meaning no longer depends on which axes the volume has, or is said to have.
-
-        Parameters
-        ----------
-        axes : str
-            One letter per axis of the volume.
-
-        Returns
-        -------
-        Operation
-
-        Raises
-        ------
-        JobError
-            As `halo_per_axis`.
-        """
-        return self.model_copy(update=self.lengths(axes))
-
-    @abstractmethod
-    def output_dtype(self, dtype: np.dtype) -> np.dtype:
-        """The dtype of the result for an input of `dtype`; always of native byte order."""
-
-    def check(self, axes: str, dtype: np.dtype) -> None:
-        """Refuse a volume on which the operation makes no sense.
-
-        Parameters
-        ----------
-        axes : str
-            One letter per axis of the input.
-        dtype : numpy.dtype
-            Of the input.
-
-        Raises
-        ------
-        JobError
-            With the mismatch and what to write instead.
-        """
-        self.halo_per_axis(axes)
-
-    def to_plain(self) -> dict[str, Any]:
-        """As in a job file: one key, the name, and all parameters below it; plain JSON.
-
-        `parse_operation` takes it back.
-        """
-        return {self.name: self.model_dump(mode="json")}
-
-    def identity(self, axes: str) -> dict[str, Any]:
-        """All parameters that decide the result, the defaults written out; plain JSON.
-
-        Two operations of the same identity make the same of any volume. A single number in it is
-        for all axes, also t and c.
-
-        Parameters
-        ----------
-        axes : str
-            One letter per axis of the volume.
-
-        Returns
-        -------
-        dict
-        """
-        lengths = self.lengths(axes)
-        meant = {
-            key: value
-            for key, value in lengths.items()
-            if getattr(self, key) != value[0] or len({*value}) > 1
-        }
-        plain = self.model_copy(update=meant).model_dump(mode="json")
-        return plain if self.version == 1 else {**plain, "version": self.version}
 
 
 class Gaussian(Operation):

@@ -8,7 +8,8 @@ May import: shared.
 
 from __future__ import annotations
 
-from ...shared.jobs.operations import Copy, Gaussian, Operation, PythonFunction, Threshold
+from ...shared.jobs.operation import Operation
+from ...shared.jobs.operations import Copy, Gaussian, PythonFunction, Threshold
 from .context import BlockContext, Kernel, crop
 
 __all__ = ["BlockContext", "Kernel", "crop", "kernel_for"]

@@ -1,6 +1,7 @@
 """The meaning of an HDF5 dataset's voxels: in which attributes it is kept, read and written.
 
-Axes are read from ``axistags`` (vigra, ilastik), from ``axes``, or from labels of dimensions. The
+Axes are read from ``axistags`` (vigra, ilastik), from ``axes``, or from labels of dimensions
+(and ``element_size_um`` is of z, y and x, so three axes are these). The
 voxel size is read from ``resolution`` with ``offset`` and ``units`` (funlib, CREMI), from the
 resolutions in ``axistags``, or from ``element_size_um`` (Fiji: z, y, x in micrometers). All of
 them are written.
@@ -59,7 +60,7 @@ def write_meaning(dataset: h5py.Dataset, meaning: Meaning) -> None:
             dataset.dims[axis].label = letter
     if meaning.drange is not None:
         attributes["drange"] = meaning.drange
-    if meaning.voxel_size is None or meaning.guessed:
+    if meaning.voxel_size is None:  # which is true of each axis, whatever its name
         return
     attributes["resolution"] = meaning.voxel_size
     if meaning.units is not None:
@@ -90,7 +91,8 @@ def _letters(tags: list[dict[str, Any]], dataset: h5py.Dataset) -> str | None:
     if isinstance(text, bytes):
         text = text.decode("ascii", "replace")
     labels = [str(dim.label) for dim in dataset.dims]
-    for letters in (text, "".join(labels) if all(len(label) == 1 for label in labels) else None):
+    sized = "zyx" if dataset.ndim == 3 and _numbers(dataset.attrs.get("element_size_um"), 3) else None
+    for letters in (text, "".join(labels) if all(len(label) == 1 for label in labels) else None, sized):
         if isinstance(letters, str) and len(letters) == dataset.ndim == len(set(letters)):
             return letters
     return None

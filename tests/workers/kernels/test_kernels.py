@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.operations import Copy, Gaussian, Operation, PythonFunction, Threshold, peak_bytes
+from blockmill.shared.jobs.operation import Operation
+from blockmill.shared.jobs.operations import Copy, Gaussian, PythonFunction, Threshold, peak_bytes
 from blockmill.workers.kernels import BlockContext, crop, kernel_for
 
 CONTEXT = BlockContext(Roi((2, 3), (7, 9)), Roi((3, 5), (6, 8)), (20, 20), "yx")

@@ -91,7 +91,8 @@ KEEPERS = {  # which files may import what, as few as there are reasons
     "pickle": {"shared/volumes/blockwise/pickled.py"},
 }
 JOBS = ROOT / "daemon/service/jobs"
-PURE = (*sorted((ROOT / "daemon/scheduling").glob("*.py")), JOBS / "job_index.py", JOBS / "job_table.py")
+PURE_JOBS = ("job_index.py", "job_table.py", "pauses.py")
+PURE = (*sorted((ROOT / "daemon/scheduling").glob("*.py")), *(JOBS / name for name in PURE_JOBS))
 NOT_PURE = {"time", "os", "socket", "threading", "random", "logging", "zmq"}
 
 

@@ -21,6 +21,7 @@ from ..shared.errors import BlockmillError, DamagedInput, JobError, MissingBlock
 from ..shared.memory.arena import Segment
 from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
+from ..shared.outside_text import clean, error_text, message_of
 from .block_task import PreparedJob
 from .reply_batch import ReplyBatch
 from .transfer import OpenVolumes, TransferJob
@@ -28,6 +29,7 @@ from .transfer import OpenVolumes, TransferJob
 HEARTBEAT_S = 1.0
 _PACKAGE = Path(__file__).parent.parent
 _MAX_FRAMES = 5
+_MOST_FRAME_CHARACTERS = 1000
 
 
 class Terminated(BaseException):
@@ -104,9 +106,10 @@ class Worker:
                 self._counters.begin(self._index)
                 reply = self._reply_to(task)
                 self._log.end(task)
-                self._counters.end(self._index)
                 may_wait = bool(self._tasks) and not self._jobs[task.job].prompt
                 self._replies.add(reply, self._sock.send, may_wait=may_wait)
+                # Only now: a worker that dies of its reply has failed an attempt, and not for ever.
+                self._counters.end(self._index)
 
     def _receive(self, wait: bool) -> None:
         """Receive all messages that have come; block for the first one if `wait`."""
@@ -205,11 +208,11 @@ def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
 def _failure(task: wire.Task, error: Exception) -> wire.TaskFailed:
     """The reply that carries an error; an error that would come again is not retried."""
     if isinstance(error, MemoryError):
-        text = "\n".join([f"out of memory: {error}".rstrip(": "), *_user_frames(error)])
+        text = "\n".join([f"out of memory: {message_of(error)}".rstrip(": "), *_user_frames(error)])
     elif isinstance(error, BlockmillError):
-        text = str(error)
+        text = message_of(error)
     else:
-        text = "\n".join([f"{type(error).__name__}: {error}", *_user_frames(error)])
+        text = "\n".join([error_text(error), *_user_frames(error)])
     retry = not isinstance(error, JobError | MissingBlock | DamagedInput)
     memory = isinstance(error, MemoryError)
     kind = type(error).__name__ if isinstance(error, BlockmillError) else ""
@@ -220,7 +223,8 @@ def _user_frames(error: Exception) -> list[str]:
     """The frames of an error in code outside this package, innermost last."""
     frames = traceback.extract_tb(error.__traceback__)
     user_frames = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)]
-    return [line.rstrip() for line in traceback.format_list(user_frames[-_MAX_FRAMES:])]
+    lines = traceback.format_list(user_frames[-_MAX_FRAMES:])
+    return [clean(line.rstrip(), _MOST_FRAME_CHARACTERS) for line in lines]
 
 
 def run_worker(spawn: wire.Spawn) -> int:
@@ -240,8 +244,8 @@ def run_worker(spawn: wire.Spawn) -> int:
     )
     try:
         sock.connect(spawn.endpoint)
+        heartbeat.start()  # where no thread can be started, the worker is not up
         sock.send(wire.encode(wire.Hello(worker, os.getpid())))
-        heartbeat.start()
         server.run()
     except Terminated:
         return 128 + signal.SIGTERM

@@ -100,8 +100,9 @@ class Nursery:
             log = os.open(spawn.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)  # each line is sent at once
-            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+            # Each line is sent at once, and a file name that is no UTF-8 can be printed.
+            sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
+            sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
             from .loop import run_worker
 
             exit_code = run_worker(spawn)

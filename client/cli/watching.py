@@ -11,7 +11,7 @@ from ...shared.units import format_duration
 from ..formatting.exit_codes import INTERRUPTED
 from ..formatting.output import complain, say
 from ..formatting.progress import Display, display_for
-from ..formatting.tables import blocks_of, complain_of_end, result_code
+from ..formatting.tables import blocks_of, complain_of_end, result_code, waiting_text
 
 if TYPE_CHECKING:
     from ...shared.messages.records import JobInfo, LogLine
@@ -79,6 +79,16 @@ def watch_job(service: Client, number: int, *, with_log: bool = False, quiet: bo
     return last
 
 
+def wait_for_end(service: Client, number: int) -> JobInfo:
+    """Wait until a job has ended, and say on stderr what it waits for. Returns its last state."""
+    told, info = "", service.job(number)
+    for info in service.watch(number):
+        if (text := waiting_text(info)) != told and text:
+            complain(text)
+        told = text
+    return info
+
+
 def watch_exit_code(info: JobInfo) -> int:
     """Return the exit code of a verb that has watched a job; Ctrl-C came if the job has not ended."""
     return result_code(info) if info.ended else INTERRUPTED
@@ -101,9 +111,13 @@ class _JobDisplay:
     def __init__(self, display: Display) -> None:
         self._display = display
         self._done_before: int | None = None
+        self._told = ""
 
     def update(self, info: JobInfo) -> None:
         """Show the current state."""
+        if (text := waiting_text(info)) != self._told and text:
+            self._display.note(text)
+        self._told = text
         if info.blocks is None:
             return
         if self._done_before is None:

@@ -45,8 +45,20 @@ def _job_row(info: JobInfo) -> tuple[str, ...]:
 
 def state_of(info: JobInfo) -> str:
     """The state of a job in words."""
-    paused = " (paused)" if info.paused and not info.ended else ""
-    return info.state.replace("_", " ") + paused
+    state = info.state.replace("_", " ")
+    if info.ended or not info.paused:
+        return state
+    return f"{state}, paused ({info.paused_by})" if info.paused_by else f"{state} (paused)"
+
+
+def waiting_text(info: JobInfo) -> str:
+    """What a job waits for that does not come by itself or soon, in words; else an empty text."""
+    if info.ended:
+        return ""
+    if info.paused:
+        verb = "resume --all" if info.paused_by else f"resume {info.id}"
+        return f"job {info.id} waits: {state_of(info)}; to let it go on: blockmill {verb}"
+    return f"job {info.id} is queued: {info.reason}" if info.state == "queued" and info.reason else ""
 
 
 def blocks_of(info: JobInfo) -> str:
@@ -130,6 +142,8 @@ def service_text(info: ServiceInfo) -> str:
     ]
     busy = f", {info.allowed} may be busy (memory is short)" if info.allowed < info.workers else ""
     clauses.append(f"{format_count(info.workers, 'worker')}{busy}")
+    if info.paused:
+        clauses.append(f"paused ({info.paused})")
     if info.draining:
         clauses.append("drained" if info.quiet else "draining")
     return "; ".join(clauses)

@@ -19,6 +19,7 @@ from ...shared.errors import WireError
 from ...shared.memory.arena import Arenas
 from ...shared.messages import engine as wire
 from ...shared.messages.records import WorkerInfo
+from ...shared.outside_text import error_text
 from ..executors.api import WorkerLimits
 from ..executors.local.health import WorkerHealth
 from ..executors.local.nursery import NurseryProcess
@@ -108,7 +109,7 @@ class Dispatcher:
                 self._router.router_mandatory = True
                 self._serve(folder)
         except BaseException as fatal:  # noqa: BLE001 - a job must never wait for a dead engine
-            self.cause = f"the engine broke down: {type(fatal).__name__}: {fatal}"
+            self.cause = f"the engine broke down: {error_text(fatal)}"
             error = fatal
         self._fail_all(self.cause, error)
 
@@ -147,8 +148,8 @@ class Dispatcher:
         self._supervisor.fill(now_s)
         self._supervisor.enforce(now_s)
         self._notices.relay(self._supervisor.output())
-        for worker in self._supervisor.frozen_workers(now_s):
-            self._supervisor.kill(worker, "frozen: no sign of life, no processor time", now_s, 0)
+        for worker, reason in self._supervisor.frozen_workers(now_s):
+            self._supervisor.kill(worker, reason, now_s, 0)
         self._health.tick(now_s)
         for name in self._jobs:
             self._count(name)
@@ -211,7 +212,8 @@ class Dispatcher:
                     self._supervisor.kill(worker, reason, now_s, 0)
                 elif (process := self._supervisor.seen(worker, now_s)) is not None:
                     process.up = True
-                    self._feed(ev.Ready(worker))
+                    if process.at_work:  # else it is to end already
+                        self._feed(ev.Ready(worker))
 
     def _take_replies(self, worker: int, replies: list[wire.TaskReply]) -> None:
         holds = self._core.holds

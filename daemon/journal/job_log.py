@@ -17,6 +17,7 @@ import msgspec
 
 from ...shared.errors import StorageError
 from ...shared.messages.records import LogLine
+from ...shared.outside_text import clean
 
 _SUFFIX = ".jsonl"
 _TAIL_BYTES = 16 << 10
@@ -77,7 +78,7 @@ class JobLog:
         if self._lost:
             text = f"{self._lost} lines before this one could not be written"
             lines.insert(0, LogLine(time_s=time.time(), text=text))
-        data = b"".join(_to_json(_shorten(line)) + b"\n" for line in lines)
+        data = b"".join(_to_json(_cleaned(line)) + b"\n" for line in lines)
         try:
             self._write(data)
         except OSError as error:
@@ -148,11 +149,8 @@ class JobLog:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _shorten(line: LogLine) -> LogLine:
-    if len(line.text) <= _MOST_TEXT:
-        return line
-    excess = len(line.text) - _MOST_TEXT
-    return msgspec.structs.replace(line, text=f"{line.text[:_MOST_TEXT]}... and {excess} more characters")
+def _cleaned(line: LogLine) -> LogLine:
+    return msgspec.structs.replace(line, text=clean(line.text, _MOST_TEXT))
 
 
 def _parse(text: bytes) -> LogLine:

@@ -41,7 +41,7 @@ class LoadedJournal:
 
     jobs: list[JobRecord]
     last_id: int
-    paused_all: bool
+    paused_all: str
 
 
 @dataclass(slots=True)
@@ -100,9 +100,9 @@ class Journal:
         row = (info.id, job_record.token, info.state, info.ended_s, _to_json(job_record))
         return self._put([(schema.SAVE_JOB, row), (schema.SAVE_FACT, ("last_id", info.id))])
 
-    def set_paused_all(self, paused: bool) -> Future[None]:
-        """Record that all jobs are paused, or not."""
-        return self._put([(schema.SAVE_FACT, ("paused_all", int(paused)))])
+    def set_paused_all(self, paused: str) -> Future[None]:
+        """Record that all jobs are paused, and by whom, as in `JobInfo.paused_by`; empty: they are not."""
+        return self._put([(schema.SAVE_FACT, ("paused_all", paused or 0))])
 
     def note(self, row: BlockRow, sync: str | None = None) -> None:
         """Add the end of a block.
@@ -338,4 +338,7 @@ def _failure(block: int, attempts: int, failure: bytes) -> BlockFailure:
 def _load(database: sqlite3.Connection) -> LoadedJournal:
     facts = dict(database.execute(schema.FACTS).fetchall())
     jobs = [_decoder.decode(row[0]) for row in database.execute(schema.JOBS)]
-    return LoadedJournal(jobs, facts.get("last_id", 0), bool(facts.get("paused_all", 0)))
+    paused = facts.get("paused_all", 0)
+    if paused and not isinstance(paused, str):
+        paused = "all"  # an older version has recorded a number
+    return LoadedJournal(jobs, facts.get("last_id", 0), paused or "")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,10 @@ from ...shared.volumes.formats import Address
 from ..engine.handle import Result
 from ..engine.job import JobSpec
 from ..planning.plan import Plan
-from .output_base import job_spec, refuse_odd_file
+from .output_base import job_spec, never_interrupted, refuse_odd_file
 from .output_files import OutputFiles
 
+_TELL_AFTER_S = 2.0
 _COMPARED_FIELDS = (
     "shape",
     "dtype",
@@ -96,8 +99,13 @@ class FilesetOutput:
         """A file or folder that has the name of a new output, or None."""
         return next((path for path in (self.path, blocks_folder(self.path)) if os.path.lexists(path)), None)
 
-    def check_replaceable(self) -> None:
+    def check_replaceable(self, check: Callable[[], None] = never_interrupted) -> None:
         """Check that the existing files may be replaced.
+
+        Parameters
+        ----------
+        check : callable
+            Raises if the run is interrupted.
 
         Raises
         ------
@@ -111,11 +119,11 @@ class FilesetOutput:
                 f"{root} is no folder, and the blocks belong there; move it, or name another output"
             )
         if root.is_dir():
-            self._check_blocks_replaceable(root)
+            self._check_blocks_replaceable(root, check)
 
-    def _check_blocks_replaceable(self, root: Path) -> None:
+    def _check_blocks_replaceable(self, root: Path, check: Callable[[], None]) -> None:
         with storage_errors("look into", root):
-            link = next(_links_below(str(root)), None)
+            link = next(_links_below(str(root), check), None)
         if link is not None:
             raise OutputRefused(f"{link} is a link, and blocks would be written to where it leads; move it")
         if not self.path.exists() and (other := self._other_description(root)) is not None:
@@ -129,23 +137,39 @@ class FilesetOutput:
                 return path
         return None
 
-    def discard(self) -> None:
+    def discard(self, check: Callable[[], None], tell: Callable[[str], None]) -> None:
         """Remove the existing fileset: its description and its blocks, and nothing else.
 
         If the description has its blocks in another folder than a job's output would, they stay.
+
+        Parameters
+        ----------
+        check : callable
+            Raises if the run is interrupted; the rest of the output stays, to be removed by the next run.
+        tell : callable
+            Takes a line for people, if it takes long.
         """
         if not os.path.lexists(self.path):
             return
         if self.path.exists():
-            self._remove_blocks()
+            self._remove_blocks(check, tell)
         with storage_errors("remove", self.path):
             self.path.unlink()
 
-    def _remove_blocks(self) -> None:
+    def _remove_blocks(self, check: Callable[[], None], tell: Callable[[str], None]) -> None:
+        tell_at_s = time.monotonic() + _TELL_AFTER_S
+
+        def check_and_tell() -> None:
+            nonlocal tell_at_s
+            check()
+            if time.monotonic() >= tell_at_s:
+                tell_at_s = inf
+                tell(f"removing the old output {self.path}")
+
         try:
             with BlockwiseFileset(self.path, "a") as old:
                 if self._keeps_blocks_here():
-                    old.remove_blocks()
+                    old.remove_blocks(check=check_and_tell)
         except JobError as error:
             raise JobError(
                 f"{error}; so the blocks of the old output can't be found: "
@@ -260,11 +284,12 @@ class FilesetOutput:
         """Do nothing: no file is open."""
 
 
-def _links_below(folder: str) -> Iterator[str]:
+def _links_below(folder: str, check: Callable[[], None]) -> Iterator[str]:
     """Symbolic links at any depth, which are not followed."""
+    check()
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_symlink():
                 yield entry.path
             elif entry.is_dir(follow_symlinks=False):
-                yield from _links_below(entry.path)
+                yield from _links_below(entry.path, check)

@@ -25,7 +25,7 @@ from ...shared.volumes.npy import NpyVolume
 from ..engine.handle import Result
 from ..engine.job import JobSpec
 from ..planning.plan import Plan
-from .output_base import job_spec, refuse_odd_file
+from .output_base import job_spec, never_interrupted, refuse_odd_file
 from .output_files import OutputFiles
 from .single_file import SingleFile
 
@@ -87,8 +87,13 @@ class MergedOutput:
         """A file that has the name of a new output, or None."""
         return self.path if os.path.lexists(self.path) else None
 
-    def check_replaceable(self) -> None:
+    def check_replaceable(self, check: Callable[[], None] = never_interrupted) -> None:
         """Check that replacing the existing file destroys nothing but this output.
+
+        Parameters
+        ----------
+        check : callable
+            Not used: it takes no time.
 
         Raises
         ------
@@ -125,8 +130,14 @@ class MergedOutput:
                 f"has room for {format_size(free_bytes)}; make room, or name another output"
             )
 
-    def discard(self) -> None:
-        """Remove the existing file; call `check_replaceable` before."""
+    def discard(self, check: Callable[[], None], tell: Callable[[str], None]) -> None:
+        """Remove the existing file; call `check_replaceable` before.
+
+        Parameters
+        ----------
+        check, tell : callable
+            Not used: it takes no time.
+        """
         with storage_errors("remove", self.path):
             remove_if_there(str(self.path))
 

@@ -187,7 +187,9 @@ def _advice(output: Output) -> str:
     return "run with --overwrite to replace it, or name another output"
 
 
-def begin(output: Output, record: OutputRecord) -> None:
+def begin(
+    output: Output, record: OutputRecord, check: Callable[[], None], tell: Callable[[str], None]
+) -> None:
     """Begin an output. The old output is removed first, its record after its files.
 
     Parameters
@@ -195,6 +197,10 @@ def begin(output: Output, record: OutputRecord) -> None:
     output : Output
     record : OutputRecord
         Written before anything of the new output.
+    check : callable
+        Raises if the run is interrupted.
+    tell : callable
+        Takes a line for people, if the removal takes long.
 
     Raises
     ------
@@ -203,9 +209,9 @@ def begin(output: Output, record: OutputRecord) -> None:
     StorageError
         If the system refuses.
     """
-    output.check_replaceable()
+    output.check_replaceable(check)
     output.files.check_ours()
-    output.discard()
+    output.discard(check, tell)
     output.files.forget()
     output.files.write_record(record)
     output.start()

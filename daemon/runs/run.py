@@ -18,6 +18,7 @@ from ...shared.files.sync import sync_filesystem
 from ...shared.geometry.grid import BlockGrid
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
+from ...shared.outside_text import message_of
 from ...shared.units import format_count
 from ...shared.volumes.formats import open_volume, split_address
 from ..engine.engine import Engine
@@ -211,7 +212,7 @@ class JobRun:
         if self._only is not None and not begun:
             raise OutputRefused(f"{self.output.path} is gone; retry the job without --failed to begin anew")
         if record is None or not begun:
-            begin(self.output, self._record(finished=False))
+            begin(self.output, self._record(finished=False), self._check_interrupt, self._notify)
             return b"", False
         self.reuse_grid(record)
         self.output.files.take_up_old()
@@ -392,7 +393,9 @@ class JobRun:
         try:
             self.output.merge(result)
         except (OSError, BlockmillError) as error:
-            handle.merge_failed(result.block, f"writing {result.roi} to {self.output.path}: {error}")
+            handle.merge_failed(
+                result.block, f"writing {result.roi} to {self.output.path}: {message_of(error)}"
+            )
         else:
             handle.merged(result.block)
 

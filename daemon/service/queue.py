@@ -16,6 +16,7 @@ from typing import Any
 from ...shared.errors import BlockmillError, Refused
 from ...shared.jobs.job import Job
 from ...shared.messages.service import SubmitJob
+from ...shared.outside_text import message_of
 from ...shared.system.impersonation import acting_as
 from ..engine.handle import Notice
 from ..engine.mailbox import Mailbox
@@ -270,7 +271,7 @@ class JobQueue:
         if (job_record := self.table.get(number)).info.runs:
             self._sweep(job_record)
 
-    def pause(self, numbers: tuple[int, ...] | None, paused: bool) -> None:
+    def pause(self, numbers: tuple[int, ...] | None, paused: bool, by: str) -> None:
         """Pause or resume jobs; resuming all of them also ends a drain.
 
         Parameters
@@ -278,13 +279,15 @@ class JobQueue:
         numbers : tuple of int or None
             None: all jobs, future ones included.
         paused : bool
+        by : str
+            Name of the user who asks for it.
         """
-        active = self.table.pause(numbers) if paused else self.table.resume(numbers)
+        active = self.table.pause(numbers, by) if paused else self.table.resume(numbers)
         for number in active:
             if number in self._runners:
                 self._runners[number].pause(paused)
         if numbers is None:
-            self.journal.set_paused_all(paused)
+            self.journal.set_paused_all(self.table.paused_all)
             if not paused and self.keeper.draining:
                 self.keeper.drain(False)
 
@@ -384,7 +387,7 @@ class JobQueue:
                 sweep_output(job_record, self.rights)
                 trouble = ""
             except (BlockmillError, OSError) as error:
-                trouble = str(error)
+                trouble = message_of(error)
             self._mailbox.put("swept", job_record.info.id, trouble)
 
         threading.Thread(target=sweep, name=f"sweep-{job_record.info.id}", daemon=True).start()

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused
 from ...shared.messages import service as p
+from ...shared.outside_text import error_text, message_of
+from ...shared.system.impersonation import user_name
 from ..journal.records import JobRecord
 from .keyring import NOBODY
 from .queue import JobQueue
@@ -45,6 +47,7 @@ class Held:
     news: Callable[[bool], p.Reply | None]
 
 
+_MOST_REFUSAL_CHARACTERS = 64_000
 _Q = TypeVar("_Q", bound=p.Request[Any])
 _R = TypeVar("_R", bound=p.Reply | Later | Held)
 _HANDLERS: dict[type[p.Request[Any]], Callable[[RequestHandler, Any, int], p.Reply | Later | Held]] = {}
@@ -117,6 +120,7 @@ class RequestHandler:
             quiet=keeper.quiet,
             jobs=len(self._table.active),
             state_dir=str(self._queue.settings.state_dir),
+            paused=self._table.paused_all,
         )
 
     @handles(p.Drain)
@@ -241,7 +245,7 @@ class RequestHandler:
             self._queue.rights.check_admin(uid, f"{verb} all jobs")
         for number in numbers or ():
             self._get_owned(number, uid, verb)
-        self._queue.pause(numbers, paused)
+        self._queue.pause(numbers, paused, user_name(uid))
         saved = self._save()
         if numbers is None:
             return Later(saved, lambda _: p.Jobs(jobs=tuple(self._table.list((), None, 0))))
@@ -267,5 +271,5 @@ def refusal(error: BaseException) -> p.Refusal:
             kind = "broken"
         case _:
             _log.error("a request broke down", exc_info=error)
-            return p.Refusal(kind="broken", message=f"a defect of blockmill: {type(error).__name__}: {error}")
-    return p.Refusal(kind=kind, message=str(error))
+            return p.Refusal(kind="broken", message=f"a defect of blockmill: {error_text(error)}")
+    return p.Refusal(kind=kind, message=message_of(error, _MOST_REFUSAL_CHARACTERS))

@@ -19,6 +19,7 @@ from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.messages.records import State
+from ...shared.outside_text import error_text, message_of
 from ...shared.system.impersonation import acting_as
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import split_address
@@ -201,9 +202,7 @@ class Runner:
             ending = self._execute()
         except Exception as error:  # noqa: BLE001 - a defect of ours must end this job only, and be seen
             _log.exception("job %d: the run broke down", self.id)
-            ending = Ending(
-                "failed", f"a defect of blockmill: {type(error).__name__}: {error}; please report it"
-            )
+            ending = Ending("failed", f"a defect of blockmill: {error_text(error)}; please report it")
         self._report("ended", self.id, ending)
 
     def _execute(self) -> Ending:
@@ -219,10 +218,10 @@ class Runner:
             return self._early_ending
         except EngineError as error:
             if self.engine.alive:
-                return Ending("failed", str(error))
-            return self._early_ending or Ending("put back", str(error))
+                return Ending("failed", message_of(error))
+            return self._early_ending or Ending("put back", message_of(error))
         except BlockmillError as error:
-            return self._early_ending or Ending("failed", str(error))
+            return self._early_ending or Ending("failed", message_of(error))
         if self._early_ending is not None and summary.outcome == "cancelled":
             return self._early_ending
         if summary.note:

@@ -27,6 +27,8 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
         One of `State`. Queued covers waiting for `after`, for its turn, and for being resumed.
     paused : bool
         No more blocks are started until it is resumed.
+    paused_by : str
+        "all, by USER" if all jobs were paused together.
     priority : int
         Higher goes first.
     after : tuple of int
@@ -64,6 +66,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     state: State = "queued"
     paused: bool = False
+    paused_by: str = ""
     priority: int = 0
     after: tuple[int, ...] = ()
     reason: str = ""

@@ -31,7 +31,11 @@ class Reply(msgspec.Struct, tag=True, frozen=True, kw_only=True):
 
 
 class ServiceInfo(Reply, frozen=True, kw_only=True):
-    """The service itself; `quiet` means that no block runs and none waits to be merged."""
+    """The service itself.
+
+    `quiet` means that no block runs and none waits to be merged; `paused` is "all, by USER" while all jobs
+    are paused, else empty.
+    """
 
     version: str
     pid: int
@@ -42,6 +46,7 @@ class ServiceInfo(Reply, frozen=True, kw_only=True):
     quiet: bool
     jobs: int
     state_dir: str
+    paused: str = ""
 
 
 class Jobs(Reply, frozen=True, kw_only=True):

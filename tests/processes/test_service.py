@@ -3,13 +3,18 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from blockmill.shared.errors import NoSuchJob, Refused
 from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.system.impersonation import user_name
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
+
+MAIN = "from blockmill.client.cli.main import main\nmain()"
 
 
 @pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])
@@ -166,6 +171,59 @@ def test_a_paused_job_starts_nothing_until_it_is_resumed(bench, wait_until):
         bench.run("resume", str(number))
         assert client.wait(number, timeout_s=60).state == "done"
     np.testing.assert_array_equal(bench.read(), voxels)
+    bench.end_service()
+
+
+def test_everybody_sees_that_all_jobs_are_paused(bench):
+    bench.volume()
+    bench.serve()
+    copy = bench.job(input="in.npy", output="out.npy", operation="copy")
+    paused = f"paused (all, by {user_name(os.getuid())})"
+    bench.run("pause", "--all")
+    number = str(bench.submit(copy))
+    for verb in (["ls"], ["status"], ["status", number]):
+        assert f"queued, {paused}" in bench.run(*verb)[0]
+    _, told = bench.run("wait", "--timeout", "0.2", number, code=7)
+    assert told.count(paused) == 2  # what it waits for, and what it was at the end
+    assert "blockmill resume --all" in told
+    _, refused = bench.run("resume", number, code=6)
+    assert paused in refused
+    bench.end_service()
+    bench.serve()
+    assert json.loads(bench.run("status", "--json")[0])["service"]["paused"] == paused[8:-1]
+    assert f"queued, {paused}" in bench.run("ls")[0]
+    with bench.client() as client:
+        infos = client.watch(int(number))
+        assert next(infos).paused_by == paused[8:-1]
+        bench.run("resume", "--all")
+        (*_, last) = infos
+    assert (last.state, last.paused, last.paused_by) == ("done", False, "")
+    assert "paused" not in bench.run("status")[0]
+    bench.end_service()
+
+
+@pytest.mark.parametrize("verb", [["wait"], ["watch"]])
+def test_a_wait_says_what_it_waits_for(bench, verb):
+    """By itself, before it ends."""
+    bench.volume()
+    bench.serve()
+    bench.run("pause", "--all")
+    number = bench.submit(bench.job(input="in.npy", output="out.npy", operation="copy"))
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *verb, str(number), "--socket", bench.socket],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        line = waiting.stdout.readline()
+        bench.run("resume", "--all")
+        waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
+        waiting.wait()
+    assert f"job {number} waits: queued, paused (all, by " in line
+    assert waiting.returncode == 0
     bench.end_service()
 
 

@@ -87,11 +87,14 @@ def _run(
     from ....daemon.engine.engine import Engine
     from ....daemon.runs.run import JobRun, Watcher
 
-    count = workers or job.workers or len(os.sched_getaffinity(0))
-    with Engine(count, preload=job.operation.preload, fork=True) as engine:
+    processors = len(os.sched_getaffinity(0))
+    count = workers or job.workers or processors
+    # How many blocks there are is not known yet.
+    with Engine(min(count, processors), preload=job.operation.preload, fork=True) as engine:
 
         def planned(plan: Plan, done: bytes) -> None:
             display.start(len(plan.grid), sum(done))
+            engine.set_workers(max(1, min(count, len(plan.grid) - sum(done))))
 
         watcher = Watcher(
             planned=planned,

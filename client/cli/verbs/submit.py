@@ -12,7 +12,7 @@ from ...formatting.output import say, say_json
 from ...formatting.tables import say_ends
 from .. import options
 from ..groups import JOBS, verb
-from ..watching import watch_exit_code, watch_job
+from ..watching import wait_for_end, watch_exit_code, watch_job
 
 if TYPE_CHECKING:
     from ....shared.jobs.job import Job
@@ -77,7 +77,7 @@ def command(
         if follow:
             return _follow(service, infos, quiet=as_json or id_only, as_json=as_json)
         if wait:
-            return say_ends([service.wait(info.id) for info in infos], as_json)
+            return say_ends([wait_for_end(service, info.id) for info in infos], as_json)
     return 0
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ....shared.errors import WaitTimeout
-from ...formatting.tables import say_ends, state_of
+from ...formatting.output import complain
+from ...formatting.tables import say_ends, state_of, waiting_text
 from .. import options
 from ..groups import JOBS, verb
+from ..watching import wait_for_end
 
 if TYPE_CHECKING:
     from ....shared.messages.records import JobInfo
@@ -38,9 +40,11 @@ def command(
 def _wait_for(service: Client, numbers: tuple[int, ...], timeout_s: float | None) -> list[JobInfo]:
     """Wait until all these jobs have ended, at most `timeout_s` seconds in total."""
     if timeout_s is None:
-        return [service.wait(number) for number in numbers]
+        return [wait_for_end(service, number) for number in numbers]
     deadline_s, infos = time.monotonic() + timeout_s, []
     for number in numbers:
+        if text := waiting_text(service.job(number)):
+            complain(text)
         try:
             infos.append(service.wait(number, timeout_s=max(deadline_s - time.monotonic(), 0.0)))
         except WaitTimeout:

@@ -14,11 +14,13 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ....shared.system.compute_threads import with_one_compute_thread
+from .worker import processor_time_s
 from .worker_log import tail
 
 _MODULE = "blockmill.workers.nursery"
@@ -28,6 +30,7 @@ _POLL_S = 0.001
 class _Process(Protocol):
     """The methods of `subprocess.Popen` that are needed here."""
 
+    pid: int
     returncode: int | None
 
     def wait(self, timeout: float | None = None) -> int: ...
@@ -49,10 +52,11 @@ class NurseryProcess:
     Attributes
     ----------
     control : socket
-        Carries commands to the nursery, and its reports back.
+        Carries the nursery's reports; orders go out with `send`.
     """
 
     def __init__(self, preload: Iterable[str] = (), *, fork: bool = False) -> None:
+        self._orders: deque[bytes] = deque()  # that did not fit into the socket
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
@@ -66,6 +70,22 @@ class NurseryProcess:
             raise
         finally:
             os.close(lifeline_read)
+
+    def send(self, *orders: bytes) -> None:
+        """Send orders behind those that wait; what does not fit into the socket waits for the next call.
+
+        It never blocks: the nursery may do so itself, until its reports are read.
+
+        Raises
+        ------
+        OSError
+            If the nursery is gone.
+        """
+        self._orders.extend(orders)
+        with contextlib.suppress(BlockingIOError):
+            while self._orders:
+                self.control.send(self._orders[0], socket.MSG_DONTWAIT)
+                self._orders.popleft()
 
     def forget_in_child(self) -> None:
         """In a forked child: close everything that ties the workers to this process."""
@@ -96,7 +116,15 @@ class NurseryProcess:
         """The last lines that it printed, or its exit code: the reason why it ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)  # its end is seen a moment before its exit code
-        return tail(Path(f"/proc/self/fd/{self._log.fileno()}")) or f"exit code {self._process.returncode}"
+        return self.printed() or f"exit code {self._process.returncode}"
+
+    def printed(self) -> str:
+        """The last lines that it printed so far."""
+        return tail(Path(f"/proc/self/fd/{self._log.fileno()}"))
+
+    def used_s(self) -> float:
+        """Processor time that it has used so far, in seconds."""
+        return processor_time_s(self._process.pid)
 
 
 def _exec(control: socket.socket, lifeline_fd: int, log: BinaryIO, preload: Iterable[str]) -> _Process:
@@ -151,7 +179,7 @@ class _Child:
 
     def __init__(self, pid: int) -> None:
         self.returncode: int | None = None
-        self._pid = pid
+        self.pid = pid
 
     def wait(self, timeout: float | None = None) -> int:
         """As `Popen.wait`."""
@@ -165,9 +193,9 @@ class _Child:
     def _poll(self) -> int | None:
         if self.returncode is None:
             try:
-                pid, status = os.waitpid(self._pid, os.WNOHANG)
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:  # if SIGCHLD is ignored, a child's exit status is lost
-                pid, status = self._pid, 0
+                pid, status = self.pid, 0
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
@@ -176,4 +204,4 @@ class _Child:
         """As `Popen.kill`."""
         if self.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)

@@ -12,16 +12,18 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ....shared.errors import EngineError
 from ....shared.memory.task_counters import TaskCounters
 from ....shared.messages import engine as wire
+from ....shared.units import format_duration
 from ..api import WorkerLimits
 from .memory import oom_kills
 from .nursery import NurseryProcess
 from .post_mortem import PostMortem
+from .starts import START_PROCESSOR_S, Starts
 from .worker import WorkerProcess
 from .worker_log import Printed, tail
 
@@ -29,9 +31,6 @@ GRACE_S = 0.7
 """Time that a worker gets to unwind after SIGTERM, before SIGKILL follows."""
 SILENCE_S = 10.0
 """A worker that neither speaks nor uses the processor for so long is taken for frozen."""
-_START_FAILURES_ALLOWED = 5
-_IDLE_DEATHS_ALLOWED = 5
-_LONGEST_BACK_OFF_S = 5.0
 _MOST_WORKERS = 4096
 """Workers that may be there at the same time, those on their way out included."""
 
@@ -66,24 +65,6 @@ class Death:
     post_mortem: PostMortem
 
 
-@dataclass(slots=True)
-class _Pace:
-    """Limits how fast replacements follow each other after failures."""
-
-    failed_starts: int = 0
-    idle_deaths: int = 0  # of workers that had done nothing, one after the other
-    not_before_s: float = 0.0
-    last_log: str = field(default="")
-
-    def note(self, death: Death, tasks: int, now_s: float, log: str) -> None:
-        self.failed_starts = 0 if death.was_up else self.failed_starts + 1
-        self.idle_deaths = 0 if tasks else self.idle_deaths + 1
-        self.last_log = log
-        steps = max(self.failed_starts, self.idle_deaths - _IDLE_DEATHS_ALLOWED)
-        if steps > 0:
-            self.not_before_s = now_s + min(0.1 * 2**steps, _LONGEST_BACK_OFF_S)
-
-
 class Supervisor:
     """Keeps `count` workers running.
 
@@ -115,7 +96,7 @@ class Supervisor:
         self._run_dir = run_dir
         self._next = 0
         self._spawned = False
-        self._pace = _Pace()
+        self._starts = Starts()
         self.workers: dict[int, WorkerProcess] = {}
         self._output: list[Printed] = []
         self._oom_kills = oom_kills()
@@ -146,14 +127,11 @@ class Supervisor:
 
     def fill(self, now_s: float) -> None:
         """Start workers until `count` are there, at the pace that failures allow."""
-        if self._pace.failed_starts >= _START_FAILURES_ALLOWED:
-            raise EngineError(
-                f"{self._pace.failed_starts} workers in a row ended before they were up; "
-                f"the last one said:\n{self._pace.last_log or '(nothing)'}"
-            )
+        self._starts.check_failures()
+        self._check_first_start(now_s)
         active = sum(not worker.retired for worker in self.workers.values())
         for _ in range(self.count - active):
-            if now_s < self._pace.not_before_s:
+            if now_s < self._starts.not_before_s:
                 return
             log_path, counters_index = self._run_dir / f"worker-{self._next}.log", self._free_counters.pop()
             worker = WorkerProcess(self._next, log_path, counters_index, seen_s=now_s, started_s=now_s)
@@ -163,6 +141,18 @@ class Supervisor:
             self._send(
                 wire.Spawn(worker.number, self._endpoint, str(log_path), self._counters.path, counters_index)
             )
+
+    def _check_first_start(self, now_s: float) -> None:
+        """Raise `EngineError` if the first worker does not come up in time."""
+        workers = self.workers.values()
+        if self._next == 0:
+            self._starts.began_s = now_s
+        elif any(worker.up for worker in workers):
+            self._starts.began_s = None
+        if self._starts.began_s is not None:
+            used_s = max([self._nursery.used_s(), *(worker.used_s() for worker in workers if worker.pid)])
+            log = "\n".join(filter(None, [self._nursery.printed(), *(tail(w.log_path) for w in workers)][:3]))
+            self._starts.check_first(now_s, used_s, log)
 
     def set_count(self, count: int) -> None:
         """Set the number of workers to keep; `surplus` then tells how many are too many."""
@@ -263,9 +253,10 @@ class Supervisor:
                 self._send(wire.SendSignal(worker.number, signal.SIGKILL))
                 worker.kill_at_s = now_s + GRACE_S
 
-    def _send(self, message: wire.ToNursery) -> None:
+    def _send(self, *orders: wire.ToNursery) -> None:
+        """Send orders to the nursery. Without any, send those that wait for room in its socket."""
         try:
-            self._nursery.control.send(wire.encode(message))
+            self._nursery.send(*map(wire.encode, orders))
         except OSError as error:
             raise EngineError(
                 f"the nursery of the workers is gone: {self._nursery.last_words(GRACE_S)}"
@@ -291,6 +282,7 @@ class Supervisor:
                     self._spawned = True
                 case wire.Exited() as exited:
                     yield self._reap(exited, now_s)
+        self._send()
 
     def _packet(self) -> bytes | None:
         try:
@@ -308,8 +300,11 @@ class Supervisor:
         worker.log_path.unlink(missing_ok=True)
         death = Death(worker.number, post_mortem.text(), worker.up, running, post_mortem)
         self._free_counters.append(worker.counters_index)
-        if worker.kill_at_s is None or not worker.up:
-            self._pace.note(death, worker.tasks, now_s, worker.reason or post_mortem.log)
+        if worker.up:
+            self._starts.began_s = None
+        if worker.kill_at_s is None or not (worker.up or worker.retired):
+            log = worker.reason or post_mortem.log
+            self._starts.note_death(was_up=worker.up, tasks=worker.tasks, now_s=now_s, log=log)
         return death
 
     def _post_mortem(self, worker: WorkerProcess, exited: wire.Exited) -> PostMortem:
@@ -363,19 +358,23 @@ class Supervisor:
             worker.rss_bytes = rss_bytes or worker.rss_bytes
         return worker
 
-    def frozen_workers(self, now_s: float) -> list[int]:
-        """Workers that have been silent too long without using the processor.
+    def frozen_workers(self, now_s: float) -> list[tuple[int, str]]:
+        """Workers that have been silent too long without using the processor, each with the reason.
 
         A worker inside a long call that holds the interpreter lock can't send a
-        heartbeat, but its processor time grows.
+        heartbeat, but its processor time grows. Before it is up there is no such call.
         """
-        frozen: list[int] = []
+        frozen: list[tuple[int, str]] = []
         for worker in self.workers.values():
             if now_s - worker.seen_s < SILENCE_S or not worker.pid or worker.kill_at_s is not None:
                 continue
             used_s = worker.used_s()
             if used_s == worker.cpu_s:
-                frozen.append(worker.number)
+                frozen.append((worker.number, "frozen: no sign of life, no processor time"))
+            elif not worker.up and used_s > START_PROCESSOR_S:
+                frozen.append(
+                    (worker.number, f"was not up after {format_duration(used_s)} of processor time")
+                )
             worker.cpu_s, worker.seen_s = used_s, now_s
         return frozen
 

@@ -78,8 +78,13 @@ class WorkerProcess:
 
     def used_s(self) -> float:
         """Processor time that it has used, in seconds."""
-        try:
-            times = psutil.Process(self.pid).cpu_times()
-        except psutil.Error:  # as above
-            return -2.0
-        return times.user + times.system
+        return processor_time_s(self.pid)
+
+
+def processor_time_s(pid: int) -> float:
+    """Processor time that a process has used, in seconds; -2 if it has ended meanwhile."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return -2.0
+    return times.user + times.system

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ....shared.messages.engine import TRAILER, Lease, trailer_lease
+from ....shared.outside_text import decoded
 
 _TAIL_BYTES = 1 << 16
 _MOST_BYTES = 8 << 20
 _MOST_LINE_BYTES = 1 << 14
 _TAIL_LINES = 8
+_MOST_TAIL_LINE = 1000
 _FREE_EVERY_BYTES = 8 << 20
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _libc = ctypes.CDLL(None)
@@ -85,7 +87,7 @@ class LogReader:
 
     def _attribute(self, lease: Lease | None = None, running: int | None = None) -> list[Printed]:
         lines, self._unattributed = self._unattributed, []
-        return [Printed(self._worker, line.decode(errors="replace"), lease, running) for line in lines]
+        return [Printed(self._worker, decoded(line, _MOST_LINE_BYTES), lease, running) for line in lines]
 
     def _more(self) -> bytes:
         try:
@@ -117,4 +119,5 @@ def tail(path: Path) -> str:
     except FileNotFoundError:
         return ""
     texts = [line.partition(TRAILER)[0] for line in lines]
-    return b"\n".join([line for line in texts if line.strip()][-_TAIL_LINES:]).decode(errors="replace")
+    last = [line for line in texts if line.strip()][-_TAIL_LINES:]
+    return "\n".join(decoded(line, _MOST_TAIL_LINE) for line in last)

@@ -24,7 +24,7 @@ from ....shared.messages.records import ENDED, JobInfo, State
 from ...journal.records import JobRecord
 from .clashes import JobFiles
 from .dependencies import predecessor, state_text, unfinished, waiting_reason
-from .job_index import JobIndex
+from .pauses import PausableJobs
 
 _RESTARTED = "the service was restarted"
 _RUN_COUNTS: dict[str, Any] = {
@@ -41,7 +41,7 @@ _RUN_COUNTS: dict[str, Any] = {
 }
 
 
-class JobTable(JobIndex):
+class JobTable(PausableJobs):
     """All jobs of a service.
 
     Parameters
@@ -50,15 +50,12 @@ class JobTable(JobIndex):
         The journaled jobs; one that was running is queued again.
     last_id : int
         Largest number that was ever given.
-    paused_all : bool
-        True: start no jobs.
+    paused_all : str
+        Start no jobs, and say so as in `JobInfo.paused_by`; empty: start some.
     """
 
-    def __init__(
-        self, records: Iterable[JobRecord] = (), *, last_id: int = 0, paused_all: bool = False
-    ) -> None:
-        super().__init__(records, last_id=last_id)
-        self.paused_all = paused_all
+    def __init__(self, records: Iterable[JobRecord] = (), *, last_id: int = 0, paused_all: str = "") -> None:
+        super().__init__(records, last_id=last_id, paused_all=paused_all)
         self._unaccepted: set[int] = set()
         for number, job_record in list(self._jobs.items()):
             self._take_up(number, job_record)
@@ -72,6 +69,8 @@ class JobTable(JobIndex):
             self._change(number, state="queued", reason=_RESTARTED, running=0, eta_s=None)
         elif state == "cancelling":
             self.active.add(number)
+        if self.paused_all:
+            self._change(number, **self._paused_with_all())
 
     # -- new jobs -------------------------------------------------------------------
 
@@ -138,7 +137,7 @@ class JobTable(JobIndex):
         self._jobs[info.id] = self._open[info.id] = job_record
         self._tokens[token] = info.id
         self._unaccepted.add(info.id)
-        return self._change(info.id, reason=waiting_reason(self._jobs, info))
+        return self._change(info.id, reason=waiting_reason(self._jobs, info), **self._paused_with_all())
 
     def accept(self, number: int) -> None:
         """Let a job start, because it is in the journal."""
@@ -266,7 +265,9 @@ class JobTable(JobIndex):
         """
         if self._jobs[number].info.state == "running":
             self.active.discard(number)
-            self._change(number, state="queued", reason=reason, running=0, eta_s=None)
+            self._change(
+                number, state="queued", reason=reason, running=0, eta_s=None, **self._paused_with_all()
+            )
 
     # -- requests of users ----------------------------------------------------------
 
@@ -336,36 +337,9 @@ class JobTable(JobIndex):
             self._jobs[number], failed_only=is_partial, keep_finished=keep_finished
         )
         self._jobs[number] = self._open[number] = job_record
-        job_record = self._change(number, state="queued", paused=False, ended_s=None, reason="")
+        pause = {"paused": False, "paused_by": "", **self._paused_with_all()}
+        job_record = self._change(number, state="queued", ended_s=None, reason="", **pause)
         return self._change(number, reason=waiting_reason(self._jobs, job_record.info))
-
-    def pause(self, numbers: tuple[int, ...] | None) -> list[int]:
-        """Start no more blocks of these jobs; None: of any job. Returns those of them that are active.
-
-        Raises
-        ------
-        NoSuchJob, Refused
-            If one is unknown or has ended; nothing has changed then.
-        """
-        return self._set_paused(numbers, True)
-
-    def resume(self, numbers: tuple[int, ...] | None) -> list[int]:
-        """Undo `pause`. Returns the active ones of these jobs."""
-        return self._set_paused(numbers, False)
-
-    def _set_paused(self, numbers: tuple[int, ...] | None, paused: bool) -> list[int]:
-        if numbers is None:
-            self.paused_all = paused
-            selected = list(self._open)
-        else:
-            selected = list(numbers)
-        for number in selected:
-            if (info := self.get(number).info).ended:
-                raise Refused(f"job {number} has ended as {state_text(info.state)}")
-        for number in selected:
-            if self._jobs[number].info.paused != paused:
-                self._change(number, paused=paused)
-        return [number for number in selected if number in self.active]
 
     def set_priority(self, number: int, priority: int) -> JobRecord:
         """Change the priority of a job that has not ended.

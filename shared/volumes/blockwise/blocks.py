@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from .pickled import PICKLE_DTYPE, PickleCodec
 from .status import StatusRecord, may_be_torn
 from .store import BlockStore
 from .surroundings import PurgedLock, purge_lock, remove_empty_until
+from .there import starts_there
 from .view import BlockPart, ViewBlocks
 from .writer import mark_block, remove_block, sweep_block
 
@@ -185,7 +187,7 @@ class FilesetBlocks:
         """
         self.check_writable()
         locks: list[PurgedLock] = []
-        for block in self.view.touching(roi or self.view.view):
+        for block in self._there(roi):
             lock = purge_lock(self.view.start_of(block), self.store.paths(block), foreign=foreign)
             if lock is not None:
                 locks.append(lock)
@@ -231,12 +233,25 @@ class FilesetBlocks:
             Number of partial files and stale locks that were removed.
         """
         self.check_writable()
-        return sum(sweep_block(self.store, block) for block in self.view.touching(roi or self.view.view))
+        return sum(sweep_block(self.store, block) for block in self._there(roi))
 
-    def remove_blocks(self, roi: Roi | None = None) -> None:
+    def _there(self, roi: Roi | None) -> Iterator[Roi]:
+        """The blocks on disk that have a directory and touch `roi` (default: all of the view), in C order."""
+        roi = self.view.view if roi is None else self.view.checked(roi)
+        for start in starts_there(self.store.naming, functools.partial(self.view.block_may_start, roi)):
+            yield self.view.on_disk(tuple(n - o for n, o in zip(start, self.view.origin, strict=True)))
+
+    def remove_blocks(self, roi: Roi | None = None, *, check: Callable[[], None] | None = None) -> None:
         """Remove the blocks that `roi` touches (default: all), and no other files.
 
         The directory of all blocks goes too, if that leaves it empty.
+
+        Parameters
+        ----------
+        roi : Roi, optional
+            In voxels of the view.
+        check : callable, optional
+            Called before each block; what it raises ends the removal.
 
         Raises
         ------
@@ -244,7 +259,9 @@ class FilesetBlocks:
             If another holds the lock of a block; earlier blocks are gone.
         """
         self.check_writable()
-        for block in self.view.touching(roi or self.view.view):
+        for block in self._there(roi):
+            if check is not None:
+                check()
             remove_block(self.store, block)
         root = Path(self.store.naming.root)
         remove_empty_until(root, root.parent if root != Path(self.path).parent else root)

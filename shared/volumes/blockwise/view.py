@@ -151,6 +151,24 @@ class ViewBlocks:
         """First corner, in the view, of a block on disk."""
         return tuple(a - o for a, o in zip(block.start, self.origin, strict=True))
 
+    def block_may_start(self, roi: Roi, axis: int, n: int) -> bool:
+        """Test if a block that touches `roi` may start at a coordinate on disk.
+
+        Parameters
+        ----------
+        roi : Roi
+            In voxels of the view.
+        axis : int
+        n : int
+            In absolute voxels.
+
+        Returns
+        -------
+        bool
+        """
+        at, size = n - self.origin[axis], self.grid.block_shape[axis]
+        return at % size == 0 and at < roi.stop[axis] and at + size > roi.start[axis]
+
     def touching(self, roi: Roi) -> Iterator[Roi]:
         """The blocks on disk that share a voxel with `roi`, in C order."""
         return (self.on_disk(block.start) for block in self.grid.touching(self.checked(roi)))

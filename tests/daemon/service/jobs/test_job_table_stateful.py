@@ -4,6 +4,7 @@ import contextlib
 
 import hypothesis.strategies as st
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -25,7 +26,7 @@ class BookMachine(RuleBasedStateMachine):
         self.states: dict[int, str] = {}  # as of the last look
         self.seen: dict[int, tuple[int, bytes]] = {}  # number of the news and the record, by job
         self.now_s = 0.0
-        self.paused_all = False
+        self.paused_all = ""
         self.last_id = 0
         self.unaccepted: set[int] = set()
 
@@ -144,20 +145,36 @@ class BookMachine(RuleBasedStateMachine):
     @rule(pick=PICK, paused=st.booleans())
     def pause(self, pick, paused):
         if (number := self.pick(pick, "queued", "running")) is not None:
-            affected = self.table.pause((number,)) if paused else self.table.resume((number,))
+            if not paused and self.paused_all and self.info(number).state == "queued":
+                with pytest.raises(Refused, match="resume --all"):
+                    self.table.resume((number,))
+                return
+            affected = self.table.pause((number,), "ann") if paused else self.table.resume((number,))
             assert affected == ([number] if self.info(number).state == "running" else [])
             assert self.info(number).paused == paused
 
     @rule(paused=st.booleans())
     def pause_all(self, paused):
-        self.paused_all = paused
-        affected = self.table.pause(None) if paused else self.table.resume(None)
+        self.paused_all = "all, by ann" if paused else ""
+        affected = self.table.pause(None, "ann") if paused else self.table.resume(None)
         assert set(affected) == set(self.running())
+
+    @invariant()
+    def a_job_that_no_one_starts_shows_who_has_paused_it(self):
+        for number in self.journal:
+            info = self.info(number)
+            if info.state == "queued":
+                assert info.paused_by == self.paused_all
+                assert info.paused or not self.paused_all
 
     @precondition(lambda self: self.journal)
     @rule(pick=PICK)
     def requests_that_make_no_sense(self, pick):
-        for verb in (self.table.get, lambda n: self.table.cancel(n, 0.0), lambda n: self.table.pause((n,))):
+        for verb in (
+            self.table.get,
+            lambda n: self.table.cancel(n, 0.0),
+            lambda n: self.table.pause((n,), "ann"),
+        ):
             with contextlib.suppress(NoSuchJob):
                 verb(1000)
                 raise AssertionError("there is no such job")

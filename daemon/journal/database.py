@@ -46,14 +46,29 @@ def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -
         _migrate(database, path, migrations)
     except sqlite3.Error as error:
         database.close()
-        raise StorageError(
-            f"{path}: not a journal, or a damaged one ({error}); put it aside and start again, the finished "
-            "blocks of its jobs are still in their outputs"
-        ) from error
+        raise damaged(path, error) from error
     except BaseException:
         database.close()
         raise
     return database
+
+
+def damaged(path: Path, error: sqlite3.Error) -> StorageError:
+    """The error for a file that SQLite can't read as a journal.
+
+    Parameters
+    ----------
+    path : Path
+    error : sqlite3.Error
+
+    Returns
+    -------
+    StorageError
+    """
+    return StorageError(
+        f"{path}: not a journal, or a damaged one ({error}); put it aside and start again, the finished "
+        "blocks of its jobs are still in their outputs"
+    )
 
 
 def _check(database: sqlite3.Connection, path: Path, newest: int) -> None:

@@ -28,7 +28,7 @@ _STATFS_BYTES = 256  # more than any system's structure
 
 @functools.lru_cache(maxsize=1)
 def boot_id() -> str:
-    """Identifies the running boot of this machine, in all its containers; empty if there is no such number."""
+    """Identifies the running boot of this machine, in all its containers; empty if it has no such number."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

@@ -251,7 +251,7 @@ class FileLock:
         return hold is not None
 
     def _write(self, fd: int, text: bytes) -> None:
-        """Write the text of a candidate, so that whatever a power cut leaves of the lock can be told as ours."""
+        """Write the text of a candidate, so that what a power cut leaves of the lock can be told as ours."""
         # The size goes to the medium with the name, long before the text, and costs nothing: zero
         # bytes remain, as no other program leaves them. An empty file could be anybody's.
         os.ftruncate(fd, len(text))

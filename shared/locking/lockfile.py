@@ -106,8 +106,10 @@ class LockHolder:
 
     @property
     def is_here(self) -> bool:
-        """True if the owner is ours and on this machine: in whatever container since it booted, or else
-        on a host of the same name and in the same pid namespace, as before a restart.
+        """True if the owner is ours and on this machine.
+
+        That is, in whatever container since it booted; before that, on a host of the same name and in
+        the same pid namespace.
         """
         me = this_process()
         if self.kind != "ours":

@@ -96,11 +96,13 @@ def remove_leftovers(paths: BlockPaths) -> int:
 
 
 def other_writer(paths: BlockPaths) -> str | None:
-    """The holder of the lock of a block, in words, unless it is a writer of ours on this host."""
+    """The holder of the lock of a block, in words, unless it is a writer of ours on this machine."""
     if not os.access(paths.lock, os.F_OK):
         return None
     holder = FileLock(paths.file).holder()
-    return None if holder is None or holder.is_here or holder.is_torn else f"its lock is held by {holder.describe()}"
+    if holder is None or holder.is_here or holder.is_torn:
+        return None
+    return f"its lock is held by {holder.describe()}"
 
 
 def _check_lock(lock: FileLock, paths: BlockPaths) -> None:

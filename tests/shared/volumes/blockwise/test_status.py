@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blockmill.shared.files.checksum import crc32_of
-from blockmill.shared.locking.lockfile import compose
 from blockmill.shared.files.machine import boot_id
+from blockmill.shared.locking.lockfile import compose
 from blockmill.shared.volumes.blockwise.status import (
     StatusRecord,
     checksum_of_file,

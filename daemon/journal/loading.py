@@ -1,0 +1,93 @@
+"""The jobs of a journal when it is opened; one whose record can't be read is put aside, the others go on."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import msgspec
+
+from ...shared.messages.records import ENDED, JobInfo, State
+from . import schema
+from .records import JobRecord
+
+_decoder = msgspec.json.Decoder(JobRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedJournal:
+    """The content of a journal when it is opened.
+
+    Attributes
+    ----------
+    jobs : list of JobRecord
+        One that can't be read has an empty spec, and the reason in its `info`.
+    last_id : int
+    paused_all : bool
+    unreadable : list of int
+        The jobs that can't be read.
+    """
+
+    jobs: list[JobRecord]
+    last_id: int
+    paused_all: bool
+    unreadable: list[int] = field(default_factory=list)
+
+
+def load(database: sqlite3.Connection) -> LoadedJournal:
+    """The content of an opened journal.
+
+    Raises
+    ------
+    sqlite3.Error
+        If a table is missing, or can't be read.
+    """
+    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    if missing := [name for name in schema.TABLES if name not in tables]:
+        raise sqlite3.DatabaseError(f"it has no table {missing[0]}")
+    facts = {name: value for name, value in database.execute(schema.FACTS) if type(value) is int}
+    jobs, unreadable = [], []
+    for number, token, state, ended_s, content in database.execute(schema.JOBS):
+        try:
+            jobs.append(_decode(number, content))
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+            jobs.append(_put_aside(number, token, state, ended_s, content, str(error)))
+            unreadable.append(number)
+    return LoadedJournal(jobs, facts.get("last_id", 0), bool(facts.get("paused_all", 0)), unreadable)
+
+
+def _decode(number: int, content: Any) -> JobRecord:
+    job_record = _decoder.decode(content)
+    if job_record.info.id != number:
+        raise ValueError(f"it is of job {job_record.info.id}")
+    return job_record
+
+
+def _put_aside(number: int, token: Any, state: Any, ended_s: Any, content: Any, error: str) -> JobRecord:
+    """A record in the place of one that can't be read, with what can be told of it."""
+    told = _told(content)
+    over = state in ENDED and state in get_args(State)
+    info = JobInfo(
+        id=number,
+        name=told.get("name", "unreadable"),
+        owner=told.get("owner", 0),
+        output=told.get("output", ""),
+        submitted_s=0.0,
+        # One that had not ended does so when the others are there: jobs may follow it.
+        state=state if over else "queued",
+        ended_s=(ended_s if isinstance(ended_s, float) else time.time()) if over else None,
+        reason=f"its record in the journal can't be read ({error}), so it was put aside; submit it again",
+    )
+    return JobRecord(info=info, spec={}, token=token if isinstance(token, str) else f"unreadable-{number}")
+
+
+def _told(content: Any) -> dict[str, Any]:
+    """Name, owner and output in a record of another shape, as far as they are there."""
+    try:
+        info = msgspec.json.decode(content)["info"]
+        kinds = {"name": str, "owner": int, "output": str}
+        return {key: info[key] for key, kind in kinds.items() if type(info.get(key)) is kind}
+    except (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}

@@ -24,7 +24,7 @@ from ...shared.errors import StorageError
 from ...shared.files.sync import sync_filesystem
 from ...shared.messages.records import BlockFailure
 from . import schema
-from .database import damaged, open_database
+from .database import damaged, facts_and_jobs, open_database
 from .group_sync import GroupSync
 from .loading import LoadedJournal, load
 from .presence import Presence
@@ -231,7 +231,7 @@ class Journal:
         try:
             database = open_database(self.path)
             try:
-                loaded = load(database)
+                loaded = load(*facts_and_jobs(database))
             except sqlite3.Error as error:
                 database.close()
                 raise damaged(self.path, error) from error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import msgspec
 
 from ...shared.messages.records import ENDED, JobInfo, State
-from . import schema
 from .records import JobRecord
 
 _decoder = msgspec.json.Decoder(JobRecord)
@@ -36,26 +35,29 @@ class LoadedJournal:
     unreadable: list[int] = field(default_factory=list)
 
 
-def load(database: sqlite3.Connection) -> LoadedJournal:
+def load(facts: dict[str, Any], rows: Iterable[tuple[Any, ...]]) -> LoadedJournal:
     """The content of an opened journal.
 
-    Raises
-    ------
-    sqlite3.Error
-        If a table is missing, or can't be read.
+    Parameters
+    ----------
+    facts : dict
+        Those of the journal by name.
+    rows : iterable of tuple
+        Number, token, state, time of end and record of each job.
+
+    Returns
+    -------
+    LoadedJournal
     """
-    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-    if missing := [name for name in schema.TABLES if name not in tables]:
-        raise sqlite3.DatabaseError(f"it has no table {missing[0]}")
-    facts = {name: value for name, value in database.execute(schema.FACTS) if type(value) is int}
+    numbers = {name: value for name, value in facts.items() if type(value) is int}
     jobs, unreadable = [], []
-    for number, token, state, ended_s, content in database.execute(schema.JOBS):
+    for number, token, state, ended_s, content in rows:
         try:
             jobs.append(_decode(number, content))
         except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
             jobs.append(_put_aside(number, token, state, ended_s, content, str(error)))
             unreadable.append(number)
-    return LoadedJournal(jobs, facts.get("last_id", 0), bool(facts.get("paused_all", 0)), unreadable)
+    return LoadedJournal(jobs, numbers.get("last_id", 0), bool(numbers.get("paused_all", 0)), unreadable)
 
 
 def _decode(number: int, content: Any) -> JobRecord:

@@ -42,7 +42,7 @@ class Disk:
             pytest.skip(f"loop devices can't be mounted here: {done.stderr.strip()}")
 
     def cut_power(self):
-        """Lose all that is not on the medium; names are there by a sync, else they were some seconds later."""
+        """Lose all that is not on the medium; names get there by a sync, or else some seconds later."""
         with open(self.root / "unsynced", "w") as file:
             file.write("lost")
         with open(self.root / "synced", "w") as file:

@@ -112,11 +112,9 @@ class LockHolder:
         the same pid namespace.
         """
         me = this_process()
-        if self.kind != "ours":
-            return False
-        if self.boot and self.boot == me.boot:
-            return True
-        return (self.host, self.pid_namespace) == (me.host, me.pid_namespace)
+        same_boot = bool(self.boot) and self.boot == me.boot
+        same_place = (self.host, self.pid_namespace) == (me.host, me.pid_namespace)
+        return self.kind == "ours" and (same_boot or same_place)
 
     @property
     def is_torn(self) -> bool:
@@ -133,10 +131,8 @@ class LockHolder:
             command = " ".join(self.text.splitlines()[1:])[:200]
             return f"a lazyflow process that was started as {command!r}{age}"
         if self.kind == "empty":
-            return (
-                f"an unknown process (the lock file is empty{age}; a power cut or a full disk may have left "
-                "it so, or its maker is about to write into it)"
-            )
+            doubt = "a power cut or a full disk may have left it so, or its maker is about to write into it"
+            return f"an unknown process (the lock file is empty{age}; {doubt})"
         return f"an unknown process (the lock file says {self.text[:80]!r}){age}"
 
 

@@ -241,7 +241,7 @@ def task_lock(fileset: BlockwiseFileset, start: Shape) -> FileLock:
     """
     directory = Path(fileset.dataset_directory(start))
     directory.mkdir(parents=True, exist_ok=True)
-    return FileLock(directory / TASK_NAME, timeout_s=0)
+    return FileLock(directory / TASK_NAME, timeout_s=0, private=True)
 
 
 def writer_of(fileset: BlockwiseFileset, start: Shape) -> str | None:
@@ -261,9 +261,8 @@ def writer_of(fileset: BlockwiseFileset, start: Shape) -> str | None:
     str or None
         Process and path of the lock; None if nobody holds the block.
     """
-    file = fileset.block_file(start)
-    for protected in (os.path.join(fileset.dataset_directory(start), TASK_NAME), file):
-        lock = FileLock(protected)
+    task = os.path.join(fileset.dataset_directory(start), TASK_NAME)
+    for lock in (FileLock(task, private=True), FileLock(fileset.block_file(start))):
         if not lock.available() and (holder := lock.holder()) is not None:
             return f"{holder.describe()} ({lock.lock_path})"
     return None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...shared.errors import OutputRefused
+from ...shared.files.atomic import write_atomically
+from ...shared.files.refusals import storage_errors
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.volumes.blockwise.description import FilesetDescription
@@ -18,8 +23,16 @@ _BACKGROUND = 22.0
 _NOISE = 6.0
 
 
-def create_sample(path: Path, shape: Shape, seed: int) -> None:
+Progress = Callable[[int, int, int, int], None]
+
+
+def create_sample(
+    path: Path, shape: Shape, seed: int, progress: Progress = lambda blocks, before, done, nbytes: None
+) -> None:
     """Write a blockwise fileset of uint8 with all its blocks; axes z, y, x.
+
+    A file ``.NAME.partial`` beside it says until the end that blocks are missing. Where an interrupted
+    call has left one, the next call writes the blocks that are missing.
 
     Parameters
     ----------
@@ -29,8 +42,71 @@ def create_sample(path: Path, shape: Shape, seed: int) -> None:
         Voxels in z, y and x.
     seed : int
         The same seed gives the same voxels.
+    progress : callable
+        Called at the beginning and after each block with the number of all blocks, of those that were there
+        before, of those that this call has written, and their bytes.
+
+    Raises
+    ------
+    OutputRefused
+        If the file exists, or was begun with another shape or seed.
+    StorageError
+        If the system refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _begin(path, {"shape": list(shape), "seed": seed})
+    with _opened(path, shape) as fileset:
+        grid = BlockGrid(Roi.from_shape(shape), (_BLOCK,) * 3)
+        missing = [block for block in grid if not fileset.block_status(block.start)]
+        before, nbytes = len(grid) - len(missing), 0
+        progress(len(grid), before, 0, 0)
+        for number, block in enumerate(missing, 1):
+            voxels = cells(block, seed)
+            fileset.write(block, voxels)
+            nbytes += voxels.nbytes
+            progress(len(grid), before, number, nbytes)
+    with storage_errors("remove", partial_mark(path)):
+        partial_mark(path).unlink(missing_ok=True)
+
+
+def partial_mark(path: Path) -> Path:
+    """The file that says, while it is there, that the sample at `path` is not whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def missing_blocks(path: Path) -> tuple[int, int]:
+    """Number of blocks of an existing fileset that are not there, and of all its blocks.
+
+    Raises
+    ------
+    BlockmillError
+        If it can't be read.
+    """
+    with BlockwiseFileset(path) as fileset:
+        status = [fileset.block_status(block.start) for block in fileset.block_rois()]
+    return status.count(False), len(status)
+
+
+def _begin(path: Path, order: dict[str, object]) -> None:
+    """Note what is being made, or check that it is what an interrupted call has begun."""
+    mark = partial_mark(path)
+    content = json.dumps(order).encode()
+    if mark.is_file():
+        if (begun := mark.read_bytes()) != content:
+            raise OutputRefused(
+                f"{path} was begun with other values ({begun.decode(errors='replace')[:100]}) and is not "
+                f"whole; give the same, or remove it, its blocks and {mark}"
+            )
+    elif path.exists():
+        raise OutputRefused(f"{path} exists; choose another name or remove it first")
+    else:
+        write_atomically(str(mark), content, sync=True)
+
+
+def _opened(path: Path, shape: Shape) -> BlockwiseFileset:
+    if path.exists():
+        return BlockwiseFileset(path, "a")
     description = FilesetDescription(
         name=path.stem,
         axes="zyx",
@@ -40,9 +116,7 @@ def create_sample(path: Path, shape: Shape, seed: int) -> None:
         dataset_root_dir=f"{path.stem}_blocks",
         block_file_name_format="block-{roiString}.h5/volume/data",
     )
-    with BlockwiseFileset.create(path, description) as fileset:
-        for block in BlockGrid(Roi.from_shape(shape), (_BLOCK,) * 3):
-            fileset.write(block, cells(block, seed))
+    return BlockwiseFileset.create(path, description)
 
 
 def cells(roi: Roi, seed: int) -> NDArray[np.uint8]:

@@ -107,7 +107,7 @@ class Engine:
     @property
     def alive(self) -> bool:
         """True if it is neither closed nor broken down."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._dispatcher.ended
 
     def drain(self, draining: bool = True) -> None:
         """Start no more blocks at all. With False, start some again."""

@@ -77,6 +77,7 @@ class Dispatcher:
         self.arenas = Arenas(self.segment_numbers)
         self.view = View(allowed=config.workers)
         self.cause = "the engine was closed"  # why it has ended, once it has
+        self.ended = False  # set before any job is told so: who asks then must not be told that it lives
         self._config = config
         self._mailbox = mailbox
         self._core = Coordinator(least_credit=1)
@@ -111,6 +112,7 @@ class Dispatcher:
         except BaseException as fatal:  # noqa: BLE001 - a job must never wait for a dead engine
             self.cause = f"the engine broke down: {error_text(fatal)}"
             error = fatal
+        self.ended = True
         self._fail_all(self.cause, error)
 
     def _serve(self, folder: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from ...shared.errors import StorageError
 from . import schema
@@ -46,14 +47,43 @@ def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -
         _migrate(database, path, migrations)
     except sqlite3.Error as error:
         database.close()
-        raise StorageError(
-            f"{path}: not a journal, or a damaged one ({error}); put it aside and start again, the finished "
-            "blocks of its jobs are still in their outputs"
-        ) from error
+        raise damaged(path, error) from error
     except BaseException:
         database.close()
         raise
     return database
+
+
+def facts_and_jobs(database: sqlite3.Connection) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
+    """The facts of an opened journal by name, and the rows of its jobs.
+
+    Raises
+    ------
+    sqlite3.Error
+        If one of the tables is missing, or can't be read.
+    """
+    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    if missing := [name for name in schema.TABLES if name not in tables]:
+        raise sqlite3.DatabaseError(f"it has no table {missing[0]}")
+    return dict(database.execute(schema.FACTS).fetchall()), database.execute(schema.JOBS).fetchall()
+
+
+def damaged(path: Path, error: sqlite3.Error) -> StorageError:
+    """The error for a file that SQLite can't read as a journal.
+
+    Parameters
+    ----------
+    path : Path
+    error : sqlite3.Error
+
+    Returns
+    -------
+    StorageError
+    """
+    return StorageError(
+        f"{path}: not a journal, or a damaged one ({error}); put it aside and start again, the finished "
+        "blocks of its jobs are still in their outputs"
+    )
 
 
 def _check(database: sqlite3.Connection, path: Path, newest: int) -> None:

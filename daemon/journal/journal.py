@@ -24,24 +24,17 @@ from ...shared.errors import StorageError
 from ...shared.files.sync import sync_filesystem
 from ...shared.messages.records import BlockFailure
 from . import schema
-from .database import open_database
+from .database import damaged, facts_and_jobs, open_database
 from .group_sync import GroupSync
+from .loading import LoadedJournal, load
+from .presence import Presence
 from .records import AttemptRow, BlockRow, JobRecord
 
 _LONGEST_PAUSE_S = 5.0
 _FIRST_PAUSE_S = 0.1
+_TICK_S = 1.0
 _to_json = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(JobRecord)
 _Write = tuple[str, tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedJournal:
-    """The content of a journal when it is opened."""
-
-    jobs: list[JobRecord]
-    last_id: int
-    paused_all: str
 
 
 @dataclass(slots=True)
@@ -237,7 +230,12 @@ class Journal:
     def _serve(self, opened: Future[LoadedJournal]) -> None:
         try:
             database = open_database(self.path)
-            loaded = _load(database)
+            try:
+                loaded = load(*facts_and_jobs(database))
+            except sqlite3.Error as error:
+                database.close()
+                raise damaged(self.path, error) from error
+            self._presence = Presence(self.path)
         except BaseException as error:  # noqa: BLE001 - whoever opens the journal gets it
             opened.set_exception(error)
             return
@@ -257,12 +255,12 @@ class Journal:
                     pause_s = _FIRST_PAUSE_S
 
     def _gather(self, batch: list[_Item]) -> tuple[list[_Item], bool]:
-        """The next changes to write. The second result is True if they are the last ones."""
+        """The next changes to write, perhaps none. The second result is True if they are the last ones."""
         batch = list(batch)
         deadline_s: float | None = time.monotonic() if batch else None
         while True:
             try:
-                wait_s = None if deadline_s is None else max(deadline_s - time.monotonic(), 0.0)
+                wait_s = _TICK_S if deadline_s is None else max(deadline_s - time.monotonic(), 0.0)
                 item = self._items.get(timeout=wait_s)
             except queue.Empty:
                 return batch, False
@@ -276,13 +274,19 @@ class Journal:
 
     def _commit(self, database: sqlite3.Connection, batch: list[_Item]) -> list[_Item]:
         """Write a batch and resolve its futures. Returns the items that could not be written."""
+        if gone := self._presence.trouble():
+            return self._refuse(database, batch, gone)
         try:
             if any(item.writes for item in batch):
                 with database:
                     database.execute("BEGIN IMMEDIATE")
                     _execute(database, batch)
         except sqlite3.Error as error:
-            return self._handle_write_error(database, batch, error)
+            text = f"{self.path}: the journal can't be written ({error}); make room or mend its file system"
+            return self._refuse(database, batch, text)
+        if gone := self._presence.trouble():  # perhaps before the commit: nobody is told that it holds
+            self._refuse(database, batch, gone)
+            return []
         if self._trouble:
             self._trouble = ""
             self._on_trouble(f"{self.path}: the journal can be written again")
@@ -290,10 +294,8 @@ class Journal:
             _answer(item, database)
         return []
 
-    def _handle_write_error(
-        self, database: sqlite3.Connection, batch: list[_Item], error: sqlite3.Error
-    ) -> list[_Item]:
-        text = f"{self.path}: the journal can't be written ({error}); make room or mend its file system"
+    def _refuse(self, database: sqlite3.Connection, batch: list[_Item], text: str) -> list[_Item]:
+        """Tell that a batch can't be written. Returns the items for which nobody waits."""
         if not self._trouble:
             self._on_trouble(text)
         self._trouble = text
@@ -324,7 +326,7 @@ def _answer(item: _Item, database: sqlite3.Connection) -> None:
         return
     try:
         result = item.ask(database) if item.ask is not None else None
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError, TypeError) as error:  # a damaged row is no JSON, or another shape
         item.future.set_exception(StorageError(f"the journal can't be read: {error}"))
     else:
         item.future.set_result(result)
@@ -333,12 +335,3 @@ def _answer(item: _Item, database: sqlite3.Connection) -> None:
 def _failure(block: int, attempts: int, failure: bytes) -> BlockFailure:
     start, stop, reason = msgspec.json.decode(failure)
     return BlockFailure(block, tuple(start), tuple(stop), attempts, reason)
-
-
-def _load(database: sqlite3.Connection) -> LoadedJournal:
-    facts = dict(database.execute(schema.FACTS).fetchall())
-    jobs = [_decoder.decode(row[0]) for row in database.execute(schema.JOBS)]
-    paused = facts.get("paused_all", 0)
-    if paused and not isinstance(paused, str):
-        paused = "all"  # an older version has recorded a number
-    return LoadedJournal(jobs, facts.get("last_id", 0), paused or "")

@@ -64,7 +64,8 @@ REMOVE = (
     "DELETE FROM blocks WHERE job = ?",
     "DELETE FROM attempts WHERE job = ?",
 )
-JOBS = "SELECT record FROM jobs ORDER BY id"
+TABLES = ("jobs", "blocks", "attempts", "facts")
+JOBS = "SELECT id, token, state, ended_s, record FROM jobs ORDER BY id"
 FACTS = "SELECT name, value FROM facts"
 REDONE = "SELECT coalesce(sum(times - 1), 0) FROM blocks WHERE job = ? AND times > 1"
 FAILURES = "SELECT block, attempts, failure FROM blocks WHERE job = ? AND done = 0 ORDER BY block LIMIT ?"

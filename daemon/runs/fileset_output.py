@@ -16,7 +16,7 @@ from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.info import Meaning
-from ...shared.volumes.blockwise.description import FilesetDescription, read_description
+from ...shared.volumes.blockwise.description import FilesetDescription, read_description, write_description
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.blockwise.layout import STATUS_NAME
 from ...shared.volumes.blockwise.status import parse_status
@@ -152,9 +152,16 @@ class FilesetOutput:
         if not os.path.lexists(self.path):
             return
         if self.path.exists():
+            self._restore_description()
             self._remove_blocks(check, tell)
         with storage_errors("remove", self.path):
             self.path.unlink()
+
+    def _restore_description(self) -> None:
+        """Write the description again if nothing is left of it, as after a power cut."""
+        with storage_errors("write", self.path):
+            if self.path.is_file() and not self.path.read_bytes().strip(b"\0"):
+                write_description(self.path, self._description)
 
     def _remove_blocks(self, check: Callable[[], None], tell: Callable[[str], None]) -> None:
         tell_at_s = time.monotonic() + _TELL_AFTER_S
@@ -221,6 +228,7 @@ class FilesetOutput:
         OutputRefused
             If the description is not the one that this job wrote.
         """
+        self._restore_description()  # what lies beside it says that it is this job's
         existing = read_description(self.path).with_view_filled_in()
         expected = self._description.with_view_filled_in()
         differences = [

@@ -56,8 +56,8 @@ class OutputFiles:
         self._names = _Names(self.folder / "record", self.folder / "ledger", self.folder / "partial")
         self._old = _Names(*(output.with_name(output.name + end) for end in (".job", ".blocks", ".partial")))
         self._locks = (
-            FileLock(output, lock_path=self.folder / "lock"),
-            FileLock(self._old.record),
+            FileLock(output, lock_path=self.folder / "lock", private=True),
+            FileLock(self._old.record, private=True),
         )
 
     @property

@@ -51,7 +51,7 @@ def scratch_folder(job: Job) -> Iterator[Path]:
 
 def owner_lock(folder: Path) -> FileLock:
     """The lock in the folder of a dry run, which its process holds as long as it lives."""
-    return FileLock(folder, lock_path=folder / "lock")
+    return FileLock(folder, lock_path=folder / "lock", private=True)
 
 
 def stored_bytes(path: Path) -> int:

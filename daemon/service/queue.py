@@ -15,6 +15,7 @@ from typing import Any
 
 from ...shared.errors import BlockmillError, Refused
 from ...shared.jobs.job import Job
+from ...shared.messages.records import JobInfo
 from ...shared.messages.service import SubmitJob
 from ...shared.outside_text import message_of
 from ...shared.system.impersonation import acting_as
@@ -65,8 +66,17 @@ class JobQueue:
         self._runners: dict[int, Runner] = {}
         self._next_prune_s = 0.0
         for job_record in loaded.jobs:
-            self._readmit(job_record)
+            if job_record.spec:
+                self._readmit(job_record)
+        for number in loaded.unreadable:
+            self._put_aside(self.table.get(number).info)
         self.save()
+
+    def _put_aside(self, info: JobInfo) -> None:
+        """End a job whose record can't be read, if it had not ended; the journal keeps the damaged record."""
+        _log.error("job %d: %s", info.id, info.reason)
+        if not info.ended:
+            self._end(info.id, Ending("failed", info.reason))
 
     def _readmit(self, job_record: JobRecord) -> None:
         """Resume care of a journaled job: note its files, log that it goes on, tidy up a cancelled one."""

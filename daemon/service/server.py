@@ -218,7 +218,7 @@ def _reply_maker(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
 @contextlib.contextmanager
 def _exclusive(path: Path, description: str) -> Iterator[None]:
     """Hold the lock of a file, so that no other service uses it."""
-    lock = FileLock(str(path))
+    lock = FileLock(str(path), private=True)
     if not lock.acquire(blocking=False):
         holder = lock.holder()
         owner = holder.describe() if holder is not None else "it has just ended"

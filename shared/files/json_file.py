@@ -74,7 +74,7 @@ def json_bytes(document: dict[str, Any]) -> bytes:
 
 
 def write_json(path: str | os.PathLike[str], document: dict[str, Any], *, overwrite: bool = True) -> None:
-    """Write a JSON file in one step.
+    """Write a JSON file in one step; it is on the medium before it has its name.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def write_json(path: str | os.PathLike[str], document: dict[str, Any], *, overwr
     FileExistsError
         If `overwrite` is off and the file exists.
     """
-    write_atomically(os.fspath(path), json_bytes(document), overwrite=overwrite)
+    write_atomically(os.fspath(path), json_bytes(document), overwrite=overwrite, sync=True)
 
 
 _BARE_NAMES = {

@@ -5,7 +5,8 @@ other. Ours do more: the lock file names its owner, who keeps a flock on it for 
 lives. So a lock without a flock is a dead owner's and is taken over at once.
 
 - *Create*: a candidate file ``<path>.lock-<token>`` gets its flock, then its text, then by
-  link its place. Nobody ever sees a lock of ours without its text or its flock.
+  link its place. Nobody ever sees a lock of ours without its text or its flock; after a power
+  cut it is whole, or has nothing but zero bytes.
 - *Take over*: whoever gets the flock of a dead owner's file, and then still finds that very
   file in its place, is the only one who may touch it, and writes its own text into it. The
   file is not replaced: a lock that somebody made after a purge can't be hit.
@@ -29,6 +30,7 @@ import portalocker
 
 from ..errors import BlockmillError, LockLost, StorageError
 from ..files.atomic import remove_if_there
+from ..files.machine import on_local_disk
 from ..files.places import absolute
 from . import lockfile
 from .lockfile import LockHolder, OpenedLockFile
@@ -37,37 +39,49 @@ _EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKIN
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S, _BACK_OFF = 0.001, 0.020, 1.5
 
 
-def stale(lock_path: str | os.PathLike[str]) -> bool:
+def stale(lock_path: str | os.PathLike[str], *, private: bool = False) -> bool:
     """Test if the file at `lock_path` is a lock, or a candidate, of a dead process of ours.
 
-    Only processes of this host and pid namespace can be tested. An empty candidate can't be: its
+    Only processes of this machine can be tested. An empty candidate can't be: its
     maker was killed before it wrote a word. Remove a stale lock by acquiring and releasing
     it; only a stale candidate may be unlinked. During this test, a dead lock seems alive.
+
+    Parameters
+    ----------
+    lock_path : path
+    private : bool
+        As for `FileLock`.
+
+    Returns
+    -------
+    bool
     """
     path = os.fspath(lock_path)
     lock_file = lockfile.open_existing(path)
     if lock_file is None:
         return False
     try:
-        return _seize(lock_file, path)
+        return _seize(lock_file, path, private)
     finally:
         lock_file.close()
 
 
-def _seize(lock_file: OpenedLockFile, lock_path: str) -> bool:
+def _seize(lock_file: OpenedLockFile, lock_path: str, private: bool) -> bool:
     """Take the flock of a dead owner's file.
 
     Parameters
     ----------
     lock_file : OpenedLockFile
     lock_path : str
+    private : bool
+        As for `FileLock`.
 
     Returns
     -------
     bool
         True if the owner was ours and is dead; its flock is now ours.
     """
-    if not lock_file.holder.is_here or not _try_flock(lock_file.fd):
+    if not lockfile.left_behind(lock_file, private) or not _try_flock(lock_file.fd):
         return False
     return lockfile.lies_at(lock_path, os.fstat(lock_file.fd))
 
@@ -105,6 +119,10 @@ class FileLock:
         A note that is added to the text of the lock file.
     lock_path : path, optional
         The lock file, if it is not to be ``<protected_path>.lock``.
+    private : bool
+        True if nobody but blockmill makes this lock file. Then one without a flock is a leftover even if
+        it is empty or garbage; and it is on the medium before it has its name, so that a power cut
+        leaves none of these.
 
     Attributes
     ----------
@@ -123,11 +141,13 @@ class FileLock:
         contents: str | None = None,
         *,
         lock_path: str | os.PathLike[str] | None = None,
+        private: bool = False,
     ) -> None:
         self.protected_path = absolute(protected_path)
         self.lock_path = absolute(lock_path) if lock_path is not None else f"{self.protected_path}.lock"
         self.timeout_s = timeout_s
         self.contents = contents
+        self.private = private
         self.took_over: LockHolder | None = None
 
     def acquire(self, blocking: bool = True, timeout_s: float | EllipsisType | None = ...) -> bool:
@@ -190,7 +210,7 @@ class FileLock:
             return lockfile.GONE
         adopted = False
         try:
-            if not _seize(lock_file, self.lock_path):
+            if not _seize(lock_file, self.lock_path, self.private):
                 return lock_file.holder
             dead = lockfile.read_holder(lock_file.fd)  # again: an earlier taker may have died since
             if lock_file.writable:
@@ -217,7 +237,7 @@ class FileLock:
         hold = None
         try:
             if _try_flock(fd):
-                os.write(fd, lockfile.compose(token, self.contents))
+                self._write(fd, lockfile.compose(token, self.contents))
                 publish(candidate, self.lock_path)
                 self._hold = hold = _Hold(fd, os.fstat(fd), os.getpid(), token)
         except FileExistsError:
@@ -229,6 +249,15 @@ class FileLock:
                 lockfile.close_lock_file(fd)  # whatever happened: without a flock, nobody waits for it
             remove_if_there(candidate)
         return hold is not None
+
+    def _write(self, fd: int, text: bytes) -> None:
+        """Write the text of a candidate, so that what a power cut leaves of the lock can be told as ours."""
+        # The size goes to the medium with the name, long before the text, and costs nothing: zero
+        # bytes remain, as no other program leaves them. An empty file could be anybody's.
+        os.ftruncate(fd, len(text))
+        os.write(fd, text)
+        if self.private or not on_local_disk(fd):  # other machines see zero bytes until it is synced
+            os.fdatasync(fd)
 
     def _adopt(self, fd: int, dead: LockHolder) -> None:
         """Make a dead owner's file ours; we have its flock."""
@@ -332,7 +361,7 @@ class FileLock:
 
     def available(self) -> bool:
         """Test if nobody holds the lock: no lock file, or that of a dead process of ours."""
-        return not os.path.lexists(self.lock_path) or stale(self.lock_path)
+        return not os.path.lexists(self.lock_path) or stale(self.lock_path, private=self.private)
 
     def holder(self) -> LockHolder | None:
         """The owner according to the lock file, alive or dead, or None if there is no lock."""

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 import psutil
 
 from ..errors import LockTimeout, StorageError
+from ..files.machine import boot_id, on_local_disk
 from ..units import format_duration
 
 _FIRST_LINE = "blockmill lock 1"
@@ -30,6 +31,7 @@ _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 # A token becomes part of file names, so nothing but hex digits may pass for one.
 _TOKEN = re.compile(r"[0-9a-f]{16}")
 _TEXT_BYTES = 65536
+_LONGEST_GARBAGE_BYTES = 4096  # a damaged lock of ours; a larger file is something else
 # Nothing that lies at the path may redirect or block us: no links, no waiting for a pipe.
 _OPEN_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _UNREADABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ELOOP, errno.ENXIO}
@@ -46,6 +48,7 @@ class Process(NamedTuple):
     pid: int
     start_time: float
     pid_namespace: int
+    boot: str
 
 
 @functools.lru_cache(maxsize=1)
@@ -54,7 +57,7 @@ def _process(pid: int) -> Process:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:  # no Linux: one namespace for all
         namespace = 0
-    return Process(socket.gethostname() or "localhost", pid, _start_time(pid), namespace)
+    return Process(socket.gethostname() or "localhost", pid, _start_time(pid), namespace, boot_id())
 
 
 def _start_time(pid: int) -> float:
@@ -81,6 +84,8 @@ class LockHolder:
         Writer of the file. All facts but `text` and `since_s` are None if it is not ours.
     host, pid, token, pid_namespace
         The owner's; the namespace is an inode number, 0 where there are none.
+    boot : str
+        The boot of the owner's machine, the same in all its containers; empty if it is not known.
     start_time : float or None
         To be compared only: clock ticks since boot, without ``/proc`` seconds since 1970.
     text : str
@@ -97,12 +102,24 @@ class LockHolder:
     start_time: float | None = None
     token: str | None = None
     pid_namespace: int | None = None
+    boot: str = ""
 
     @property
     def is_here(self) -> bool:
-        """True if the owner is ours, on this host and in this pid namespace."""
+        """True if the owner is ours and on this machine.
+
+        That is, in whatever container since it booted; before that, on a host of the same name and in
+        the same pid namespace.
+        """
         me = this_process()
-        return self.kind == "ours" and (self.host, self.pid_namespace) == (me.host, me.pid_namespace)
+        same_boot = bool(self.boot) and self.boot == me.boot
+        same_place = (self.host, self.pid_namespace) == (me.host, me.pid_namespace)
+        return self.kind == "ours" and (same_boot or same_place)
+
+    @property
+    def is_torn(self) -> bool:
+        """True if the file has its size and nothing but zero bytes: a power cut left it of a lock."""
+        return self.kind == "empty" and bool(self.text) and not self.text.strip("\0")
 
     def describe(self) -> str:
         """The holder of the lock in words, for a message."""
@@ -114,7 +131,8 @@ class LockHolder:
             command = " ".join(self.text.splitlines()[1:])[:200]
             return f"a lazyflow process that was started as {command!r}{age}"
         if self.kind == "empty":
-            return f"an unknown process (the lock file is empty){age}"
+            doubt = "a power cut or a full disk may have left it so, or its maker is about to write into it"
+            return f"an unknown process (the lock file is empty{age}; {doubt})"
         return f"an unknown process (the lock file says {self.text[:80]!r}){age}"
 
 
@@ -139,7 +157,7 @@ def compose(token: str, note: str | None) -> bytes:
     me = this_process()
     facts = (
         f"{_FIRST_LINE}\nhost: {me.host}\npid: {me.pid}\nstart_time: {me.start_time:.2f}\n"
-        f"token: {token}\npid_namespace: {me.pid_namespace}\n\n"
+        f"token: {token}\npid_namespace: {me.pid_namespace}\nboot: {me.boot}\n\n"
     )
     return (f"{facts}{note}\n" if note else facts).encode("utf-8", "surrogateescape")
 
@@ -177,6 +195,7 @@ def parse(content: bytes, since_s: float | None = None) -> LockHolder:
         start_time=float(facts["start_time"]),
         token=facts["token"],
         pid_namespace=int(facts["pid_namespace"]),
+        boot=facts.get("boot", ""),
     )
 
 
@@ -279,6 +298,31 @@ def open_existing(lock_path: str) -> OpenedLockFile | None:
                 return None  # removed by another NFS client while we opened it
             raise
     return OpenedLockFile(-1, False, LockHolder("unknown"))
+
+
+def left_behind(lock_file: OpenedLockFile, private: bool) -> bool:
+    """Test if nobody can hold a lock but by the flock on its file, so that the flock decides.
+
+    Parameters
+    ----------
+    lock_file : OpenedLockFile
+    private : bool
+        Nobody but blockmill makes this lock, so that no text, or half of one, is no other program's.
+
+    Returns
+    -------
+    bool
+    """
+    holder = lock_file.holder
+    if holder.is_here or lock_file.fd < 0:
+        return holder.is_here
+    # Elsewhere the text may lie in the memory of another machine, which lives.
+    if holder.is_torn and on_local_disk(lock_file.fd):
+        return True
+    if not private or holder.kind not in ("empty", "unknown"):
+        return False
+    facts = os.fstat(lock_file.fd)
+    return stat.S_ISREG(facts.st_mode) and facts.st_size <= _LONGEST_GARBAGE_BYTES
 
 
 def read_holder(fd: int) -> LockHolder:

@@ -1,13 +1,17 @@
 """Whatever is killed, no accepted job is lost, and no finished block is done without need."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
+import sqlite3
 
 import numpy as np
 import psutil
 import pytest
 
+from blockmill.shared.errors import Refused
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 
@@ -236,4 +240,52 @@ def test_a_full_disk_refuses_jobs_and_loses_none(bench):
     bench.serve()
     with bench.client() as client:
         assert {info.id: info.state for info in client.jobs()} == states
+    bench.end_service()
+
+
+def test_a_job_whose_record_is_damaged_is_put_aside_and_the_others_go_on(bench, wait_until):
+    voxels = bench.volume()
+    bench.serve(workers=1)
+    (bench.folder / "code").mkdir()
+    shutil.copy(bench.folder / "steps.py", bench.folder / "code")
+    first = bench.submit(
+        bench.steps_job("steps:gated", {"gate": bench.gate}, output="out.json", user_code="code")
+    )
+    wait_until(lambda: bench.begun(), "the first job")
+    damaged = bench.submit(bench.job(input="in.npy", output="b.npy", operation="copy"), after=[first])
+    follower = bench.submit(bench.job(input="b.npy", output="c.npy", operation="copy"), after=[damaged])
+    bench.kill_service()
+    with contextlib.closing(sqlite3.connect(bench.folder / "state/blockmill/journal.db")) as journal, journal:
+        journal.execute("UPDATE jobs SET record = 'nonsense' WHERE id = ?", (damaged,))
+    bench.open_gate()
+    for _ in range(2):
+        bench.serve(workers=1)
+        with bench.client() as client:
+            assert client.wait(first, timeout_s=60).state == "done"
+            info = client.job(damaged)
+            assert info.state == "failed" and "put aside" in info.reason
+            assert client.job(follower).state == "cancelled"
+            with pytest.raises(Refused, match="put aside"):
+                client.retry(damaged)
+        out, _ = bench.run("ls", "-a")
+        assert "put aside" in " ".join(out.split())
+        assert "put aside" in " ".join(bench.run("status", str(damaged))[0].split())
+        assert "put aside" in bench.run("logs", str(damaged))[0]
+        err = bench.end_service()
+        assert f"job {damaged}: its record in the journal can't be read" in err
+    np.testing.assert_array_equal(bench.read(), voxels)
+
+
+def test_a_journal_that_is_removed_under_a_service_refuses_submissions(bench):
+    bench.volume()
+    bench.serve(workers=1)
+    job = bench.job(input="in.npy", output="out.npy", operation="copy")
+    for path in (bench.folder / "state/blockmill").glob("journal.db*"):
+        path.unlink()
+    _, err = bench.run("submit", job, code=1)
+    assert "the journal was removed or replaced while the service runs" in err
+    assert not (bench.folder / "out.npy").exists()
+    assert "removed or replaced" in bench.end_service(code=1)
+    bench.serve(workers=1)
+    bench.run("submit", "--wait", job)
     bench.end_service()

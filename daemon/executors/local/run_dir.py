@@ -45,5 +45,5 @@ def _base() -> Path:
 def _sweep(base: Path) -> None:
     for path in base.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to look into
-            if path.stat().st_uid == os.getuid() and stale(path / f"{_OWNER}.lock"):
+            if path.stat().st_uid == os.getuid() and stale(path / f"{_OWNER}.lock", private=True):
                 shutil.rmtree(path, ignore_errors=True)

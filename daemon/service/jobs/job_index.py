@@ -132,9 +132,13 @@ class JobIndex:
         return sum((info.blocks or 0) - info.done for info in infos)
 
     def take_changes(self) -> list[JobRecord]:
-        """The jobs that have changed since the last call, to be journaled."""
+        """The jobs that have changed since the last call, to be journaled.
+
+        One without a spec was put aside: what the journal has of it stays as it is.
+        """
         changed, self._changed = self._changed, set()
-        return [self._jobs[number] for number in sorted(changed) if number in self._jobs]
+        records = (self._jobs[number] for number in sorted(changed) if number in self._jobs)
+        return [job_record for job_record in records if job_record.spec]
 
     def journal_again(self, number: int) -> None:
         """Mark a job as changed, because the journal could not be written."""

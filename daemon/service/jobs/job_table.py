@@ -326,6 +326,8 @@ class JobTable(PausableJobs):
         info = self.get(number).info
         if not info.ended:
             raise Refused(f"job {number} is {state_text(info.state)}; it can be retried when it has ended")
+        if not self._jobs[number].spec:
+            raise Refused(f"job {number} can't be retried: {info.reason}")
         if info.state == "done":
             raise Refused(f"job {number} is done; submit it again with --overwrite to do it anew")
         if failed_only and not info.failed:

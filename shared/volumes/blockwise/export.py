@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import OutOfBounds, OutputRefused, StorageError
 from ...files.atomic import PARTIAL_MARK, replacing, write_atomically
+from ...files.machine import boot_id
 from ...files.places import absolute
 from ...files.refusals import storage_errors
 from ...geometry.grid import BlockGrid
@@ -22,7 +23,7 @@ from ..hdf5.layout import create_dataset, put_voxels
 from .blocks import FilesetBlocks
 from .description import FilesetDescription, format_description
 from .layout import STATUS_NAME, Naming
-from .status import boot_id, format_status, parse_status
+from .status import format_status, parse_status
 
 _ATTEMPTS = 20
 

@@ -12,16 +12,15 @@ import json
 import os
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ...files.checksum import crc32_of
+from ...files.machine import boot_id
 
 STATUS_VERSION = 1
 _PIECE_BYTES = 1 << 18
 _kept = threading.local()
 _LOCK_LINE = b"blockmill lock 1\n"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +100,11 @@ def may_be_torn(content: bytes) -> bool:
     """Test if a power cut may have damaged a block after its status came to hold `content`.
 
     This is so if the block was written in another boot and not brought to the medium: its status may
-    have survived, and its voxels not. A block without facts can't be distinguished from a whole one.
+    have survived, and its voxels not. A block without facts can't be distinguished from a whole one,
+    except by zero bytes: the status kept its size, and its content was lost.
     """
+    if content and not content.strip(b"\0"):
+        return True
     if not content or _written_in_this_boot() in content or _SYNCED in content:
         return False
     record = parse_status(content)
@@ -165,12 +167,3 @@ def checksum_of_file(path: str) -> tuple[int, str]:
     finally:
         os.close(descriptor)
     return size_bytes, checksum_text(value)
-
-
-@functools.cache
-def boot_id() -> str:
-    """Identifies the running boot of this host; empty if the system has no such number."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""

@@ -227,6 +227,8 @@ class BlockStore:
 
     def _damage(self, block: Roi, record: StatusRecord) -> str | None:
         file = self.paths(block).file
+        if not record.has_facts:
+            return "its status is nothing but zero bytes"
         with storage_errors("check", file):
             try:
                 facts = Path(file).stat()

@@ -13,7 +13,7 @@ from ...errors import LockLost
 from ...files.atomic import PARTIAL_MARK, partial_name, remove_if_there
 from ...geometry.roi import Shape
 from ...locking.filelock import FileLock, stale
-from ...locking.lockfile import lies_at, open_existing
+from ...locking.lockfile import left_behind, lies_at, open_existing
 from .layout import BlockPaths
 
 _OLD_CANDIDATE_S = 600
@@ -96,11 +96,13 @@ def remove_leftovers(paths: BlockPaths) -> int:
 
 
 def other_writer(paths: BlockPaths) -> str | None:
-    """The holder of the lock of a block, in words, unless it is a writer of ours on this host."""
+    """The holder of the lock of a block, in words, unless it is a writer of ours on this machine."""
     if not os.access(paths.lock, os.F_OK):
         return None
     holder = FileLock(paths.file).holder()
-    return None if holder is None or holder.is_here else f"its lock is held by {holder.describe()}"
+    if holder is None or holder.is_here or holder.is_torn:
+        return None
+    return f"its lock is held by {holder.describe()}"
 
 
 def _check_lock(lock: FileLock, paths: BlockPaths) -> None:
@@ -198,7 +200,7 @@ def purge_lock(start: Shape, paths: BlockPaths, *, foreign: bool) -> PurgedLock 
         return None
     holder = lock_file.holder
     try:
-        if not holder.is_here:
+        if not left_behind(lock_file, private=False):
             # The very file that was looked at, not one that somebody has put there since.
             removable = foreign and lock_file.fd >= 0 and lies_at(paths.lock, os.fstat(lock_file.fd))
             removed = removable and remove_if_there(paths.lock)

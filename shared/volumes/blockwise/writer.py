@@ -31,6 +31,7 @@ from ...files.atomic import (
     write_atomically,
     write_new,
 )
+from ...files.machine import boot_id
 from ...files.refusals import storage_errors
 from ...geometry.roi import Roi
 from ...locking.filelock import FileLock
@@ -40,7 +41,7 @@ from .fast.contiguous import template_of_new
 from .fast.image import ReadyImage, TemplateImage, packed_image
 from .fast.packed import image_and_template
 from .layout import BlockPaths
-from .status import StatusRecord, boot_id, checksum_of_file, checksum_text, format_status
+from .status import StatusRecord, checksum_of_file, checksum_text, format_status
 from .store import BlockStore
 from .surroundings import leftovers, make_directories, remove_empty_until, remove_leftovers, swap_in
 

@@ -315,3 +315,95 @@ def test_the_first_schema_is_the_one_that_was_released(path):
 
 
 FIRST_SCHEMA = "a451d6de7397"
+
+
+DAMAGE = {
+    "nonsense": ("nonsense", "JSON is malformed"),
+    "another shape": ('{"x": 1}', "missing required field"),
+    "another job's": (msgspec.json.encode(job_record(7)), "it is of job 7"),
+    "a number": (5, ""),
+    "deep": ("[" * 100_000, ""),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), DAMAGE.values(), ids=DAMAGE.keys())
+@pytest.mark.parametrize("state", ["queued", "done"])
+def test_a_record_that_can_not_be_read_is_put_aside_and_the_others_go_on(path, content, reason, state):
+    journal = Journal(path)
+    for number in (1, 2, 3):
+        journal.save(job_record(number, state=state, ended_s=5.0 if state == "done" else None)).result(10)
+    journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE jobs SET record = ? WHERE id = 2", (content,))
+    journal = Journal(path)
+    loaded = journal.loaded
+    journal.close()
+    aside = loaded.jobs.pop(1)
+    assert loaded.unreadable == [2] and loaded.last_id == 3
+    assert loaded.jobs == [job_record(n, state=state, ended_s=aside.info.ended_s) for n in (1, 3)]
+    assert (aside.info.id, aside.info.state, aside.spec, aside.token) == (2, state, {}, "t2")
+    assert "put aside" in aside.info.reason and reason in aside.info.reason
+
+
+def test_name_owner_and_output_of_a_record_of_another_shape_are_told(path):
+    Journal(path).close()
+    content = b'{"info": {"name": "mine", "owner": 7, "output": 5, "id": "x"}}'
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("INSERT INTO jobs VALUES (4, 't', 'odd', NULL, ?)", (content,))
+    journal = Journal(path)
+    journal.close()
+    (aside,) = journal.loaded.jobs
+    info = aside.info
+    assert (info.name, info.owner, info.output, info.state) == ("mine", 7, "", "queued")
+
+
+@pytest.mark.parametrize("table", ["jobs", "blocks", "attempts", "facts"])
+def test_a_journal_without_one_of_its_tables_is_a_damaged_one(path, table):
+    Journal(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute(f"DROP TABLE {table}")
+    with pytest.raises(StorageError, match=f"a damaged one .it has no table {table}.; put it aside"):
+        Journal(path)
+
+
+def test_a_damaged_row_of_a_block_concerns_its_job_alone(journal, path):
+    journal.note(row(job=1, block=0, done=False, reason="bad"))
+    journal.note(row(job=2, block=0, done=False, reason="bad"))
+    journal.flush().result(10)
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE blocks SET failure = 'nonsense' WHERE job = 1")
+    with pytest.raises(StorageError, match="can't be read"):
+        journal.failures(1, 5).result(10)
+    assert journal.failures(2, 5).result(10)[0][0].reason == "bad"
+
+
+@pytest.mark.parametrize("end", ["", "-wal"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_journal_that_is_removed_while_it_is_open_takes_nothing_more(path, end, replaced):
+    troubles, told = [], threading.Event()
+    journal = Journal(path, on_trouble=lambda text: (troubles.append(text), told.set()))
+    journal.save(job_record(1)).result(10)
+    name = path.with_name(path.name + end)
+    name.rename(path.with_name("kept"))
+    if replaced:
+        name.touch()
+    assert told.wait(30) and "was removed or replaced" in troubles[0]  # with no call at all
+    with pytest.raises(StorageError, match="removed or replaced"):
+        journal.save(job_record(2)).result(10)
+    assert len(troubles) == 1
+    path.with_name("kept").replace(name)
+    journal.save(job_record(3)).result(10)
+    assert "can be written again" in troubles[-1]
+    journal.close()
+    again = Journal(path)
+    again.close()
+    assert [job.info.id for job in again.loaded.jobs] == [1, 3]
+
+
+def test_a_journal_that_stays_away_is_told_at_the_end(path):
+    journal = Journal(path)
+    path.unlink()
+    with pytest.raises(StorageError, match="removed or replaced"):
+        journal.save(job_record(2)).result(10)
+    with pytest.raises(StorageError, match="removed or replaced"):
+        journal.close()

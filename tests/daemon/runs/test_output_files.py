@@ -55,6 +55,17 @@ def test_a_run_of_version_0_1_is_seen_and_then_its_lock_is_let_go(tmp_path, file
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("content", [b"", bytes(200), b"blockmill lo"], ids=["empty", "zeros", "half"])
+@pytest.mark.parametrize("name", ["out.npy.job.lock", ".out.npy.blockmill/lock"])
+def test_a_lock_that_a_power_cut_has_emptied_is_a_leftover(tmp_path, files, name, content):
+    files.folder.mkdir()
+    (tmp_path / name).write_bytes(content)
+    files.check_free()
+    with files.held():
+        assert files.read_record() is None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_runs_that_come_and_go_at_once_never_break_each_other(tmp_path):
     wrong, held = [], []
 

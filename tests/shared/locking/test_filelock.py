@@ -1,3 +1,4 @@
+import fcntl
 import gc
 import os
 import pickle
@@ -17,19 +18,18 @@ DEAD_TOKEN = "0123456789abcdef"
 LAZYFLOW = b"Owning process args:\nilastik.py\n--headless\n"
 
 
-def foreign(key: str, value: str) -> bytes:
-    lines = compose(DEAD_TOKEN, None).decode().split("\n")
-    return "\n".join(f"{key}: {value}" if line.startswith(f"{key}: ") else line for line in lines).encode()
+def foreign(**facts: str) -> bytes:
+    lines = [line.partition(": ") for line in compose(DEAD_TOKEN, None).decode().split("\n")]
+    return "\n".join(key + colon + facts.get(key, value) for key, colon, value in lines).encode()
 
 
 HONOURED = {
     "lazyflow": LAZYFLOW,
     "empty": b"",
-    "zeros of a power cut": bytes(100),
     "custom": b"somebody's own words",
     "newer version": compose(DEAD_TOKEN, None).replace(b"lock 1", b"lock 2"),
-    "other host": foreign("host", "somewhere-else"),
-    "other namespace": foreign("pid_namespace", "1"),
+    "other host": foreign(host="somewhere-else", boot="another"),
+    "other namespace": foreign(pid_namespace="1", boot=""),
 }
 
 
@@ -267,7 +267,7 @@ def test_a_time_out_names_the_file_the_holder_and_the_way_out(path, lock_path):
         (LAZYFLOW, "lazyflow process that was started as 'ilastik.py --headless'"),
         (b"", "the lock file is empty"),
         (b"who?", "the lock file says 'who?'"),
-        pytest.param(foreign("host", "far"), "on host far (another host or container)", id="far"),
+        pytest.param(foreign(host="far", boot="x"), "on host far (another host or container)", id="far"),
     ],
 )
 def test_a_time_out_tells_what_is_known_of_a_foreign_holder(path, lock_path, content, part):
@@ -312,6 +312,81 @@ def test_a_foreign_lock_is_honoured_until_it_is_purged(path, lock_path, content)
     assert lock_path.read_bytes() == content
     assert lock.purge() is True and lock.purge() is False
     assert lock.acquire(blocking=False) and lock.took_over is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(foreign(host="renamed"), id="under another host name"),
+        pytest.param(foreign(pid_namespace="1"), id="in another container"),
+        pytest.param(foreign(boot="another"), id="before the restart"),
+        pytest.param(foreign(boot="").replace(b"boot: \n", b""), id="version 0.1"),
+        pytest.param(bytes(200), id="power cut"),
+    ],
+)
+def test_a_dead_lock_of_this_machine_is_taken_over_at_once(path, lock_path, content):
+    lock_path.write_bytes(content)
+    assert stale(lock_path) and FileLock(path).available()
+    lock = FileLock(path)
+    assert lock.acquire(blocking=False) and lock.took_over is not None
+    assert not FileLock(path).acquire(blocking=False)
+    lock.release()
+    assert not lock_path.exists()
+
+
+def test_zero_bytes_on_a_disk_of_several_machines_may_be_a_living_lock(path, lock_path, monkeypatch):
+    monkeypatch.setattr(lockfile, "on_local_disk", lambda fd: False)
+    lock_path.write_bytes(bytes(200))
+    assert not stale(lock_path) and not FileLock(path).acquire(blocking=False)
+
+
+HALF = compose(DEAD_TOKEN, None)[:40]
+GARBAGE = {"empty": b"", "zeros": bytes(200), "garbage": b"\xff\x00" * 50, "half": HALF}
+
+
+@pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE.keys())
+def test_a_private_lock_without_a_flock_is_a_leftover_whatever_it_says(path, lock_path, content):
+    lock_path.write_bytes(content)
+    with open(lock_path, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not FileLock(path, private=True).acquire(blocking=False)
+    lock = FileLock(path, private=True)
+    assert lock.available() and lock.acquire(blocking=False)
+    assert not FileLock(path, private=True).acquire(blocking=False)
+    assert lock.holder().token == lock.token
+    lock.release()
+    assert not lock_path.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [LAZYFLOW, foreign(host="far", boot="another"), b"not a lock at all\n" * 1000],
+    ids=["lazyflow", "far", "large"],
+)
+def test_a_private_lock_with_words_of_another_is_honoured(path, lock_path, content):
+    lock_path.write_bytes(content)
+    assert not FileLock(path, private=True).acquire(blocking=False)
+    assert lock_path.read_bytes() == content
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda p: os.symlink("nowhere", p)])
+def test_no_odd_thing_is_a_private_lock(path, lock_path, make):
+    make(lock_path)
+    assert not FileLock(path, private=True).acquire(blocking=False)
+    assert os.path.lexists(lock_path)
+
+
+@pytest.mark.parametrize(
+    ("private", "local", "syncs"), [(False, True, 0), (True, True, 1), (False, False, 1)]
+)
+def test_a_lock_is_synced_before_others_see_it_where_that_matters(
+    path, lock_path, monkeypatch, private, local, syncs
+):
+    seen = []
+    monkeypatch.setattr(filelock, "on_local_disk", lambda fd: local)
+    monkeypatch.setattr(os, "fdatasync", lambda fd: seen.append((os.pread(fd, 1000, 0), lock_path.exists())))
+    with FileLock(path, private=private) as lock:
+        assert seen == [(lock.holder().text.encode(), False)] * syncs
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda p: os.symlink("nowhere", p)])
@@ -438,7 +513,7 @@ def test_the_owner_that_died_last_is_the_one_that_is_told(path, lock_path, monke
     flock = filelock._try_flock
 
     def flock_after_another_taker(fd):
-        lock_path.write_bytes(foreign("token", "f" * 16))  # took over, and died
+        lock_path.write_bytes(foreign(token="f" * 16))  # took over, and died
         return flock(fd)
 
     monkeypatch.setattr(filelock, "_try_flock", flock_after_another_taker)

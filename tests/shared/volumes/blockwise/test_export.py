@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import MissingBlock, OutOfBounds, OutputRefused, StorageError
+from blockmill.shared.files.machine import boot_id
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription, read_description
 from blockmill.shared.volumes.blockwise.export import _status_of_copy
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
-from blockmill.shared.volumes.blockwise.status import boot_id, parse_status
+from blockmill.shared.volumes.blockwise.status import parse_status
 from blockmill.shared.volumes.conformance import sample
 from blockmill.shared.volumes.hdf5.layout import axistags
 

@@ -74,6 +74,14 @@ def test_a_torn_block_is_never_read_and_the_message_says_what_to_do(fileset, how
     np.testing.assert_array_equal(fileset.read(SECOND), VOXELS[4:])
 
 
+def test_a_block_whose_status_is_zero_bytes_is_never_read(fileset):
+    path = status_of(fileset, FIRST)
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(CorruptBlock, match="zero bytes"):
+        fileset.read(WHOLE)
+    np.testing.assert_array_equal(fileset.read(SECOND), VOXELS[4:])
+
+
 def test_a_whole_block_is_checked_once_for_each_state_of_its_file(fileset, sums):
     for _ in range(3):
         np.testing.assert_array_equal(fileset.read(WHOLE), VOXELS)

@@ -42,8 +42,9 @@ def lay(fileset, start, content):
 
 def test_dead_and_foreign_locks_go_and_that_of_a_living_writer_stays(fileset):
     subprocess.run([sys.executable, "-c", DIE, fileset.block_file((0,))], check=True)
+    far = compose("0123456789abcdef", None).replace(b"host: ", b"host: far-").replace(b"boot: ", b"boot: x")
     lay(fileset, (10,), b"Owning process args:\nilastik.py\n")
-    lay(fileset, (20,), compose("0123456789abcdef", None).replace(b"host: ", b"host: far-"))
+    lay(fileset, (20,), far)
     with FileLock(fileset.block_file((30,))) as living:
         found = fileset.purge_locks()
         assert living.still_ours()

@@ -62,3 +62,27 @@ def test_an_existing_volume_is_left_alone(tmp_path, capsys):
     assert "exists" in capsys.readouterr().err
     assert path.read_text() == before
     assert len(list((tmp_path / "cells_blocks").rglob("*.h5"))) == 1
+
+
+def test_a_volume_that_lacks_blocks_does_not_pass_for_one_that_is_there(tmp_path, capsys):
+    path = tmp_path / "cells.json"
+    assert create_sample(str(path), "8,8,70", 1, False) == 0
+    with BlockwiseFileset(path, "a") as fileset:
+        fileset.set_block_status((0, 0, 64), False)
+    assert create_sample(str(path), "8,8,70", 1, True) == BAD_FILE
+    assert "lacks 1 of its 2 blocks" in capsys.readouterr().err
+
+
+def test_an_interrupted_call_is_gone_on_with_even_where_only_a_missing_volume_is_made(tmp_path, monkeypatch):
+    from blockmill.client.library import sample_volume
+
+    def ctrl_c(block, seed):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "cells.json"
+    with monkeypatch.context() as patched:
+        patched.setattr(sample_volume, "cells", ctrl_c)
+        assert create_sample(str(path), "8,8,70", 1, True) != 0
+    assert create_sample(str(path), "8,8,70", 1, True) == 0
+    with BlockwiseFileset(path) as fileset:
+        assert all(fileset.block_status(block.start) for block in fileset.block_rois())

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import JobError, OutputRefused, StorageError
 from ..files.atomic import removed_on_error
+from ..files.refusals import refusal_of
 from ..geometry.roi import Roi, Shape, as_shape
 from .base.checks import check_data, check_out, checked_axes, checked_dtype
 from .base.info import Meaning
@@ -60,7 +61,7 @@ class NpyVolume:
         except (ValueError, EOFError, TypeError) as error:
             raise JobError(f"{self._path} can't be used as a .npy file: {error}") from error
         except OSError as error:
-            raise StorageError(f"could not open {self._path}: {error}") from error
+            raise StorageError(refusal_of("read", self._path, error)) from error
 
     @classmethod
     def create(

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 
 from ...errors import StorageError
+from ...files.refusals import plain_reason, refusal_of
 
 _UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
 
@@ -24,8 +25,11 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     try:
         Path(path).open("rb").close()
     except OSError as error:
-        raise StorageError(f"could not open {os.fspath(path)}: {error.strerror}") from error
-    return bool(h5py.is_hdf5(os.fspath(path)))
+        raise StorageError(refusal_of("read", os.fspath(path), error)) from error
+    try:
+        return bool(h5py.is_hdf5(os.fspath(path)))
+    except OSError as error:
+        raise StorageError(f"could not read {os.fspath(path)}: {plain_reason(error)}") from error
 
 
 def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:

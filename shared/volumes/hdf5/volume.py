@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...errors import JobError, OutputRefused, StorageError
 from ...files.atomic import removed_on_error
+from ...files.refusals import plain_reason, refusal_of
 from ...geometry.roi import Roi, Shape, as_shape
 from ..base.checks import check_data, check_out, checked_axes, checked_dtype
 from ..base.info import Meaning
@@ -147,7 +147,11 @@ class Hdf5Volume:
     @property
     def meaning(self) -> Meaning:
         """What the attributes of the dataset say about its voxels."""
-        found = meaning_of_dataset(self._open().dataset)
+        dataset = self._open().dataset
+        try:
+            found = meaning_of_dataset(dataset)
+        except _FAILED as error:
+            raise StorageError(f"could not read the attributes of {self.address}: {error}") from error
         return (
             found
             if self._requested_axes is None
@@ -190,7 +194,7 @@ class Hdf5Volume:
                 dataset.read_direct(target, roi.to_slice())
             else:
                 target[...] = dataset[roi.to_slice()].astype(target.dtype)
-        except OSError as error:
+        except _FAILED as error:
             raise StorageError(f"could not read {roi} of {self.address}: {error}") from error
         return target
 
@@ -256,7 +260,7 @@ class Hdf5Volume:
                 opened, self._opened, self._closed = self._opened, None, True
             if opened is not None:
                 _abandon(opened.file)
-            raise StorageError(f"could not {what} {self.address}: {_reason(error)}") from error
+            raise StorageError(f"could not {what} {self.address}: {plain_reason(error)}") from error
 
     def _open(self) -> _Open:
         with self._opening:
@@ -273,6 +277,8 @@ class Hdf5Volume:
             raise JobError(f"{self._path} does not exist") from error
         except BlockingIOError as error:
             raise StorageError(f"{self._path} is open in another process, for writing: {error}") from error
+        except PermissionError as error:
+            raise StorageError(refusal_of("read", self._path, _bare(error))) from error
         except OSError as error:
             raise StorageError(f"{self._path} can't be opened as an HDF5 file: {error}") from error
         try:
@@ -280,6 +286,9 @@ class Hdf5Volume:
             if dataset.is_virtual or dataset.external:
                 check_sources(dataset)
             return _Open(file, dataset)
+        except _FAILED as error:
+            file.close()
+            raise StorageError(f"could not look into {self._path}: {error}") from error
         except BaseException:
             file.close()
             raise
@@ -303,7 +312,7 @@ def _fill_new(
             _reserve(where)
     except _FAILED as error:
         _abandon(file)
-        raise StorageError(f"could not create {where}: {_reason(error)}") from error
+        raise StorageError(f"could not create {where}: {plain_reason(error)}") from error
     except BaseException:
         _abandon(file)
         raise
@@ -330,10 +339,9 @@ def _abandon(file: h5py.File) -> None:
         file.close()
 
 
-def _reason(error: BaseException) -> str:
-    """The system's own reason, without the lines of bookkeeping that HDF5 puts around it."""
-    match = re.search(r"error message = '([^']*)'", str(error))
-    return match[1] if match else str(error)
+def _bare(error: OSError) -> OSError:
+    """The same error of the system without HDF5's words about it."""
+    return error if error.errno is None else OSError(error.errno, os.strerror(error.errno))
 
 
 def _divert(descriptor: int) -> None:

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "shared/system": "shared",
     "shared/messages": "shared shared/system",
     "shared/memory": "shared/messages",
-    "shared/jobs": "shared shared/geometry",
+    "shared/jobs": "shared shared/files shared/geometry",
     "shared/config": "shared shared/files shared/jobs",
     "shared/volumes/base": "shared shared/geometry",
     "shared/volumes/hdf5": "shared shared/files shared/geometry shared/volumes/base",

@@ -17,7 +17,7 @@ from typing import NoReturn
 import psutil
 import zmq
 
-from ..shared.errors import BlockmillError, JobError, MissingBlock, StorageError
+from ..shared.errors import BlockError, BlockmillError, JobError, MissingBlock, StorageError
 from ..shared.memory.arena import Segment
 from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
@@ -30,13 +30,35 @@ _PACKAGE = Path(__file__).parent.parent
 _MAX_FRAMES = 5
 
 
+# What is wrong with the job, its function or the result's form: it is the same at every attempt.
+_SURE_TO_COME_AGAIN = (
+    JobError,
+    MissingBlock,
+    BlockError,
+    TypeError,
+    NameError,
+    AttributeError,
+    SyntaxError,
+)
+
+
 class Terminated(BaseException):
     """SIGTERM came: unwind, so that partial files are removed, and end."""
 
 
-def _on_sigterm(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the unwinding must not be cut
-    raise Terminated
+def _heed_sigterm() -> None:
+    """Unwind at SIGTERM; processes that user code forks end by it as other programs do."""
+    worker = os.getpid()
+
+    def on_sigterm(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != worker:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the unwinding must not be cut
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def _heartbeat(
@@ -209,7 +231,7 @@ def _failure(task: wire.Task, error: Exception) -> wire.TaskFailed:
         text = str(error)
     else:
         text = "\n".join([f"{type(error).__name__}: {error}", *_user_frames(error)])
-    retry = not isinstance(error, JobError | MissingBlock)
+    retry = not isinstance(error, _SURE_TO_COME_AGAIN)
     memory = isinstance(error, MemoryError)
     kind = type(error).__name__ if isinstance(error, BlockmillError) else ""
     return wire.TaskFailed(task.job, task.block, task.attempt, text, retry, memory, kind)
@@ -225,7 +247,7 @@ def _user_frames(error: Exception) -> list[str]:
 def run_worker(spawn: wire.Spawn) -> int:
     """Connect, serve, and return the exit code of the process."""
     worker = spawn.worker
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    _heed_sigterm()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
     sock = context.socket(zmq.DEALER)
     sock.setsockopt(zmq.LINGER, 500)

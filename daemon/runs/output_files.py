@@ -166,7 +166,7 @@ class OutputFiles:
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise OutputRefused(
+            raise StorageError(
                 f"{self.output.parent} is no folder, so {self.output} can't lie in it; name another output"
             ) from None
 

@@ -222,7 +222,8 @@ class JobRun:
     def reuse_grid(self, record: OutputRecord) -> None:
         """Use the task blocks of the run that began the output; that run may have had other workers."""
         if record.task_block != self.plan.grid.block_shape:
-            grid = BlockGrid(self.plan.grid.roi, record.task_block)
+            block = tuple(map(min, record.task_block, self.plan.shape))
+            grid = BlockGrid(self.plan.grid.roi, block)
             self.plan = replace(self.plan, grid=grid)
             self.output = output_for(self._target, self._job, self.plan)
 

@@ -91,7 +91,8 @@ def parse_size(value: object) -> int:
         return int(value)
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
         units = {unit.lower(): factor for unit, factor in _UNITS.items()}
-        factor = units.get(match[2].lower() or "b")
+        unit = match[2].lower() or "b"
+        factor = units.get(unit) or units.get(f"{unit}ib")  # 2G is 2GiB, as it is for ulimit and docker
         if factor is not None:
             return int(Fraction(match[1]) * factor)
     raise JobError(

@@ -91,7 +91,7 @@ class NpyVolume:
             If there is no room for it.
         """
         where, voxels = os.fspath(path), as_shape(shape)
-        kind = checked_dtype(np.dtype(dtype), where)
+        kind = np.dtype(checked_dtype(np.dtype(dtype), where).str)  # without notes such as an enum's names
         checked_axes(axes, len(voxels), where)
         try:
             descriptor = os.open(where, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

@@ -29,8 +29,8 @@ def one_line(bench):
     ("keys", "code", "words"),
     [
         ({"output": "/proc/x.json"}, 1, "lets nobody make files in that folder"),
-        ({"output": "/dev/null/x.npy"}, 6, "/dev/null is no folder"),
-        ({"output": "in.npy/x.npy"}, 6, "in.npy is no folder"),
+        ({"output": "/dev/null/x.npy"}, 1, "/dev/null is no folder"),
+        ({"output": "in.npy/x.npy"}, 1, "in.npy is no folder"),
         ({"output": f"{'x' * 300}.npy"}, 1, "File name too long"),
         ({"output": f"{'x' * 300}.h5/d"}, 1, "File name too long"),
         ({"input": f"{'x' * 300}.npy"}, 1, "File name too long"),

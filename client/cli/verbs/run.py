@@ -22,6 +22,7 @@ from .. import options
 from ..groups import JOBS, verb
 
 if TYPE_CHECKING:
+    from ....daemon.engine.handle import Notice
     from ....daemon.planning.plan import Plan
     from ....daemon.runs.run import Summary
     from ....shared.jobs.job import Job
@@ -99,12 +100,18 @@ def _run(
         watcher = Watcher(
             planned=planned,
             progress=lambda now: display.update(now.blocks, now.bytes_written),
-            notice=lambda notice: display.note(str(notice)),
+            notice=lambda notice: _show(notice, job, display),
             interrupted=interrupt.came,
         )
         summary = JobRun(job, count, **replacing, watcher=watcher).execute(engine)
     display.stop()
     return summary
+
+
+def _show(notice: Notice, job: Job, display: Display) -> None:
+    """Show a notice, unless the job ends with that failure, which is told at its end then."""
+    if notice.kind != "failed" or job.on_error == "finish":
+        display.note(str(notice))
 
 
 def _say_summary(summary: Summary) -> None:

@@ -10,6 +10,7 @@ import h5py
 
 from ...errors import StorageError
 from ...files.refusals import plain_reason, refusal_of
+from .opening import open_to_read
 
 _UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
 
@@ -53,7 +54,7 @@ def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:
         If the file can't be looked into.
     """
     try:
-        with h5py.File(os.fspath(path), "r") as file:
+        with open_to_read(path) as file:
             block = [f"a user block of {file.userblock_size} bytes"] if file.userblock_size else []
             return [*block, *_beside(file, "", internal.strip("/"))]
     except _UNREADABLE as error:

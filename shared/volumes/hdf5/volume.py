@@ -21,6 +21,8 @@ from ..base.checks import check_data, check_out, checked_axes, checked_dtype
 from ..base.info import Meaning
 from .layout import DatasetLayout, create_dataset
 from .meaning import meaning_of_dataset, write_meaning
+from .opening import open_to_read
+from .plugins import missing_filter, missing_filter_behind, packed_by
 from .source_checks import check_sources
 
 # Errors of h5py if the system refuses a write; which one depends on the call.
@@ -195,7 +197,8 @@ class Hdf5Volume:
             else:
                 target[...] = dataset[roi.to_slice()].astype(target.dtype)
         except _FAILED as error:
-            raise StorageError(f"could not read {roi} of {self.address}: {error}") from error
+            reason = missing_filter_behind(dataset) or f"{error}{packed_by(dataset)}"
+            raise StorageError(f"could not read {roi} of {self.address}: {reason}") from error
         return target
 
     def write(self, roi: Roi, data: NDArray) -> None:
@@ -272,7 +275,7 @@ class Hdf5Volume:
 
     def _open_now(self) -> _Open:
         try:
-            file = h5py.File(self._path, self._mode)
+            file = open_to_read(self._path) if self._mode == "r" else h5py.File(self._path, self._mode)
         except FileNotFoundError as error:
             raise JobError(f"{self._path} does not exist") from error
         except BlockingIOError as error:
@@ -283,6 +286,7 @@ class Hdf5Volume:
             raise StorageError(f"{self._path} can't be opened as an HDF5 file: {error}") from error
         try:
             dataset = _voxels_in(file, self._internal, self._path)
+            missing_filter(dataset.id.get_create_plist())  # loads them; what is missing may not be needed
             if dataset.is_virtual or dataset.external:
                 check_sources(dataset)
             return _Open(file, dataset)
@@ -405,7 +409,7 @@ def map_datasets(path: str | os.PathLike[str], function: Callable[[str, h5py.Dat
         If the file can't be read.
     """
     try:
-        with h5py.File(os.fspath(path), "r") as file:
+        with open_to_read(path) as file:
             return _map_datasets(file, function)
     except (OSError, RuntimeError) as error:
         raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error

@@ -58,7 +58,13 @@ def _heed_sigterm() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the unwinding must not be cut
         raise Terminated
 
+    def after_fork() -> None:
+        # A handler of Python's may wait for ever, where a child blocks just after the signal has come.
+        if signal.getsignal(signal.SIGTERM) is on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     signal.signal(signal.SIGTERM, on_sigterm)
+    os.register_at_fork(after_in_child=after_fork)
 
 
 def _heartbeat(

@@ -167,7 +167,7 @@ class OutputFiles:
             self.output.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise StorageError(
-                f"{self.output.parent} is no folder, so {self.output} can't lie in it; name another output"
+                f"could not make {self.folder}: {self.output.parent} is no folder; name another output"
             ) from None
 
     def _as_folder_asks(self, path: Path) -> None:

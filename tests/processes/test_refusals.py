@@ -202,3 +202,75 @@ def test_ctrl_c_while_modules_are_imported_is_one_word(bench, module):
         env={**os.environ, **bench.environ, "PYTHONPATH": str(bench.folder)},
     )  # fmt: skip
     assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
+
+
+# -- messages -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("def step(block):\n    return block + None\n", "TypeError: unsupported operand"),
+        ("def step(block):\n    return unknown\n", "NameError: name 'unknown'"),
+        ("def step(block):\n    return block[0]\n", "function own:step returned an array of shape (30, 20)"),
+        ("def step(block):\n    return block * 0.5\n", "function own:step returned float64"),
+    ],
+)
+def test_a_failure_that_cannot_change_is_tried_and_told_once(bench, function, reason):
+    bench.volume()
+    (bench.folder / "own.py").write_text(function)
+    job = bench.steps_job("own:step", workers=1)
+    _, err = bench.run("run", job, "-q", code=1)
+    assert err.count(reason) == 1
+    assert "tried again" not in err
+
+
+def test_other_failures_are_tried_again(bench):
+    bench.volume()
+    job = bench.steps_job("steps:raises", {"at": [0, 0, 0]}, workers=1)
+    _, err = bench.run("run", job, "-q", code=1)
+    assert err.count("is tried again after attempt") == 2
+    assert err.count("RuntimeError: no luck today") == 3
+
+
+def test_a_pool_of_the_users_function_ends_without_a_word(bench):
+    voxels = bench.volume()
+    (bench.folder / "own.py").write_text(
+        "import multiprocessing\n"
+        "def same(n):\n    return n\n"
+        "def step(block):\n"
+        "    with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "        assert pool.map(same, range(3)) == [0, 1, 2]\n"
+        "    return block\n"
+    )
+    _, err = bench.run("run", bench.steps_job("own:step", workers=1), "-q")
+    assert err == ""
+    np.testing.assert_array_equal(np.load(bench.folder / "out.npy"), voxels)
+
+
+def test_paths_with_steps_upwards_are_told_without_them(bench):
+    bench.volume()
+    (bench.folder / "jobs").mkdir()
+    bench.job("jobs/job.yaml", input="../gone.npy", output="../out.npy", operation="copy")
+    _, err = bench.run("run", "jobs/job.yaml", "-q", code=5)
+    assert str(bench.folder / "gone.npy") in err
+    assert ".." not in err
+
+
+def test_a_volume_in_place_of_a_job_is_known(bench):
+    bench.run("volume", "create", "cells.json", "--shape", "8,8,8")
+    _, err = bench.run("run", "cells.json", code=5)
+    assert err.startswith("blockmill: cells.json: this describes a volume, and is no job")
+    assert len(err.splitlines()) == 1
+
+
+def test_the_hint_after_an_interruption_can_be_pasted(bench):
+    bench.volume()
+    bench.steps_job("steps:gated", {"gate": bench.gate}, workers=1)
+    os.rename(bench.folder / "job.yaml", bench.folder / "my job [1].yaml")
+    process = bench.start("run", "my job [1].yaml", "-q")
+    while not bench.begun():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert err.endswith("To go on: blockmill run 'my job [1].yaml'\n")

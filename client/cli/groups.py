@@ -19,7 +19,7 @@ import click
 from ...shared.errors import BlockmillError
 from ...shared.files.refusals import in_words
 from ..formatting import exit_codes
-from ..formatting.output import StdoutFailed, complain
+from ..formatting.output import StdoutFailed, complain, give_up
 
 JOBS, SERVICE, VOLUMES, MACHINE = "Jobs", "Service", "Volumes", "Machine"
 SECTIONS = (JOBS, SERVICE, VOLUMES, MACHINE)
@@ -47,6 +47,9 @@ class Command(click.Command):
             code = exit_codes.INTERRUPTED
         except StdoutFailed as error:
             code = _lost_output(error)
+        except BrokenPipeError:  # of other prints than ours
+            give_up(sys.stdout)
+            code = 0
         except OSError as error:  # of a path that nobody has expected to be refused
             complain(f"blockmill: {in_words(error)}")
             code = exit_codes.FAILED

@@ -1,4 +1,4 @@
 """The job model, its operations, and the YAML files that jobs are written in.
 
-May import: shared, geometry.
+May import: shared, files, geometry.
 """

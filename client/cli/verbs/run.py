@@ -103,7 +103,13 @@ def _run(
             notice=lambda notice: _show(notice, job, display),
             interrupted=interrupt.came,
         )
-        summary = JobRun(job, count, **replacing, watcher=watcher).execute(engine)
+        summary = JobRun(
+            job,
+            count,
+            overwrite=replacing["overwrite"],
+            keep_finished=replacing["keep_finished"],
+            watcher=watcher,
+        ).execute(engine)
     display.stop()
     return summary
 

@@ -93,16 +93,23 @@ def _dataset_of_block(file: h5py.File, layout: DatasetLayout, internal: str, sha
 
 
 @functools.cache
-def _opened(path: str) -> h5py.h5f.FileID:
+def _read_access(locking: bool = True) -> h5py.h5p.PropFAID:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    if not locking:
+        access.set_file_locking(False, True)
+    return access
+
+
+def _opened(path: str) -> h5py.h5f.FileID:
+    """Open a block file for reading, without HDF5's lock if the file system has no locks."""
+    name = os.fsencode(path)
     try:
-        return h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=access)
+        return h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, fapl=_read_access())
     except OSError as error:
         if not has_no_locks(error):
             raise
-        access.set_file_locking(False, True)
-        return h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=access)
+        return h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, fapl=_read_access(locking=False))
 
 
 def read_part(

@@ -47,8 +47,8 @@ MAY_IMPORT = {
     " shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
     " shared/volumes/restful daemon/engine daemon/executors/local daemon/planning daemon/scheduling",
     "daemon/service/jobs": "shared shared/jobs shared/messages shared/volumes daemon/journal",
-    "daemon/service": "shared shared/config shared/geometry shared/jobs shared/locking shared/messages"
-    " shared/system shared/volumes shared/volumes/blockwise daemon/engine"
+    "daemon/service": "shared shared/config shared/files shared/geometry shared/jobs shared/locking"
+    " shared/messages shared/system shared/volumes shared/volumes/blockwise daemon/engine"
     " daemon/executors daemon/journal daemon/service/jobs daemon/planning daemon/runs daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
     "client/library": "shared shared/files shared/geometry shared/jobs shared/lazyflow shared/memory"
@@ -60,11 +60,11 @@ MAY_IMPORT = {
     "client/doctor": "the-root shared shared/config shared/locking shared/messages shared/system"
     " daemon/executors/local daemon/service client/service",
     "client/cluster": "shared shared/geometry shared/jobs shared/lazyflow shared/locking shared/volumes"
-    " shared/volumes/base shared/volumes/blockwise daemon/engine client/library",
+    " shared/volumes/base shared/volumes/blockwise daemon/engine client/formatting client/library",
     "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base"
     " shared/volumes/blockwise shared/volumes/hdf5 daemon/runs",
-    "client/cli": "the-root shared shared/geometry shared/jobs shared/messages daemon/engine daemon/runs"
-    " client/formatting client/service",
+    "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages"
+    " daemon/engine daemon/runs client/formatting client/service",
     "client/cli/verbs": "the-root shared shared/config shared/jobs shared/lazyflow shared/messages"
     " shared/system daemon/engine daemon/planning daemon/runs daemon/service client/cli client/cluster"
     " client/doctor client/formatting client/manpages client/service",

@@ -17,7 +17,7 @@ from typing import NoReturn
 import psutil
 import zmq
 
-from ..shared.errors import BlockmillError, DamagedInput, JobError, MissingBlock, StorageError
+from ..shared.errors import BlockError, BlockmillError, DamagedInput, JobError, MissingBlock, StorageError
 from ..shared.memory.arena import Segment
 from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
@@ -32,13 +32,42 @@ _MAX_FRAMES = 5
 _MOST_FRAME_CHARACTERS = 1000
 
 
+# What is wrong with the job, its function or the result's form: it is the same at every attempt.
+_SURE_TO_COME_AGAIN = (
+    JobError,
+    MissingBlock,
+    DamagedInput,
+    BlockError,
+    TypeError,
+    NameError,
+    AttributeError,
+    SyntaxError,
+)
+
+
 class Terminated(BaseException):
     """SIGTERM came: unwind, so that partial files are removed, and end."""
 
 
-def _on_sigterm(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the unwinding must not be cut
-    raise Terminated
+def _heed_sigterm() -> None:
+    """Unwind at SIGTERM; processes that user code forks end by it as other programs do."""
+    worker = os.getpid()
+
+    def on_sigterm(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != worker:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the unwinding must not be cut
+        raise Terminated
+
+    def after_fork() -> None:
+        # A handler of Python's may wait for ever, where a child blocks just after the signal has come.
+        if signal.getsignal(signal.SIGTERM) is on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    os.register_at_fork(after_in_child=after_fork)
 
 
 def _heartbeat(
@@ -213,7 +242,7 @@ def _failure(task: wire.Task, error: Exception) -> wire.TaskFailed:
         text = message_of(error)
     else:
         text = "\n".join([error_text(error), *_user_frames(error)])
-    retry = not isinstance(error, JobError | MissingBlock | DamagedInput)
+    retry = not isinstance(error, _SURE_TO_COME_AGAIN)
     memory = isinstance(error, MemoryError)
     kind = type(error).__name__ if isinstance(error, BlockmillError) else ""
     return wire.TaskFailed(task.job, task.block, task.attempt, text, retry, memory, kind)
@@ -230,7 +259,7 @@ def _user_frames(error: Exception) -> list[str]:
 def run_worker(spawn: wire.Spawn) -> int:
     """Connect, serve, and return the exit code of the process."""
     worker = spawn.worker
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    _heed_sigterm()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
     sock = context.socket(zmq.DEALER)
     sock.setsockopt(zmq.LINGER, 500)

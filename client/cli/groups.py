@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from importlib import import_module
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import click
 
 from ...shared.errors import BlockmillError
+from ...shared.files.refusals import in_words
 from ..formatting import exit_codes
-from ..formatting.output import complain
+from ..formatting.output import StdoutFailed, complain, give_up
 
 JOBS, SERVICE, VOLUMES, MACHINE = "Jobs", "Service", "Volumes", "Machine"
 SECTIONS = (JOBS, SERVICE, VOLUMES, MACHINE)
@@ -33,6 +35,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> None:
         try:
+            _check_proc()
             code = super().invoke(ctx)
         except BlockmillError as error:
             complain(f"blockmill: {error}")
@@ -42,10 +45,33 @@ class Command(click.Command):
                 raise
             complain("interrupted; the job, if there is one, goes on")
             code = exit_codes.INTERRUPTED
-        except BrokenPipeError:  # the reader of stdout has closed it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except StdoutFailed as error:
+            code = _lost_output(error)
+        except BrokenPipeError:  # of other prints than ours
+            give_up(sys.stdout)
             code = 0
+        except OSError as error:  # of a path that nobody has expected to be refused
+            complain(f"blockmill: {in_words(error)}")
+            code = exit_codes.FAILED
+        except UnicodeEncodeError as error:
+            if "surrogates not allowed" not in error.reason:
+                raise
+            complain(f"blockmill: a name that is not UTF-8 can't be used here: {error.object!r}")
+            code = exit_codes.FAILED
         ctx.exit(code or 0)
+
+
+def _check_proc() -> None:
+    if sys.platform == "linux" and not os.path.exists("/proc/self/stat"):  # noqa: PTH110
+        raise BlockmillError("/proc is not mounted, and blockmill needs it: mount -t proc proc /proc")
+
+
+def _lost_output(error: StdoutFailed) -> int:
+    """Exit code of a verb whose output can't be printed; a reader that has enough is no failure."""
+    if error.reader_ended:
+        return 0
+    complain(f"blockmill: {error}")
+    return exit_codes.FAILED
 
 
 class Verb(Command):

@@ -6,13 +6,16 @@ Each verb is a module of its name in ``verbs``, with its options and its functio
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
 import click
 
 from ... import __version__
-from ..formatting.exit_codes import INTERRUPTED
+from ...shared.files.refusals import in_words
+from ..formatting.exit_codes import FAILED, INTERRUPTED
+from ..formatting.output import complain, give_up
 from .groups import SECTIONS, Command, Group
 
 _FIRST = ("run", "submit", "ls", "status", "watch", "logs", "wait", "serve", "workers", "top")
@@ -69,11 +72,29 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of ``blockmill``: click reports wrong usage, Ctrl-C always ends with 130."""
+    _occupy_standard_streams()
     try:
         sys.exit(cli.main(prog_name="blockmill", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         sys.exit(INTERRUPTED)
+    except OSError as error:  # click's own output, such as the help
+        give_up(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            complain(f"blockmill: {in_words(error)}")
+        sys.exit(FAILED)
+
+
+def _occupy_standard_streams() -> None:
+    """Open the null device where the shell has closed stdin, stdout or stderr.
+
+    Else the next file or socket that is opened would get its number, and what is printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...shared.units import format_duration
 from ..formatting.exit_codes import INTERRUPTED
-from ..formatting.output import complain, say
+from ..formatting.output import complain, on_terminal, say
 from ..formatting.progress import Display, display_for
 from ..formatting.tables import blocks_of, complain_of_end, result_code, waiting_text
 
@@ -32,7 +32,7 @@ def repeat(show: Callable[[], None], live: bool) -> None:
     """
     try:
         while live:
-            if sys.stdout.isatty():
+            if on_terminal():
                 sys.stdout.write("\x1b[H\x1b[J")
             show()
             time.sleep(_REFRESH_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import tempfile
@@ -19,6 +20,7 @@ from ...shared.lazyflow.clusterconfig import ClusterConfig
 from ...shared.units import format_count
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
+from ..formatting.output import StdoutFailed, say
 from ..library.streamer import BigRequestStreamer
 from ..library.work import RoiRequestBatchCancelled
 from .output import ClusterJob, check_dtype, is_done, task_lock
@@ -100,10 +102,15 @@ def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset,
         streamer.result_signal.subscribe(
             lambda roi, array: fileset.write(roi.relative_to(work.roi.start), array, status="none")
         )
-        streamer.progress_signal.subscribe(lambda percent: print(f"{percent} %", flush=True))
+        streamer.progress_signal.subscribe(_tell)
         streamer.progress_signal.subscribe(progress.tell)
         _execute(streamer, config.task_timeout_secs)
         fileset.set_block_status(block.start, available=True)
+
+
+def _tell(percent: float) -> None:
+    with contextlib.suppress(StdoutFailed):  # the block is what counts
+        say(f"{percent} %")
 
 
 def _execute(streamer: BigRequestStreamer, timeout_s: float | None) -> None:

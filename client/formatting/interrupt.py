@@ -8,12 +8,15 @@ from types import FrameType, TracebackType
 
 
 class Interrupt:
-    """While entered, the first SIGINT or SIGTERM sets a flag; a second one raises at once.
+    """While entered, the first SIGINT, SIGTERM or SIGHUP sets a flag; a second one raises at once.
 
-    Outside the main thread it does nothing, since signals don't arrive there.
+    SIGHUP comes once from the kernel and once from the shell when a terminal closes, so it counts as the
+    first one alone; under ``nohup`` it is ignored, and stays so.
+
+    Outside the main thread this does nothing, since signals don't arrive there.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self._came = False
@@ -24,13 +27,14 @@ class Interrupt:
         return self._came
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        if self._came:
+        if self._came and signum != signal.SIGHUP:
             raise KeyboardInterrupt
         self._came = True
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            self._old_handlers = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+            heeded = [n for n in self._SIGNALS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+            self._old_handlers = {number: signal.signal(number, self._note) for number in heeded}
         return self
 
     def __exit__(

@@ -4,20 +4,67 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
-_STYLES = {"done": "32", "running": "36", "failed": "31", "done with failures": "31", "cancelled": "33"}
+
+class StdoutFailed(Exception):
+    """Output can't be printed any more; not an OSError, so that no file is blamed for it.
+
+    Parameters
+    ----------
+    error : OSError
+        Of the system, at the first line that could not be printed.
+
+    Attributes
+    ----------
+    reader_ended : bool
+        True if a pipe has lost its reader, as ``blockmill ls | head`` does.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"stdout can't be written: {error.strerror or error}")
+        self.reader_ended = isinstance(error, BrokenPipeError)
 
 
 def complain(text: str) -> None:
-    """Print a line on stderr: stdout is for data."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line on stderr: stdout is for data. If stderr can't be written, there is nobody to tell."""
+    if sys.stderr is None:
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        give_up(sys.stderr)
 
 
 def say(text: str) -> None:
-    """Print a line on stdout."""
-    print(text, flush=True)
+    """Print a line on stdout.
+
+    Raises
+    ------
+    StdoutFailed
+        If the system refuses; all that is printed later vanishes.
+    """
+    try:
+        print(text, flush=True)
+    except UnicodeEncodeError:  # names that are no text, or a terminal without such letters
+        encoding = sys.stdout.encoding
+        say(text.encode(encoding, "backslashreplace").decode(encoding))
+    except OSError as error:
+        give_up(sys.stdout)
+        raise StdoutFailed(error) from error
+
+
+def give_up(stream: TextIO) -> None:
+    """Let vanish what a stream still holds, and all that is printed on it later: it is closed or full."""
+    try:
+        number = stream.fileno()
+    except ValueError:  # no stream of the system's, as in tests
+        return
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.dup2(null, number)
+    finally:
+        os.close(null)
 
 
 def say_json(**content: Any) -> None:
@@ -27,27 +74,9 @@ def say_json(**content: Any) -> None:
     say(document(**content))
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print aligned columns; lines are cut at the width of a terminal.
-
-    Parameters
-    ----------
-    head : sequence of str
-        Titles of the columns.
-    rows : sequence of sequence of str
-        As many cells each; the second one chooses a row's colour, if it is a job's state.
-    """
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head) - 1)]
-    max_width = os.get_terminal_size().columns if sys.stdout.isatty() else 1 << 16
-    for row in (head, *rows):
-        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
-        line = "  ".join((*cells, row[-1])).rstrip()[:max_width]
-        say(_in_colour(line, row[1]) if row is not head else line)
-
-
-def _in_colour(line: str, state: str) -> str:
-    code = _STYLES.get(state)
-    return f"\x1b[{code}m{line}\x1b[0m" if code and use_colour() else line
+def on_terminal() -> bool:
+    """True if stdout is a terminal; not if the shell has closed it."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def use_colour() -> bool:
@@ -55,4 +84,4 @@ def use_colour() -> bool:
     setting = os.environ.get("BLOCKMILL_COLOR", "auto")
     if setting != "auto":
         return setting == "always"
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return on_terminal() and not os.environ.get("NO_COLOR")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Protocol, TextIO
 
 from ...shared.units import format_duration, format_rate
+from .output import complain, give_up
 
 
 class Display(Protocol):
@@ -45,13 +48,13 @@ class Display(Protocol):
         ...
 
 
-def display_for(stream: TextIO, quiet: bool) -> Display:
+def display_for(stream: TextIO | None, quiet: bool) -> Display:
     """Choose the display for a stream.
 
     Parameters
     ----------
-    stream : file
-        A terminal gets a bar, anything else lines.
+    stream : file or None
+        A terminal gets a bar, anything else lines; None, which the shell has closed, nothing.
     quiet : bool
         Show no progress at all.
 
@@ -59,7 +62,7 @@ def display_for(stream: TextIO, quiet: bool) -> Display:
     -------
     Display
     """
-    if quiet:
+    if quiet or stream is None:
         return Silent()
     return Bar() if stream.isatty() else Lines(stream)
 
@@ -87,7 +90,7 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Print a line on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        complain(text)
 
     def stop(self) -> None:
         """Do nothing."""
@@ -128,12 +131,23 @@ class Lines(Silent):
             self._tenth = tenth
             seconds = time.monotonic() - self._started_s
             left_s = seconds / max(blocks, 1) * (self._blocks - done)
-            print(
-                f"{10 * tenth:3d} %  {done}/{self._blocks} blocks  "
-                f"{format_rate(nbytes, seconds)}  {format_duration(left_s)} left",
-                file=self._stream,
-                flush=True,
-            )
+            rate, left = format_rate(nbytes, seconds), format_duration(left_s)
+            self._print(f"{10 * tenth:3d} %  {done}/{self._blocks} blocks  {rate}  {left} left")
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, file=self._stream, flush=True)
+        except OSError:  # the work goes on, and nobody watches
+            give_up(self._stream)
+
+
+@contextlib.contextmanager
+def _or_unseen() -> Iterator[None]:
+    """Let the work go on without its bar where the terminal is gone."""
+    try:
+        yield
+    except OSError:
+        give_up(sys.stdout)
 
 
 class Bar(Silent):
@@ -159,7 +173,8 @@ class Bar(Silent):
             TimeRemainingColumn(),
         )
         self._task = self._bar.add_task("", total=blocks, completed=done, rate="")
-        self._bar.start()
+        with _or_unseen():
+            self._bar.start()
 
     def update(self, blocks: int, nbytes: int) -> None:
         """Move the bar.
@@ -170,16 +185,19 @@ class Bar(Silent):
             As for `Display.update`.
         """
         rate = format_rate(nbytes, time.monotonic() - self._started_s)
-        self._bar.update(self._task, completed=self._before + blocks, rate=rate)
+        with _or_unseen():
+            self._bar.update(self._task, completed=self._before + blocks, rate=rate)
 
     def note(self, text: str) -> None:
         """Print above the bar."""
         if hasattr(self, "_bar"):
-            self._bar.console.print(text, markup=False, highlight=False)
+            with _or_unseen():
+                self._bar.console.print(text, markup=False, highlight=False)
         else:
             super().note(text)
 
     def stop(self) -> None:
         """Stop the bar; it stays visible."""
         if hasattr(self, "_bar"):
-            self._bar.stop()
+            with _or_unseen():
+                self._bar.stop()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ...shared.units import format_count, format_duration, format_size
 from .exit_codes import FAILED
-from .output import complain, print_table, say_json
+from .output import complain, say_json
+from .table import print_table
 
 if TYPE_CHECKING:
     from ...shared.messages.records import JobInfo, WorkerInfo
@@ -31,7 +32,7 @@ def say_jobs(jobs: Iterable[JobInfo], as_json: bool) -> None:
     if as_json:
         say_json(jobs=jobs)
     elif jobs:
-        print_table(_JOB_HEAD, [_job_row(info) for info in jobs])
+        print_table(_JOB_HEAD, [_job_row(info) for info in jobs], name="NAME")
 
 
 def _job_row(info: JobInfo) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import Address, open_volume, split_address
+from ...shared.volumes.formats import Address, open_volume, split_input
 from ...shared.volumes.hdf5.volume import Hdf5Volume
 from ...shared.volumes.ledger import Ledger
 from ...shared.volumes.npy import NpyVolume
@@ -235,7 +235,7 @@ def check_of(text: str) -> Check:
     StorageError
         If it is there but can't be opened.
     """
-    address = split_address(text)
+    address = split_input(text)
     if address.kind != "fileset":
         return _check_by_ledger(address)
     fileset = open_volume(text)

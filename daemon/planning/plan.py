@@ -118,10 +118,13 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
     job_block = _check_block(job.block_shape, roi.shape, "block_shape")
+    if job_block is not None:
+        job_block = sizing.clip(job_block)
     start = job_block or storage or default_block_shape(roi.shape, axes)
     block, cut_notes = sizing.align(start)
     if job_block is None:
         block = sizing.grow(block)
+    block = sizing.clip(block)
     sizing.check_memory(block)
     return Plan(
         roi=roi,

@@ -67,19 +67,20 @@ class Sizing:
         is_enough = block_count(self.shape, block) >= self.least_blocks
         return is_enough and self.task_bytes(block) <= self.memory_bytes
 
-    def _clip(self, block: Shape) -> Shape:
+    def clip(self, block: Shape) -> Shape:
+        """`block` where it is smaller than the volume, else the volume's extent."""
         return tuple(map(min, block, self.shape))
 
     def _bytes(self, block: Shape) -> float:
-        return math.prod(self._clip(block)) * self.voxel_bytes
+        return math.prod(self.clip(block)) * self.voxel_bytes
 
     def _with_halo(self, block: Shape) -> int:
-        clipped = self._clip(block)
+        clipped = self.clip(block)
         return math.prod(min(n + 2 * h, m) for n, h, m in zip(clipped, self.halo, self.shape, strict=True))
 
     def _reread(self, block: Shape) -> float:
         """Voxels read per voxel kept."""
-        return self._with_halo(block) / math.prod(self._clip(block))
+        return self._with_halo(block) / math.prod(self.clip(block))
 
     def task_bytes(self, block: Shape) -> int:
         """Estimated memory of one task."""

@@ -16,7 +16,7 @@ from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import Address, split_address
+from ...shared.volumes.formats import Address
 from ...shared.volumes.restful.description import schema_name
 from ..planning.plan import Plan
 from .output_files import OutputFiles
@@ -85,7 +85,7 @@ def input_check_of(job: Job, source: Volume) -> InputCheck:
     """
     if not job.check_input or job.input.live:
         return InputCheck()
-    target = split_address(job.input.address)
+    target = split_input(job.input.address)
     if target.kind == "fileset":
         if not isinstance(source, BlockwiseFileset) or schema_name(target.file) != SCHEMA_NAME:
             return InputCheck()  # the blocks of a server come while they are read

@@ -14,7 +14,7 @@ from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.blockwise.layout import STATUS_NAME
 from ...shared.volumes.claims import claims_of, reads_of
-from ...shared.volumes.formats import split_address
+from ...shared.volumes.formats import split_address, split_input
 from ...shared.volumes.restful.description import schema_name
 
 
@@ -40,7 +40,7 @@ def input_state(address: str, *, live: bool = False) -> dict[str, str]:
     """
     if live:
         return {"state": "live"}
-    target = split_address(address)
+    target = split_input(address)
     files = [place.path for place in reads_of(target).files]
     state = hashlib.sha256()
     for path in files:
@@ -57,7 +57,7 @@ def code_of(job: Job) -> CodeFiles | None:
     """The files behind the job's function, or None if its operation is no function of the user's."""
     if not isinstance(job.operation, PythonFunction):
         return None
-    volumes = (claims_of(split_address(job.output.address)), reads_of(split_address(job.input.address)))
+    volumes = (claims_of(split_address(job.output.address)), reads_of(split_input(job.input.address)))
     apart = tuple(place.real for claims in volumes for place in claims.places())
     return code_files(job.operation.function, job.user_code, apart)
 

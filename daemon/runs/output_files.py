@@ -153,7 +153,7 @@ class OutputFiles:
             If the system refuses.
         """
         with storage_errors("make", self.folder):
-            self.output.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder_above()
             try:
                 self.folder.mkdir()
             except FileExistsError:
@@ -161,6 +161,14 @@ class OutputFiles:
                     raise self._in_the_way(self.folder) from None
             else:
                 self._as_folder_asks(self.folder)
+
+    def _make_folder_above(self) -> None:
+        try:
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise StorageError(
+                f"could not make {self.folder}: {self.output.parent} is no folder; name another output"
+            ) from None
 
     def _as_folder_asks(self, path: Path) -> None:
         """Give a new file or folder of ours the mode of the output's folder: shared there, shared here."""

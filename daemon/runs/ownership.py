@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...shared.errors import JobError, OutputRefused, StorageError
+from ...shared.files.places import absolute
 from ...shared.jobs.code_files import CodeFiles
 from ...shared.jobs.job import Job
 from ...shared.volumes.base.api import Volume
@@ -149,6 +150,9 @@ def _translate(
     """A recorded identity in today's form: what its version did not look at is as it is today."""
     layout, source, code = (recorded.get(key) for key in ("output_is", "input_is", "user_code_is"))
     translated = dict(recorded)
+    for key in ("input", "user_code"):  # earlier versions kept paths as they were written
+        if isinstance(path := recorded.get(key), str):
+            translated[key] = absolute(path)
     if isinstance(layout, dict) and "inside" not in layout and "inside" in current["output_is"]:
         translated["output_is"] = layout | {"inside": output.inside()}
     if isinstance(source, dict) and "content" not in source and "content" in current["input_is"]:

@@ -14,13 +14,14 @@ from pathlib import Path
 import msgspec
 
 from ...shared.errors import BlockmillError, EngineError, JobError, OutputRefused
+from ...shared.files.refusals import system_errors
 from ...shared.files.sync import sync_filesystem
 from ...shared.geometry.grid import BlockGrid
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.outside_text import message_of
 from ...shared.units import format_count
-from ...shared.volumes.formats import open_volume, split_address
+from ...shared.volumes.formats import open_volume, split_address, split_input
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
@@ -127,6 +128,7 @@ class JobRun:
         If input, output, roi or operation don't fit each other.
     """
 
+    @system_errors()
     def __init__(
         self,
         job: Job,
@@ -151,7 +153,7 @@ class JobRun:
         if job.user_code is not None and not Path(job.user_code).is_dir():
             raise JobError(f"user_code: there is no folder {job.user_code}")
         target = split_address(job.output.address)
-        refuse_own_input(split_address(job.input.address), target)
+        refuse_own_input(split_input(job.input.address), target)
         source = open_volume(job.input.address, live=job.input.live)
         try:
             self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
@@ -165,6 +167,7 @@ class JobRun:
         self._target = target
         self.output = output_for(target, job, self.plan)
 
+    @system_errors()
     def execute(self, engine: Engine) -> Summary:
         """Run to the end, in the calling thread.
 
@@ -239,7 +242,8 @@ class JobRun:
     def reuse_grid(self, record: OutputRecord) -> None:
         """Use the task blocks of the run that began the output; that run may have had other workers."""
         if record.task_block != self.plan.grid.block_shape:
-            grid = BlockGrid(self.plan.grid.roi, record.task_block)
+            block = tuple(map(min, record.task_block, self.plan.shape))
+            grid = BlockGrid(self.plan.grid.roi, block)
             self.plan = replace(self.plan, grid=grid)
             self.output = output_for(self._target, self._job, self.plan)
 

@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused
+from ...shared.files.refusals import in_words
 from ...shared.messages import service as p
 from ...shared.outside_text import error_text, message_of
 from ...shared.system.impersonation import user_name
@@ -269,6 +270,9 @@ def refusal(error: BaseException) -> p.Refusal:
             kind = "refused"
         case BlockmillError():
             kind = "broken"
+        case OSError():
+            _log.warning("a request was refused by the system", exc_info=error)
+            return p.Refusal(kind="broken", message=in_words(error))
         case _:
             _log.error("a request broke down", exc_info=error)
             return p.Refusal(kind="broken", message=f"a defect of blockmill: {error_text(error)}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...shared.errors import BlockmillError, EngineError
+from ...shared.files.refusals import system_errors
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
@@ -208,7 +209,8 @@ class Runner:
     def _execute(self) -> Ending:
         try:
             job, owner = Job.of(self._job_record.spec), self._job_record.info.owner
-            self._rights.check_paths(job, owner)  # again: links and accounts may have changed
+            with system_errors():
+                self._rights.check_paths(job, owner)  # again: links and accounts may have changed
             if self._job_record.failed_only:
                 self._only, self._done_before = self._journal.failed_blocks(self.id).result()
             with acting_as(self._rights.identity(owner)):

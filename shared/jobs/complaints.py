@@ -71,7 +71,11 @@ def complaints_of(error: ValidationError, schema: dict[str, Any]) -> list[Compla
     -------
     list of Complaint
     """
-    complaints = [(finding, _complaint(finding, schema)) for finding in error.errors(include_url=False)]
+    try:
+        findings = error.errors(include_url=False)
+    except UnicodeEncodeError as unprintable:  # pydantic takes texts of Unicode alone, also in its errors
+        return [Complaint((), f"not UTF-8: {shown(str(unprintable.object))}")]
+    complaints = [(finding, _complaint(finding, schema)) for finding in findings]
     # Pydantic counts an entry that is wrong as absent, and then calls the list too short as well.
     return [
         one
@@ -91,7 +95,7 @@ def _complaint(finding: Any, schema: dict[str, Any]) -> Complaint:
     kind = finding["type"]
     if kind == "missing":
         return Complaint(path, "is missing", "parent")
-    if kind in ("extra_forbidden", "invalid_key"):
+    if path and kind in ("extra_forbidden", "invalid_key"):
         return Complaint((*path[:-1], str(path[-1])), _unknown_key(path, schema), "key")
     return Complaint(path, _words(kind, finding))
 

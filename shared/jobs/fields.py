@@ -52,6 +52,7 @@ def shown(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = " ".join(repr(value).split())
+    text = text.encode("utf-8", "backslashreplace").decode()  # names of files may be no text
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -90,7 +91,8 @@ def parse_size(value: object) -> int:
         return int(value)
     if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
         units = {unit.lower(): factor for unit, factor in _UNITS.items()}
-        factor = units.get(match[2].lower() or "b")
+        unit = match[2].lower() or "b"
+        factor = units.get(unit) or units.get(f"{unit}ib")  # 2G is 2GiB, as it is for ulimit and docker
         if factor is not None:
             return int(Fraction(match[1]) * factor)
     raise JobError(
@@ -129,6 +131,12 @@ def _exact_number(value: object) -> int | float:
 
 
 def _printable(text: str) -> str:
+    strange = [part for part in text.split("/") if any("\ud800" <= c <= "\udfff" for c in part)]
+    if strange:
+        raise validation_error(
+            f"the name {shown(strange[0])} is not UTF-8, which names must be here; rename it, or make a "
+            "link to the folder (ln -s), and name the files by way of the link"
+        )
     if not text.strip() or not text.isprintable():
         raise validation_error(
             f"must be a text without line breaks and control characters (is {shown(text)})"

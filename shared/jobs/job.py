@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Wi
 from pydantic_core import InitErrorDetails
 
 from ..errors import JobError, JobFileError
+from ..files.places import absolute
 from .complaints import Complaint, complaints_of
 from .fields import (
     AxesField,
@@ -354,6 +355,10 @@ def load_job(path: str | Path, text: str | None = None) -> Job:
         All mistakes at once in the order of lines, each ``file:line:column key: what is wrong``.
     """
     document = read_yaml(path) if text is None else parse_yaml(text, str(path))
+    if "_schema_name" in document.data:
+        raise JobFileError(
+            f"{path}: this describes a volume, and is no job; a job file names it: input: {Path(path).name}"
+        )
     data = _with_absolute_paths(document.data, Path(path).parent.absolute())
     if data.get("name") is None and (stem := Path(path).stem) != "-":
         data["name"] = stem
@@ -431,8 +436,8 @@ def _with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any
 
 
 def _absolute(address: str, folder: Path) -> str:
-    """The file part of an address made absolute; what names a scheme is left alone."""
+    """The file part of an address made absolute, without ``..``; what names a scheme is left alone."""
     if not address.strip() or _SCHEME.match(address):
         return address
     # A name that is no account's stays as it is: then it is the name of a folder.
-    return str(folder.absolute() / os.path.expanduser(address))  # noqa: PTH111
+    return absolute(folder.absolute() / os.path.expanduser(address))  # noqa: PTH111

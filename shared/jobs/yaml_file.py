@@ -245,6 +245,8 @@ class _Walk:
             key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 self._wrong(key_node, _no_text(key_node, value_node, before))
+            elif key == "<<":
+                self._wrong(key_node, "merge keys (<<) are not read; write the keys out where they belong")
             elif key in mapping:
                 line = self.positions[(*path, key)].key[0]
                 self._wrong(key_node, f"the key {key} is there twice, first on line {line}")

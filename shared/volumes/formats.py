@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from ..errors import JobError, StorageError
+from ..files.refusals import refusal_of, storage_errors
 from ..geometry.roi import Shape
 from .base.api import Volume
-from .base.suffixes import cut_at_file, inner_path
+from .base.suffixes import HDF5_EXTENSIONS, cut_at_file, first_file, inner_path
 from .blockwise.description import SCHEMA_NAME
 from .blockwise.fileset import BlockwiseFileset
+from .hdf5.contents import is_hdf5
 from .hdf5.live import LiveHdf5Volume
 from .hdf5.volume import Hdf5Volume, dataset_names
 from .npy import NpyVolume
@@ -23,7 +26,7 @@ VolumeKind = Literal["fileset", "hdf5", "npy"]
 
 _SUPPORTED = (
     "supported are 'x.json' (a blockwise fileset, or a volume of a web server), "
-    "'f.h5/volume/data' (a dataset in an .h5, .hdf5 or .ilp file) and 'a.npy'"
+    "'f.h5/volume/data' (a dataset in an HDF5 file; a new one ends in .h5, .hdf5 or .ilp) and 'a.npy'"
 )
 
 
@@ -50,7 +53,7 @@ class Address:
 
 
 def split_address(text: str, base_dir: str | os.PathLike[str] | None = None) -> Address:
-    """Take an address apart.
+    """Take an address apart by its ending, as that of an output; inputs go through `split_input`.
 
     Parameters
     ----------
@@ -69,21 +72,65 @@ def split_address(text: str, base_dir: str | os.PathLike[str] | None = None) -> 
     JobError
         If the address is of no supported kind, or lacks the path of the dataset in its file.
     """
+    path = _path_of(text, base_dir)
+    if (cut := cut_at_file(path)) is not None:
+        return _dataset_at(text, *cut)
+    if path.endswith(".json"):
+        return Address("fileset", path)
+    if path.lower().endswith(".npy"):
+        return Address("npy", path)
+    raise JobError(f"{text!r} is no address of a known kind; {_SUPPORTED}")
+
+
+def split_input(text: str, base_dir: str | os.PathLike[str] | None = None) -> Address:
+    """Take the address of a volume apart that is there: what has the signature of HDF5 is HDF5.
+
+    So ``f.ims/DataSet/Data`` is an address, too, where ``f.ims`` is such a file.
+
+    Parameters
+    ----------
+    text, base_dir
+        See `split_address`.
+
+    Returns
+    -------
+    Address
+
+    Raises
+    ------
+    JobError
+        As of `split_address`.
+    StorageError
+        If the file can't be read.
+    """
+    path = _path_of(text, base_dir)
+    cut = first_file(path)
+    if cut is not None and not _has_known_ending(cut[0]) and is_hdf5(cut[0]):
+        return _dataset_at(text, *cut)
+    if cut is None and not path.lower().endswith((".json", ".npy")) and cut_at_file(path) is None:
+        with storage_errors("read", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)  # noqa: PTH116
+        there = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
+        raise JobError(f"{path} {there}, and {text!r} is no address of a known kind; {_SUPPORTED}")
+    return split_address(text, base_dir)
+
+
+def _has_known_ending(file: str) -> bool:
+    """True if the ending alone tells the kind; others, .npy among them, may be those of HDF5 files."""
+    return file.endswith(".json") or file.lower().endswith(HDF5_EXTENSIONS)
+
+
+def _path_of(text: str, base_dir: str | os.PathLike[str] | None) -> str:
     if not isinstance(text, str) or not text or "\0" in text or "://" in text:
         raise JobError(f"can't use {text!r} as an address; {_SUPPORTED}")
     path = os.path.expanduser(text)  # noqa: PTH111
-    if base_dir is not None:
-        path = os.path.join(os.fspath(base_dir), path)
-    if (cut := cut_at_file(path)) is not None:
-        file, internal = cut[0], inner_path(cut[1])
-        if not internal:
-            raise JobError(_without_dataset(text, file))
-        return Address("hdf5", file, internal)
-    if path.endswith(".json"):
-        return Address("fileset", path)
-    if path.endswith(".npy"):
-        return Address("npy", path)
-    raise JobError(f"{text!r} is no address of a known kind; {_SUPPORTED}")
+    return path if base_dir is None else os.path.join(os.fspath(base_dir), path)
+
+
+def _dataset_at(text: str, file: str, rest: str) -> Address:
+    if not (internal := inner_path(rest)):
+        raise JobError(_without_dataset(text, file))
+    return Address("hdf5", file, internal)
 
 
 _openers: dict[str, Callable[[str], Volume]] = {}
@@ -124,6 +171,17 @@ def _open_described(path: str) -> Volume:
     from .restful.volume import RESTfulVolume
 
     return RESTfulVolume(path) if schema == VOLUME_SCHEMA else RESTfulBlockwiseFileset(path)
+
+
+def _check_file(file: str, text: str) -> None:
+    try:
+        mode = os.stat(file).st_mode  # noqa: PTH116 - unlike Path.is_file it tells closed folders from missing ones
+    except (FileNotFoundError, NotADirectoryError):
+        raise JobError(f"{file} does not exist; the address {text!r} names it") from None
+    except OSError as error:
+        raise StorageError(refusal_of("read", file, error)) from error
+    if not stat.S_ISREG(mode):
+        raise JobError(f"{file} is no file; the address {text!r} names it")
 
 
 def _without_dataset(text: str, file: str) -> str:
@@ -167,10 +225,8 @@ def open_volume(
     StorageError
         If it is there but can't be read.
     """
-    address = split_address(text, base_dir)
-    if not Path(address.file).is_file():
-        reason = "is no file" if Path(address.file).exists() else "does not exist"
-        raise JobError(f"{address.file} {reason}; the address {text!r} names it")
+    address = split_input(text, base_dir)
+    _check_file(address.file, text)
     if live and address.kind != "hdf5":
         raise JobError(f"input.live: only HDF5 files can be read while they are written, not {address.file}")
     if address.kind == "fileset":

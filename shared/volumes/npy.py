@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import JobError, OutputRefused, StorageError
 from ..files.atomic import removed_on_error
+from ..files.refusals import refusal_of
 from ..geometry.roi import Roi, Shape, as_shape
 from .base.checks import check_data, check_out, checked_axes, checked_dtype
 from .base.info import Meaning
@@ -60,7 +61,7 @@ class NpyVolume:
         except (ValueError, EOFError, TypeError) as error:
             raise JobError(f"{self._path} can't be used as a .npy file: {error}") from error
         except OSError as error:
-            raise StorageError(f"could not open {self._path}: {error}") from error
+            raise StorageError(refusal_of("read", self._path, error)) from error
 
     @classmethod
     def create(
@@ -90,7 +91,7 @@ class NpyVolume:
             If there is no room for it.
         """
         where, voxels = os.fspath(path), as_shape(shape)
-        kind = checked_dtype(np.dtype(dtype), where)
+        kind = np.dtype(checked_dtype(np.dtype(dtype), where).str)  # without notes such as an enum's names
         checked_axes(axes, len(voxels), where)
         try:
             descriptor = os.open(where, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

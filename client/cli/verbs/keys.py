@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ....shared.errors import Refused
-from ...formatting.output import complain, print_table, say, say_json
+from ...formatting.output import complain, say, say_json
+from ...formatting.table import print_table
 from .. import options
 from ..groups import SERVICE, group
 

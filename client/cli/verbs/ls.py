@@ -49,7 +49,8 @@ def command(
             else:
                 say_jobs(jobs, as_json)
                 if not jobs and not as_json:
-                    complain("no jobs; submit one with: blockmill submit JOB.yaml")
+                    selected = " of this kind" if states or label else ""
+                    complain(f"no jobs{selected}; submit one with: blockmill submit JOB.yaml")
 
         repeat(show, watch)
     return 0

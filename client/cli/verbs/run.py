@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -14,12 +16,13 @@ from ....shared.system.compute_threads import have_one_compute_thread
 from ....shared.units import format_count, format_duration, format_rate
 from ...formatting.exit_codes import FAILED, INTERRUPTED
 from ...formatting.interrupt import Interrupt
-from ...formatting.output import complain, say, say_json
+from ...formatting.output import StdoutFailed, complain, say, say_json
 from ...formatting.progress import Display, display_for
 from .. import options
 from ..groups import JOBS, verb
 
 if TYPE_CHECKING:
+    from ....daemon.engine.handle import Notice
     from ....daemon.planning.plan import Plan
     from ....daemon.runs.run import Summary
     from ....shared.jobs.job import Job
@@ -61,13 +64,13 @@ def command(
     from ..job_files import complain_of, read_job
 
     replacing = {"overwrite": overwrite, "keep_finished": keep_finished}
-    display = display_for(sys.stdout, quiet or as_json or sys.stdout is None)
+    display = display_for(sys.stdout, quiet or as_json)
     with Interrupt() as interrupt:
         try:
             summary = _run(read_job(job_file), workers, replacing, display, interrupt)
         except KeyboardInterrupt:
             display.stop()
-            again = "the same command" if job_file == "-" else f"blockmill run {job_file}"
+            again = "the same command" if job_file == "-" else f"blockmill run {shlex.quote(job_file)}"
             complain(f"interrupted; finished blocks are kept. To go on: {again}")
             return INTERRUPTED
         except BlockmillError as error:
@@ -76,7 +79,8 @@ def command(
     if as_json:
         say_json(**asdict(summary))
     elif not quiet:
-        _say_summary(summary)
+        with contextlib.suppress(StdoutFailed):  # the output is there, and that is what counts
+            _say_summary(summary)
     return _complain_of_failures(summary)
 
 
@@ -99,7 +103,7 @@ def _run(
         watcher = Watcher(
             planned=planned,
             progress=lambda now: display.update(now.blocks, now.bytes_written),
-            notice=lambda notice: display.note(str(notice)),
+            notice=lambda notice: _show(notice, job, display),
             interrupted=interrupt.came,
         )
         summary = JobRun(
@@ -111,6 +115,12 @@ def _run(
         ).execute(engine)
     display.stop()
     return summary
+
+
+def _show(notice: Notice, job: Job, display: Display) -> None:
+    """Show a notice, unless the job ends with that failure, which is told at its end then."""
+    if notice.kind != "failed" or job.on_error == "finish":
+        display.note(str(notice))
 
 
 def _say_summary(summary: Summary) -> None:

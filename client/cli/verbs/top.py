@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from ...formatting.output import say, say_json
+from ...formatting.output import on_terminal, say, say_json
 from ...formatting.tables import say_jobs, say_workers, service_text
 from .. import options
 from ..groups import SERVICE, verb
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 @options.socket
 def command(once: bool, as_jsonl: bool, as_json: bool, socket: str | None) -> int:
     """Workers and active jobs, live."""
-    live = as_jsonl or (sys.stdout.isatty() and not as_json)
+    live = as_jsonl or (on_terminal() and not as_json)
     with options.client(socket) as service:
         repeat(lambda: _show(service, as_json or as_jsonl), live and not once)
     return 0

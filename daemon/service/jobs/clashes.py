@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ....shared.jobs.job import Job
 from ....shared.messages.records import JobInfo
 from ....shared.volumes.claims import Claims, claims_of, reads_of
-from ....shared.volumes.formats import split_address
+from ....shared.volumes.formats import split_address, split_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class JobFiles:
         -------
         JobFiles
         """
-        source, target = split_address(job.input.address), split_address(job.output.address)
+        source, target = split_input(job.input.address), split_address(job.output.address)
         return cls(reads_of(source, follow_links=follow_links), claims_of(target))
 
     def by_key(self) -> Iterator[tuple[str, Claims]]:

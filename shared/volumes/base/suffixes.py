@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+import os
 
 HDF5_EXTENSIONS = (".h5", ".hdf5", ".ilp")
 
@@ -36,12 +36,18 @@ def cuts(
     ]
 
 
+def first_file(path: str) -> tuple[str, str] | None:
+    """File and rest of a path on disk, cut behind the first part that is a regular file; None if none is."""
+    ends = itertools.accumulate(len(component) + 1 for component in path.split("/"))
+    return next(((path[: end - 1], path[end - 1 :]) for end in ends if os.path.isfile(path[: end - 1])), None)  # noqa: PTH113
+
+
 def cut_at_file(path: str) -> tuple[str, str] | None:
     """File and rest of a path on disk, cut behind its first HDF5 file, or None if it names none.
 
     A directory may be called ``x.h5``. If no file exists yet, the first name with an ending counts as one.
     """
-    return next((cut for cut in cuts(path, any_case=True) if not Path(cut[0]).is_dir()), None)
+    return next((cut for cut in cuts(path, any_case=True) if not os.path.isdir(cut[0])), None)  # noqa: PTH112
 
 
 def inner_path(rest: str) -> str:

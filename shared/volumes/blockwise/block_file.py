@@ -19,6 +19,7 @@ from ...errors import CorruptBlock, MissingBlock, StorageError
 from ...geometry.roi import Roi, Shape
 from ..hdf5.chunks import read_chunks
 from ..hdf5.layout import DatasetLayout, create_dataset, put_voxels
+from ..hdf5.opening import has_no_locks
 from ..hdf5.plugins import make_filters_known
 from ..hdf5.rows import copy_rows
 
@@ -92,10 +93,23 @@ def _dataset_of_block(file: h5py.File, layout: DatasetLayout, internal: str, sha
 
 
 @functools.cache
-def _read_access() -> h5py.h5p.PropFAID:
+def _read_access(locking: bool = True) -> h5py.h5p.PropFAID:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    if not locking:
+        access.set_file_locking(False, True)
     return access
+
+
+def _opened(path: str) -> h5py.h5f.FileID:
+    """Open a block file for reading, without HDF5's lock if the file system has no locks."""
+    name = os.fsencode(path)
+    try:
+        return h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, fapl=_read_access())
+    except OSError as error:
+        if not has_no_locks(error):
+            raise
+        return h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, fapl=_read_access(locking=False))
 
 
 def read_part(
@@ -135,7 +149,7 @@ def read_part(
         If the system refuses, with its number.
     """
     try:
-        file = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=_read_access())
+        file = _opened(path)
     except OSError as error:
         if error.errno is not None:
             raise

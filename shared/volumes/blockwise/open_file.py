@@ -14,6 +14,7 @@ from ...errors import MissingBlock
 from ...files.atomic import partial_name, removed_on_error, sync_directory, sync_file
 from ...files.refusals import storage_errors
 from ...geometry.roi import Roi, Shape
+from ..hdf5.opening import open_to_read
 from .status import checksum_of_file
 from .store import BlockStore
 from .surroundings import swap_in
@@ -38,7 +39,7 @@ def block_file_to_read(store: BlockStore, block: Roi, start: Shape) -> Iterator[
     """
     paths = store.paths(block)
     _check_there(paths.file, start)
-    with storage_errors("open", paths.file), h5py.File(paths.file, "r") as file:
+    with storage_errors("open", paths.file), open_to_read(paths.file) as file:
         yield file
 
 

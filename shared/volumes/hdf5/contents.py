@@ -9,6 +9,8 @@ from pathlib import Path
 import h5py
 
 from ...errors import StorageError
+from ...files.refusals import plain_reason, refusal_of
+from .opening import open_to_read
 
 _UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
 
@@ -24,8 +26,11 @@ def is_hdf5(path: str | os.PathLike[str]) -> bool:
     try:
         Path(path).open("rb").close()
     except OSError as error:
-        raise StorageError(f"could not open {os.fspath(path)}: {error.strerror}") from error
-    return bool(h5py.is_hdf5(os.fspath(path)))
+        raise StorageError(refusal_of("read", os.fspath(path), error)) from error
+    try:
+        return bool(h5py.is_hdf5(os.fspath(path)))
+    except OSError as error:
+        raise StorageError(f"could not read {os.fspath(path)}: {plain_reason(error)}") from error
 
 
 def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:
@@ -49,7 +54,7 @@ def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:
         If the file can't be looked into.
     """
     try:
-        with h5py.File(os.fspath(path), "r") as file:
+        with open_to_read(path) as file:
             block = [f"a user block of {file.userblock_size} bytes"] if file.userblock_size else []
             return [*block, *_beside(file, "", internal.strip("/"))]
     except _UNREADABLE as error:

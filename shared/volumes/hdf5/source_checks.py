@@ -14,6 +14,8 @@ from typing import Any
 import h5py
 
 from ...errors import StorageError
+from .opening import open_to_read
+from .plugins import missing_filter
 from .sources import candidates
 
 _RESERVED_FILES = 64
@@ -55,11 +57,12 @@ def _check_virtual(dataset: h5py.Dataset, source: Any, seen: set[tuple[str, str]
     path = _existing(dataset, source.file_name)
     key = (path, source.dset_name)
     try:
-        with h5py.File(path, "r") as file:
+        with open_to_read(path) as file:
             found = file.get(source.dset_name)
             if not isinstance(found, h5py.Dataset):
                 raise _incomplete(dataset, f"{path} has no dataset {source.dset_name}")
             _check_extent(dataset, source, found, path)
+            missing_filter(found.id.get_create_plist())  # loads them
             if key not in seen:
                 seen.add(key)
                 _check(found, seen)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import h5py
 
+from .opening import open_to_read
+
 _UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
 
 
@@ -43,7 +45,7 @@ def _sources(path: str, internal: str) -> list[tuple[str, str]]:
     if not internal or not os.path.isfile(path):  # noqa: PTH113 - to open a pipe would wait for ever
         return []
     try:
-        with h5py.File(path, "r") as file:
+        with open_to_read(path) as file:
             references = list(_external_links(file, internal))
             dataset = file.get(internal) if not references else None
             if isinstance(dataset, h5py.Dataset):

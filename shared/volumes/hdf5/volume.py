@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,11 +15,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...errors import JobError, OutputRefused, StorageError
 from ...files.atomic import removed_on_error
+from ...files.refusals import plain_reason, refusal_of
 from ...geometry.roi import Roi, Shape, as_shape
 from ..base.checks import check_data, check_out, checked_axes, checked_dtype
 from ..base.info import Meaning
 from .layout import DatasetLayout, create_dataset
 from .meaning import meaning_of_dataset, write_meaning
+from .opening import open_to_read
+from .plugins import missing_filter, missing_filter_behind, packed_by
 from .source_checks import check_sources
 
 # Errors of h5py if the system refuses a write; which one depends on the call.
@@ -147,7 +149,11 @@ class Hdf5Volume:
     @property
     def meaning(self) -> Meaning:
         """What the attributes of the dataset say about its voxels."""
-        found = meaning_of_dataset(self._open().dataset)
+        dataset = self._open().dataset
+        try:
+            found = meaning_of_dataset(dataset)
+        except _FAILED as error:
+            raise StorageError(f"could not read the attributes of {self.address}: {error}") from error
         return (
             found
             if self._requested_axes is None
@@ -190,8 +196,9 @@ class Hdf5Volume:
                 dataset.read_direct(target, roi.to_slice())
             else:
                 target[...] = dataset[roi.to_slice()].astype(target.dtype)
-        except OSError as error:
-            raise StorageError(f"could not read {roi} of {self.address}: {error}") from error
+        except _FAILED as error:
+            reason = missing_filter_behind(dataset) or f"{error}{packed_by(dataset)}"
+            raise StorageError(f"could not read {roi} of {self.address}: {reason}") from error
         return target
 
     def write(self, roi: Roi, data: NDArray) -> None:
@@ -256,7 +263,7 @@ class Hdf5Volume:
                 opened, self._opened, self._closed = self._opened, None, True
             if opened is not None:
                 _abandon(opened.file)
-            raise StorageError(f"could not {what} {self.address}: {_reason(error)}") from error
+            raise StorageError(f"could not {what} {self.address}: {plain_reason(error)}") from error
 
     def _open(self) -> _Open:
         with self._opening:
@@ -267,7 +274,7 @@ class Hdf5Volume:
             return self._opened
 
     def _open_file(self) -> h5py.File:
-        return h5py.File(self._path, self._mode)
+        return open_to_read(self._path) if self._mode == "r" else h5py.File(self._path, self._mode)
 
     def _open_now(self) -> _Open:
         try:
@@ -276,15 +283,21 @@ class Hdf5Volume:
             raise JobError(f"{self._path} does not exist") from error
         except BlockingIOError as error:
             raise StorageError(f"{self._path} is open in another process, for writing: {error}") from error
+        except PermissionError as error:
+            raise StorageError(refusal_of("read", self._path, _bare(error))) from error
         except OSError as error:
             raise StorageError(
                 f"{self._path} can't be opened as an HDF5 file: {error}{_live_hint(error)}"
             ) from error
         try:
             dataset = _voxels_in(file, self._internal, self._path)
+            missing_filter(dataset.id.get_create_plist())  # loads them; what is missing may not be needed
             if dataset.is_virtual or dataset.external:
                 check_sources(dataset)
             return _Open(file, dataset)
+        except _FAILED as error:
+            file.close()
+            raise StorageError(f"could not look into {self._path}: {error}") from error
         except BaseException:
             file.close()
             raise
@@ -318,7 +331,7 @@ def _fill_new(
             _reserve(where)
     except _FAILED as error:
         _abandon(file)
-        raise StorageError(f"could not create {where}: {_reason(error)}") from error
+        raise StorageError(f"could not create {where}: {plain_reason(error)}") from error
     except BaseException:
         _abandon(file)
         raise
@@ -345,10 +358,9 @@ def _abandon(file: h5py.File) -> None:
         file.close()
 
 
-def _reason(error: BaseException) -> str:
-    """The system's own reason, without the lines of bookkeeping that HDF5 puts around it."""
-    match = re.search(r"error message = '([^']*)'", str(error))
-    return match[1] if match else str(error)
+def _bare(error: OSError) -> OSError:
+    """The same error of the system without HDF5's words about it."""
+    return error if error.errno is None else OSError(error.errno, os.strerror(error.errno))
 
 
 def _divert(descriptor: int) -> None:
@@ -412,7 +424,7 @@ def map_datasets(path: str | os.PathLike[str], function: Callable[[str, h5py.Dat
         If the file can't be read.
     """
     try:
-        with h5py.File(os.fspath(path), "r") as file:
+        with open_to_read(path) as file:
             return _map_datasets(file, function)
     except (OSError, RuntimeError) as error:
         raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error

@@ -99,3 +99,12 @@ def test_a_roi_outside_is_refused_by_name(fields, message):
 def test_what_does_not_fit_is_refused_with_what_to_do(fields, message):
     with pytest.raises(JobError, match=message):
         plan(**fields)
+
+
+def test_a_block_shape_beyond_the_volume_is_the_volume():
+    made = plan(block_shape=[1, 100_000, 100_000], output=output(block_shape=[1, 90, 80]))
+    assert made.grid.block_shape == (1, 90, 80)
+    assert made.notes == ()
+    whole = plan(block_shape=[100_000] * 3, output=output(block_shape=[64, 64, 64]))
+    assert whole.grid.block_shape == (100, 90, 80)
+    assert len(whole.grid) == 1

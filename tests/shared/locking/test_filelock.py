@@ -478,11 +478,11 @@ def test_a_lock_that_is_made_while_a_taker_looks_is_not_robbed(path, lock_path, 
     leave_a_dead_lock(lock_path)
     newcomer, flock = FileLock(path), filelock._try_flock
 
-    def flock_after_a_purge(fd):
+    def flock_after_a_purge(fd, path):
         monkeypatch.setattr(filelock, "_try_flock", flock)
         newcomer.purge()
         newcomer.acquire()
-        return flock(fd)
+        return flock(fd, path)
 
     monkeypatch.setattr(filelock, "_try_flock", flock_after_a_purge)
     taker = FileLock(path)
@@ -512,9 +512,9 @@ def test_the_owner_that_died_last_is_the_one_that_is_told(path, lock_path, monke
     leave_a_dead_lock(lock_path)
     flock = filelock._try_flock
 
-    def flock_after_another_taker(fd):
+    def flock_after_another_taker(fd, path):
         lock_path.write_bytes(foreign(token="f" * 16))  # took over, and died
-        return flock(fd)
+        return flock(fd, path)
 
     monkeypatch.setattr(filelock, "_try_flock", flock_after_another_taker)
     with FileLock(path) as lock:

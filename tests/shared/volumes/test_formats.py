@@ -6,7 +6,7 @@ from blockmill.shared.errors import JobError, StorageError
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
-from blockmill.shared.volumes.formats import Address, open_volume, split_address
+from blockmill.shared.volumes.formats import Address, open_volume, split_address, split_input
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,47 @@ def test_what_is_not_there_is_named(tmp_path):
             open_volume(text, base_dir=tmp_path)
     with pytest.raises(StorageError, match="garbage"):
         open_volume("garbage.h5/d", base_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["f.ims", "f.nxs", "f.hdf", "f.mat", "f.nc", "f.h5ad", "f.he5", "f.cxi", "F.NPY", "f", "f.tif", "f.h5"],
+)
+def test_hdf5_is_known_by_its_signature_whatever_the_ending(tmp_path, name):
+    voxels = np.arange(24, dtype="u2").reshape(2, 3, 4)
+    (tmp_path / "x.ims").mkdir()
+    path = tmp_path / "x.ims" / name
+    with h5py.File(path, "w", userblock_size=512 if name == "f.mat" else 0) as file:
+        file["Data Set/Level 0/d.json"] = voxels
+    address = f"{path}/Data Set/Level 0/d.json"
+    assert split_input(address) == Address("hdf5", str(path), "Data Set/Level 0/d.json")
+    np.testing.assert_array_equal(open_volume(address).read(Roi.from_shape((2, 3, 4))), voxels)
+    with pytest.raises(JobError, match=r"the file has Data Set/Level 0/d\.json"):
+        open_volume(str(path))
+
+
+def test_the_ending_of_npy_counts_in_any_case(tmp_path):
+    voxels = np.arange(6, dtype="u1").reshape(2, 3)
+    with (tmp_path / "A.NPY").open("wb") as file:
+        np.save(file, voxels)
+    np.testing.assert_array_equal(open_volume(str(tmp_path / "A.NPY")).read(Roi.from_shape((2, 3))), voxels)
+
+
+def test_what_has_neither_a_known_ending_nor_the_signature_is_refused(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(600))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(JobError, match="no address of a known kind"):
+        open_volume(f"{tmp_path}/a.tif")
+    with pytest.raises(JobError, match=r"a\.tif/x' is no address"):
+        open_volume(f"{tmp_path}/a.tif/x")
+    with pytest.raises(JobError, match=r"gone\.tif does not exist"):
+        open_volume(f"{tmp_path}/gone.tif")
+    with pytest.raises(JobError, match="folder is a folder"):
+        open_volume(f"{tmp_path}/folder")
+
+
+def test_for_outputs_the_ending_decides(tmp_path):
+    with h5py.File(tmp_path / "f.ims", "w") as file:
+        file["v"] = np.zeros(3)
+    with pytest.raises(JobError, match="no address of a known kind"):
+        split_address(f"{tmp_path}/f.ims/v")

@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 
@@ -82,3 +83,13 @@ def test_files_that_are_no_arrays_of_numbers_are_refused_with_their_name(tmp_pat
     for path in [*tmp_path.iterdir(), tmp_path / "missing.npy"]:
         with pytest.raises(JobError, match=path.name):
             NpyVolume(path)
+
+
+def test_an_enum_of_hdf5_is_stored_as_its_numbers_without_a_word(tmp_path, recwarn):
+    values = np.arange(24, dtype="i2").reshape(4, 6) % 3
+    kind = h5py.enum_dtype({"BACKGROUND": 0, "CELL": 1, "EDGE": 2}, "i2")
+    volume = NpyVolume.create(tmp_path / "e.npy", (4, 6), kind)
+    volume.write(Roi((0, 0), (4, 6)), values)
+    volume.close()
+    np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), values)
+    assert [str(warning.message) for warning in recwarn] == []

@@ -12,7 +12,7 @@ import click
 from .....shared.units import format_count, format_duration, format_size
 from ....formatting.exit_codes import FAILED, INTERRUPTED
 from ....formatting.interrupt import Interrupt
-from ....formatting.output import complain, say, say_json
+from ....formatting.output import complain, on_terminal, say, say_json
 from ....formatting.progress import display_for
 from ... import options
 from ...groups import VOLUMES, verb
@@ -61,7 +61,7 @@ class _Verification:
         self._check = check
         self._as_json = as_json
         self._damage: list[dict[str, object]] = []
-        self._display = display_for(sys.stdout, quiet=as_json or not sys.stdout.isatty())
+        self._display = display_for(sys.stdout, quiet=as_json or not on_terminal())
         self._started_s = time.monotonic()
 
     def run(self, workers: int) -> None:

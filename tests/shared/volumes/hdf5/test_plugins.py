@@ -12,6 +12,7 @@ from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.conformance import sample
 from blockmill.shared.volumes.hdf5 import codecs, plugins
+from blockmill.shared.volumes.hdf5.volume import Hdf5Volume
 
 SHAPE = (32, 40)
 WHOLE = Roi.from_shape(SHAPE)
@@ -64,3 +65,62 @@ def test_without_the_plugin_it_is_told_what_to_install(fileset, monkeypatch):
         with pytest.raises(StorageError, match=r"32026.*blockmill\[compression\]") as caught:
             act()
         assert not isinstance(caught.value, CorruptBlock)
+
+
+def unreadable(path, *, virtual):
+    """A dataset whose one chunk is packed by zstd, as its number alone says."""
+    with h5py.File(path, "w") as file:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk(SHAPE)
+        plist.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+        dataset = h5py.h5d.create(file.id, b"v", h5py.h5t.NATIVE_UINT8, h5py.h5s.create_simple(SHAPE), plist)
+        dataset.write_direct_chunk((0, 0), b"\x28\xb5\x2f\xfd" + b"x" * 60)
+        if virtual:
+            layout = h5py.VirtualLayout(SHAPE, "u1")
+            layout[...] = h5py.VirtualSource(".", "v", SHAPE)
+            file.create_virtual_dataset("all", layout)
+
+
+@pytest.mark.parametrize("name", ["v", "all"])
+def test_the_missing_filter_of_a_dataset_is_named_with_the_package(tmp_path, monkeypatch, name):
+    unreadable(tmp_path / "f.h5", virtual=True)
+    monkeypatch.setattr(plugins, "_is_available", lambda _code: False)
+    volume = Hdf5Volume(tmp_path / "f.h5", name)
+    with pytest.raises(StorageError, match=r"32015 \(zstd\).*package hdf5plugin"):
+        volume.read(WHOLE)
+    volume.close()
+
+
+READ_DATASET = """
+import sys
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.formats import open_volume
+volume = open_volume(sys.argv[1])
+print(int(volume.read(Roi((0, 0), (32, 40))).sum()))
+"""
+
+
+@pytest.mark.parametrize("kind", [hdf5plugin.Zstd, hdf5plugin.LZ4, hdf5plugin.Bitshuffle, hdf5plugin.Blosc])
+@pytest.mark.parametrize("name", ["v", "all"])
+def test_the_plugin_is_used_for_datasets_and_sources_of_virtual_ones(tmp_path, kind, name):
+    voxels = sample(SHAPE, "u4")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("v", data=voxels, chunks=(8, 40), **kind())
+        layout = h5py.VirtualLayout(SHAPE, "u4")
+        layout[...] = h5py.VirtualSource(".", "v", SHAPE)
+        file.create_virtual_dataset("all", layout)
+    command = [sys.executable, "-c", READ_DATASET, f"{tmp_path}/f.h5/{name}"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert int(done.stdout) == int(voxels.sum())
+
+
+def test_a_dataset_whose_chunks_were_not_put_through_the_missing_filter_is_read(tmp_path, monkeypatch):
+    voxels = sample(SHAPE, "u1")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk(SHAPE)
+        plist.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+        dataset = h5py.h5d.create(file.id, b"v", h5py.h5t.NATIVE_UINT8, h5py.h5s.create_simple(SHAPE), plist)
+        dataset.write_direct_chunk((0, 0), voxels.tobytes(), filter_mask=1)
+    monkeypatch.setattr(plugins, "_is_available", lambda _code: False)
+    np.testing.assert_array_equal(Hdf5Volume(tmp_path / "f.h5", "v").read(WHOLE), voxels)

@@ -16,7 +16,7 @@ from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import Address
+from ...shared.volumes.formats import Address, split_input
 from ...shared.volumes.restful.description import schema_name
 from ..planning.plan import Plan
 from .output_files import OutputFiles

@@ -43,7 +43,7 @@ def identity_of(
     """
     return json_values(
         {
-            **job.identity(plan.axes),
+            **_with_plain_paths(job.identity(plan.axes)),
             "input_is": {
                 "shape": source.shape,
                 "dtype": source.dtype.str,
@@ -59,6 +59,12 @@ def identity_of(
             },
         }
     )
+
+
+def _with_plain_paths(identity: dict[str, Any]) -> dict[str, Any]:
+    """An identity with paths without ``..``; earlier versions kept them as they were written."""
+    paths = {key: identity[key] for key in ("input", "user_code") if isinstance(identity.get(key), str)}
+    return identity | {key: absolute(path) for key, path in paths.items()}
 
 
 def refuse_own_input(source: Address, target: Address) -> None:
@@ -149,10 +155,7 @@ def _translate(
 ) -> dict[str, Any]:
     """A recorded identity in today's form: what its version did not look at is as it is today."""
     layout, source, code = (recorded.get(key) for key in ("output_is", "input_is", "user_code_is"))
-    translated = dict(recorded)
-    for key in ("input", "user_code"):  # earlier versions kept paths as they were written
-        if isinstance(path := recorded.get(key), str):
-            translated[key] = absolute(path)
+    translated = _with_plain_paths(recorded)
     if isinstance(layout, dict) and "inside" not in layout and "inside" in current["output_is"]:
         translated["output_is"] = layout | {"inside": output.inside()}
     if isinstance(source, dict) and "content" not in source and "content" in current["input_is"]:

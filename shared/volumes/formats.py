@@ -105,7 +105,7 @@ def split_input(text: str, base_dir: str | os.PathLike[str] | None = None) -> Ad
     """
     path = _path_of(text, base_dir)
     cut = first_file(path)
-    if cut is not None and not _has_known_ending(cut[0]) and is_hdf5(cut[0]):
+    if cut is not None and not _has_known_ending(cut[0]) and _looks_like_hdf5(cut[0]):
         return _dataset_at(text, *cut)
     if cut is None and not path.lower().endswith((".json", ".npy")) and cut_at_file(path) is None:
         with storage_errors("read", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -113,6 +113,14 @@ def split_input(text: str, base_dir: str | os.PathLike[str] | None = None) -> Ad
         there = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
         raise JobError(f"{path} {there}, and {text!r} is no address of a known kind; {_SUPPORTED}")
     return split_address(text, base_dir)
+
+
+def _looks_like_hdf5(file: str) -> bool:
+    """True if a file has the signature; False also if it may not be read, which its opening tells."""
+    try:
+        return is_hdf5(file)
+    except StorageError:
+        return False
 
 
 def _has_known_ending(file: str) -> bool:

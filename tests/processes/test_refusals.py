@@ -1,6 +1,7 @@
 """Paths that the system refuses, streams that are closed or full, a hang-up: one line, no traceback."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def test_a_run_goes_on_to_its_end_without_its_stdout(bench, stream):
     voxels = bench.volume()
     job = bench.job(input="in.npy", output="out.npy", operation="copy", block_shape=[4, 30, 20])
     command = " ".join(
-        ["exec", *COMMAND, "run", job, {"full": "> /dev/full", "closed": ">&-"}.get(stream, "")]
+        ["exec", shlex.join(COMMAND), "run", job, {"full": "> /dev/full", "closed": ">&-"}.get(stream, "")]
     )
     reader, writer = os.pipe()
     os.close(reader)
@@ -155,7 +156,7 @@ def test_ls_with_a_full_or_closed_stdout_is_one_line_at_most(bench):
         done = subprocess.run([*COMMAND, "ls"], stdout=full, stderr=subprocess.PIPE, timeout=60, env=environ)
     assert done.returncode == 1
     assert done.stderr == b"blockmill: stdout can't be written: No space left on device\n"
-    closed = " ".join([*COMMAND, "ls", ">&-"])
+    closed = f"{shlex.join(COMMAND)} ls >&-"
     done = subprocess.run(["/bin/sh", "-c", closed], capture_output=True, timeout=60, env=environ)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -326,7 +326,8 @@ def _answer(item: _Item, database: sqlite3.Connection) -> None:
         return
     try:
         result = item.ask(database) if item.ask is not None else None
-    except (sqlite3.Error, ValueError, TypeError) as error:  # a damaged row is no JSON, or another shape
+    # A damaged row is no JSON, or of another shape.
+    except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError) as error:
         item.future.set_exception(StorageError(f"the journal can't be read: {error}"))
     else:
         item.future.set_result(result)

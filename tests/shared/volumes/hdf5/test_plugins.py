@@ -81,6 +81,10 @@ def unreadable(path, *, virtual):
             file.create_virtual_dataset("all", layout)
 
 
+@pytest.mark.skipif(
+    h5py.version.hdf5_version_tuple < (2, 0, 0),
+    reason="a plugin of that time reads a damaged frame as zeros, so there is no failure to name",
+)
 @pytest.mark.parametrize("name", ["v", "all"])
 def test_the_missing_filter_of_a_dataset_is_named_with_the_package(tmp_path, monkeypatch, name):
     unreadable(tmp_path / "f.h5", virtual=True)

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from forked_commands import FreshCommands
 
 import blockmill
 
@@ -123,15 +123,7 @@ class Commands:
 
     def start(self, *args, folder):
         """Start one in a process that nothing was imported in before."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "blockmill", *args],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self.environ,
-        )
+        return FreshCommands(self.environ).start(*args, folder=folder, environ=self.environ)
 
     def default_socket(self):
         """Where a service is looked for that is not there."""

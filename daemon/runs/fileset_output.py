@@ -93,7 +93,13 @@ class FilesetOutput:
 
     def has_finished_blocks(self) -> bool:
         """True if any block is there; False only if it is certain that none is."""
-        return next(blocks_folder(self.path).rglob(STATUS_NAME), None) is not None
+        return self._any_status() is not None
+
+    def _any_status(self) -> Path | None:
+        """The status file of some block, or None if there is none."""
+        root = blocks_folder(self.path)
+        with storage_errors("look into", root):
+            return next(root.rglob(STATUS_NAME), None)
 
     def in_the_way(self) -> Path | None:
         """A file or folder that has the name of a new output, or None."""
@@ -190,9 +196,10 @@ class FilesetOutput:
 
     def written_by(self, job: str) -> bool:
         """Test if a block's status names this job: the fileset may have been moved without its record."""
-        with storage_errors("look into", blocks_folder(self.path)):
-            status = next(blocks_folder(self.path).rglob(STATUS_NAME), None)
-            return status is not None and parse_status(status.read_bytes()).job == job
+        if (status := self._any_status()) is None:
+            return False
+        with storage_errors("look into", status):
+            return parse_status(status.read_bytes()).job == job
 
     def inside(self) -> str | None:
         """None: a fileset has no path inside of a file."""

@@ -124,9 +124,8 @@ def own_record(
         _refuse_existing(output)
         return None
     recorded = _translate(record.identity, new_record.identity, output, old_code_hash)
-    current = replace(new_record, task_block=record.task_block, finished=record.finished)
     other_hash = "" if record.block_hash == new_record.block_hash else record.block_hash
-    current = replace(current, job_hash=other_hash, earlier_code=record.earlier_code)
+    current = replace(record, identity=new_record.identity, job_hash=other_hash)
     if not (lines := differences(recorded, new_record.identity)):
         return record if _is_of_today(record) else current
     if not output.has_finished_blocks():

@@ -62,11 +62,7 @@ class TinyVector(list[Any]):
         bool
             Or what numpy makes of the other arguments.
         """
-        return (
-            all(self)
-            if axis is None and out is None and not more
-            else np.asarray(self).all(axis, out, **more)
-        )
+        return _reduced(all, self, axis, out, more)
 
     def any(self, axis: Any = None, out: Any = None, **more: Any) -> Any:
         """True if some element is true.
@@ -81,11 +77,7 @@ class TinyVector(list[Any]):
         bool
             Or what numpy makes of the other arguments.
         """
-        return (
-            any(self)
-            if axis is None and out is None and not more
-            else np.asarray(self).any(axis, out, **more)
-        )
+        return _reduced(any, self, axis, out, more)
 
     def ceil(self) -> TinyVector:
         """Each element rounded up to a whole number."""
@@ -120,6 +112,15 @@ class Truths(TinyVector):
 
     def __bool__(self) -> bool:
         raise ValueError("a comparison of vectors has one truth per element; ask its .all() or .any()")
+
+
+def _reduced(
+    reduce: Callable[..., Any], vector: TinyVector, axis: Any, out: Any, more: dict[str, Any]
+) -> Any:
+    """What `all` or `any` give; numpy's own of that name where it is asked for more than they know."""
+    if axis is None and out is None and not more:
+        return reduce(vector)
+    return getattr(np, reduce.__name__)(np.asarray(vector), axis, out, **more)
 
 
 def _operand(vector: TinyVector, other: Any) -> Iterable[Any] | None:

@@ -141,9 +141,6 @@ class Hdf5Volume:
     @property
     def axes(self) -> str:
         """One letter per axis."""
-        dataset = self._open().dataset
-        if self._requested_axes is not None:
-            return checked_axes(self._requested_axes, dataset.ndim, self.address)
         return self.meaning.axes
 
     @property
@@ -154,11 +151,10 @@ class Hdf5Volume:
             found = meaning_of_dataset(dataset)
         except _FAILED as error:
             raise StorageError(f"could not read the attributes of {self.address}: {error}") from error
-        return (
-            found
-            if self._requested_axes is None
-            else replace(found, axes=self._requested_axes, axes_from="file")
-        )
+        if self._requested_axes is None:
+            return found
+        axes = checked_axes(self._requested_axes, dataset.ndim, self.address)
+        return replace(found, axes=axes, axes_from="file")
 
     @property
     def block_shape(self) -> Shape | None:

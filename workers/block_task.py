@@ -28,7 +28,7 @@ from .user_code import UserCode
 
 
 class BlockOutcome(NamedTuple):
-    """The result of a finished task, in the order of `wire.TaskDone` after its seconds."""
+    """The result of a finished task, as `wire.TaskDone` has it."""
 
     nbytes_read: int = 0
     nbytes_written: int = 0
@@ -104,7 +104,7 @@ class PreparedJob:
         if task.slot is not None and segment is not None and self._is_plain_copy(source):
             target = slot_array(task.slot, segment, roi, source.dtype)
             unrecorded = self._read_checked(source, kept_roi, kept_roi, target)[1]
-            return self._outcome(target, target.nbytes)._replace(unrecorded=unrecorded)
+            return self._outcome(target, target.nbytes, unrecorded)
         read_roi = kept_roi.grown(self._halo, within=self._bounds)
         block, unrecorded = self._read_checked(source, kept_roi, read_roi)
         with acting_as(self._recipe.identity):
@@ -118,7 +118,7 @@ class PreparedJob:
             raise BlockError("the task names no place for its result")
         target = slot_array(task.slot, segment, roi, result.dtype)
         target[...] = result
-        return self._outcome(target, block.nbytes)._replace(note=note, unrecorded=unrecorded)
+        return self._outcome(target, block.nbytes, unrecorded, note)
 
     def _check_halo(self, source: Volume, block: Roi) -> str:
         """What is to be said about the halo of the user's function."""
@@ -155,9 +155,12 @@ class PreparedJob:
                 for block in output.grid.touching(roi)
             )
 
-    def _outcome(self, result: NDArray[Any], nbytes_read: int) -> BlockOutcome:
+    def _outcome(
+        self, result: NDArray[Any], nbytes_read: int, unrecorded: int, note: str = ""
+    ) -> BlockOutcome:
+        """The outcome of a block whose result lies in its slot."""
         crc = crc32_of(result) if self._recipe.checksum else 0
-        return BlockOutcome(nbytes_read, result.nbytes, crc32=crc)
+        return BlockOutcome(nbytes_read, result.nbytes, crc32=crc, note=note, unrecorded=unrecorded)
 
     def close(self) -> None:
         """Close the volumes."""

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import ClassVar
 
 from ..shared.errors import JobError
-from ..shared.files.fingerprints import sample
+from ..shared.files.fingerprints import content_hash
 
 _Key = tuple[str | None, frozenset[tuple[str, str]]]
 
@@ -63,11 +63,7 @@ class UserCode:
             If one has changed: blocks of one output must not come from two versions.
         """
         for path, content in self._files.items():
-            try:
-                unchanged = sample(path).hex()[:16] == content
-            except OSError:
-                unchanged = False
-            if not unchanged:
+            if content_hash(path) != content:
                 raise JobError(
                     f"{path} has changed since this job began, and a worker that started since would "
                     "run the new version; end the job, and run it anew with --overwrite"

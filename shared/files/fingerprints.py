@@ -29,7 +29,7 @@ def file_state(path: str | os.PathLike[str]) -> bytes:
 def content_of(paths: Iterable[str]) -> str:
     """A short name for the content of files, by samples that are spread over them.
 
-    Small files count whole. Files that can't be read count as empty: whoever needs them says why.
+    Small files count whole. That a file can't be read counts, too: whoever needs it says why.
 
     Parameters
     ----------
@@ -49,6 +49,25 @@ def content_of(paths: Iterable[str]) -> str:
         except OSError:
             content.update(b"unreadable;")
     return content.hexdigest()[:16]
+
+
+def content_hash(path: str | os.PathLike[str], count: int = 64, *, whole_bytes: int = _SMALL_BYTES) -> str:
+    """A short name for the content of one file, by samples of it.
+
+    Parameters
+    ----------
+    path, count, whole_bytes
+        As for `sample`.
+
+    Returns
+    -------
+    str
+        16 hex digits; ``unreadable`` if it can't be read.
+    """
+    try:
+        return sample(path, count, whole_bytes=whole_bytes).hex()[:16]
+    except OSError:
+        return "unreadable"
 
 
 def sample(path: str | os.PathLike[str], count: int = 64, *, whole_bytes: int = _SMALL_BYTES) -> bytes:

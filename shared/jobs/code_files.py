@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-import yaml
-
-from ..files.fingerprints import file_state, sample
+from ..errors import JobError
+from ..files.fingerprints import content_hash, file_state
+from .yaml_file import read_yaml
 
 _INSTALLED = ("site-packages", "dist-packages")
 _OURS = __name__.partition(".")[0]
@@ -77,7 +77,7 @@ def code_files(function: str, folder: str | None, outputs: tuple[str, ...] = ())
         for path in _data_files(folder, outputs):
             if len(data) == MOST_DATA_FILES:
                 return CodeFiles(modules, {}, own, too_many=True)
-            data[_named(path, folder)] = _content(path, _DATA_SAMPLES, whole_bytes=_WHOLE_DATA_BYTES)
+            data[_named(path, folder)] = content_hash(path, _DATA_SAMPLES, whole_bytes=_WHOLE_DATA_BYTES)
     return CodeFiles(modules, data, own)
 
 
@@ -87,13 +87,6 @@ def _named(path: str, folder: str | None) -> str:
 
 def _installed(path: str) -> bool:
     return any(part in _INSTALLED for part in Path(path).parts)
-
-
-def _content(path: str, *how: int, **more: int) -> str:
-    try:
-        return sample(path, *how, **more).hex()[:16]
-    except OSError:
-        return "unreadable"
 
 
 # ------------------------------------------------------------------------- modules
@@ -113,7 +106,7 @@ def _modules(name: str, folder: str | None) -> Iterator[tuple[str, str]]:
                 continue
             seen.add(path)
             installed = _installed(path)
-            yield path, hashlib.sha256(file_state(path)).hexdigest()[:16] if installed else _content(path)
+            yield path, hashlib.sha256(file_state(path)).hexdigest()[:16] if installed else content_hash(path)
             if not path.endswith(".py") or (installed and read_bytes > _MOST_INSTALLED_BYTES):
                 continue
             source = _source(path)
@@ -225,7 +218,6 @@ def _is_job_file(path: str) -> bool:
     if not path.endswith((".yaml", ".yml")):
         return False
     try:
-        content = yaml.safe_load(_source(path))
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return {"input", "output", "operation"} <= read_yaml(path).data.keys()
+    except JobError:  # no YAML, or no mapping
         return False
-    return isinstance(content, dict) and {"input", "output", "operation"} <= content.keys()

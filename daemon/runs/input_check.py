@@ -16,7 +16,7 @@ from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import Address, split_input
+from ...shared.volumes.formats import Address
 from ...shared.volumes.restful.description import schema_name
 from ..planning.plan import Plan
 from .output_files import OutputFiles
@@ -65,12 +65,14 @@ class InputCheck:
         return touched - whole + unrecorded, touched
 
 
-def input_check_of(job: Job, source: Volume) -> InputCheck:
+def input_check_of(job: Job, target: Address, source: Volume) -> InputCheck:
     """The check for a job.
 
     Parameters
     ----------
     job : Job
+    target : Address
+        Of the input.
     source : Volume
         The opened input.
 
@@ -85,7 +87,6 @@ def input_check_of(job: Job, source: Volume) -> InputCheck:
     """
     if not job.check_input or job.input.live:
         return InputCheck()
-    target = split_input(job.input.address)
     if target.kind == "fileset":
         if not isinstance(source, BlockwiseFileset) or schema_name(target.file) != SCHEMA_NAME:
             return InputCheck()  # the blocks of a server come while they are read

@@ -13,12 +13,12 @@ from ...shared.jobs.operations import PythonFunction
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.blockwise.layout import STATUS_NAME
-from ...shared.volumes.claims import claims_of, reads_of
-from ...shared.volumes.formats import split_address, split_input
+from ...shared.volumes.claims import Claims, claims_of, reads_of
+from ...shared.volumes.formats import Address, split_address, split_input
 from ...shared.volumes.restful.description import schema_name
 
 
-def input_state(address: str, *, live: bool = False) -> dict[str, str]:
+def input_state(target: Address, reads: Claims, *, live: bool = False) -> dict[str, str]:
     """Short hashes of the state and of the content of an input's files.
 
     All files count that a dataset leads to: sources of virtual datasets, external links, raw files.
@@ -28,7 +28,10 @@ def input_state(address: str, *, live: bool = False) -> dict[str, str]:
 
     Parameters
     ----------
-    address : str
+    target : Address
+        Of the input.
+    reads : Claims
+        The files that it leads to; see `reads_of`.
     live : bool
         Another program is writing it, so that nothing but its shape counts.
 
@@ -40,8 +43,7 @@ def input_state(address: str, *, live: bool = False) -> dict[str, str]:
     """
     if live:
         return {"state": "live"}
-    target = split_input(address)
-    files = [place.path for place in reads_of(target).files]
+    files = [place.path for place in reads.files]
     state = hashlib.sha256()
     for path in files:
         state.update(file_state(path))
@@ -53,11 +55,22 @@ def input_state(address: str, *, live: bool = False) -> dict[str, str]:
     return {"state": state.hexdigest()[:16], "content": content_of(files)}
 
 
-def code_of(job: Job) -> CodeFiles | None:
-    """The files behind the job's function, or None if its operation is no function of the user's."""
+def code_of(job: Job, reads: Claims) -> CodeFiles | None:
+    """The files behind the job's function, or None if its operation is no function of the user's.
+
+    Parameters
+    ----------
+    job : Job
+    reads : Claims
+        The files that its input leads to; they are no files of the code.
+
+    Returns
+    -------
+    CodeFiles or None
+    """
     if not isinstance(job.operation, PythonFunction):
         return None
-    volumes = (claims_of(split_address(job.output.address)), reads_of(split_input(job.input.address)))
+    volumes = (claims_of(split_address(job.output.address)), reads)
     apart = tuple(place.real for claims in volumes for place in claims.places())
     return code_files(job.operation.function, job.user_code, apart)
 
@@ -90,12 +103,14 @@ def changed_while_running(job: Job, state: dict[str, object], code: CodeFiles | 
     str
         Empty if nothing has changed.
     """
-    if not input_state(job.input.address, live=job.input.live).items() <= state.items():
+    target = split_input(job.input.address)
+    reads = reads_of(target)
+    if not input_state(target, reads, live=job.input.live).items() <= state.items():
         return (
             f"the input {job.input.address} changed while this job ran, so blocks of the output may be made "
             "of both; let it be finished, then run this again with --overwrite"
         )
-    now = code_of(job)
+    now = code_of(job, reads)
     before = code.data.items() if code is not None and now is not None else ()
     changed = [name for name, content in before if now is not None and now.data.get(name) != content]
     if not changed:

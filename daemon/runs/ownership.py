@@ -12,16 +12,20 @@ from ...shared.files.places import absolute
 from ...shared.jobs.code_files import CodeFiles
 from ...shared.jobs.job import Job
 from ...shared.volumes.base.api import Volume
-from ...shared.volumes.claims import claims_of, reads_of
+from ...shared.volumes.claims import Claims, claims_of
 from ...shared.volumes.formats import Address
 from ..planning.plan import Plan
-from .input_state import input_state
 from .output_base import Output
 from .output_record import OutputRecord, differences, json_values
 
 
 def identity_of(
-    job: Job, plan: Plan, source: Volume, target: Address, code: CodeFiles | None
+    job: Job,
+    plan: Plan,
+    source: Volume,
+    target: Address,
+    state: dict[str, str],
+    code: CodeFiles | None,
 ) -> dict[str, Any]:
     """The job's identity, with the state of its input and code and the layout of its output.
 
@@ -33,6 +37,8 @@ def identity_of(
         The opened input.
     target : Address
         Address of the output.
+    state : dict
+        Of the input; see `input_state`.
     code : CodeFiles or None
         The files behind the job's function.
 
@@ -47,7 +53,7 @@ def identity_of(
             "input_is": {
                 "shape": source.shape,
                 "dtype": source.dtype.str,
-                **input_state(job.input.address, live=job.input.live),
+                **state,
             },
             "user_code_is": None if code is None else {"modules": code.modules, "data": code.data},
             "output_is": {
@@ -67,13 +73,15 @@ def _with_plain_paths(identity: dict[str, Any]) -> dict[str, Any]:
     return identity | {key: absolute(path) for key, path in paths.items()}
 
 
-def refuse_own_input(source: Address, target: Address) -> None:
+def refuse_own_input(source: Address, reads: Claims, target: Address) -> None:
     """Refuse an output that would replace part of its input, however both are spelled.
 
     Parameters
     ----------
     source, target : Address
         Of the input, and of the output.
+    reads : Claims
+        The files that the input leads to.
 
     Raises
     ------
@@ -81,7 +89,7 @@ def refuse_own_input(source: Address, target: Address) -> None:
     """
     if os.path.realpath(source.file) == os.path.realpath(target.file):
         raise JobError(f"output {target.file} is the input itself; name another output file")
-    if (path := claims_of(target).meeting(reads_of(source))) is not None:
+    if (path := claims_of(target).meeting(reads)) is not None:
         raise JobError(
             f"output {target.file} would replace {path}, which the input {source} is made of; "
             "name another output"

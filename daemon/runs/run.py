@@ -7,8 +7,7 @@ merge the results, and tidy up however the run ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -20,83 +19,23 @@ from ...shared.geometry.grid import BlockGrid
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.outside_text import message_of
-from ...shared.units import format_count
+from ...shared.volumes.claims import reads_of
 from ...shared.volumes.formats import open_volume, split_address, split_input
 from ..engine.engine import Engine
-from ..engine.handle import Ended, JobHandle, Notice, Progress, Result
+from ..engine.handle import Ended, JobHandle, Notice, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
-from ..planning.plan import Plan, halo_check, make_plan
+from ..planning.plan import halo_check, make_plan
 from .input_check import input_check_of
-from .input_state import changed_while_running, code_notes, code_of, python_files_hash
+from .input_state import changed_while_running, code_notes, code_of, input_state, python_files_hash
 from .output_record import OutputRecord
 from .outputs import output_for
 from .ownership import begin, identity_of, own_record, refuse_own_input
+from .reports import Summary, Watcher
 
 _POLL_S = 0.1
 _CANCEL_S = 3.0
 _INTERPRETER_BYTES = 96 << 20
 """Memory of a worker before its first block; `memory_per_worker` is a limit for the blocks alone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The end of a run.
-
-    Attributes
-    ----------
-    outcome : {"done", "done_with_failures", "failed", "cancelled"}
-    blocks, finished, skipped : int
-        Task blocks of the job; those that are finished by now; those of them that were finished before.
-    voxels : int
-        Voxels of the output that this run computed.
-    seconds : float
-        Wall time of the run.
-    bytes_written : int
-        Voxel bytes written by this run.
-    output : str
-        Address of the output.
-    failures : list of (str, str)
-        Each failed block, as text, and the reason: a summary line, details below.
-    input_blocks, input_unchecked : int or None
-        Stored blocks of the input that the finished job has read, and those of them that were not
-        checked; None if nothing was to be checked.
-    """
-
-    outcome: str
-    blocks: int
-    finished: int
-    skipped: int
-    voxels: int
-    seconds: float
-    bytes_written: int
-    output: str
-    retries: int = 0
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    input_blocks: int | None = None
-    input_unchecked: int | None = None
-
-    @property
-    def note(self) -> str:
-        """What is to be said beside the counts, for people; mostly empty."""
-        if not self.input_unchecked:
-            return ""
-        blocks = format_count(self.input_blocks or 0, "block")
-        return f"{self.input_unchecked} of {blocks} of the input were not checked"
-
-
-@dataclass(slots=True)
-class Watcher:
-    """Callbacks of a run, called in the thread that runs it; give those that you need.
-
-    `planned` gets the plan and the map of finished blocks, `started` the handle of the job, or of the
-    probe before it; `interrupted` is called often, and its True ends the run as a KeyboardInterrupt would.
-    """
-
-    planned: Callable[[Plan, bytes], None] = lambda plan, done: None
-    started: Callable[[JobHandle], None] = lambda handle: None
-    progress: Callable[[Progress], None] = lambda progress: None
-    notice: Callable[[Notice], None] = lambda notice: None
-    interrupted: Callable[[], bool] = lambda: False
 
 
 class JobRun:
@@ -153,14 +92,17 @@ class JobRun:
         if job.user_code is not None and not Path(job.user_code).is_dir():
             raise JobError(f"user_code: there is no folder {job.user_code}")
         target = split_address(job.output.address)
-        refuse_own_input(split_input(job.input.address), target)
+        source_address = split_input(job.input.address)
+        reads = reads_of(source_address)
+        refuse_own_input(source_address, reads, target)
         source = open_volume(job.input.address, live=job.input.live)
         try:
             self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
-            self._code = code_of(job)
-            self._input_check = input_check_of(job, source)
+            self._code = code_of(job, reads)
+            self._input_check = input_check_of(job, source_address, source)
             self._live_extent = source.shape if job.input.live else None
-            self._identity = identity_of(job, self.plan, source, target, self._code)
+            state = input_state(source_address, reads, live=job.input.live)
+            self._identity = identity_of(job, self.plan, source, target, state, self._code)
         finally:
             source.close()
         self._earlier: OutputRecord | None = None

@@ -30,7 +30,8 @@ from ..engine.job import JobOwner
 from ..journal.journal import Journal
 from ..journal.records import AttemptRow, BlockRow, JobRecord
 from ..planning.plan import Plan
-from ..runs.run import JobRun, Summary, Watcher
+from ..runs.reports import Summary, Watcher
+from ..runs.run import JobRun
 from ..scheduling.events import Attempted, Persist
 from .access import Rights
 

@@ -5,7 +5,8 @@ import pytest
 
 from blockmill import Engine, Job
 from blockmill.daemon.runs import fileset_output
-from blockmill.daemon.runs.run import JobRun, Watcher
+from blockmill.daemon.runs.reports import Watcher
+from blockmill.daemon.runs.run import JobRun
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 

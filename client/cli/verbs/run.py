@@ -24,7 +24,7 @@ from ..groups import JOBS, verb
 if TYPE_CHECKING:
     from ....daemon.engine.handle import Notice
     from ....daemon.planning.plan import Plan
-    from ....daemon.runs.run import Summary
+    from ....daemon.runs.reports import Summary
     from ....shared.jobs.job import Job
 
 _MAX_REASONS = 10
@@ -89,7 +89,8 @@ def _run(
 ) -> Summary:
     """Plan and run; the workers start while the job is planned."""
     from ....daemon.engine.engine import Engine
-    from ....daemon.runs.run import JobRun, Watcher
+    from ....daemon.runs.reports import Watcher
+    from ....daemon.runs.run import JobRun
 
     processors = len(os.sched_getaffinity(0))
     count = workers or job.workers or processors

@@ -5,6 +5,8 @@ from blockmill.daemon.runs.input_state import input_state
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
+from blockmill.shared.volumes.claims import reads_of
+from blockmill.shared.volumes.formats import split_input
 from blockmill.shared.volumes.restful.description import (
     RESTfulFilesetDescription,
     RESTfulVolumeDescription,
@@ -20,22 +22,27 @@ REMOTE = RESTfulVolumeDescription(
 COMPOSITE = RESTfulFilesetDescription(remote_description=REMOTE, local_description=LOCAL)
 
 
+def state_of(address):
+    target = split_input(address)
+    return input_state(target, reads_of(target))
+
+
 def test_a_block_that_is_written_anew_changes_the_state_of_a_fileset(tmp_path):
     fileset = BlockwiseFileset.create(tmp_path / "v.json", LOCAL)
     fileset.write(Roi((0,), (8,)), np.zeros(8, "u1"))
-    before = input_state(fileset.address)
-    assert input_state(fileset.address) == before
+    before = state_of(fileset.address)
+    assert state_of(fileset.address) == before
     fileset.write(Roi((0,), (4,)), np.ones(4, "u1"))
-    assert input_state(fileset.address) != before
+    assert state_of(fileset.address) != before
 
 
 @pytest.mark.parametrize("description", [REMOTE, COMPOSITE], ids=["volume", "fileset"])
 def test_of_a_volume_of_a_server_the_description_counts_and_no_block_that_is_kept(tmp_path, description):
     path = tmp_path / "v.json"
     write_restful_description(path, description)
-    before = input_state(str(path))
+    before = state_of(str(path))
     cached = BlockwiseFileset.create(tmp_path / "kept.json", LOCAL)  # in the same folder
     cached.write(Roi((0,), (8,)), np.zeros(8, "u1"))
-    assert input_state(str(path)) == before
+    assert state_of(str(path)) == before
     write_restful_description(path, description)
-    assert input_state(str(path)) != before
+    assert state_of(str(path)) != before

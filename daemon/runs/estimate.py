@@ -8,21 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.units import format_size
+from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import open_volume
+from ...shared.volumes.ledger import Ledger
 from ..engine.engine import Engine
 from ..executors.local.memory import available_bytes, total_bytes
 from ..planning.cost import BenchmarkTimes, disk_bytes, files_made, read_voxels, run_seconds, written_bytes
 from ..planning.plan import default_memory_bytes
 from .benchmark_run import benchmark_blocks
-from .resume import finished_blocks
 from .run import JobRun
 
 _OPEN_RESULTS_PER_WORKER = 4
 _BENCHMARK_ROOM_BYTES = 256 << 20
 _BENCHMARK_BLOCKS_PER_WORKER = 8
+_MOST_COUNTED = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,3 +185,49 @@ def _warnings(times: BenchmarkTimes | None, disk: int, free: int, memory: int, a
     elif times.failure:
         warnings.append(f"of the blocks that were tried, one failed: {times.failure}")
     return warnings
+
+
+def finished_blocks(run: JobRun) -> int | None:
+    """Number of finished blocks of a job, without a check of their content.
+
+    The run gets the task blocks of the run that began the output.
+
+    Returns
+    -------
+    int or None
+        None if there are too many blocks to count.
+
+    Raises
+    ------
+    OutputRefused
+        If the output is there and is not this job's, or another run holds it.
+    """
+    run.output.files.check_free()
+    record = run.own_record()
+    if record is None:
+        return 0
+    run.reuse_grid(record)
+    grid = run.plan.grid
+    if run.output.worker_address is not None:
+        return _count_block_files(run.output.path, grid)
+    return _count_ledger_entries(run.output.files.ledger, grid)
+
+
+def _count_block_files(path: Path, grid: BlockGrid) -> int | None:
+    with BlockwiseFileset(path) as fileset:
+        if len(fileset.grid) > _MOST_COUNTED:
+            return None
+        return sum(
+            all(fileset.block_status(storage_block.start) for storage_block in fileset.grid.touching(block))
+            for block in grid
+        )
+
+
+def _count_ledger_entries(ledger_path: Path, grid: BlockGrid) -> int | None:
+    if len(grid) > _MOST_COUNTED or not ledger_path.exists() or not ledger_path.stat().st_size:
+        return None
+    ledger = Ledger(ledger_path, len(grid), writable=False)
+    try:
+        return sum(ledger.crc_of(number) is not None for number in range(len(grid)))
+    finally:
+        ledger.close()

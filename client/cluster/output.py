@@ -17,7 +17,7 @@ from ...shared.jobs.job import Job, job_hash
 from ...shared.jobs.operations import AnyOperation
 from ...shared.locking.filelock import FileLock
 from ...shared.volumes.base.api import Volume
-from ...shared.volumes.base.info import meaning_of, said_by_job
+from ...shared.volumes.base.info import meaning_as_said
 from ...shared.volumes.blockwise.description import FilesetDescription, read_description, write_description
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import open_volume, split_address
@@ -66,8 +66,7 @@ class ClusterJob:
         source = open_volume(job.input.address, live=job.input.live)
         roi = Roi.of(job.roi) if job.roi is not None else Roi.from_shape(source.shape)
         roi.check_within(source.shape, f"input {source.address}")
-        said = job.input
-        meaning, _ = said_by_job(meaning_of(source), said.axes, said.voxel_size, said.unit, said.address)
+        meaning, _ = meaning_as_said(source, job.input)
         job.operation.check(meaning.axes, source.dtype)
         return cls(job, source, roi, os.fspath(target.file), meaning.axes)
 

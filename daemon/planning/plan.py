@@ -20,7 +20,7 @@ from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.jobs.operations import AnyOperation, PythonFunction, peak_bytes
 from ...shared.volumes.base.api import Volume
-from ...shared.volumes.base.info import Meaning, guess_note, meaning_of, said_by_job
+from ...shared.volumes.base.info import Meaning, guess_note, meaning_as_said
 from .sizing import Sizing
 
 BLOCKS_PER_WORKER = 8
@@ -100,8 +100,7 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     """
     ndim = len(source.shape)
     roi = _roi_of(job, source)
-    said = job.input
-    meaning, notes = said_by_job(meaning_of(source), said.axes, said.voxel_size, said.unit, said.address)
+    meaning, notes = meaning_as_said(source, job.input)
     axes = meaning.axes
     job.operation.check(axes, source.dtype)
     operation = job.operation.resolved(axes)
@@ -135,7 +134,7 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         operation=operation,
         meaning=_meaning_of_output(meaning, roi, operation),
         task_bytes=sizing.task_bytes(block),
-        notes=(*notes, *([guess] if (guess := guess_note(meaning, said.address)) else []), *cut_notes),
+        notes=(*notes, *([guess] if (guess := guess_note(meaning, job.input.address)) else []), *cut_notes),
     )
 
 

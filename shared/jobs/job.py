@@ -14,14 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import ValidationError, model_validator
 
 from ..errors import JobError, JobFileError
 from ..files.places import absolute
 from .complaints import Complaint, complaints_of
 from .fields import (
-    AxesField,
     Count,
     CountPerAxis,
     Extent,
@@ -32,14 +30,12 @@ from .fields import (
     RoiField,
     ShortForm,
     Size,
+    Switch,
     Text,
-    VoxelSize,
-    nearest,
     parse_size,
-    shown,
-    validation_error,
 )
 from .operations import OperationField, PythonFunction
+from .volumes import InputVolume, Model, OutputVolume, Problems, mistakes_at
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
 
 __all__ = [
@@ -54,100 +50,10 @@ __all__ = [
 ]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_COMPRESSIONS = ("gzip", "lzf")
 _LEADING_KEY = re.compile(r"\w+(?:\.\w+|\[\d+\])*(?=:?(?:\s|$))")
-_Problems = list[tuple[tuple[str | int, ...], str]]
 
 
-def _compression(value: object) -> object:
-    """``none`` is what people write for no compression."""
-    if value is None or value == "none":
-        return None
-    if value not in _COMPRESSIONS:
-        guess = nearest(value, _COMPRESSIONS)
-        hint = f"did you mean {guess}?" if guess else f"known are none, {', '.join(_COMPRESSIONS)}"
-        raise validation_error(f"there is no compression {shown(value)}; {hint}")
-    return value
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputVolume(_Model):
-    """The volume that is read.
-
-    Attributes
-    ----------
-    address : str
-        Such as ``cells.json`` or ``cells.h5/volume/data``.
-    axes : str, optional
-        One letter per axis, such as ``tzyx``; default: as the file says, else the last letters of
-        ``tczyx``.
-    voxel_size : tuple of float, optional
-        Extent of a voxel per axis, in `unit`; default: as the file says.
-    unit : str, optional
-        Of the voxel size along the spatial axes, such as ``um``.
-    live : bool
-        Read an HDF5 file that another program is writing in SWMR mode, with the extent that it has
-        when the job begins; it is not checked for changes.
-    """
-
-    address: Text
-    axes: AxesField | None = None
-    voxel_size: VoxelSize | None = None
-    unit: Text | None = None
-    live: bool = False
-
-    @model_validator(mode="after")
-    def _unit_has_a_size(self) -> InputVolume:
-        if self.unit is not None and self.voxel_size is None:
-            raise _complaints([(("unit",), "is given, but voxel_size is not")])
-        return self
-
-
-class OutputVolume(_Model):
-    """The volume that is written.
-
-    Attributes
-    ----------
-    address : str
-        As of the input.
-    block_shape : tuple of int, optional
-        Extent of one block file, voxels per axis; default: chosen.
-    chunks : tuple of int, optional
-        HDF5 chunks, voxels per axis; default: none, or h5py's choice where compressed.
-    compression : {"gzip", "lzf"}, optional
-    compression_opts : int, optional
-        Level of gzip, 0 to 9.
-    durability : {"none", "block", "group"}
-        The moment at which data is on the medium: whenever the system likes; for each block before
-        it counts as done; or for groups of blocks, before the journal (or the end of the run)
-        calls them done.
-    """
-
-    address: Text
-    block_shape: Extents | None = None
-    chunks: Extents | None = None
-    compression: Annotated[
-        Literal["gzip", "lzf"] | None,
-        BeforeValidator(_compression),
-        WithJsonSchema({"enum": [*_COMPRESSIONS, "none", None]}),
-    ] = None
-    compression_opts: Count | None = None
-    durability: Literal["none", "block", "group"] = "group"
-
-    @model_validator(mode="after")
-    def _level_fits(self) -> OutputVolume:
-        level = self.compression_opts
-        if level is not None and self.compression != "gzip":
-            raise _complaints([(("compression_opts",), "only compression: gzip has a level")])
-        if level is not None and level > 9:
-            raise _complaints([(("compression_opts",), f"must be at most 9 (is {level})")])
-        return self
-
-
-class Job(_Model):
+class Job(Model):
     """One job: take `input` through `operation` into `output`, block by block.
 
     Attributes
@@ -203,7 +109,7 @@ class Job(_Model):
     on_error: Literal["fail", "finish"] = "fail"
     block_timeout_s: PositiveFloat | None = None
     user_code: Text | None = None
-    check_input: bool = True
+    check_input: Switch = True
     order: Literal["arrival", "block"] = "arrival"
     priority: Integer = 0
     after: JobReferences = ()
@@ -211,9 +117,9 @@ class Job(_Model):
     @model_validator(mode="after")
     def _fields_agree(self) -> Job:
         if problems := [*_unequal_axes(self), *_halo_misplaced(self)]:
-            raise _complaints(problems)
+            raise mistakes_at(problems)
         if self.input.address == self.output.address:
-            raise _complaints([(("output",), "is the input itself; name another output")])
+            raise mistakes_at([(("output",), "is the input itself; name another output")])
         if self.halo is not None and isinstance(self.operation, PythonFunction):
             merged = self.operation.model_copy(update={"halo": self.halo})
             object.__setattr__(self, "operation", merged)
@@ -272,15 +178,7 @@ class Job(_Model):
         return identity
 
 
-def _complaints(problems: _Problems) -> ValidationError:
-    """Several mistakes at once, each at a key of its own; pydantic takes them as its own findings."""
-    return ValidationError.from_exception_data(
-        "Job",
-        [InitErrorDetails(type=validation_error(text), loc=path, input=None) for path, text in problems],
-    )
-
-
-def _unequal_axes(job: Job) -> _Problems:
+def _unequal_axes(job: Job) -> Problems:
     """The fields whose number of entries differs from that of the first field with an entry per axis."""
     entries: list[tuple[tuple[str, ...], object]] = [
         (("roi",), job.roi.start if job.roi else None),
@@ -306,7 +204,7 @@ def _unequal_axes(job: Job) -> _Problems:
     ]
 
 
-def _halo_misplaced(job: Job) -> _Problems:
+def _halo_misplaced(job: Job) -> Problems:
     if job.halo is None:
         return []
     if not isinstance(job.operation, PythonFunction):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ...errors import JobError
 from ...geometry.roi import Shape
@@ -85,23 +85,27 @@ def meaning_of(volume: Volume) -> Meaning:
     return found if isinstance(found, Meaning) else Meaning(axes=volume.axes)
 
 
-def said_by_job(
-    found: Meaning, axes: str | None, voxel_size: tuple[float, ...] | None, unit: str | None, where: str
-) -> tuple[Meaning, list[str]]:
-    """What a job says about its input wins over what the file says.
+class SaidOfInput(Protocol):
+    """What a job says about its input; see the job's own model for the fields."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def axes(self) -> str | None: ...
+    @property
+    def voxel_size(self) -> tuple[float, ...] | None: ...
+    @property
+    def unit(self) -> str | None: ...
+
+
+def meaning_as_said(volume: Volume, said: SaidOfInput) -> tuple[Meaning, list[str]]:
+    """What an input means to a job: what the job says about it wins over what the file says.
 
     Parameters
     ----------
-    found : Meaning
-        As the file has it.
-    axes : str, optional
-        One letter per axis, as the job has it.
-    voxel_size : tuple of float, optional
-        Per axis.
-    unit : str, optional
-        Of the voxel size, for the spatial axes.
-    where : str
-        The input, for errors and notes.
+    volume : Volume
+        The opened input.
+    said : SaidOfInput
 
     Returns
     -------
@@ -111,28 +115,35 @@ def said_by_job(
     Raises
     ------
     JobError
-        If `axes` or `voxel_size` has not one entry per axis.
+        If the job's axes or voxel size have not one entry per axis.
     """
+    meaning, where = meaning_of(volume), said.address
     notes: list[str] = []
-    meaning = found
-    if axes is not None:
-        meaning = _with_axes(found, axes, where)
-        if found.axes_from == "file" and axes != found.axes:
-            notes.append(f"{where} says that its axes are {found.axes}, the job says {axes}: the job's count")
-    if voxel_size is not None:
-        if len(voxel_size) != len(meaning.axes):
-            raise JobError(
-                f"input.voxel_size has {len(voxel_size)} entries, the volume has {len(meaning.axes)} axes "
-                f"({meaning.axes}); give one per axis"
-            )
-        units = meaning.units if unit is None else tuple(_unit_of(axis, unit) for axis in meaning.axes)
-        if found.voxel_size not in (None, voxel_size):
+    if said.axes is not None:
+        if meaning.axes_from == "file" and said.axes != meaning.axes:
             notes.append(
-                f"{where} says that its voxel size is {list(found.voxel_size or ())}, the job says "
-                f"{list(voxel_size)}: the job's counts"
+                f"{where} says that its axes are {meaning.axes}, the job says {said.axes}: the job's count"
             )
-        meaning = replace(meaning, voxel_size=voxel_size, units=units)
+        meaning = _with_axes(meaning, said.axes, where)
+    if (size := said.voxel_size) is not None:
+        if meaning.voxel_size not in (None, size):
+            notes.append(
+                f"{where} says that its voxel size is {list(meaning.voxel_size or ())}, the job says "
+                f"{list(size)}: the job's counts"
+            )
+        meaning = _with_voxel_size(meaning, size, said.unit)
     return meaning, notes
+
+
+def _with_voxel_size(meaning: Meaning, size: tuple[float, ...], unit: str | None) -> Meaning:
+    axes = meaning.axes
+    if len(size) != len(axes):
+        raise JobError(
+            f"input.voxel_size has {len(size)} entries, the volume has {len(axes)} axes ({axes}); "
+            "give one per axis"
+        )
+    units = meaning.units if unit is None else tuple(unit if axis in "xyz" else "" for axis in axes)
+    return replace(meaning, voxel_size=size, units=units)
 
 
 def _with_axes(found: Meaning, axes: str, where: str) -> Meaning:
@@ -141,10 +152,6 @@ def _with_axes(found: Meaning, axes: str, where: str) -> Meaning:
             f"input.axes: {axes} must name each of the {len(found.axes)} axes of {where}, each by one letter"
         )
     return replace(found, axes=axes, axes_from="job")
-
-
-def _unit_of(axis: str, unit: str) -> str:
-    return unit if axis in "xyz" else ""
 
 
 def guess_note(meaning: Meaning, where: str) -> str | None:

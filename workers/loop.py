@@ -21,6 +21,7 @@ from ..shared.errors import BlockError, BlockmillError, DamagedInput, JobError, 
 from ..shared.memory.arena import Segment
 from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
+from ..shared.messages.log_trailers import trailer
 from ..shared.outside_text import clean, error_text, message_of
 from .block_task import PreparedJob
 from .reply_batch import ReplyBatch
@@ -94,7 +95,7 @@ class _Log:
                 stream.flush()
         if os.fstat(1).st_size != self._size_bytes:
             with contextlib.suppress(OSError):  # a full disk: the text has no task then
-                os.write(1, wire.trailer(task.job, task.block, task.attempt))
+                os.write(1, trailer(task.job, task.block, task.attempt))
             self._size_bytes = os.fstat(1).st_size
 
 

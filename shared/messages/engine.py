@@ -338,36 +338,6 @@ class Exited(Message, frozen=True):
 FromNursery = Spawned | Exited
 
 
-# what a worker writes into its log after a task that printed something
-
-TRAILER = b"\x1e"
-
-
-def trailer(job: str, block: int, attempt: int) -> bytes:
-    """The line in a worker's log that names the task which printed the text before it.
-
-    Parameters
-    ----------
-    job : str
-    block, attempt : int
-        As in `Lease`.
-
-    Returns
-    -------
-    bytes
-    """
-    return TRAILER + f"{job} {block} {attempt}\n".encode()
-
-
-def trailer_lease(text: bytes) -> Lease | None:
-    """Job, block and attempt in what follows `TRAILER`, or None where a program printed such bytes itself."""
-    try:
-        job, block, attempt = text.decode().split(" ")
-        return Lease(job, int(block), int(attempt))
-    except ValueError:
-        return None
-
-
 _encode = msgspec.msgpack.Encoder().encode
 _to_worker = msgspec.msgpack.Decoder(ToWorker)
 _from_worker = msgspec.msgpack.Decoder(FromWorker)

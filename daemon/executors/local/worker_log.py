@@ -11,7 +11,8 @@ import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....shared.messages.engine import TRAILER, Lease, trailer_lease
+from ....shared.messages.engine import Lease
+from ....shared.messages.log_trailers import TRAILER, trailer_lease
 from ....shared.outside_text import decoded
 
 _TAIL_BYTES = 1 << 16

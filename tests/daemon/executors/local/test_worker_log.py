@@ -1,5 +1,6 @@
 from blockmill.daemon.executors.local.worker_log import LogReader, Printed, tail
-from blockmill.shared.messages.engine import Lease, trailer, trailer_lease
+from blockmill.shared.messages.engine import Lease
+from blockmill.shared.messages.log_trailers import trailer, trailer_lease
 
 
 def reader(tmp_path, content=b""):

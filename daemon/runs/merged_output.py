@@ -19,8 +19,8 @@ from ...shared.messages import engine as wire
 from ...shared.units import format_size
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.formats import Address
-from ...shared.volumes.hdf5.contents import contents_beside, is_hdf5
-from ...shared.volumes.hdf5.volume import Hdf5Volume, dataset_names
+from ...shared.volumes.hdf5.contents import contents_beside, dataset_names, is_hdf5
+from ...shared.volumes.hdf5.volume import Hdf5Volume
 from ...shared.volumes.npy import NpyVolume
 from ..engine.handle import Result
 from ..engine.job import JobSpec

@@ -16,9 +16,9 @@ from .base.api import Volume
 from .base.suffixes import HDF5_EXTENSIONS, cut_at_file, first_file, inner_path
 from .blockwise.description import SCHEMA_NAME
 from .blockwise.fileset import BlockwiseFileset
-from .hdf5.contents import is_hdf5
+from .hdf5.contents import dataset_names, is_hdf5
 from .hdf5.live import LiveHdf5Volume
-from .hdf5.volume import Hdf5Volume, dataset_names
+from .hdf5.volume import Hdf5Volume
 from .npy import NpyVolume
 from .restful.description import FILESET_SCHEMA, VOLUME_SCHEMA, schema_name
 

@@ -1,10 +1,11 @@
-"""The contents of an HDF5 file beside one dataset."""
+"""The contents of an HDF5 file: its datasets, and what lies beside one of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
 
@@ -12,6 +13,7 @@ from ...errors import StorageError
 from ...files.refusals import plain_reason, refusal_of
 from .opening import open_to_read
 
+_T = TypeVar("_T")
 _UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
 
 
@@ -74,3 +76,60 @@ def _beside(group: h5py.Group, prefix: str, internal: str) -> Iterator[str]:
                 yield from _beside(item, f"{where}/", internal)
             else:
                 yield where
+
+
+def names_in_words(names: list[str]) -> str:
+    """What an HDF5 file has, for the error of a path that is not in it."""
+    if not names:
+        return "it has no datasets"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"it has {', '.join(names[:10])}{more}"
+
+
+def dataset_names(path: str | os.PathLike[str]) -> list[str]:
+    """The paths of all datasets in an HDF5 file, sorted, without leading slashes.
+
+    Raises
+    ------
+    StorageError
+        If it can't be read.
+    """
+    return sorted(map_datasets(path, lambda name, _: name))
+
+
+def map_datasets(path: str | os.PathLike[str], function: Callable[[str, h5py.Dataset], _T]) -> list[_T]:
+    """Apply a function to each dataset of an HDF5 file.
+
+    Parameters
+    ----------
+    path : str or path
+    function : callable
+        Takes the path of a dataset, without a leading slash, and the dataset.
+
+    Returns
+    -------
+    list
+        The results of `function`.
+
+    Raises
+    ------
+    StorageError
+        If the file can't be read.
+    """
+    try:
+        with open_to_read(path) as file:
+            return map_open(file, function)
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
+
+
+def map_open(file: h5py.File, function: Callable[[str, h5py.Dataset], _T]) -> list[_T]:
+    """As `map_datasets`, of a file that is open."""
+    results: list[_T] = []
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):  # at once: to keep them all open takes much memory
+            results.append(function(name, item))
+
+    file.visititems(visit)
+    return results

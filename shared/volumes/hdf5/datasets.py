@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import StorageError
 from ...geometry.roi import Shape
 from ..base.suffixes import HDF5_EXTENSIONS
-from .volume import map_datasets
+from .contents import map_datasets
 
 
 class Dataset(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import h5py
 import numpy as np
@@ -19,6 +19,7 @@ from ...files.refusals import plain_reason, refusal_of
 from ...geometry.roi import Roi, Shape, as_shape
 from ..base.checks import check_data, check_out, checked_axes, checked_dtype
 from ..base.info import Meaning
+from .contents import map_open, names_in_words
 from .layout import DatasetLayout, create_dataset
 from .meaning import meaning_of_dataset, write_meaning
 from .opening import open_to_read
@@ -27,7 +28,6 @@ from .source_checks import check_sources
 
 # Errors of h5py if the system refuses a write; which one depends on the call.
 _FAILED = (OSError, RuntimeError)
-_T = TypeVar("_T")
 
 
 class _Open(NamedTuple):
@@ -374,64 +374,9 @@ def _plain(array: Any) -> bool:
 def _voxels_in(file: h5py.File, internal: str, path: str) -> h5py.Dataset:
     dataset = file.get(internal) if internal else None
     if dataset is None or not isinstance(dataset, h5py.Dataset):
-        names = sorted(_map_datasets(file, lambda name, _: name))
-        raise JobError(f"{path} holds no dataset {internal!r}; {_listed(names)}")
+        names = sorted(map_open(file, lambda name, _: name))
+        raise JobError(f"{path} holds no dataset {internal!r}; {names_in_words(names)}")
     if dataset.shape is None or not dataset.size or not dataset.ndim:
         raise JobError(f"{path}/{internal} holds no voxels: its shape is {dataset.shape}")
     checked_dtype(dataset.dtype, f"{path}/{internal}")
     return dataset
-
-
-def _listed(names: list[str]) -> str:
-    if not names:
-        return "it has no datasets"
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f"it has {', '.join(names[:10])}{more}"
-
-
-def dataset_names(path: str | os.PathLike[str]) -> list[str]:
-    """The paths of all datasets in an HDF5 file, sorted, without leading slashes.
-
-    Raises
-    ------
-    StorageError
-        If it can't be read.
-    """
-    return sorted(map_datasets(path, lambda name, _: name))
-
-
-def map_datasets(path: str | os.PathLike[str], function: Callable[[str, h5py.Dataset], _T]) -> list[_T]:
-    """Apply a function to each dataset of an HDF5 file.
-
-    Parameters
-    ----------
-    path : str or path
-    function : callable
-        Takes the path of a dataset, without a leading slash, and the dataset.
-
-    Returns
-    -------
-    list
-        The results of `function`.
-
-    Raises
-    ------
-    StorageError
-        If the file can't be read.
-    """
-    try:
-        with open_to_read(path) as file:
-            return _map_datasets(file, function)
-    except (OSError, RuntimeError) as error:
-        raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
-
-
-def _map_datasets(file: h5py.File, function: Callable[[str, h5py.Dataset], _T]) -> list[_T]:
-    results: list[_T] = []
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):  # at once: to keep them all open takes much memory
-            results.append(function(name, item))
-
-    file.visititems(visit)
-    return results

@@ -8,8 +8,9 @@ import pytest
 from blockmill.shared.errors import JobError, OutputRefused, StorageError
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.conformance import VolumeTests, sample
+from blockmill.shared.volumes.hdf5.contents import dataset_names
 from blockmill.shared.volumes.hdf5.layout import axistags
-from blockmill.shared.volumes.hdf5.volume import Hdf5Volume, dataset_names
+from blockmill.shared.volumes.hdf5.volume import Hdf5Volume
 
 
 class TestContiguousHdf5Volume(VolumeTests):

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync types check chaos simulate bench bench-docs \
+.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync summaries types check chaos simulate bench bench-docs \
     compare lines man clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -77,9 +77,13 @@ lint: .venv/.dev  ## ruff: rules and format; files that are made from others
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/unasync.py --check
+	$(BIN)/python tools/summaries.py --check
 
 unasync:  ## make the client for threads from the one for asyncio
 	$(PYTHON) tools/unasync.py
+
+summaries: .venv/.core  ## make the table of verbs for the command's help
+	$(BIN)/python tools/summaries.py
 
 types: .venv/.dev  ## basedpyright
 	$(BIN)/basedpyright --pythonpath $(BIN)/python

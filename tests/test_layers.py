@@ -64,10 +64,9 @@ MAY_IMPORT = {
     "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base"
     " shared/volumes/blockwise shared/volumes/hdf5 daemon/runs",
     "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages"
-    " daemon/engine daemon/runs client/formatting client/service",
+    " daemon/engine daemon/planning daemon/runs client/formatting client/service",
     "client/cli/verbs": "the-root shared shared/config shared/jobs shared/lazyflow shared/messages"
-    " shared/system daemon/engine daemon/planning daemon/runs daemon/service client/cli client/cluster"
-    " client/doctor client/formatting client/manpages client/service",
+    " shared/system daemon/runs daemon/service client/cli client/cluster client/doctor client/formatting client/manpages client/service",
     "client/cli/verbs/volume": "shared shared/geometry shared/lazyflow shared/volumes"
     " shared/volumes/base shared/volumes/blockwise shared/volumes/restful daemon/runs client/cli"
     " client/formatting client/http client/library client/verify",
@@ -91,7 +90,7 @@ KEEPERS = {  # which files may import what, as few as there are reasons
     "pickle": {"shared/volumes/blockwise/pickled.py"},
 }
 JOBS = ROOT / "daemon/service/jobs"
-PURE_JOBS = ("job_index.py", "job_table.py", "pauses.py")
+PURE_JOBS = ("job_index.py", "job_table.py", "pauses.py", "removal.py")
 PURE = (*sorted((ROOT / "daemon/scheduling").glob("*.py")), *(JOBS / name for name in PURE_JOBS))
 NOT_PURE = {"time", "os", "socket", "threading", "random", "logging", "zmq"}
 

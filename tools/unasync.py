@@ -15,13 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "client" / "service"
-FILES = {"async_client.py": "client.py", "async_connection.py": "connection.py"}
+FILES = {
+    "async_caller.py": "caller.py",
+    "async_client.py": "client.py",
+    "async_connection.py": "connection.py",
+}
 NAMES = {
     "AsyncClient": "Client",
     "AsyncConnection": "Connection",
+    "AsyncCaller": "Caller",
     "AsyncIterator": "Iterator",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
+    "async_caller": "caller",
     "async_connection": "connection",
     "asyncio": "time",  # which has a `sleep`, too
     "close_async_socket": "close_socket",
@@ -30,11 +36,12 @@ NAMES = {
 TEXTS = {
     "for asyncio; `Client` is the same for threads": "for threads; `AsyncClient` is the same for asyncio",
     "socket, for asyncio": "socket, for threads",
+    "are kept, for asyncio": "are kept, for threads",
     "for one task at a time": "for one thread at a time",
     "    Its methods are coroutines and asynchronous iterators.\n\n": "",
     "Tasks may share one": "Threads may share one",
     "import asyncio\n": "",
-    "AsyncIterator, Iterable": "Iterable, Iterator",
+    "AsyncIterator, Iterable, Mapping, Sequence": "Iterable, Iterator, Mapping, Sequence",
     "import TYPE_CHECKING, cast": "import cast",
     "if TYPE_CHECKING:\n    import zmq.asyncio\n\n": "",
     "for line in log_part.lines:\n                yield line": "yield from log_part.lines",

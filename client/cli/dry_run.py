@@ -16,18 +16,19 @@ from ...shared.units import format_count, format_duration, format_size
 from ..formatting.exit_codes import INTERRUPTED
 from ..formatting.interrupt import Interrupt
 from ..formatting.output import complain, say, say_json
-from .job_files import complain_of, read_job
+from .job_files import complain_of
 
 
-def say_estimate(path: str, *, workers: int | None, as_json: bool, overwrite: bool = False) -> int:
+def say_estimate(job: Job, path: str, *, workers: int | None, as_json: bool, overwrite: bool = False) -> int:
     """Print what a job will take.
 
     A few blocks are computed for that. Their results are removed, and the output is not touched.
 
     Parameters
     ----------
+    job : Job
     path : str
-        Of the job file; "-" is stdin.
+        Of its file, for messages; "-" if it has none.
     workers : int or None
         Number of workers; None: as the job says, else all processors.
     as_json : bool
@@ -47,7 +48,7 @@ def say_estimate(path: str, *, workers: int | None, as_json: bool, overwrite: bo
                 raise KeyboardInterrupt
 
         try:
-            result = _estimate(read_job(path), workers, overwrite, poll)
+            result = _estimate(job, workers, overwrite, poll)
         except KeyboardInterrupt:
             complain("interrupted; nothing was changed")
             return INTERRUPTED

@@ -1,8 +1,8 @@
 """Verbs and groups of verbs; a verb is found by the name of its module.
 
 ``verbs/bug_report.py`` holds the verb ``bug-report`` as its `command`, and so does the package of a group
-that is a folder. ``--help`` imports all of them, so the functions import slow modules themselves
-(a test checks that).
+that is a folder. The help of a verb and shell completion import it, so the functions import slow modules
+themselves (a test checks that).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 from ...shared.errors import BlockmillError
 from ...shared.jobs.job import Job, load_job, message_with_position
@@ -15,6 +16,24 @@ def read_job(path: str) -> Job:
     if path != "-":
         return load_job(path)
     return load_job(path, sys.stdin.read() if sys.stdin is not None else "")
+
+
+def read_jobs(paths: Iterable[str]) -> tuple[list[tuple[str, Job]], int]:
+    """Read several job files, and print what is wrong with them.
+
+    Returns
+    -------
+    list of (str, Job), int
+        Those that could be read with their paths, and the exit code for the first one that could not, or 0.
+    """
+    jobs, first_code = [], 0
+    for path in paths:
+        try:
+            jobs.append((path, read_job(path)))
+        except BlockmillError as error:
+            code = complain_of(path, error)
+            first_code = first_code or code
+    return jobs, first_code
 
 
 def complain_of(path: str, error: BlockmillError) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 
 import click
 
@@ -16,7 +15,8 @@ from ... import __version__
 from ...shared.files.refusals import in_words
 from ..formatting.exit_codes import FAILED, INTERRUPTED
 from ..formatting.output import complain, give_up
-from .groups import SECTIONS, Command, Group
+from .groups import SECTIONS, Group
+from .summaries import SUMMARIES
 
 _FIRST = ("run", "submit", "ls", "status", "watch", "logs", "wait", "serve", "workers", "top")
 """Verbs that newcomers look for come first under their heading, the others by name."""
@@ -30,33 +30,50 @@ To begin:
 All about one verb: blockmill VERB --help"""
 
 
+_MEANT = {
+    "add": "submit",
+    "clean": "rm",
+    "delete": "rm",
+    "follow": "watch",
+    "info": "status JOB, or volume info",
+    "jobs": "ls",
+    "kill": "cancel",
+    "list": "ls",
+    "log": "logs",
+    "remove": "rm",
+    "restart": "retry",
+    "show": "status",
+    "start": "serve",
+    "stop": "cancel",
+    "view": "volume view",
+}
+"""What people type who are used to other programs."""
+
+
 class _RootGroup(Group):
     """The command itself; its help lists verbs under headings."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and (meant := _MEANT.get(args[0])):
+            raise click.UsageError(f"No such command '{args[0]}'. Did you mean {meant}?", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        lines_by_section: dict[str, list[tuple[str, click.Command]]] = {section: [] for section in SECTIONS}
-        for name in sorted(self.commands, key=_sort_key):
-            command = self.commands[name]
-            assert isinstance(command, Command)
-            lines_by_section[command.section] += _lines_of(name, command)
-        width = max(len(name) for lines in lines_by_section.values() for name, _ in lines)
-        for section, lines in lines_by_section.items():
+        """List verbs from the table that is made of them, because to import them all takes time."""
+        lines: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
+        width = max(map(len, SUMMARIES))
+        for words in sorted(SUMMARIES, key=_sort_key):
+            section, summary = SUMMARIES[words]
+            lines[section].append((words.ljust(width), summary))
+        for section in SECTIONS:
             with formatter.section(section):
-                limit = formatter.width - 6 - width
-                formatter.write_dl([(name.ljust(width), c.get_short_help_str(limit)) for name, c in lines])
+                formatter.write_dl(lines[section])
 
 
-def _sort_key(name: str) -> tuple[int, str]:
-    return (_FIRST.index(name) if name in _FIRST else len(_FIRST)), name
-
-
-def _lines_of(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    """Yield the line of a verb in the help; for a folder of verbs, a line for each of them."""
-    if isinstance(command, Group) and command.is_folder:
-        for inner, below in sorted(command.commands.items()):
-            yield f"{name} {inner}", below
-    else:
-        yield name, command
+def _sort_key(words: str) -> tuple[int, str]:
+    return (_FIRST.index(words) if words in _FIRST else len(_FIRST)), words
 
 
 @click.group(

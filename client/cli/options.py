@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..service.client import Client
-
-JobFilter = Literal["all", "active", "retryable"]
-"""Jobs to which a verb applies."""
+    from ..service.references import JobFilter
 
 socket = click.option(
     "--socket", metavar="PATH", help="Socket of the service; default: $BLOCKMILL_SOCKET, or your own service."
@@ -23,8 +22,40 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON documen
 as_jsonl = click.option("--jsonl", "as_jsonl", is_flag=True, help="A JSON document a job.")
 watch = click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
 everything = click.option("--all", "everything", is_flag=True, help="All jobs, also those to come.")
+label = click.option("--label", metavar="LABEL", help="All your jobs with this label.")
 FILE = click.Path(readable=False)
 """Shells complete it; the reader of the file reports if it can't be read."""
+job_files = click.argument("job_files", metavar="JOB.yaml...", nargs=-1, required=True, type=FILE)
+
+
+def running(function: Callable[..., int]) -> Callable[..., int]:
+    """Add the options of a run to a verb, which gets them as its argument `run_options`."""
+
+    @functools.wraps(function)
+    def with_options(**arguments: Any) -> int:
+        from .running import RunOptions
+
+        names = RunOptions.__dataclass_fields__
+        run_options = RunOptions(**{name: arguments.pop(name) for name in names})
+        return function(**arguments, run_options=run_options)
+
+    for option in reversed(_OF_A_RUN):
+        option(with_options)
+    return with_options
+
+
+_OF_A_RUN = (
+    click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
+    click.option(
+        "--keep-finished", is_flag=True, help="Keep what is finished, though your code has changed since."
+    ),
+    click.option("--dry-run", is_flag=True, help="Say what it would take, and do nothing."),
+    click.option(
+        "-w", "--workers", type=click.IntRange(min=1), help="Worker processes; default: all processors."
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; errors only."),
+    click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on stdout."),
+)
 
 
 def client(socket: str | None) -> Client:
@@ -48,57 +79,50 @@ color = click.option(
 )
 
 
-def job_numbers(job_filter: JobFilter) -> Callable[..., list[CompletionItem]]:
-    """Make the shell completion of job numbers."""
+class _Job(click.ParamType):
+    """The number or the name of a job; digits alone are a number."""
+
+    name = "job"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str | None:
+        return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def complete_jobs(job_filter: JobFilter) -> Callable[..., list[CompletionItem]]:
+    """Make the shell completion of numbers and names of jobs."""
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from .job_numbers import job_numbers
+        from .job_names import complete_jobs
 
-        return job_numbers(context, incomplete, job_filter)
+        return complete_jobs(context, incomplete, job_filter)
 
     return complete
 
 
-def number(job_filter: JobFilter = "all") -> Callable[[Any], Any]:
-    """Make the argument for the number of one job."""
-    return click.argument("number", metavar="ID", type=int, shell_complete=job_numbers(job_filter))
+def job(job_filter: JobFilter = "all") -> Callable[[Any], Any]:
+    """Make the argument for one job."""
+    return click.argument("job", metavar="JOB", type=_Job(), shell_complete=complete_jobs(job_filter))
 
 
-def numbers(job_filter: JobFilter = "all", *, required: bool = True) -> Callable[[Any], Any]:
-    """Make the argument for the numbers of several jobs.
+def jobs(job_filter: JobFilter = "all", *, required: bool = False) -> Callable[[Any], Any]:
+    """Make the argument for several jobs.
 
     Parameters
     ----------
-    job_filter : {"all", "active", "retryable"}
-        Numbers that shells complete.
+    job_filter : JobFilter
+        Jobs that shells complete.
     required : bool
-        At least one number must be given.
+        At least one must be given.
 
     Returns
     -------
     callable
         The decorator of the verb's function.
     """
-    metavar = "ID..." if required else "[ID...]"
-    complete = job_numbers(job_filter)
+    metavar = "JOB..." if required else "[JOB...]"
+    complete = complete_jobs(job_filter)
     return click.argument(
-        "numbers", metavar=metavar, type=int, nargs=-1, required=required, shell_complete=complete
+        "jobs", metavar=metavar, type=_Job(), nargs=-1, required=required, shell_complete=complete
     )
-
-
-def check_selection(numbers: tuple[int, ...], everything: bool) -> None:
-    """Check that a verb was given either jobs or ``--all``.
-
-    Parameters
-    ----------
-    numbers : tuple of int
-    everything : bool
-        ``--all`` was given.
-
-    Raises
-    ------
-    click.UsageError
-        If both or neither were given.
-    """
-    if bool(numbers) == everything:
-        raise click.UsageError("name jobs by their numbers, or give --all")

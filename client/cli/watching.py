@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _REFRESH_S = 1.0
 
 
-def repeat(show: Callable[[], None], live: bool) -> None:
+def repeat(show: Callable[[], None], live: bool) -> int:
     """Show something once, or every second until Ctrl-C.
 
     Parameters
@@ -29,6 +29,11 @@ def repeat(show: Callable[[], None], live: bool) -> None:
         Prints; a terminal is cleared before it.
     live : bool
         Repeat it until Ctrl-C.
+
+    Returns
+    -------
+    int
+        Exit code: that of Ctrl-C if it ended the repetition.
     """
     try:
         while live:
@@ -37,8 +42,9 @@ def repeat(show: Callable[[], None], live: bool) -> None:
             show()
             time.sleep(_REFRESH_S)
     except KeyboardInterrupt:
-        return
+        return INTERRUPTED
     show()
+    return 0
 
 
 def watch_job(service: Client, number: int, *, with_log: bool = False, quiet: bool = False) -> JobInfo:
@@ -127,8 +133,10 @@ class _JobDisplay:
 
 
 def log_text(line: LogLine) -> str:
-    """Format a line of a log for people: time, worker, block, text."""
-    when = time.strftime("%H:%M:%S", time.localtime(line.time_s))
+    """Format a line of a log for people: time (with the date if not of today), worker, block, text."""
+    then, now = time.localtime(line.time_s), time.localtime()
+    today = (then.tm_year, then.tm_yday) == (now.tm_year, now.tm_yday)
+    when = time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)
     about = [] if line.worker is None else [f"worker {line.worker}"]
     if line.block is not None and line.kind == "printed":
         about.append(f"block {','.join(map(str, line.block))}")

@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from ...shared.errors import ServiceUnreachable, WaitTimeout
+from ...shared.errors import WaitTimeout
 from ...shared.messages import service as p
 from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 from . import requests
-from .async_connection import AsyncConnection
-from .endpoint import endpoint_of
-from .exchange import may_repeat
+from .async_caller import AsyncCaller
+from .references import JobFilter, JobReference, JobReferences, chosen, number_of
 
 if TYPE_CHECKING:
     from ...shared.jobs.job import Job
 
 
-class AsyncClient:
+class AsyncClient(AsyncCaller):
     """A client of the service that listens at `socket`.
 
     Its methods are coroutines and asynchronous iterators.
+
+    Where a method takes a job, that is its number, its name, or its `JobInfo`. A name means your own jobs of
+    that name, or those of others if there is none. Methods that look take the newest of them that has not
+    ended, else the newest; methods that change something refuse a name that several jobs have to
+    which they apply.
 
     Tasks may share one; each request that runs has a connection of its own. Nothing is connected before
     the first request.
@@ -41,65 +45,11 @@ class AsyncClient:
     ------
     ServiceUnreachable
         From each method: if no service answers.
+    TypeError
+        From each method that takes a job: if it was given something else.
     NoSuchJob, Refused
         From each method: if the service knows no such job, or refuses the request.
     """
-
-    def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
-        self._endpoint = endpoint_of(socket)
-        self._timeout_s = timeout_s
-        self._idle: list[AsyncConnection] = []
-
-    async def __aenter__(self) -> AsyncClient:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections that are not in use."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
-
-    async def ask(self, request: p.Request[p.R], patience_s: float = 0.0) -> p.R:
-        """Send any request of the protocol.
-
-        Parameters
-        ----------
-        request : Request
-            One of the messages in `blockmill.shared.messages.service`.
-        patience_s : float
-            Seconds for which the request is repeated while no service answers. A request that
-            must not be repeated is sent once.
-
-        Returns
-        -------
-        Struct
-            The answer that belongs to the class of `request`.
-        """
-        deadline_s = time.monotonic() + patience_s
-        timeout_s = self._timeout_s + requests.wait_of(request)
-        while True:
-            try:
-                return await self._ask_once(request, timeout_s)
-            except ServiceUnreachable:
-                if time.monotonic() >= deadline_s or not may_repeat(request):
-                    raise
-            await asyncio.sleep(requests.RETRY_S)
-
-    async def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = AsyncConnection(self._endpoint)
-        try:
-            reply = await connection.ask(request, timeout_s)
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.append(connection)
-        return reply
 
     # -- jobs -----------------------------------------------------------------------
 
@@ -112,6 +62,7 @@ class AsyncClient:
         after: int | str | Iterable[int | str] = (),
         overwrite: bool = False,
         keep_finished: bool = False,
+        file: str | os.PathLike[str] | None = None,
     ) -> JobInfo:
         """Hand in a job; once this returns it is in the service's journal.
 
@@ -129,6 +80,9 @@ class AsyncClient:
             Replace an output that exists.
         keep_finished : bool
             Keep finished blocks of the output, though the user's code has changed since.
+        file : path, optional
+            The job file that `job` was read from, for those who retry it later. Default: `job`, if
+            it is a path.
 
         Returns
         -------
@@ -140,7 +94,7 @@ class AsyncClient:
         JobError
             If the job is wrong.
         """
-        request = requests.submit_request(job, priority, label, after, overwrite, keep_finished)
+        request = requests.submit_request(job, priority, label, after, overwrite, keep_finished, file)
         return (await self.ask(request)).job
 
     async def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
@@ -161,37 +115,75 @@ class AsyncClient:
         """
         return list((await self.ask(p.ListJobs(states=states, label=label, limit=limit))).jobs)
 
-    async def job(self, number: int) -> JobInfo:
-        """Return one job."""
-        return (await self.ask(p.GetJob(id=number))).job
-
-    async def spec(self, number: int) -> Job:
-        """Return the job as it was submitted, with all paths absolute."""
-        from ...shared.jobs.job import Job
-
-        return Job.of((await self.ask(p.GetJob(id=number))).spec)
-
-    async def wait(self, number: int, *, timeout_s: float | None = None) -> JobInfo:
-        """Wait until a job has ended; the service may be restarted meanwhile.
+    async def find(
+        self, *, name: str | None = None, label: str | None = None, ended: bool | None = None
+    ) -> list[JobInfo]:
+        """List your own jobs of a name or with a label, in the order of their numbers.
 
         Parameters
         ----------
-        number : int
-            The job's number.
-        timeout_s : float, optional
-            Longest wait in seconds. Default: for ever.
+        name : str, optional
+            If you have no job of this name, those of others are listed.
+        label : str, optional
+        ended : bool, optional
+            Only jobs that have ended, or that have not.
 
         Returns
         -------
-        JobInfo
-            The job in its last state.
+        list of JobInfo
+        """
+        return list((await self.ask(p.FindJobs(name=name, label=label, ended=ended))).jobs)
+
+    async def _number(self, job: JobReference, job_filter: JobFilter = "all") -> int:
+        if (number := number_of(job)) is not None:
+            return number
+        name = str(job)
+        return chosen(name, await self.find(name=name), job_filter).id
+
+    async def job(self, job: JobReference) -> JobInfo:
+        """Return one job."""
+        return (await self.ask(p.GetJob(id=await self._number(job)))).job
+
+    async def spec(self, job: JobReference) -> Job:
+        """Return the job as it was submitted, with all paths absolute."""
+        from ...shared.jobs.job import Job
+
+        return Job.of((await self.ask(p.GetJob(id=await self._number(job)))).spec)
+
+    @overload
+    async def wait(self, job: JobReference, *, timeout_s: float | None = None) -> JobInfo: ...
+
+    @overload
+    async def wait(self, job: JobReferences, *, timeout_s: float | None = None) -> list[JobInfo]: ...
+
+    async def wait(
+        self, job: JobReference | JobReferences, *, timeout_s: float | None = None
+    ) -> JobInfo | list[JobInfo]:
+        """Wait until a job has ended, or all of several; the service may be restarted meanwhile.
+
+        Parameters
+        ----------
+        job : int, str, JobInfo, or a list of them
+        timeout_s : float, optional
+            Longest wait in seconds, for all of them. Default: for ever.
+
+        Returns
+        -------
+        JobInfo, or list of JobInfo
+            Each job in its last state.
 
         Raises
         ------
         WaitTimeout
-            If it has not ended after `timeout_s` seconds.
+            If one has not ended after `timeout_s` seconds.
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        if isinstance(job, str) or not isinstance(job, Sequence):
+            return await self._wait_for(await self._number(job), deadline_s, timeout_s)
+        numbers = [await self._number(one) for one in job]
+        return [await self._wait_for(number, deadline_s, timeout_s) for number in numbers]
+
+    async def _wait_for(self, number: int, deadline_s: float | None, timeout_s: float | None) -> JobInfo:
         seen = -1
         while True:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
@@ -202,9 +194,9 @@ class AsyncClient:
                 raise WaitTimeout(f"job {number} is {info.state} after {timeout_s:g} s")
             seen = info.seen
 
-    async def watch(self, number: int) -> AsyncIterator[JobInfo]:
+    async def watch(self, job: JobReference) -> AsyncIterator[JobInfo]:
         """Yield a job as it is now, and again after each change, until it has ended."""
-        seen = -1
+        number, seen = await self._number(job), -1
         while True:
             info = (await self.ask(requests.wait_request(number, seen, None), requests.PATIENCE_S)).job
             if info.seen != seen:
@@ -213,13 +205,12 @@ class AsyncClient:
                 return
             seen = info.seen
 
-    async def failures(self, number: int, *, limit: int = 1000) -> list[BlockFailure]:
+    async def failures(self, job: JobReference, *, limit: int = 1000) -> list[BlockFailure]:
         """List the blocks of a job that have failed for good, with the reasons.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         limit : int
             Largest number of blocks; the first ones are listed.
 
@@ -227,15 +218,20 @@ class AsyncClient:
         -------
         list of BlockFailure
         """
-        return list((await self.ask(p.ListFailures(id=number, limit=limit))).failures)
+        return list((await self.ask(p.ListFailures(id=await self._number(job), limit=limit))).failures)
 
-    async def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> AsyncIterator[LogLine]:
+    async def logs(
+        self,
+        job: JobReference,
+        *,
+        follow: bool = False,
+        offset: int = 0,
+    ) -> AsyncIterator[LogLine]:
         """Read the lines of a job's log.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         follow : bool
             Wait for further lines until the job has ended.
         offset : int
@@ -245,7 +241,7 @@ class AsyncClient:
         ------
         LogLine
         """
-        patience_s = requests.PATIENCE_S if follow else 0.0
+        number, patience_s = await self._number(job), requests.PATIENCE_S if follow else 0.0
         while True:
             log_part = await self.ask(requests.log_request(number, offset, follow), patience_s)
             for line in log_part.lines:
@@ -254,13 +250,12 @@ class AsyncClient:
                 return
             offset = log_part.next_offset
 
-    async def cancel(self, number: int, *, now: bool = False) -> JobInfo:
+    async def cancel(self, job: JobReference, *, now: bool = False) -> JobInfo:
         """End a job and its running blocks. `wait` returns when they have ended.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         now : bool
             Give the workers of running blocks no time to tidy up; what they leave is removed.
 
@@ -268,43 +263,77 @@ class AsyncClient:
         -------
         JobInfo
         """
-        return (await self.ask(p.CancelJob(id=number, now=now))).job
+        return (await self.ask(p.CancelJob(id=await self._number(job, "active"), now=now))).job
 
-    async def retry(self, number: int, *, failed_only: bool = False, keep_finished: bool = False) -> JobInfo:
+    async def retry(
+        self,
+        job: JobReference,
+        *,
+        failed_only: bool = False,
+        keep_finished: bool = False,
+        edited: Job | Mapping[str, Any] | str | Path | None = None,
+        file: str | os.PathLike[str] | None = None,
+    ) -> JobInfo:
         """Queue an ended job again, for the blocks that are not finished.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         failed_only : bool
             Compute only the failed blocks. If others were never begun, the job ends as failed
             and reports why.
         keep_finished : bool
             Keep finished blocks, though the user's code has changed since.
+        edited : path, mapping or Job, optional
+            What to do from now on, with the same output: a job file or its content. Name, label,
+            priority and predecessors of the job stay. Default: what was submitted.
+        file : path, optional
+            The job file that `edited` was read from. Default: `edited`, if it is a path.
 
         Returns
         -------
         JobInfo
+
+        Raises
+        ------
+        JobError
+            If the edited job is wrong.
         """
-        request = p.RetryJob(id=number, failed_only=failed_only, keep_finished=keep_finished)
+        number = await self._number(job, "retryable")
+        request = requests.retry_request(number, failed_only, keep_finished, edited, file)
         return (await self.ask(request)).job
 
-    async def pause(self, *numbers: int) -> list[JobInfo]:
-        """Start no more blocks of these jobs. Without numbers: of all jobs, also of later ones."""
+    async def remove(self, *jobs: JobReference) -> list[JobInfo]:
+        """Forget jobs that have ended, with their logs. Outputs stay, and no number is given again.
+
+        Raises
+        ------
+        NoSuchJob, Refused
+            If one of them has not ended, or is needed by a job that comes after it; none is removed then.
+        """
+        numbers = tuple([await self._number(job, "ended") for job in jobs])
+        return list((await self.ask(p.RemoveJobs(ids=numbers))).jobs)
+
+    async def remove_ended(self, *, label: str | None = None) -> list[JobInfo]:
+        """Forget all ended jobs of yours but those that another job needs; with `label`, those with it."""
+        return list((await self.ask(p.RemoveJobs(label=label))).jobs)
+
+    async def pause(self, *jobs: JobReference) -> list[JobInfo]:
+        """Start no more blocks of these jobs. Without jobs: of all jobs, also of later ones."""
+        numbers = tuple([await self._number(job, "active") for job in jobs])
         return list((await self.ask(p.PauseJobs(ids=numbers or None))).jobs)
 
-    async def resume(self, *numbers: int) -> list[JobInfo]:
-        """Undo `pause` for these jobs. Without numbers: for all jobs, and end a drain."""
+    async def resume(self, *jobs: JobReference) -> list[JobInfo]:
+        """Undo `pause` for these jobs. Without jobs: for all jobs, and end a drain."""
+        numbers = tuple([await self._number(job, "active") for job in jobs])
         return list((await self.ask(p.ResumeJobs(ids=numbers or None))).jobs)
 
-    async def set_priority(self, number: int, priority: int) -> JobInfo:
+    async def set_priority(self, job: JobReference, priority: int) -> JobInfo:
         """Change which of the waiting jobs goes first.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         priority : int
             Higher goes first.
 
@@ -312,6 +341,7 @@ class AsyncClient:
         -------
         JobInfo
         """
+        number = await self._number(job, "active")
         return (await self.ask(p.SetPriority(id=number, priority=priority))).job
 
     # -- the service ----------------------------------------------------------------

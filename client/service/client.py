@@ -5,24 +5,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from ...shared.errors import ServiceUnreachable, WaitTimeout
+from ...shared.errors import WaitTimeout
 from ...shared.messages import service as p
 from ...shared.messages.records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 from . import requests
-from .connection import Connection
-from .endpoint import endpoint_of
-from .exchange import may_repeat
+from .caller import Caller
+from .references import JobFilter, JobReference, JobReferences, chosen, number_of
 
 if TYPE_CHECKING:
     from ...shared.jobs.job import Job
 
 
-class Client:
+class Client(Caller):
     """A client of the service that listens at `socket`.
+
+    Where a method takes a job, that is its number, its name, or its `JobInfo`. A name means your own jobs of
+    that name, or those of others if there is none. Methods that look take the newest of them that has not
+    ended, else the newest; methods that change something refuse a name that several jobs have to
+    which they apply.
 
     Threads may share one; each request that runs has a connection of its own. Nothing is connected before
     the first request.
@@ -39,65 +43,11 @@ class Client:
     ------
     ServiceUnreachable
         From each method: if no service answers.
+    TypeError
+        From each method that takes a job: if it was given something else.
     NoSuchJob, Refused
         From each method: if the service knows no such job, or refuses the request.
     """
-
-    def __init__(self, socket: str | os.PathLike[str] | None = None, *, timeout_s: float = 10.0) -> None:
-        self._endpoint = endpoint_of(socket)
-        self._timeout_s = timeout_s
-        self._idle: list[Connection] = []
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections that are not in use."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
-
-    def ask(self, request: p.Request[p.R], patience_s: float = 0.0) -> p.R:
-        """Send any request of the protocol.
-
-        Parameters
-        ----------
-        request : Request
-            One of the messages in `blockmill.shared.messages.service`.
-        patience_s : float
-            Seconds for which the request is repeated while no service answers. A request that
-            must not be repeated is sent once.
-
-        Returns
-        -------
-        Struct
-            The answer that belongs to the class of `request`.
-        """
-        deadline_s = time.monotonic() + patience_s
-        timeout_s = self._timeout_s + requests.wait_of(request)
-        while True:
-            try:
-                return self._ask_once(request, timeout_s)
-            except ServiceUnreachable:
-                if time.monotonic() >= deadline_s or not may_repeat(request):
-                    raise
-            time.sleep(requests.RETRY_S)
-
-    def _ask_once(self, request: p.Request[p.R], timeout_s: float) -> p.R:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = Connection(self._endpoint)
-        try:
-            reply = connection.ask(request, timeout_s)
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.append(connection)
-        return reply
 
     # -- jobs -----------------------------------------------------------------------
 
@@ -110,6 +60,7 @@ class Client:
         after: int | str | Iterable[int | str] = (),
         overwrite: bool = False,
         keep_finished: bool = False,
+        file: str | os.PathLike[str] | None = None,
     ) -> JobInfo:
         """Hand in a job; once this returns it is in the service's journal.
 
@@ -127,6 +78,9 @@ class Client:
             Replace an output that exists.
         keep_finished : bool
             Keep finished blocks of the output, though the user's code has changed since.
+        file : path, optional
+            The job file that `job` was read from, for those who retry it later. Default: `job`, if
+            it is a path.
 
         Returns
         -------
@@ -138,7 +92,7 @@ class Client:
         JobError
             If the job is wrong.
         """
-        request = requests.submit_request(job, priority, label, after, overwrite, keep_finished)
+        request = requests.submit_request(job, priority, label, after, overwrite, keep_finished, file)
         return self.ask(request).job
 
     def jobs(self, *states: State, label: str | None = None, limit: int = 100) -> list[JobInfo]:
@@ -159,37 +113,75 @@ class Client:
         """
         return list(self.ask(p.ListJobs(states=states, label=label, limit=limit)).jobs)
 
-    def job(self, number: int) -> JobInfo:
-        """Return one job."""
-        return self.ask(p.GetJob(id=number)).job
-
-    def spec(self, number: int) -> Job:
-        """Return the job as it was submitted, with all paths absolute."""
-        from ...shared.jobs.job import Job
-
-        return Job.of(self.ask(p.GetJob(id=number)).spec)
-
-    def wait(self, number: int, *, timeout_s: float | None = None) -> JobInfo:
-        """Wait until a job has ended; the service may be restarted meanwhile.
+    def find(
+        self, *, name: str | None = None, label: str | None = None, ended: bool | None = None
+    ) -> list[JobInfo]:
+        """List your own jobs of a name or with a label, in the order of their numbers.
 
         Parameters
         ----------
-        number : int
-            The job's number.
-        timeout_s : float, optional
-            Longest wait in seconds. Default: for ever.
+        name : str, optional
+            If you have no job of this name, those of others are listed.
+        label : str, optional
+        ended : bool, optional
+            Only jobs that have ended, or that have not.
 
         Returns
         -------
-        JobInfo
-            The job in its last state.
+        list of JobInfo
+        """
+        return list(self.ask(p.FindJobs(name=name, label=label, ended=ended)).jobs)
+
+    def _number(self, job: JobReference, job_filter: JobFilter = "all") -> int:
+        if (number := number_of(job)) is not None:
+            return number
+        name = str(job)
+        return chosen(name, self.find(name=name), job_filter).id
+
+    def job(self, job: JobReference) -> JobInfo:
+        """Return one job."""
+        return self.ask(p.GetJob(id=self._number(job))).job
+
+    def spec(self, job: JobReference) -> Job:
+        """Return the job as it was submitted, with all paths absolute."""
+        from ...shared.jobs.job import Job
+
+        return Job.of(self.ask(p.GetJob(id=self._number(job))).spec)
+
+    @overload
+    def wait(self, job: JobReference, *, timeout_s: float | None = None) -> JobInfo: ...
+
+    @overload
+    def wait(self, job: JobReferences, *, timeout_s: float | None = None) -> list[JobInfo]: ...
+
+    def wait(
+        self, job: JobReference | JobReferences, *, timeout_s: float | None = None
+    ) -> JobInfo | list[JobInfo]:
+        """Wait until a job has ended, or all of several; the service may be restarted meanwhile.
+
+        Parameters
+        ----------
+        job : int, str, JobInfo, or a list of them
+        timeout_s : float, optional
+            Longest wait in seconds, for all of them. Default: for ever.
+
+        Returns
+        -------
+        JobInfo, or list of JobInfo
+            Each job in its last state.
 
         Raises
         ------
         WaitTimeout
-            If it has not ended after `timeout_s` seconds.
+            If one has not ended after `timeout_s` seconds.
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        if isinstance(job, str) or not isinstance(job, Sequence):
+            return self._wait_for(self._number(job), deadline_s, timeout_s)
+        numbers = [self._number(one) for one in job]
+        return [self._wait_for(number, deadline_s, timeout_s) for number in numbers]
+
+    def _wait_for(self, number: int, deadline_s: float | None, timeout_s: float | None) -> JobInfo:
         seen = -1
         while True:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
@@ -200,9 +192,9 @@ class Client:
                 raise WaitTimeout(f"job {number} is {info.state} after {timeout_s:g} s")
             seen = info.seen
 
-    def watch(self, number: int) -> Iterator[JobInfo]:
+    def watch(self, job: JobReference) -> Iterator[JobInfo]:
         """Yield a job as it is now, and again after each change, until it has ended."""
-        seen = -1
+        number, seen = self._number(job), -1
         while True:
             info = self.ask(requests.wait_request(number, seen, None), requests.PATIENCE_S).job
             if info.seen != seen:
@@ -211,13 +203,12 @@ class Client:
                 return
             seen = info.seen
 
-    def failures(self, number: int, *, limit: int = 1000) -> list[BlockFailure]:
+    def failures(self, job: JobReference, *, limit: int = 1000) -> list[BlockFailure]:
         """List the blocks of a job that have failed for good, with the reasons.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         limit : int
             Largest number of blocks; the first ones are listed.
 
@@ -225,15 +216,20 @@ class Client:
         -------
         list of BlockFailure
         """
-        return list(self.ask(p.ListFailures(id=number, limit=limit)).failures)
+        return list(self.ask(p.ListFailures(id=self._number(job), limit=limit)).failures)
 
-    def logs(self, number: int, *, follow: bool = False, offset: int = 0) -> Iterator[LogLine]:
+    def logs(
+        self,
+        job: JobReference,
+        *,
+        follow: bool = False,
+        offset: int = 0,
+    ) -> Iterator[LogLine]:
         """Read the lines of a job's log.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         follow : bool
             Wait for further lines until the job has ended.
         offset : int
@@ -243,7 +239,7 @@ class Client:
         ------
         LogLine
         """
-        patience_s = requests.PATIENCE_S if follow else 0.0
+        number, patience_s = self._number(job), requests.PATIENCE_S if follow else 0.0
         while True:
             log_part = self.ask(requests.log_request(number, offset, follow), patience_s)
             yield from log_part.lines
@@ -251,13 +247,12 @@ class Client:
                 return
             offset = log_part.next_offset
 
-    def cancel(self, number: int, *, now: bool = False) -> JobInfo:
+    def cancel(self, job: JobReference, *, now: bool = False) -> JobInfo:
         """End a job and its running blocks. `wait` returns when they have ended.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         now : bool
             Give the workers of running blocks no time to tidy up; what they leave is removed.
 
@@ -265,43 +260,77 @@ class Client:
         -------
         JobInfo
         """
-        return self.ask(p.CancelJob(id=number, now=now)).job
+        return self.ask(p.CancelJob(id=self._number(job, "active"), now=now)).job
 
-    def retry(self, number: int, *, failed_only: bool = False, keep_finished: bool = False) -> JobInfo:
+    def retry(
+        self,
+        job: JobReference,
+        *,
+        failed_only: bool = False,
+        keep_finished: bool = False,
+        edited: Job | Mapping[str, Any] | str | Path | None = None,
+        file: str | os.PathLike[str] | None = None,
+    ) -> JobInfo:
         """Queue an ended job again, for the blocks that are not finished.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         failed_only : bool
             Compute only the failed blocks. If others were never begun, the job ends as failed
             and reports why.
         keep_finished : bool
             Keep finished blocks, though the user's code has changed since.
+        edited : path, mapping or Job, optional
+            What to do from now on, with the same output: a job file or its content. Name, label,
+            priority and predecessors of the job stay. Default: what was submitted.
+        file : path, optional
+            The job file that `edited` was read from. Default: `edited`, if it is a path.
 
         Returns
         -------
         JobInfo
+
+        Raises
+        ------
+        JobError
+            If the edited job is wrong.
         """
-        request = p.RetryJob(id=number, failed_only=failed_only, keep_finished=keep_finished)
+        number = self._number(job, "retryable")
+        request = requests.retry_request(number, failed_only, keep_finished, edited, file)
         return self.ask(request).job
 
-    def pause(self, *numbers: int) -> list[JobInfo]:
-        """Start no more blocks of these jobs. Without numbers: of all jobs, also of later ones."""
+    def remove(self, *jobs: JobReference) -> list[JobInfo]:
+        """Forget jobs that have ended, with their logs. Outputs stay, and no number is given again.
+
+        Raises
+        ------
+        NoSuchJob, Refused
+            If one of them has not ended, or is needed by a job that comes after it; none is removed then.
+        """
+        numbers = tuple([self._number(job, "ended") for job in jobs])
+        return list(self.ask(p.RemoveJobs(ids=numbers)).jobs)
+
+    def remove_ended(self, *, label: str | None = None) -> list[JobInfo]:
+        """Forget all ended jobs of yours but those that another job needs; with `label`, those with it."""
+        return list(self.ask(p.RemoveJobs(label=label)).jobs)
+
+    def pause(self, *jobs: JobReference) -> list[JobInfo]:
+        """Start no more blocks of these jobs. Without jobs: of all jobs, also of later ones."""
+        numbers = tuple([self._number(job, "active") for job in jobs])
         return list(self.ask(p.PauseJobs(ids=numbers or None)).jobs)
 
-    def resume(self, *numbers: int) -> list[JobInfo]:
-        """Undo `pause` for these jobs. Without numbers: for all jobs, and end a drain."""
+    def resume(self, *jobs: JobReference) -> list[JobInfo]:
+        """Undo `pause` for these jobs. Without jobs: for all jobs, and end a drain."""
+        numbers = tuple([self._number(job, "active") for job in jobs])
         return list(self.ask(p.ResumeJobs(ids=numbers or None)).jobs)
 
-    def set_priority(self, number: int, priority: int) -> JobInfo:
+    def set_priority(self, job: JobReference, priority: int) -> JobInfo:
         """Change which of the waiting jobs goes first.
 
         Parameters
         ----------
-        number : int
-            The job's number.
+        job : int, str or JobInfo
         priority : int
             Higher goes first.
 
@@ -309,6 +338,7 @@ class Client:
         -------
         JobInfo
         """
+        number = self._number(job, "active")
         return self.ask(p.SetPriority(id=number, priority=priority)).job
 
     # -- the service ----------------------------------------------------------------

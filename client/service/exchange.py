@@ -27,7 +27,7 @@ _ERRORS: dict[str, type[BlockmillError]] = {
     "protocol": Refused,
     "broken": BlockmillError,
 }
-_NOT_REPEATABLE = (p.RetryJob,)
+_NOT_REPEATABLE = (p.RetryJob, p.RemoveJobs)
 _RESEND_S = 2.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ def submit_request(
     after: int | str | Iterable[int | str],
     overwrite: bool,
     keep_finished: bool,
+    file: str | os.PathLike[str] | None = None,
 ) -> p.SubmitJob:
     """Build the request that submits a job.
 
@@ -42,6 +44,8 @@ def submit_request(
         Replace an output that exists.
     keep_finished : bool
         Keep finished blocks, though the user's code has changed since.
+    file : path, optional
+        The job file that `job` was read from.
 
     Returns
     -------
@@ -52,18 +56,13 @@ def submit_request(
     JobError
         If the job is wrong.
     """
-    from ...shared.jobs.job import Job, load_job  # late: most verbs of the command line need no job
-
-    if isinstance(job, str | Path):
-        job = load_job(job)
-    elif not isinstance(job, Job):
-        job = Job.of(job)
-    job = job.resolved(Path.cwd())  # the service may run in another folder
+    content, path = _content_and_file(job)
     follows = (after,) if isinstance(after, int | str) else tuple(after)
     if not all(isinstance(item, int | str) and not isinstance(item, bool) for item in follows):
         raise JobError(f"after: {follows!r} are not all numbers or names of jobs")
     return p.SubmitJob(
-        job=job.model_dump(mode="json"),
+        job=content,
+        file=path if file is None else _absolute(file),
         token=uuid.uuid4().hex,
         priority=priority,
         label=label,
@@ -71,6 +70,63 @@ def submit_request(
         overwrite=overwrite,
         keep_finished=keep_finished,
     )
+
+
+def _content_and_file(job: Job | Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:
+    """A job as plain JSON with absolute paths, and the file that it was read from, if that is known."""
+    from ...shared.jobs.job import Job, load_job  # late: most verbs of the command line need no job
+
+    path = ""
+    if isinstance(job, str | Path):
+        path = str(Path(job).absolute())
+        job = load_job(job)
+    elif not isinstance(job, Job):
+        job = Job.of(job)
+    # The service may run in another folder.
+    return job.resolved(Path.cwd()).model_dump(mode="json"), path
+
+
+def retry_request(
+    number: int,
+    failed_only: bool,
+    keep_finished: bool,
+    edited: Job | Mapping[str, Any] | str | Path | None,
+    file: str | os.PathLike[str] | None = None,
+) -> p.RetryJob:
+    """Build the request that queues a job again.
+
+    Parameters
+    ----------
+    number : int
+        The job's number.
+    failed_only, keep_finished : bool
+        As for `AsyncClient.retry`.
+    edited : path, mapping or Job, or None
+        What to do from now on; None: what was submitted.
+    file : path, optional
+        The job file that `edited` was read from.
+
+    Returns
+    -------
+    RetryJob
+
+    Raises
+    ------
+    JobError
+        If the edited job is wrong.
+    """
+    content, path = (None, "") if edited is None else _content_and_file(edited)
+    return p.RetryJob(
+        id=number,
+        failed_only=failed_only,
+        keep_finished=keep_finished,
+        job=content,
+        file=path if file is None else _absolute(file),
+    )
+
+
+def _absolute(file: str | os.PathLike[str]) -> str:
+    return "" if file == "-" else str(Path(file).absolute())
 
 
 def wait_request(number: int, seen: int, left_s: float | None) -> p.WaitJob:

@@ -126,7 +126,8 @@ class Journal:
 
     def remove(self, jobs: Iterable[int]) -> Future[None]:
         """Delete jobs with the rows of their blocks and attempts."""
-        return self._put([(statement, (job,)) for job in jobs for statement in schema.REMOVE])
+        numbers = list(jobs)
+        return self._put([(statement, (job,)) for statement in schema.REMOVE for job in numbers])
 
     def flush(self) -> Future[None]:
         """A future that is done when everything put before is on the medium."""

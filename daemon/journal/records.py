@@ -26,6 +26,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         True if the run is for the failed blocks of earlier runs alone.
     keep_finished : bool
         True if finished blocks stay, though the user's code has changed since.
+    file : str
+        The job file on the submitter's side, if it came from one.
     """
 
     info: JobInfo
@@ -34,6 +36,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: bool = False
     failed_only: bool = False
     keep_finished: bool = False
+    file: str = ""
 
 
 def order_to_show(info: JobInfo) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ that version and one of ours exclude each other.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import stat
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 from ...shared.errors import OutputRefused, StorageError
 from ...shared.files.atomic import remove_if_there, write_atomically
-from ...shared.files.refusals import storage_errors
+from ...shared.files.refusals import refusal_of, storage_errors
 from ...shared.locking.filelock import FileLock
 from ...shared.volumes.claims import records_folder
 from ...shared.volumes.ledger import ledger_bytes
@@ -124,6 +125,20 @@ class OutputFiles:
                 raise OutputRefused(
                     f"another run is writing {self.output}; wait for it or end it, then run this again"
                 )
+
+    def check_writable(self) -> None:
+        """Refuse an output whose folder could not be made or written to, without changing anything.
+
+        Raises
+        ------
+        StorageError
+        """
+        places = (self.folder, *self.folder.parents)
+        nearest = next(place for place in places if os.path.lexists(place) or place == place.parent)
+        if nearest.is_dir() and not os.access(nearest, os.W_OK | os.X_OK):
+            read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
+            number = errno.EROFS if read_only else errno.EACCES
+            raise StorageError(refusal_of("make", self.folder, OSError(number, os.strerror(number))))
 
     def _acquire(self, lock: FileLock) -> None:
         for tries_left in reversed(range(_MOST_TRIES)):

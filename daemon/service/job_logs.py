@@ -78,6 +78,7 @@ class JobLogs:
 
     def remove(self, number: int) -> None:
         """Remove the log of a job."""
+        self._lines.pop(number, None)
         self.of(number).remove()
         del self._logs[number]
 

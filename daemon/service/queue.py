@@ -16,7 +16,7 @@ from typing import Any
 from ...shared.errors import BlockmillError, Refused
 from ...shared.jobs.job import Job
 from ...shared.messages.records import JobInfo
-from ...shared.messages.service import SubmitJob
+from ...shared.messages.service import RetryJob, SubmitJob
 from ...shared.outside_text import message_of
 from ...shared.system.impersonation import acting_as
 from ..engine.handle import Notice
@@ -24,6 +24,7 @@ from ..engine.mailbox import Mailbox
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
+from .edited import edited_job
 from .engine_keeper import EngineKeeper
 from .job_logs import JobLogs
 from .jobs.clashes import JobFiles
@@ -215,6 +216,7 @@ class JobQueue:
             after=(*job.after, *request.after),
             overwrite=request.overwrite,
             keep_finished=request.keep_finished,
+            file=request.file,
             files=files,
         )
 
@@ -228,29 +230,26 @@ class JobQueue:
                 "wait for some of them"
             )
 
-    def retry(self, number: int, *, failed_only: bool, keep_finished: bool = False) -> JobRecord:
+    def retry(self, request: RetryJob) -> JobRecord:
         """Queue an ended job again, for its unfinished blocks.
-
-        Parameters
-        ----------
-        number : int
-        failed_only : bool
-            Only for the blocks that failed.
-        keep_finished : bool
-            Keep finished blocks, though the user's code has changed since.
-
-        Returns
-        -------
-        JobRecord
 
         Raises
         ------
-        NoSuchJob, Refused
-            If there is none, it can't be retried, or it clashes on disk with another job by now.
+        NoSuchJob, JobError, Refused
+            If there is none, it can't be retried, or it clashes on disk with another job by now; if the
+            edited job is wrong, or has another output.
         """
-        if (job_record := self.table.get(number)).info.ended:
+        job_record = self.table.get(request.id)
+        edited = edited_job(request, job_record.info, self.rights)
+        if job_record.info.ended:
             self._note_files(job_record)  # what it reads and writes may lead elsewhere now
-        return self.table.retry(number, failed_only, time.time(), keep_finished=keep_finished)
+        return self.table.retry(
+            request.id,
+            request.failed_only,
+            time.time(),
+            keep_finished=request.keep_finished,
+            edited=edited,
+        )
 
     def accept(self, number: int) -> None:
         """Let a job start, which the journal has by now."""
@@ -403,6 +402,8 @@ class JobQueue:
         threading.Thread(target=sweep, name=f"sweep-{job_record.info.id}", daemon=True).start()
 
     def _on_swept(self, number: int, trouble: str) -> None:
+        if number not in self.table:
+            return  # it was removed meanwhile
         if trouble:
             self.logs.add_text(number, f"what the killed run left could not be removed: {trouble}")
         if self.table.get(number).info.state == "cancelling":

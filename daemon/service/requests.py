@@ -174,11 +174,16 @@ class RequestHandler:
     def list_jobs(self, request: p.ListJobs, uid: int) -> p.Jobs:
         return p.Jobs(jobs=tuple(self._table.list(request.states, request.label, request.limit)))
 
+    @handles(p.FindJobs)
+    def find_jobs(self, request: p.FindJobs, uid: int) -> p.Jobs:
+        return p.Jobs(jobs=tuple(self._table.find(uid, request.name, request.label, ended=request.ended)))
+
     @handles(p.GetJob)
     def get_job(self, request: p.GetJob, uid: int) -> p.OneJob:
         job_record = self._table.get(request.id)
-        may_see = self._queue.rights.owns(uid, job_record)
-        return p.OneJob(job=job_record.info, spec=job_record.spec if may_see else None)
+        if not self._queue.rights.owns(uid, job_record):
+            return p.OneJob(job=job_record.info)
+        return p.OneJob(job=job_record.info, spec=job_record.spec, file=job_record.file)
 
     @handles(p.WaitJob)
     def wait(self, request: p.WaitJob, uid: int) -> p.Reply | Held:
@@ -226,11 +231,28 @@ class RequestHandler:
     @handles(p.RetryJob)
     def retry(self, request: p.RetryJob, uid: int) -> Later:
         self._get_owned(request.id, uid, "retry")
-        job_record = self._queue.retry(
-            request.id, failed_only=request.failed_only, keep_finished=request.keep_finished
-        )
-        self._queue.logs.add_text(job_record.info.id, "is queued again")
+        job_record = self._queue.retry(request)
+        edited = "" if request.job is None else ", as it was edited"
+        self._queue.logs.add_text(job_record.info.id, f"is queued again{edited}")
         return self._reply_after_save(job_record.info.id)
+
+    @handles(p.RemoveJobs)
+    def remove(self, request: p.RemoveJobs, uid: int) -> Later:
+        for number in request.ids or ():
+            self._get_owned(number, uid, "remove")
+        job_records = (
+            self._table.remove_ended(uid, request.label)
+            if request.ids is None
+            else self._table.remove(request.ids)
+        )
+
+        def removed(_: Any) -> p.Jobs:
+            for job_record in job_records:
+                self._queue.logs.remove(job_record.info.id)
+            return p.Jobs(jobs=tuple(job_record.info for job_record in job_records))
+
+        saved = self._queue.journal.remove(job_record.info.id for job_record in job_records)
+        return Later(saved, removed, lambda: self._table.restore(job_records))
 
     @handles(p.PauseJobs)
     def pause(self, request: p.PauseJobs, uid: int) -> Later:

@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_VARIABLE = re.compile(r"(?<![^/])\$(?:(\w+)|\{(\w+)\})(?![^/])", re.ASCII)
 _LEADING_KEY = re.compile(r"\w+(?:\.\w+|\[\d+\])*(?=:?(?:\s|$))")
 
 
@@ -142,7 +143,11 @@ class Job(Model):
     def relative_paths(self) -> list[str]:
         """Those paths of the job that mean another file in another working folder, with their keys."""
         paths = {"input": self.input.address, "output": self.output.address, "user_code": self.user_code}
-        return [f"{key}: {path}" for key, path in paths.items() if path and not Path(path).is_absolute()]
+        return [
+            f"{key}: {path}"
+            for key, path in paths.items()
+            if path and not Path(path).is_absolute() and not _SCHEME.match(path)
+        ]
 
     def resolved(self, folder: str | Path) -> Job:
         """The same job with all its paths absolute. Relative ones are taken from `folder`."""
@@ -338,4 +343,18 @@ def _absolute(address: str, folder: Path) -> str:
     if not address.strip() or _SCHEME.match(address):
         return address
     # A name that is no account's stays as it is: then it is the name of a folder.
-    return absolute(folder.absolute() / os.path.expanduser(address))  # noqa: PTH111
+    path = os.path.expanduser(address)  # noqa: PTH111
+    return absolute(folder.absolute() / _with_variables(path, folder))
+
+
+def _with_variables(path: str, folder: Path) -> str:
+    """A path with ``$NAME`` and ``${NAME}`` replaced where they are whole names of folders or files.
+
+    A variable that is not set, and a file that has such a name, stay as they are.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        literal = os.path.lexists(folder / path[: match.end()])
+        return match[0] if literal else os.environ.get(match[1] or match[2], match[0])
+
+    return _VARIABLE.sub(value, path)

@@ -56,10 +56,11 @@ class Jobs(Reply, frozen=True, kw_only=True):
 
 
 class OneJob(Reply, frozen=True, kw_only=True):
-    """A job; `spec` is the job as `Job.of` takes it, where it was asked for."""
+    """A job; `spec` is the job as `Job.of` takes it and `file` its job file, where they were asked for."""
 
     job: JobInfo
     spec: dict[str, Any] | None = None
+    file: str = ""
 
 
 class Failures(Reply, frozen=True, kw_only=True):
@@ -114,11 +115,13 @@ class SubmitJob(Request[OneJob], frozen=True, kw_only=True):
     `token` names the submission: one that is sent again, because its answer was lost, gives the
     job that is there. None stands for the value in the job itself.
     `keep_finished`: keep finished blocks of the output, though the user's code has changed since.
+    `file`: the job file on the client's side, if there is one; the service does not read it.
     """
 
     reply: ClassVar[type[Reply]] = OneJob
     job: dict[str, Any]
     token: str
+    file: str = ""
     priority: int | None = None
     label: str | None = None
     after: tuple[int | str, ...] = ()
@@ -133,6 +136,19 @@ class ListJobs(Request[Jobs], frozen=True, kw_only=True):
     states: tuple[State, ...] = ()
     label: str | None = None
     limit: int = 100
+
+
+class FindJobs(Request[Jobs], frozen=True, kw_only=True):
+    """The jobs that a user means by a name or a label, in the order of their numbers.
+
+    These are the user's own; by a name, if none of them has it, those of others. `ended`: only those that
+    have ended, or that have not.
+    """
+
+    reply: ClassVar[type[Reply]] = Jobs
+    name: str | None = None
+    label: str | None = None
+    ended: bool | None = None
 
 
 class GetJob(Request[OneJob], frozen=True, kw_only=True):
@@ -181,12 +197,26 @@ class RetryJob(Request[OneJob], frozen=True, kw_only=True):
 
     `failed_only`: for the failed blocks alone; others that are not finished stay so.
     `keep_finished`: also those that are finished stay, though the user's code has changed since.
+    `job`: what to do from now on, with the same output; None: what was submitted. `file` as in `SubmitJob`.
     """
 
     reply: ClassVar[type[Reply]] = OneJob
     id: int
     failed_only: bool = False
     keep_finished: bool = False
+    job: dict[str, Any] | None = None
+    file: str = ""
+
+
+class RemoveJobs(Request[Jobs], frozen=True, kw_only=True):
+    """Forget jobs that have ended, with their logs; their outputs stay. All of them are removed, or none.
+
+    `ids` None: all ended jobs of the user (with this `label`, if one is given) that no other job needs.
+    """
+
+    reply: ClassVar[type[Reply]] = Jobs
+    ids: tuple[int, ...] | None = None
+    label: str | None = None
 
 
 class PauseJobs(Request[Jobs], frozen=True, kw_only=True):
@@ -234,12 +264,14 @@ AnyRequest = (
     GetService
     | SubmitJob
     | ListJobs
+    | FindJobs
     | GetJob
     | WaitJob
     | ListFailures
     | ReadLog
     | CancelJob
     | RetryJob
+    | RemoveJobs
     | PauseJobs
     | ResumeJobs
     | Drain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from .hdf5.volume import Hdf5Volume
 from .npy import NpyVolume
 from .restful.description import FILESET_SCHEMA, VOLUME_SCHEMA, schema_name
 
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 VolumeKind = Literal["fileset", "hdf5", "npy"]
 
 _SUPPORTED = (
@@ -129,10 +131,23 @@ def _has_known_ending(file: str) -> bool:
 
 
 def _path_of(text: str, base_dir: str | os.PathLike[str] | None) -> str:
-    if not isinstance(text, str) or not text or "\0" in text or "://" in text:
+    if isinstance(text, str) and (scheme := _SCHEME.match(text)):
+        raise JobError(
+            f"{text!r}: {scheme[1]}:// addresses are not supported; {_instead_of(scheme[1].lower())}"
+        )
+    if not isinstance(text, str) or not text or "\0" in text:
         raise JobError(f"can't use {text!r} as an address; {_SUPPORTED}")
     path = os.path.expanduser(text)  # noqa: PTH111
     return path if base_dir is None else os.path.join(os.fspath(base_dir), path)
+
+
+def _instead_of(scheme: str) -> str:
+    """What to do instead of naming a volume by an address of this scheme."""
+    if scheme == "file":
+        return "give the path of the file alone"
+    if scheme in ("http", "https"):
+        return "a volume of a web server is named by its description, a file 'x.json'"
+    return "copy the volume to a disk, or mount it, and give the path of the file"
 
 
 def _dataset_at(text: str, file: str, rest: str) -> Address:

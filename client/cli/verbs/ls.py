@@ -49,8 +49,14 @@ def command(
             else:
                 say_jobs(jobs, as_json)
                 if not jobs and not as_json:
-                    selected = " of this kind" if states or label else ""
-                    complain(f"no jobs{selected}; submit one with: blockmill submit JOB.yaml")
+                    complain(_none(states, label))
 
-        repeat(show, watch)
-    return 0
+        return repeat(show, watch)
+
+
+def _none(states: tuple[State, ...], label: str | None) -> str:
+    if not states and label is None:
+        return "no jobs; submit one with: blockmill submit JOB.yaml"
+    clauses = ["is " + " or ".join(state.replace("_", " ") for state in states)] if states else []
+    clauses += [f"has the label {label}"] if label is not None else []
+    return f"no job {' and '.join(clauses)}"

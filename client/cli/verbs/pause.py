@@ -9,14 +9,20 @@ from ..groups import JOBS, verb
 
 
 @verb(JOBS)
-@options.numbers("active", required=False)
+@options.jobs("active")
 @options.everything
+@options.label
 @options.as_json
 @options.socket
-def command(numbers: tuple[int, ...], everything: bool, as_json: bool, socket: str | None) -> int:
+def command(
+    jobs: tuple[int | str, ...], everything: bool, label: str | None, as_json: bool, socket: str | None
+) -> int:
     """Start no more blocks; those that run go on."""
-    options.check_selection(numbers, everything)
+    from ..job_names import check_selection, select
+
+    check_selection(jobs, label, all=everything)
     with options.client(socket) as service:
+        numbers = [] if everything else select(service, jobs, "active", label=label)
         say_jobs(service.pause(*numbers), as_json)
     if everything and not as_json:
         complain("nothing is started until `blockmill resume --all`")

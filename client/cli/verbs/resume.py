@@ -8,13 +8,19 @@ from ..groups import JOBS, verb
 
 
 @verb(JOBS)
-@options.numbers("active", required=False)
+@options.jobs("active")
 @options.everything
+@options.label
 @options.as_json
 @options.socket
-def command(numbers: tuple[int, ...], everything: bool, as_json: bool, socket: str | None) -> int:
+def command(
+    jobs: tuple[int | str, ...], everything: bool, label: str | None, as_json: bool, socket: str | None
+) -> int:
     """Undo pause; with --all also drain."""
-    options.check_selection(numbers, everything)
+    from ..job_names import check_selection, select
+
+    check_selection(jobs, label, all=everything)
     with options.client(socket) as service:
+        numbers = [] if everything else select(service, jobs, "active", label=label)
         say_jobs(service.resume(*numbers), as_json)
     return 0

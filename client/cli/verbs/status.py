@@ -20,15 +20,26 @@ _MAX_FAILURES = 20
 
 
 @verb(JOBS, short_help="All about some jobs, or about the service.")
-@options.numbers(required=False)
+@options.jobs()
+@options.label
 @options.watch
 @options.as_jsonl
 @options.as_json
 @options.color
 @options.socket
-def command(numbers: tuple[int, ...], watch: bool, as_jsonl: bool, as_json: bool, socket: str | None) -> int:
-    """All about some jobs; without a number: the service and its active jobs."""
+def command(
+    jobs: tuple[int | str, ...],
+    label: str | None,
+    watch: bool,
+    as_jsonl: bool,
+    as_json: bool,
+    socket: str | None,
+) -> int:
+    """All about some jobs; without a job: the service and its active jobs."""
+    from ..job_names import select
+
     with options.client(socket) as service:
+        numbers = select(service, jobs, label=label) if jobs or label is not None else []
 
         def show() -> None:
             if numbers:
@@ -36,8 +47,7 @@ def command(numbers: tuple[int, ...], watch: bool, as_jsonl: bool, as_json: bool
             else:
                 _show_service(service, as_json or as_jsonl)
 
-        repeat(show, watch)
-    return 0
+        return repeat(show, watch)
 
 
 def _show_service(service: Client, as_json: bool) -> None:
@@ -49,7 +59,7 @@ def _show_service(service: Client, as_json: bool) -> None:
         say_jobs(jobs, False)
 
 
-def _show_jobs(service: Client, numbers: tuple[int, ...], as_json: bool, as_jsonl: bool) -> None:
+def _show_jobs(service: Client, numbers: list[int], as_json: bool, as_jsonl: bool) -> None:
     unlimited = as_json or as_jsonl
     jobs = [(service.job(number), _failures(service, number, unlimited)) for number in numbers]
     if as_json:

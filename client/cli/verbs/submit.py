@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 @verb(JOBS)
-@click.argument("job_files", metavar="JOB.yaml...", nargs=-1, required=True, type=options.FILE)
+@options.job_files
 @click.option("--wait", is_flag=True, help="Wait for the end; the exit code tells how the job ended.")
 @click.option("--follow", is_flag=True, help="Show progress and log until the end.")
 @click.option(
     "--after",
     multiple=True,
-    metavar="ID|NAME",
+    metavar="JOB",
     help="A job that must be done before.",
-    shell_complete=options.job_numbers("all"),
+    shell_complete=options.complete_jobs("all"),
 )
 @click.option("--priority", type=int, help="Higher goes first; default: as in the file, or 0.")
 @click.option("--label", help="To find jobs of a kind.")
@@ -59,17 +59,17 @@ def command(
 ) -> int:
     """Hand job files to the service ("-" reads one from stdin)."""
     if dry_run:
-        from ..dry_run import say_estimate
-
-        return max([say_estimate(f, workers=None, as_json=as_json, overwrite=overwrite) for f in job_files])
+        return _say_estimates(job_files, as_json, overwrite)
     follows = tuple(int(item) if item.isdigit() else item for item in after)
     jobs = [_read(path, check and not follows) for path in job_files]
     with options.client(socket) as service:
         infos: list[JobInfo] = []
         try:
-            for job in jobs:
+            for path, job in zip(job_files, jobs, strict=True):
                 replacing = {"overwrite": overwrite, "keep_finished": keep_finished}
-                infos.append(service.submit(job, priority=priority, label=label, after=follows, **replacing))
+                infos.append(
+                    service.submit(job, priority=priority, label=label, after=follows, file=path, **replacing)
+                )
         finally:  # accepted jobs are reported, even if the next one is refused
             at_the_end = as_json and (follow or wait) and len(infos) == len(jobs)
             if infos and not at_the_end:
@@ -81,6 +81,17 @@ def command(
     return 0
 
 
+def _say_estimates(job_files: tuple[str, ...], as_json: bool, overwrite: bool) -> int:
+    from ..dry_run import say_estimate
+    from ..job_files import read_jobs
+
+    jobs, code = read_jobs(job_files)
+    return max(
+        [code]
+        + [say_estimate(job, path, workers=None, as_json=as_json, overwrite=overwrite) for path, job in jobs]
+    )
+
+
 def _read(path: str, check: bool) -> Job:
     """Read a job; check input and output, as far as that needs no worker."""
     from ....daemon.runs.run import JobRun
@@ -90,7 +101,9 @@ def _read(path: str, check: bool) -> Job:
     job = read_job(path)
     if check and not job.after:
         try:
-            JobRun(job, job.workers or 1).output.close()
+            output = JobRun(job, job.workers or 1).output
+            output.close()
+            output.files.check_writable()
         except JobError as error:
             raise type(error)(message_with_position(path, str(error))) from error
     return job

@@ -27,8 +27,7 @@ def command(once: bool, as_jsonl: bool, as_json: bool, socket: str | None) -> in
     """Workers and active jobs, live."""
     live = as_jsonl or (on_terminal() and not as_json)
     with options.client(socket) as service:
-        repeat(lambda: _show(service, as_json or as_jsonl), live and not once)
-    return 0
+        return repeat(lambda: _show(service, as_json or as_jsonl), live and not once)
 
 
 def _show(service: Client, as_json: bool) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 @verb(JOBS)
-@options.numbers()
+@options.jobs()
+@options.label
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(0), help="Seconds for all of them; then exit code 7."
 )
@@ -28,16 +29,25 @@ if TYPE_CHECKING:
 @options.as_json
 @options.socket
 def command(
-    numbers: tuple[int, ...], timeout_s: float | None, as_jsonl: bool, as_json: bool, socket: str | None
+    jobs: tuple[int | str, ...],
+    label: str | None,
+    timeout_s: float | None,
+    as_jsonl: bool,
+    as_json: bool,
+    socket: str | None,
 ) -> int:
     """Wait until jobs have ended; exit code 0 if all are done."""
+    from ..job_names import check_selection, select
+
+    check_selection(jobs, label)
     with options.client(socket) as service:
+        numbers = select(service, jobs, label=label)
         for number in numbers:
             service.job(number)  # an unknown job is an error at once
         return say_ends(_wait_for(service, numbers, timeout_s), as_json, as_jsonl)
 
 
-def _wait_for(service: Client, numbers: tuple[int, ...], timeout_s: float | None) -> list[JobInfo]:
+def _wait_for(service: Client, numbers: list[int], timeout_s: float | None) -> list[JobInfo]:
     """Wait until all these jobs have ended, at most `timeout_s` seconds in total."""
     if timeout_s is None:
         return [wait_for_end(service, number) for number in numbers]

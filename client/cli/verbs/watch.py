@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 
 @verb(JOBS)
-@options.number()
+@options.job()
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="A JSON document a change.")
 @options.as_json
 @options.socket
-def command(number: int, as_jsonl: bool, as_json: bool, socket: str | None) -> int:
+def command(job: int | str, as_jsonl: bool, as_json: bool, socket: str | None) -> int:
     """Follow a job, live; Ctrl-C leaves it running."""
+    from ..job_names import select_one
+
     with options.client(socket) as service:
+        number = select_one(service, job)
         if as_jsonl:
             return _watch_as_data(service, number)
         info = watch_job(service, number, quiet=as_json)

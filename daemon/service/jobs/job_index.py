@@ -18,8 +18,6 @@ from ...journal.records import JobRecord, age_to_show, order_to_show
 from .clashes import JobFiles, JobFilesTable
 from .dependencies import ancestors, no_such_job
 
-MOST_KEPT = 100_000
-"""Most ended jobs that are kept; each takes about 2 KiB of memory."""
 _SEEN_STEP = 1 << 32
 
 
@@ -53,6 +51,9 @@ class JobIndex:
         self._seen = max((job_record.info.seen for job_record in self._jobs.values()), default=0) + _SEEN_STEP
         self._changed: set[int] = set()
         self.files = JobFilesTable()
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._jobs
 
     def get(self, number: int) -> JobRecord:
         """The job of this number.
@@ -93,6 +94,37 @@ class JobIndex:
             return alive  # without a pass over all ended jobs, because this is called often
         ended = (r.info for r in self._jobs.values() if r.info.ended and matches(r.info))
         return alive + heapq.nlargest(limit, ended, key=age_to_show)
+
+    def find(
+        self, owner: int, name: str | None = None, label: str | None = None, *, ended: bool | None = None
+    ) -> list[JobInfo]:
+        """The jobs that a user means by a name or a label, in the order of their numbers.
+
+        Parameters
+        ----------
+        owner : int
+            The user's number.
+        name, label : str, optional
+            By a name that none of the user's jobs has, those of others are meant.
+        ended : bool, optional
+            Only jobs that have ended, or that have not.
+
+        Returns
+        -------
+        list of JobInfo
+        """
+
+        def matches(info: JobInfo) -> bool:
+            return (
+                (name is None or info.name == name)
+                and (label is None or info.label == label)
+                and (ended is None or info.ended == ended)
+            )
+
+        records = self._open if ended is False else self._jobs
+        infos = [r.info for _, r in sorted(records.items()) if matches(r.info)]
+        own = [info for info in infos if info.owner == owner]
+        return own if own or name is None else infos
 
     def has_token(self, token: str, owner: int) -> bool:
         """Test if a submission with this token has come before.
@@ -170,37 +202,6 @@ class JobIndex:
                     f"job {number} ({job_record.info.name}), which has not ended, {clash}; "
                     f"name another output, or submit with --after {number}"
                 )
-
-    def prune(self, now_s: float, keep_s: float, most: int = MOST_KEPT) -> list[int]:
-        """Forget old jobs, except those that a kept job follows: it may be retried, and needs their states.
-
-        Parameters
-        ----------
-        now_s : float
-            Seconds since the epoch.
-        keep_s : float
-            Jobs that ended longer ago are forgotten.
-        most : int
-            Most ended jobs to keep.
-
-        Returns
-        -------
-        list of int
-            The forgotten jobs.
-        """
-        followed = {n for job_record in self._jobs.values() for n in job_record.info.after}
-        ended = [r.info for r in self._jobs.values() if r.info.ended and r.info.id not in followed]
-        ended.sort(key=age_to_show)
-        beyond = max(len(ended) - most, 0)
-        expired = [
-            info.id
-            for index, info in enumerate(ended)
-            if index < beyond or (info.ended_s or 0.0) < now_s - keep_s
-        ]
-        for number in expired:
-            del self._tokens[self._jobs.pop(number).token]
-            self.files.forget(number)
-        return expired
 
     def _change(self, number: int, *, journal: bool = True, **fields: Any) -> JobRecord:
         self._seen += 1

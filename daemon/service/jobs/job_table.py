@@ -15,6 +15,7 @@ it starts when all of them are done, and is cancelled when one of them ends othe
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -39,6 +40,15 @@ _RUN_COUNTS: dict[str, Any] = {
     "seconds": 0.0,
     "eta_s": None,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class EditedJob:
+    """What a job is to do from now on: `spec` and `file` as in `JobRecord`, and the files that it names."""
+
+    spec: dict[str, Any]
+    file: str
+    files: JobFiles
 
 
 class JobTable(PausableJobs):
@@ -88,13 +98,14 @@ class JobTable(PausableJobs):
         after: tuple[int | str, ...] = (),
         overwrite: bool = False,
         keep_finished: bool = False,
+        file: str = "",
         files: JobFiles | None = None,
     ) -> JobRecord:
         """Add a job, which waits for `accept`. If the token was used before, return its job instead.
 
         Parameters
         ----------
-        spec, token, overwrite, keep_finished
+        spec, token, overwrite, keep_finished, file
             As in `JobRecord`.
         name, owner, output, priority, label
             As in `JobInfo`.
@@ -132,7 +143,7 @@ class JobTable(PausableJobs):
             after=predecessors,
         )
         job_record = JobRecord(
-            info=info, spec=spec, token=token, overwrite=overwrite, keep_finished=keep_finished
+            info=info, spec=spec, token=token, overwrite=overwrite, keep_finished=keep_finished, file=file
         )
         self._jobs[info.id] = self._open[info.id] = job_record
         self._tokens[token] = info.id
@@ -300,7 +311,13 @@ class JobTable(PausableJobs):
         return None
 
     def retry(
-        self, number: int, failed_only: bool, now_s: float, *, keep_finished: bool = False
+        self,
+        number: int,
+        failed_only: bool,
+        now_s: float,
+        *,
+        keep_finished: bool = False,
+        edited: EditedJob | None = None,
     ) -> JobRecord:
         """Queue an ended job again, for its unfinished blocks.
 
@@ -313,6 +330,8 @@ class JobTable(PausableJobs):
             Not used.
         keep_finished : bool
             Keep finished blocks, though the user's code has changed since.
+        edited : EditedJob, optional
+            What to do from now on; None: what was submitted.
 
         Returns
         -------
@@ -332,12 +351,16 @@ class JobTable(PausableJobs):
             raise Refused(f"job {number} is done; submit it again with --overwrite to do it anew")
         if failed_only and not info.failed:
             raise Refused(f"job {number} has no failed blocks; retry it without --failed")
-        self.check_clashes(info.output, self.files.of(number), info.after)
+        files = self.files.of(number) if edited is None else edited.files
+        self.check_clashes(info.output, files, info.after)
         # If only failed blocks are unfinished, the run is like any other and can end as done.
         is_partial = failed_only and info.done + info.failed < (info.blocks or 0)
         job_record = msgspec.structs.replace(
             self._jobs[number], failed_only=is_partial, keep_finished=keep_finished
         )
+        if edited is not None:
+            job_record = msgspec.structs.replace(job_record, spec=edited.spec, file=edited.file)
+            self.files.note(number, edited.files)
         self._jobs[number] = self._open[number] = job_record
         pause = {"paused": False, "paused_by": "", **self._paused_with_all()}
         job_record = self._change(number, state="queued", ended_s=None, reason="", **pause)

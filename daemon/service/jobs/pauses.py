@@ -8,10 +8,10 @@ from typing import Any
 from ....shared.errors import Refused
 from ...journal.records import JobRecord
 from .dependencies import state_text
-from .job_index import JobIndex
+from .removal import RemovableJobs
 
 
-class PausableJobs(JobIndex):
+class PausableJobs(RemovableJobs):
     """Jobs of which some, or all, are paused.
 
     Parameters

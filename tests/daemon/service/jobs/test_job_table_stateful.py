@@ -15,6 +15,7 @@ from blockmill.shared.errors import NoSuchJob, Refused
 PICK = st.integers(0, 99)
 MOST_ACTIVE = 3
 OUTCOMES = st.sampled_from(["done", "done", "done_with_failures", "failed"])
+STATES = ("queued", "running", "cancelling", "done", "done_with_failures", "failed", "cancelled")
 ENDED = {"done", "done_with_failures", "failed", "cancelled"}
 
 
@@ -213,6 +214,30 @@ class BookMachine(RuleBasedStateMachine):
         if young:  # they went because there were too many: the oldest ones, and no more than need be
             assert len(remaining) == most
             assert max(young) <= min((ended[n] for n in remaining), default=self.now_s)
+
+    @rule(pick=PICK, with_others=st.integers(0, 3))
+    def remove(self, pick, with_others):
+        self.write_down()
+        numbers = {n for p in range(pick, pick + with_others + 1) if (n := self.pick(p, *STATES))}
+        kept = [n for n in self.journal if n not in numbers]
+        needed = {b for n in kept for b in self.info_after(n) if b in numbers and self.states[b] != "done"}
+        if needed or any(self.states[n] not in ENDED for n in numbers):
+            with pytest.raises(Refused):
+                self.table.remove(numbers)
+            return
+        assert {job_record.info.id for job_record in self.table.remove(numbers)} == numbers
+        for number in numbers:
+            del self.journal[number], self.seen[number], self.states[number]
+
+    @rule()
+    def remove_ended(self):
+        self.write_down()
+        for job_record in self.table.remove_ended(1):
+            number = job_record.info.id
+            assert self.states.pop(number) in ENDED
+            del self.journal[number], self.seen[number]
+        left = {b for n in self.journal for b in self.info_after(n)}
+        assert all(state not in ENDED or n in left for n, state in self.states.items())
 
     def info_after(self, number):
         return msgspec.json.decode(self.journal[number], type=JobRecord).info.after

@@ -1,0 +1,143 @@
+"""One job on an engine of its own, shown to a person; what ``run`` and ``apply`` have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from ...shared.errors import BlockmillError
+from ...shared.units import format_count, format_duration, format_rate
+from ..formatting.exit_codes import FAILED, INTERRUPTED
+from ..formatting.interrupt import Interrupt
+from ..formatting.output import StdoutFailed, complain, say, say_json
+from ..formatting.progress import Display, display_for
+from .job_files import complain_of
+
+if TYPE_CHECKING:
+    from ...daemon.engine.handle import Notice
+    from ...daemon.planning.plan import Plan
+    from ...daemon.runs.reports import Summary
+    from ...shared.jobs.job import Job
+
+_MAX_REASONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of ``run`` and ``apply``, as `options.running` gives them to a verb."""
+
+    overwrite: bool
+    keep_finished: bool
+    dry_run: bool
+    workers: int | None
+    quiet: bool
+    as_json: bool
+
+
+def run_job(job: Job, path: str, options: RunOptions, again: str) -> int:
+    """Run a job, or say what it would take.
+
+    Parameters
+    ----------
+    job : Job
+    path : str
+        Of its file, for messages; "-" if it has none.
+    options : RunOptions
+    again : str
+        The command that goes on after an interruption.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    if options.dry_run:
+        from .dry_run import say_estimate
+
+        return say_estimate(
+            job, path, workers=options.workers, as_json=options.as_json, overwrite=options.overwrite
+        )
+    display = display_for(sys.stdout, options.quiet or options.as_json)
+    with Interrupt() as interrupt:
+        try:
+            summary = _run(job, options, display, interrupt)
+        except KeyboardInterrupt:
+            display.stop()
+            complain(f"interrupted; finished blocks are kept. To go on: {again}")
+            return INTERRUPTED
+        except BlockmillError as error:
+            display.stop()
+            return complain_of(path, error)
+    if options.as_json:
+        say_json(**asdict(summary))
+    elif not options.quiet:
+        with contextlib.suppress(StdoutFailed):  # the output is there, and that is what counts
+            _say_summary(summary)
+    return _complain_of_failures(summary)
+
+
+def _run(job: Job, options: RunOptions, display: Display, interrupt: Interrupt) -> Summary:
+    """Plan and run; the workers start while the job is planned."""
+    from ...daemon.engine.engine import Engine
+    from ...daemon.runs.reports import Watcher
+    from ...daemon.runs.run import JobRun
+
+    processors = len(os.sched_getaffinity(0))
+    count = options.workers or job.workers or processors
+    # How many blocks there are is not known yet.
+    with Engine(min(count, processors), preload=job.operation.preload, fork=True) as engine:
+
+        def planned(plan: Plan, done: bytes) -> None:
+            display.start(len(plan.grid), sum(done))
+            engine.set_workers(max(1, min(count, len(plan.grid) - sum(done))))
+
+        watcher = Watcher(
+            planned=planned,
+            progress=lambda now: display.update(now.blocks, now.bytes_written),
+            notice=lambda notice: _show(notice, job, display),
+            interrupted=interrupt.came,
+        )
+        summary = JobRun(
+            job,
+            count,
+            overwrite=options.overwrite,
+            keep_finished=options.keep_finished,
+            watcher=watcher,
+        ).execute(engine)
+    display.stop()
+    return summary
+
+
+def _show(notice: Notice, job: Job, display: Display) -> None:
+    """Show a notice, unless the job ends with that failure, which is told at its end then."""
+    if notice.kind != "failed" or job.on_error == "finish":
+        # Told in full at the end, if the block fails for good.
+        display.note(str(notice).partition("\n")[0] if notice.kind in ("retry", "failed") else str(notice))
+
+
+def _say_summary(summary: Summary) -> None:
+    skipped = f" ({summary.skipped} found finished)" if summary.skipped else ""
+    of = "" if summary.outcome == "done" else f"{summary.finished} of "
+    say(
+        f"{summary.outcome.replace('_', ' ')}: {of}{format_count(summary.blocks, 'block')}{skipped}, "
+        f"{summary.voxels} voxels, {format_duration(summary.seconds)}, "
+        f"{format_rate(summary.bytes_written, summary.seconds)} -> {os.path.relpath(summary.output)}"
+    )
+    if summary.note:
+        say(summary.note)
+
+
+def _complain_of_failures(summary: Summary) -> int:
+    """Print each reason once, with its blocks; return the exit code of the run."""
+    by_reason: dict[str, list[str]] = {}
+    for block, reason in summary.failures:
+        by_reason.setdefault(reason, []).append(block)
+    for reason, blocks in list(by_reason.items())[:_MAX_REASONS]:
+        more = f" and {format_count(len(blocks) - 1, 'more block')}" if len(blocks) > 1 else ""
+        complain(f"{blocks[0]}{more}: {reason}")
+    if (more := len(by_reason) - _MAX_REASONS) > 0:
+        complain(f"and {format_count(more, 'more reason')}; --json tells all")
+    return 0 if summary.outcome == "done" else FAILED

@@ -66,7 +66,8 @@ MAY_IMPORT = {
     "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages"
     " daemon/engine daemon/planning daemon/runs client/formatting client/service",
     "client/cli/verbs": "the-root shared shared/config shared/jobs shared/lazyflow shared/messages"
-    " shared/system daemon/runs daemon/service client/cli client/cluster client/doctor client/formatting client/manpages client/service",
+    " shared/system daemon/runs daemon/service client/cli client/cluster client/doctor client/formatting"
+    " client/manpages client/service",
     "client/cli/verbs/volume": "shared shared/geometry shared/lazyflow shared/volumes"
     " shared/volumes/base shared/volumes/blockwise shared/volumes/restful daemon/runs client/cli"
     " client/formatting client/http client/library client/verify",

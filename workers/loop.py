@@ -43,6 +43,7 @@ _SURE_TO_COME_AGAIN = (
     NameError,
     AttributeError,
     SyntaxError,
+    SystemExit,
 )
 
 
@@ -197,6 +198,10 @@ class Worker:
             outcome = job.do(task, roi, self._segment_of(task.slot))
         except Exception as error:  # noqa: BLE001 - any error of a block is its reply
             return _failure(task, error)
+        except SystemExit as error:
+            if os.getpid() != self._pid:
+                raise  # a child that user code has forked ends as it wants
+            return _failure(task, error)
         seconds = time.monotonic() - started_s
         return wire.TaskDone(
             task.job,
@@ -235,7 +240,7 @@ def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
     os._exit(0 if isinstance(reply, wire.TaskDone) else 1)
 
 
-def _failure(task: wire.Task, error: Exception) -> wire.TaskFailed:
+def _failure(task: wire.Task, error: Exception | SystemExit) -> wire.TaskFailed:
     """The reply that carries an error; an error that would come again is not retried."""
     if isinstance(error, MemoryError):
         text = "\n".join([f"out of memory: {message_of(error)}".rstrip(": "), *_user_frames(error)])
@@ -249,7 +254,7 @@ def _failure(task: wire.Task, error: Exception) -> wire.TaskFailed:
     return wire.TaskFailed(task.job, task.block, task.attempt, text, retry, memory, kind)
 
 
-def _user_frames(error: Exception) -> list[str]:
+def _user_frames(error: BaseException) -> list[str]:
     """The frames of an error in code outside this package, innermost last."""
     frames = traceback.extract_tb(error.__traceback__)
     user_frames = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)]

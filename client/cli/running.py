@@ -114,8 +114,10 @@ def _run(job: Job, options: RunOptions, display: Display, interrupt: Interrupt) 
 def _show(notice: Notice, job: Job, display: Display) -> None:
     """Show a notice, unless the job ends with that failure, which is told at its end then."""
     if notice.kind != "failed" or job.on_error == "finish":
-        # Told in full at the end, if the block fails for good.
-        display.note(str(notice).partition("\n")[0] if notice.kind in ("retry", "failed") else str(notice))
+        text = str(notice)
+        if notice.kind in ("retry", "failed"):  # in full at the end, if the block fails for good
+            text = text.partition("\n")[0].removesuffix("; its last lines:")
+        display.note(text)
 
 
 def _say_summary(summary: Summary) -> None:

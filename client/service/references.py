@@ -129,8 +129,8 @@ def labelled(label: str | None, jobs: Sequence[JobInfo], job_filter: JobFilter) 
     """
     if fitting := [info for info in jobs if applies(info, job_filter)]:
         return fitting
-    about = "" if label is None else f" has the label {label}"
-    raise NoSuchJob(f"no job of yours{_WORDS[job_filter]}{about}" + ("" if about else " is there"))
+    about = "" if label is None else f" with the label {label}"
+    raise NoSuchJob(f"you have no job{about}{_WORDS[job_filter]}")
 
 
 def _listed(jobs: Sequence[JobInfo]) -> str:

@@ -229,9 +229,9 @@ USAGE = [
             "no such verb of a group": "volume inof",
             "no such option": "run --owerwrite job.yaml",
             "no argument": "run",
-            "too many arguments": "run a b",
+            "too many arguments": "watch a b",
             "workers out of bounds": "run -w 0 job.yaml",
-            "a number that is none": "status one",
+            "a number that is none": "run -w one job.yaml",
             "a choice that is none": "ls --state ended",
             "no option that must be there": "cluster block c.json job.yaml",
         }.items()

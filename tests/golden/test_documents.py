@@ -153,6 +153,7 @@ def ended_jobs(recorder, job_file, folder):
         tell("logs", form, numbers[0])
     tell("submit", "--wait", "--json", good)
     tell("submit", "--follow", "--json", good)
+    tell("rm", "--json", numbers[0])
 
 
 def test_documents_of_verbs_of_the_service(golden, commands, service, job_file, wait_until):

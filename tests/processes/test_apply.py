@@ -170,12 +170,26 @@ def test_a_failure_is_told_once_in_full(bench):
     assert (err.count("steps.py"), err.count("UFuncNoLoopError") + err.count("TypeError")) == (1, 1)
 
 
+def test_a_function_that_ends_its_process_is_told_as_what_it_is(bench):
+    bench.volume()
+    job = bench.steps_job("steps:ends", {}, output="out.npy", retries=2)
+    (bench.folder / "steps.py").write_text("import sys\ndef ends(block):\n    sys.exit(3)\n")
+    _, err = bench.run("run", job, "-w", "1", code=1)
+    assert "SystemExit: 3\n" in err and "sys.exit(3)" in err
+    assert "tried again" not in err and "worker" not in err
+
+
 def test_paths_may_begin_with_a_variable(bench):
-    bench.environ |= {"PLACE": str(bench.folder), "UNSET_HERE": ""}
+    bench.environ |= {"PLACE": str(bench.folder)}
     voxels = bench.volume()
-    bench.job(input="$PLACE/in.npy", output="${PLACE}/made.npy", operation="copy")
-    bench.run("run", "job.yaml", "-w", "1")
-    assert np.array_equal(np.load(bench.folder / "made.npy"), voxels)
+    (bench.folder / "$PLACE").mkdir()  # what has that name is meant where it is looked for
+    for output in ("${PLACE}/made.npy", "$PLACE/literal.npy", "no$PLACE.npy"):
+        bench.job(input="${PLACE}/in.npy", output=output, operation="copy")
+        bench.run("run", "job.yaml", "-w", "1")
+    for made in ("made.npy", "$PLACE/literal.npy", "no$PLACE.npy"):
+        assert np.array_equal(np.load(bench.folder / made), voxels)
+    bench.job(input="$PLACE_THAT_IS_NOT_SET/in.npy", output="x.npy", operation="copy")
+    assert "$PLACE_THAT_IS_NOT_SET/in.npy does not exist" in bench.run("run", "job.yaml", code=5)[1]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -48,22 +48,27 @@ def test_verbs_and_options_are_completed(complete):
     assert complete("blockmill keys re") == ["revoke"]
     assert "--failed" in complete("blockmill retry --")
     assert complete("blockmill completions z") == ["zsh"]
+    assert complete("blockmill apply g") == ["gaussian"]
+    assert complete("blockmill apply gaussian in.npy out.npy s") == ["sigma="]
+    assert complete("blockmill apply scipy.ndimage:median_filter in.npy out.npy s") == []
 
 
 def test_without_a_service_there_are_no_numbers_and_no_words(complete):
     assert complete("blockmill status ") == []
 
 
-def test_numbers_are_of_jobs_that_the_verb_can_do_something_with(bench, complete):
+def test_numbers_and_names_are_of_jobs_that_the_verb_can_do_something_with(bench, complete):
     bench.volume()
     bench.serve()
     quick = bench.submit(bench.job("quick.yaml", input="in.npy", output="q.npy", operation={"copy": {}}))
     with bench.client() as client:
         client.wait(quick)
     slow = bench.submit(bench.gated_job())
-    assert set(complete("blockmill status ")) == {str(quick), str(slow)}
-    assert complete("blockmill cancel ") == [str(slow)]
-    assert complete(f"blockmill wait {slow} ") == [str(quick)]
+    assert set(complete("blockmill status ")) == {str(quick), str(slow), "quick", "job"}
+    assert complete("blockmill cancel ") == [str(slow), "job"]
+    assert complete("blockmill cancel jo") == ["job"]
+    assert complete("blockmill rm ") == [str(quick), "quick"]
+    assert complete(f"blockmill wait {slow} quick ") == [str(quick), "job"]
     assert complete(f"blockmill --version status {slow}") == [str(slow)]
     bench.open_gate()
     bench.end_service()

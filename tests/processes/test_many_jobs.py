@@ -76,10 +76,10 @@ def test_many_jobs_by_their_label_or_all(bench):
     assert out.count("cancelled") >= 3
     assert states() == {1: "cancelled", 2: "cancelled", 3: "queued", 4: "cancelled"}
     _, err = bench.run("cancel", "--label", "night", code=3)
-    assert "no job of yours that has not ended has the label night" in err
+    assert "you have no job with the label night that has not ended" in err
     bench.run("cancel", "--all")
     assert set(states().values()) == {"cancelled"}
-    assert "no job of yours that has not ended is there" in bench.run("cancel", "--all", code=3)[1]
+    assert "you have no job that has not ended" in bench.run("cancel", "--all", code=3)[1]
     bench.run("resume", "--all")
     bench.run("retry", "--label", "day", "--wait")
     bench.run("wait", "--label", "day")

@@ -52,8 +52,8 @@ def command(
 ) -> int:
     """Queue ended jobs again, for the blocks that are not finished.
 
-    A job is done again as it was submitted, also if its file was edited since; --job takes the edited file.
-    The job keeps its name, label, priority and predecessors.
+    A job is done again as it was submitted, also if its file was edited since. An edited file is taken with
+    --job; name, label, priority and predecessors of the job stay.
     """
     from ..job_files import read_job
     from ..job_names import check_selection, select

@@ -51,8 +51,8 @@ def test_a_name_of_several_is_refused_where_something_is_changed():
 def test_no_job_of_a_name_or_a_label():
     with pytest.raises(NoSuchJob, match="of the name n;"):
         chosen("n", [], "all")
-    with pytest.raises(NoSuchJob, match="no job of yours that has not ended has the label x"):
+    with pytest.raises(NoSuchJob, match="you have no job with the label x that has not ended"):
         labelled("x", [job(1, "done")], "active")
-    with pytest.raises(NoSuchJob, match="no job of yours that has ended is there"):
+    with pytest.raises(NoSuchJob, match="you have no job that has ended"):
         labelled(None, [job(1, "running")], "ended")
     assert [info.id for info in labelled("x", [job(1, "done"), job(2, "failed")], "retryable")] == [2]

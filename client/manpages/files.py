@@ -30,7 +30,7 @@ def config_page() -> Page:
         "/etc/blockmill/conf.d/*.yaml, the same two in $CONFIGURATION_DIRECTORY and in "
         "$XDG_CONFIG_HOME/blockmill (~/.config/blockmill); then variables such as "
         "BLOCKMILL__WORKERS__COUNT=3, then the options of blockmill serve. Sizes are whole numbers of "
-        "bytes, or texts such as 24GiB."
+        "bytes, or texts such as 24GiB or 24G (the same; 24GB is decimal)."
     )
     page.text("blockmill config show --origin tells what counts, blockmill config check what is wrong.")
     _keys(page, config_schema())

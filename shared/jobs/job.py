@@ -74,7 +74,7 @@ class Job(Model):
     workers : int, optional
         Worker processes; default: one per usable core.
     memory_per_worker : int, optional
-        Bytes; in files also ``2GiB``.
+        Bytes; in files also ``2GiB``, for which ``2G`` may stand; ``2GB`` is decimal.
     retries : int
         Further attempts at a block that failed.
     on_error : {"fail", "finish"}

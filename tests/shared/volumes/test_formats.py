@@ -46,8 +46,21 @@ def test_the_home_directory_is_found(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "x.tif", "http://h/x.json", "v.zarr/0", "x.h5.bak/d", "a\0.npy", "x.json/y"]
+    ("text", "words"),
+    [
+        ("s3://bucket/in.zarr", "s3:// addresses are not supported; copy the volume to a disk, or mount it"),
+        ("smb://host/in.h5/v", "smb:// addresses are not supported; copy the volume"),
+        ("FILE:///data/in.npy", "FILE:// addresses are not supported; give the path of the file alone"),
+        ("http://h/x.json", "http:// addresses are not supported; a volume of a web server is named by its"),
+    ],
 )
+def test_a_scheme_is_refused_by_its_name(text, words):
+    for take_apart in (split_address, split_input):
+        with pytest.raises(JobError, match=words):
+            take_apart(text)
+
+
+@pytest.mark.parametrize("text", ["", "x", "x.tif", "v.zarr/0", "x.h5.bak/d", "a\0.npy", "x.json/y"])
 def test_unknown_kinds_are_refused_with_what_is_supported(text):
     with pytest.raises(JobError, match="blockwise fileset"):
         split_address(text)

@@ -17,7 +17,6 @@ from typing import Any
 import click
 
 from ...shared.errors import BlockmillError
-from ...shared.files.refusals import in_words
 from ..formatting import exit_codes
 from ..formatting.output import StdoutFailed, complain, give_up
 
@@ -51,6 +50,8 @@ class Command(click.Command):
             give_up(sys.stdout)
             code = 0
         except OSError as error:  # of a path that nobody has expected to be refused
+            from ...shared.files.refusals import in_words  # late: the command's help needs none
+
             complain(f"blockmill: {in_words(error)}")
             code = exit_codes.FAILED
         except UnicodeEncodeError as error:

@@ -12,7 +12,6 @@ import sys
 import click
 
 from ... import __version__
-from ...shared.files.refusals import in_words
 from ..formatting.exit_codes import FAILED, INTERRUPTED
 from ..formatting.output import complain, give_up
 from .groups import SECTIONS, Group
@@ -99,6 +98,8 @@ def main() -> None:
         complain("interrupted")
         sys.exit(INTERRUPTED)
     except OSError as error:  # click's own output, such as the help
+        from ...shared.files.refusals import in_words  # late: the help needs none
+
         give_up(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             complain(f"blockmill: {in_words(error)}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -268,4 +269,34 @@ def test_an_empty_list_says_of_what(bench):
     assert bench.run("ls", "--label", "x y")[1] == "no job has the label x y\n"
     _, err = bench.run("ls", "--state", "failed", "--state", "done_with_failures", "--label", "x")
     assert err == "no job is failed or done with failures and has the label x\n"
+    bench.end_service()
+
+
+@pytest.mark.parametrize(
+    "args", [("ls", "--watch", "--json"), ("status", "--watch", "--json"), ("top", "--jsonl")]
+)
+def test_what_is_shown_until_ctrl_c_ends_with_its_code(bench, args):
+    bench.serve()
+    watching = bench.start(*args)
+    assert json.loads(watching.stdout.readline())["schema"] == 1
+    watching.send_signal(signal.SIGINT)
+    _, err = watching.communicate(timeout=60)
+    assert (watching.returncode, err) == (130, "")
+    bench.end_service()
+
+
+def test_a_log_is_followed_from_its_last_lines_on(bench, wait_until):
+    bench.volume()
+    bench.serve()
+    bench.submit(bench.gated_job())
+    wait_until(lambda: len(bench.begun()) >= 2, "two blocks")
+    following = bench.start("logs", "job", "-f", "-n", "1", "--jsonl")
+    first = json.loads(following.stdout.readline())["line"]["text"]
+    bench.open_gate()
+    out, _ = following.communicate(timeout=60)
+    texts = [json.loads(line)["line"]["text"] for line in out.splitlines()]
+    with bench.client() as client:
+        written = [line.text for line in client.logs(1)]
+    assert [first, *texts] == written[-1 - len(texts) :]
+    assert texts[-1] == "done"
     bench.end_service()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Container
 from pathlib import Path
 
 from ...shared.errors import StorageError
@@ -81,6 +82,21 @@ class JobLogs:
         self._lines.pop(number, None)
         self.of(number).remove()
         del self._logs[number]
+
+    def remove_unknown(self, known: Container[int], last_id: int) -> None:
+        """Remove the logs of jobs that the journal has forgotten, where a killed service could not.
+
+        Parameters
+        ----------
+        known : container of int
+            Numbers of the jobs that there are.
+        last_id : int
+            Largest number that was ever given; what has a larger one belongs to another journal.
+        """
+        folders = self._folder.iterdir() if self._folder.is_dir() else ()
+        for number in [int(path.name) for path in folders if path.name.isdecimal()]:
+            if number <= last_id and number not in known:
+                self.remove(number)
 
     def write(self) -> None:
         """Write the gathered lines. If a log can't be written its lines are lost, and that is reported."""

@@ -64,6 +64,7 @@ class JobQueue:
         self.table = JobTable(loaded.jobs, last_id=loaded.last_id, paused_all=loaded.paused_all)
         self.keeper = EngineKeeper(settings)
         self.logs = JobLogs(settings.state_dir / "jobs")
+        self.logs.remove_unknown(self.table, loaded.last_id)
         self._runners: dict[int, Runner] = {}
         self._next_prune_s = 0.0
         for job_record in loaded.jobs:

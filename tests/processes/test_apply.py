@@ -131,6 +131,7 @@ def test_nothing_is_run_where_one_file_has_a_mistake(bench):
     (bench.folder / "b.yaml").write_text("input: a\n")
     _, err = bench.run("run", *files, "missing.yaml", "-w", "1", code=5)
     assert "b.yaml:1:1 output: is missing" in err and "missing.yaml: can't be read" in err
+    assert err.endswith("nothing was run; --keep-going runs the job files that are right\n")
     assert made(bench) == []
     bench.run("run", "--keep-going", *files, "-w", "1", code=5)
     assert made(bench) == ["a"]

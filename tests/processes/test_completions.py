@@ -86,3 +86,4 @@ def test_other_shells_take_their_scripts(bench, shell):
 def test_each_shells_script_asks_the_command(bench):
     for shell in ("bash", "zsh", "fish"):
         assert f"_BLOCKMILL_COMPLETE={shell}_complete" in bench.run("completions", shell)[0]
+    assert 'string split --max 1 ","' in bench.run("completions", "fish")[0]  # a description may have commas

@@ -18,10 +18,12 @@ fish: blockmill completions fish > ~/.config/fish/completions/blockmill.fish"""
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> int:
-    """Print the script with which a shell completes verbs, options, files and numbers of jobs."""
+    """Print the script with which a shell completes verbs, options, files, numbers and names of jobs."""
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
     assert kind is not None  # click.Choice has seen to that
-    say(kind(context.find_root().command, {}, "blockmill", _VARIABLE).source())
+    script = kind(context.find_root().command, {}, "blockmill", _VARIABLE).source()
+    # Click's script for fish takes the comma in a description for the end of it.
+    say(script.replace('string split "," ', 'string split --max 1 "," '))
     return 0

@@ -33,6 +33,8 @@ def command(job_files: tuple[str, ...], keep_going: bool, run_options: RunOption
     have_one_compute_thread()
     jobs, first_code = read_jobs(job_files)
     if first_code and not keep_going:
+        if jobs:
+            complain("nothing was run; --keep-going runs the job files that are right")
         return first_code
     for index, (path, job) in enumerate(jobs):
         left = [path for path, _ in jobs[index:]]

@@ -298,3 +298,41 @@ def test_at_the_most_clients_further_ones_get_their_turn(bench, wait_until):
         assert stays.service().workers == 2
         wait_until(lambda: service.num_fds() < before + 8, "the end of the crowd's connections")
     assert "4 clients are connected, the most allowed" in bench.end_service()
+
+
+def test_a_name_or_a_label_means_ones_own_jobs_first(bench, place):
+    voxels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    theirs = place / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, OTHER.pw_uid, OTHER.pw_gid)
+    write(place / "in.npy", voxels, 0, 0o644)
+    bench.serve()
+    open_socket(bench)
+
+    def job(name, output):
+        return copy_job(place / "in.npy", output) | {"name": name, "label": "night"}
+
+    with bench.client() as client:
+        mine = [client.submit(job(name, place / f"{name}.npy")).id for name in ("both", "mine")]
+        client.wait(mine, timeout_s=60)
+        answers = as_other(
+            bench,
+            ("submit", [job("both", theirs / "a.npy")], {}),
+            ("wait", ["both"], {"timeout_s": 60}),
+            ("job", ["both"], {}),
+            ("job", ["mine"], {}),  # there is none of their own
+            ("remove", ["mine"], {}),
+            ("remove", [mine[0]], {}),
+            ("remove_ended", [], {"label": "night"}),
+        )
+        assert [answer for answer in answers if answer[0] == "ok"] == [["ok", 3]] * 3 + [
+            ["ok", 2],
+            ["ok", None],
+        ]
+        for kind, text in answers[4:6]:
+            assert kind == "Refused"
+            assert "belongs to root, who alone may remove it" in text
+        assert {info.id for info in client.jobs()} == set(mine)
+        client.remove("both", "mine")
+        assert client.jobs() == []
+    bench.end_service()

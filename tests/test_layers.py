@@ -63,7 +63,7 @@ MAY_IMPORT = {
     " shared/volumes/base shared/volumes/blockwise daemon/engine client/formatting client/library",
     "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base"
     " shared/volumes/blockwise shared/volumes/hdf5 daemon/runs",
-    "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages"
+    "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages shared/system"
     " daemon/engine daemon/planning daemon/runs client/formatting client/service",
     "client/cli/verbs": "the-root shared shared/config shared/jobs shared/lazyflow shared/messages"
     " shared/system daemon/runs daemon/service client/cli client/cluster client/doctor client/formatting"

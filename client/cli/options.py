@@ -33,6 +33,9 @@ def running(function: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(function)
     def with_options(**arguments: Any) -> int:
+        from ...shared.system.compute_threads import have_one_compute_thread
+
+        have_one_compute_thread()  # before numpy is imported
         from .running import RunOptions
 
         names = RunOptions.__dataclass_fields__

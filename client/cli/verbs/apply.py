@@ -10,7 +10,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from ....shared.errors import BlockmillError
-from ....shared.system.compute_threads import have_one_compute_thread
 from .. import options
 from ..groups import JOBS, verb
 
@@ -65,7 +64,6 @@ def command(
     from ..job_files import complain_of
     from ..running import run_job
 
-    have_one_compute_thread()
     words = ["blockmill", "apply", operation, source, target, *parameters]
     for setting in settings:
         words += ["--set", setting]

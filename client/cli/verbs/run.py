@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ....shared.system.compute_threads import have_one_compute_thread
 from ...formatting.exit_codes import INTERRUPTED
 from ...formatting.output import complain
 from .. import options
@@ -30,7 +29,6 @@ def command(job_files: tuple[str, ...], keep_going: bool, run_options: RunOption
     from ..job_files import read_jobs
     from ..running import run_job
 
-    have_one_compute_thread()
     jobs, first_code = read_jobs(job_files)
     if first_code and not keep_going:
         if jobs:

@@ -9,11 +9,13 @@ message or a `WireError`. Times are seconds since 1970, UTC.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
+from ..bounds import MOST_JOBS, MOST_KEYS, MOST_PREDECESSORS, MOST_TEXT, MOST_TOKEN
 from ..errors import WireError
+from ..outside_text import message_of
 from .records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 
 VERSION = 1
@@ -95,6 +97,12 @@ R = TypeVar("R", bound=Reply)
 
 # --------------------------------------------------------------------------------- requests
 
+JobNumbers = Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_JOBS)]
+Predecessors = Annotated[tuple[int | str, ...], msgspec.Meta(max_length=MOST_PREDECESSORS)]
+States = Annotated[tuple[State, ...], msgspec.Meta(max_length=MOST_KEYS)]
+Label = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)]
+Token = Annotated[str, msgspec.Meta(max_length=MOST_TOKEN)]
+
 
 class Request(msgspec.Struct, Generic[R], tag=True, frozen=True, kw_only=True):
     """Base of all requests; ``reply`` is the type that answers one."""
@@ -118,10 +126,10 @@ class SubmitJob(Request[OneJob], frozen=True, kw_only=True):
 
     reply: ClassVar[type[Reply]] = OneJob
     job: dict[str, Any]
-    token: str
+    token: Token
     priority: int | None = None
-    label: str | None = None
-    after: tuple[int | str, ...] = ()
+    label: Label | None = None
+    after: Predecessors = ()
     overwrite: bool = False
     keep_finished: bool = False
 
@@ -130,8 +138,8 @@ class ListJobs(Request[Jobs], frozen=True, kw_only=True):
     """Jobs in some states (none named: all), at most `limit` ended ones, the newest of them."""
 
     reply: ClassVar[type[Reply]] = Jobs
-    states: tuple[State, ...] = ()
-    label: str | None = None
+    states: States = ()
+    label: Label | None = None
     limit: int = 100
 
 
@@ -193,14 +201,14 @@ class PauseJobs(Request[Jobs], frozen=True, kw_only=True):
     """Start no more blocks of these jobs; None: of all, and of those to come."""
 
     reply: ClassVar[type[Reply]] = Jobs
-    ids: tuple[int, ...] | None = None
+    ids: JobNumbers | None = None
 
 
 class ResumeJobs(Request[Jobs], frozen=True, kw_only=True):
     """Undo `PauseJobs`; None: all jobs, and draining too."""
 
     reply: ClassVar[type[Reply]] = Jobs
-    ids: tuple[int, ...] | None = None
+    ids: JobNumbers | None = None
 
 
 class Drain(Request[ServiceInfo], frozen=True, kw_only=True):
@@ -271,6 +279,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
     number: int
 
 
+_MOST_REASON = 500
 _encode = msgspec.msgpack.Encoder().encode
 _head = msgspec.msgpack.Decoder(_Head)
 _call = msgspec.msgpack.Decoder(Call)
@@ -310,4 +319,5 @@ def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
             raise OtherVersion(head.version, head.number)
         return decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, OverflowError, UnicodeError) as error:
-        raise WireError(f"not a message of protocol {VERSION} ({error}): {data[:40]!r}") from error
+        reason = message_of(error, _MOST_REASON)  # it may quote the message
+        raise WireError(f"not a message of protocol {VERSION} ({reason}): {data[:40]!r}") from error

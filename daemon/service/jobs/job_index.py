@@ -6,7 +6,6 @@ journal; `progress` alone is not journaled.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,12 +13,13 @@ import msgspec
 
 from ....shared.errors import Refused
 from ....shared.messages.records import JobInfo, State
-from ...journal.records import JobRecord, age_to_show, order_to_show
+from ...journal.records import JobRecord, order_to_show
 from .clashes import JobFiles, JobFilesTable
 from .dependencies import ancestors, no_such_job
+from .job_store import JobStore
 
 MOST_KEPT = 100_000
-"""Most ended jobs that are kept; each takes about 2 KiB of memory."""
+"""Most ended jobs that are kept; each takes about half a KiB of memory."""
 _SEEN_STEP = 1 << 32
 
 
@@ -45,12 +45,15 @@ class JobIndex:
 
     def __init__(self, records: Iterable[JobRecord] = (), *, last_id: int = 0) -> None:
         self.active: set[int] = set()
-        self._jobs: dict[int, JobRecord] = {job_record.info.id: job_record for job_record in records}
+        self._jobs = JobStore()
         self._open: dict[int, JobRecord] = {}  # those that have not ended
-        self._tokens = {job_record.token: number for number, job_record in self._jobs.items()}
-        self.last_id = max([last_id, *self._jobs])
-        # Beyond what a client may have seen before the restart, progress included.
-        self._seen = max((job_record.info.seen for job_record in self._jobs.values()), default=0) + _SEEN_STEP
+        self._tokens: dict[str, int] = {}
+        self._seen, self.last_id = 0, last_id
+        for job_record in records:
+            info = job_record.info
+            self._jobs[info.id], self._tokens[job_record.token] = job_record, info.id
+            self._seen, self.last_id = max(self._seen, info.seen), max(self.last_id, info.id)
+        self._seen += _SEEN_STEP  # beyond what a client may have seen before the restart, progress included
         self._changed: set[int] = set()
         self.files = JobFilesTable()
 
@@ -91,8 +94,7 @@ class JobIndex:
         alive = sorted((r.info for r in self._open.values() if matches(r.info)), key=order_to_show)
         if limit <= 0:
             return alive  # without a pass over all ended jobs, because this is called often
-        ended = (r.info for r in self._jobs.values() if r.info.ended and matches(r.info))
-        return alive + heapq.nlargest(limit, ended, key=age_to_show)
+        return alive + self._jobs.newest_ended(states, label, limit)
 
     def has_token(self, token: str, owner: int) -> bool:
         """Test if a submission with this token has come before.
@@ -188,19 +190,16 @@ class JobIndex:
         list of int
             The forgotten jobs.
         """
-        followed = {n for job_record in self._jobs.values() for n in job_record.info.after}
-        ended = [r.info for r in self._jobs.values() if r.info.ended and r.info.id not in followed]
-        ended.sort(key=age_to_show)
-        beyond = max(len(ended) - most, 0)
-        expired = [
-            info.id
-            for index, info in enumerate(ended)
-            if index < beyond or (info.ended_s or 0.0) < now_s - keep_s
-        ]
+        expired = self._jobs.expired(now_s - keep_s, most)
         for number in expired:
-            del self._tokens[self._jobs.pop(number).token]
-            self.files.forget(number)
+            self._forget(number)
         return expired
+
+    def _forget(self, number: int) -> None:
+        del self._tokens[self._jobs.pop(number).token]
+        self._open.pop(number, None)
+        self._changed.discard(number)
+        self.files.forget(number)
 
     def _change(self, number: int, *, journal: bool = True, **fields: Any) -> JobRecord:
         self._seen += 1

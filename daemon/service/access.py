@@ -53,7 +53,7 @@ class Rights:
         self._code = _resolve(access.user_code) or no_roots
         if self._roots and not can_confine():
             _log.warning(
-                "this kernel has no Landlock (Linux 5.19 and later has it): access.data_roots is checked "
+                "there is no Landlock here (Linux 5.19 and later has it): access.data_roots is checked "
                 "when a job is submitted and when it starts; links that change later can lead out of it"
             )
 

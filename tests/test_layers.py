@@ -82,6 +82,7 @@ KEEPERS = {  # which files may import what, as few as there are reasons
         "client/service/endpoint.py",
         "client/service/exchange.py",
         "daemon/engine/loop.py",
+        "daemon/service/listener.py",
         "daemon/service/sockets.py",
         "shared/config/keys.py",
         "workers/loop.py",

@@ -18,11 +18,12 @@ from ..shared.volumes.base.api import Volume
 from ..shared.volumes.base.memory import MemoryVolume
 from ..shared.volumes.blockwise.fileset import BlockwiseFileset
 from ..shared.volumes.formats import open_volume
+from .file_access import FileAccess
 from .halo_check import HaloCheck
 from .input_check import NoCheck, input_check
 from .kernels import kernel_for
 from .kernels.context import BlockContext
-from .kernels.python import takes_context
+from .kernels.python import check_definition, takes_context
 from .task_rois import rois_of
 from .user_code import UserCode
 
@@ -45,6 +46,7 @@ class PreparedJob:
         self.roi_of = rois_of(recipe)
         self.prompt = recipe.prompt
         self._recipe = recipe
+        self._files = FileAccess(recipe)
         self._source: Volume | None = None
         self._input_check = NoCheck()
         self._output: BlockwiseFileset | None = None
@@ -59,18 +61,25 @@ class PreparedJob:
             with acting_as(recipe.identity):
                 self._user_code.check()
         self._kernel = kernel_for(self._spec)
-        with acting_as(recipe.identity):
-            source = open_source(recipe.source, recipe.live_extent)
-            self._input_check = input_check(recipe.input_check, source)
-            if recipe.output is not None:
-                self._output = BlockwiseFileset(
-                    recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
-                )
+        folders = recipe.confinement.code if recipe.confinement is not None else None
+        if folders is not None and recipe.user_code is not None and isinstance(self._spec, PythonFunction):
+            check_definition(self._spec.function, folders)
+        source = self._files.run(self._open_volumes)
         self._bounds = Roi.from_shape(source.shape)
         self._axes = recipe.axes or source.axes
         self._halo = self._spec.halo_per_axis(self._axes)
         self._offset = recipe.offset or (0,) * len(source.shape)
         self._source = source
+        return source
+
+    def _open_volumes(self) -> Volume:
+        recipe = self._recipe
+        source = open_source(recipe.source, recipe.live_extent)
+        self._input_check = input_check(recipe.input_check, source)
+        if recipe.output is not None:
+            self._output = BlockwiseFileset(
+                recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
+            )
         return source
 
     def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> BlockOutcome:
@@ -110,9 +119,8 @@ class PreparedJob:
         with acting_as(self._recipe.identity):
             result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, self._axes))
         note = self._check_halo(source, kept_roi) if task.block == self._recipe.checked_block else ""
-        if self._output is not None:
-            with acting_as(self._recipe.identity):
-                self._output.write(roi, result)
+        if (output := self._output) is not None:
+            self._files.run(lambda: output.write(roi, result))
             return BlockOutcome(block.nbytes, result.nbytes, note=note, unrecorded=unrecorded)
         if task.slot is None or segment is None:
             raise BlockError("the task names no place for its result")
@@ -127,8 +135,9 @@ class PreparedJob:
 
         def compute(read_roi: Roi, kept_roi: Roi) -> NDArray[Any]:
             context = BlockContext(read_roi, kept_roi, source.shape, self._axes)
+            block = self._files.run(lambda: source.read(read_roi))
             with acting_as(self._recipe.identity):
-                return np.array(self._kernel(source.read(read_roi), context))
+                return np.array(self._kernel(block, context))
 
         pieces = not takes_context(self._spec.function)
         check = HaloCheck(self._bounds, block, self._halo, self._recipe.check_voxels, compute, pieces)
@@ -139,21 +148,25 @@ class PreparedJob:
     ) -> tuple[NDArray[Any], int]:
         """The voxels of `read_roi`, checked, and how many blocks have nothing to check them by."""
         check = self._input_check
-        with acting_as(self._recipe.identity):
+
+        def read() -> tuple[NDArray[Any], int]:
             unrecorded = check.before_read(kept_roi, read_roi)
             voxels = source.read(read_roi, out)
             return voxels, unrecorded + check.after_read(kept_roi, read_roi, voxels)
+
+        return self._files.run(read)
 
     def _is_plain_copy(self, source: Volume) -> bool:
         return isinstance(self._spec, Copy) and self._spec.output_dtype(source.dtype) == source.dtype
 
     def _finished(self, output: BlockwiseFileset, roi: Roi) -> bool:
         """Test if each block file of `roi` is this job's and agrees with its checksum."""
-        with acting_as(self._recipe.identity):
-            return all(
+        return self._files.run(
+            lambda: all(
                 output.verify_block(block.start, job=self._recipe.job_hash) is None
                 for block in output.grid.touching(roi)
             )
+        )
 
     def _outcome(
         self, result: NDArray[Any], nbytes_read: int, unrecorded: int, note: str = ""
@@ -168,6 +181,7 @@ class PreparedJob:
         for volume in (self._source, self._output):
             if volume is not None:
                 volume.close()
+        self._files.close()
         if self._user_code is not None:
             self._user_code.forget()
 

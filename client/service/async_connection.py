@@ -12,7 +12,14 @@ import zmq
 from ...shared.errors import ServiceUnreachable
 from ...shared.messages import service as p
 from .endpoint import Endpoint
-from .exchange import Exchange, ResendTimer, close_async_socket, no_answer_error, open_async_socket
+from .exchange import (
+    Departures,
+    Exchange,
+    ResendTimer,
+    close_async_socket,
+    no_answer_error,
+    open_async_socket,
+)
 
 if TYPE_CHECKING:
     import zmq.asyncio
@@ -68,18 +75,23 @@ class AsyncConnection:
         with contextlib.suppress(zmq.Again):  # the connection may be down at the moment
             await sock.send(call, zmq.NOBLOCK)
         deadline_s, resending = time.monotonic() + timeout_s, ResendTimer(request, self.endpoint)
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
-                self._check()
-                if resending.due():
-                    with contextlib.suppress(zmq.Again):  # the service may have turned this client away
-                        await sock.send(call, zmq.NOBLOCK)
-                continue
-            reply = self._exchange.reply(await sock.recv())
-            if reply is not None:
-                return cast("p.R", reply)
+        with Departures(sock) as departures:
+            if self.endpoint.may_refuse_key:
+                departures.watch()
+            while (left_s := deadline_s - time.monotonic()) > 0:
+                if not await sock.poll(int(min(_POLL_MS, 1000 * left_s))):
+                    departures.watch()
+                    self._check()
+                    if resending.due(departures):
+                        with contextlib.suppress(zmq.Again):  # the service may have turned this client away
+                            await sock.send(call, zmq.NOBLOCK)
+                    continue
+                reply = self._exchange.reply(await sock.recv())
+                if reply is not None:
+                    return cast("p.R", reply)
+            error = no_answer_error(self.endpoint, timeout_s, departures)
         self.close()
-        raise no_answer_error(self.endpoint, timeout_s)
+        raise error
 
     def _check(self) -> None:
         """Check that the service still listens; raise ServiceUnreachable if it does not."""

@@ -9,6 +9,7 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import zmq
 
@@ -25,6 +26,7 @@ class UnixEndpoint:
     """A service on this machine, which learns the client's user from the kernel."""
 
     path: Path
+    may_refuse_key: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return str(self.path)
@@ -73,6 +75,7 @@ class TcpEndpoint:
     port: int
     service_key: bytes
     own_keys: tuple[bytes, bytes]
+    may_refuse_key: ClassVar[bool] = True
 
     def __str__(self) -> str:
         return f"{TCP}{self.host}:{self.port}"

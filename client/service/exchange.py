@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused, ServiceUnreachable
 from ...shared.messages import service as p
@@ -29,6 +31,7 @@ _ERRORS: dict[str, type[BlockmillError]] = {
 }
 _NOT_REPEATABLE = (p.RetryJob, p.RemoveJobs)
 _RESEND_S = 2.0
+_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 
 
 class Exchange:
@@ -69,7 +72,49 @@ class Exchange:
         return answer.reply
 
 
-def no_answer_error(endpoint: Endpoint, timeout_s: float) -> ServiceUnreachable:
+class Departures:
+    """Counts how often the service ends the connection of a socket, which libzmq makes again without a word.
+
+    A context manager; it counts from the first `watch` on.
+
+    Parameters
+    ----------
+    sock : zmq.Socket or zmq.asyncio.Socket
+    """
+
+    def __init__(self, sock: zmq.Socket[bytes] | zmq.asyncio.Socket) -> None:
+        self._socket = sock
+        self._monitor: zmq.Socket[bytes] | None = None
+        self.ended = 0
+        self.key_refused = False
+
+    def watch(self) -> None:
+        """Begin to count, if this was not begun before: most calls are answered before that is needed."""
+        if self._monitor is None:
+            address = f"inproc://departures-{id(self)}"
+            self._socket.monitor(address, _EVENTS)
+            plain: zmq.Context[zmq.Socket[bytes]] = zmq.Context.shadow(self._socket.context.underlying)
+            self._monitor = plain.socket(zmq.PAIR)
+            self._monitor.linger = 0
+            self._monitor.connect(address)
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            self.ended += event == zmq.EVENT_DISCONNECTED
+            self.key_refused |= event == zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+    def __enter__(self) -> Departures:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._monitor is not None:
+            with contextlib.suppress(zmq.ZMQError):  # the socket may have been closed meanwhile
+                self._socket.disable_monitor()
+            self._monitor.close()
+
+
+def no_answer_error(endpoint: Endpoint, timeout_s: float, departures: Departures) -> ServiceUnreachable:
     """Make the error for a service that listens and does not answer.
 
     Parameters
@@ -77,11 +122,24 @@ def no_answer_error(endpoint: Endpoint, timeout_s: float) -> ServiceUnreachable:
     endpoint : Endpoint
     timeout_s : float
         Length of the wait in seconds.
+    departures : Departures
+        How often the service has ended the connection meanwhile.
 
     Returns
     -------
     ServiceUnreachable
     """
+    departures.watch()
+    if departures.key_refused:
+        return ServiceUnreachable(
+            f"the service at {endpoint} does not take this client's key; an administrator adds it there "
+            "with: blockmill keys allow FILE --account NAME"
+        )
+    if departures.ended:
+        return ServiceUnreachable(
+            f"the service at {endpoint} has turned this client away for {timeout_s:g} s, as it does while "
+            "too many clients are connected (limits.connections in its configuration); try again later"
+        )
     return ServiceUnreachable(
         f"the service at {endpoint} has not answered within {timeout_s:g} s; it may be hung: "
         "look at its log, or end it and start it again (its jobs go on)"
@@ -108,17 +166,30 @@ class ResendTimer:
     def __init__(self, request: p.Request[Any], endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._incarnation = endpoint.incarnation()
+        self._ended = 0
         self._pause_s = _RESEND_S
         # The service may hold the answer back for `wait_s`.
         self._next_s = time.monotonic() + getattr(request, "wait_s", 0.0) + _RESEND_S
         self._repeatable = may_repeat(request)
 
-    def due(self) -> bool:
-        """Test if the request is to be sent again: at growing intervals, at once after a restart."""
+    def due(self, departures: Departures) -> bool:
+        """Test if the request is to be sent again: at growing intervals, and where it was lost.
+
+        It was lost if the service has been started anew, or has ended the connection.
+
+        Parameters
+        ----------
+        departures : Departures
+
+        Returns
+        -------
+        bool
+        """
         if not self._repeatable:
             return False
         old, self._incarnation = self._incarnation, self._endpoint.incarnation()
-        if self._incarnation != old:
+        ended, self._ended = self._ended, departures.ended
+        if self._incarnation != old or self._ended != ended:
             return True
         if time.monotonic() < self._next_s:
             return False

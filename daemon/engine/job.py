@@ -14,6 +14,7 @@ from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
 from ...shared.memory.arena import Arena, Arenas
 from ...shared.messages import engine as wire
+from ...shared.system.confinement import Confinement
 from ...shared.system.impersonation import Identity
 from ..scheduling.events import Attempted, OnError, Persist, Submit
 from .handle import JobHandle, Result
@@ -71,11 +72,14 @@ class JobOwner:
         Higher goes first.
     identity : Identity or None
         The user who reads and writes the files of the job; None: the user of this process.
+    confinement : Confinement or None
+        The folders that the job may reach; None: all.
     """
 
     name: str = ""
     priority: int = 0
     identity: Identity | None = None
+    confinement: Confinement | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

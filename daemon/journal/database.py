@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,38 @@ def damaged(path: Path, error: sqlite3.Error) -> StorageError:
     -------
     StorageError
     """
+    if is_locked(error):
+        return unwritable(path, error)
     return StorageError(
         f"{path}: not a journal, or a damaged one ({error}); put it aside and start again, the finished "
         "blocks of its jobs are still in their outputs"
     )
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Test if another process holds the database."""
+    # The lower eight bits are the code, the others say more of it.
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def unwritable(path: Path, error: sqlite3.Error) -> StorageError:
+    """The error for a journal that can't be written.
+
+    Parameters
+    ----------
+    path : Path
+    error : sqlite3.Error
+
+    Returns
+    -------
+    StorageError
+    """
+    if is_locked(error):
+        return StorageError(
+            f"{path}: the journal is locked by another process, such as sqlite3 or a backup program; "
+            f"end that (fuser {shlex.quote(str(path))} names it), then try again"
+        )
+    return StorageError(f"{path}: the journal can't be written ({error}); make room or mend its file system")
 
 
 def _check(database: sqlite3.Connection, path: Path, newest: int) -> None:

@@ -24,7 +24,7 @@ from ...shared.errors import StorageError
 from ...shared.files.sync import sync_filesystem
 from ...shared.messages.records import BlockFailure
 from . import schema
-from .database import damaged, facts_and_jobs, open_database
+from .database import damaged, facts_and_jobs, open_database, unwritable
 from .group_sync import GroupSync
 from .loading import LoadedJournal, load
 from .presence import Presence
@@ -283,8 +283,7 @@ class Journal:
                     database.execute("BEGIN IMMEDIATE")
                     _execute(database, batch)
         except sqlite3.Error as error:
-            text = f"{self.path}: the journal can't be written ({error}); make room or mend its file system"
-            return self._refuse(database, batch, text)
+            return self._refuse(database, batch, str(unwritable(self.path, error)))
         if gone := self._presence.trouble():  # perhaps before the commit: nobody is told that it holds
             self._refuse(database, batch, gone)
             return []
@@ -328,7 +327,7 @@ def _answer(item: _Item, database: sqlite3.Connection) -> None:
     try:
         result = item.ask(database) if item.ask is not None else None
     # A damaged row is no JSON, or of another shape.
-    except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
         item.future.set_exception(StorageError(f"the journal can't be read: {error}"))
     else:
         item.future.set_result(result)

@@ -45,11 +45,6 @@ def order_to_show(info: JobInfo) -> tuple[int, int, int]:
     return rank, -info.priority, info.id
 
 
-def age_to_show(info: JobInfo) -> tuple[float, int]:
-    """Sort key of ended jobs, oldest first."""
-    return info.ended_s or 0.0, info.id
-
-
 class BlockRow(msgspec.Struct, frozen=True, gc=False):
     """A block that came to its end in a run.
 

@@ -206,6 +206,7 @@ class JobRun:
             user_code=self._job.user_code,
             code_files={} if self._code is None else self._code.own,
             identity=self._owner.identity,
+            confinement=self._owner.confinement,
         )
 
     def _probe(self, engine: Engine) -> None:

@@ -6,20 +6,24 @@ decisions that are the service's own.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from importlib import metadata
+from importlib.machinery import all_suffixes
 from pathlib import Path
 
 from ...shared.config.model import Access
 from ...shared.errors import Refused
 from ...shared.jobs.job import Job
 from ...shared.jobs.operations import PythonFunction
+from ...shared.system.confinement import Confinement, can_confine
 from ...shared.system.impersonation import Identity, acting_as, identity_of, may_act, user_name, user_number
 from ..journal.records import JobRecord
 from .jobs.clashes import JobFiles
 
 ENTRY_POINTS = "blockmill.operations"
+_log = logging.getLogger(__name__)
 _ROOT = 0
 
 
@@ -47,6 +51,16 @@ class Rights:
         no_roots = () if system else None
         self._roots = no_roots if access.data_roots is None else _resolve(access.data_roots)
         self._code = _resolve(access.user_code) or no_roots
+        if self._roots and not can_confine():
+            _log.warning(
+                "there is no Landlock here (Linux 5.19 and later has it): access.data_roots is checked "
+                "when a job is submitted and when it starts; links that change later can lead out of it"
+            )
+
+    @property
+    def confinement(self) -> Confinement:
+        """The folders that jobs may reach."""
+        return Confinement(self._roots, self._code)
 
     def identity(self, owner: int) -> Identity | None:
         """The identity under which the files of a user's jobs are used; None: the service's own.
@@ -101,6 +115,10 @@ class Rights:
                 f"job {job_record.info.id} belongs to {user_name(owner)}, who alone may {action} it, "
                 f"as may an admin; you are {user_name(uid)}"
             )
+
+    def is_admin(self, uid: int) -> bool:
+        """Test if a user is an admin."""
+        return uid in self._admins
 
     def check_admin(self, uid: int, action: str) -> None:
         """Check that a user is an admin, who may do something to the service.
@@ -165,8 +183,8 @@ def _check_function(function: str, user_code: str | None) -> None:
     """Check that a restricted service calls only functions that an administrator has installed."""
     module, _, name = function.partition(":")
     if user_code is not None:
-        top = Path(user_code) / module.partition(".")[0]
-        if "." not in name and (top.with_suffix(".py").is_file() or top.is_dir()):
+        # That it is defined there is checked where it is imported: in the workers.
+        if "." not in name and _is_module(Path(user_code, *module.split("."))):
             return
         expected = f"defined in {user_code}"
     else:
@@ -174,6 +192,12 @@ def _check_function(function: str, user_code: str | None) -> None:
             return
         expected = f"an installed entry point of the group {ENTRY_POINTS}"
     raise Refused(f"operation.python.function: {function} is not {expected}; this service calls nothing else")
+
+
+def _is_module(path: Path) -> bool:
+    """Test if a path without its suffix is that of a module, or of a package that has a file of its own."""
+    candidates = (path, path / "__init__")
+    return any(Path(f"{one}{suffix}").is_file() for one in candidates for suffix in all_suffixes())
 
 
 def _check_below(path: str, roots: tuple[str, ...] | None, key: str, setting: str) -> None:

@@ -14,6 +14,7 @@ from ..journal.job_log import JobLog
 from .logging_setup import about
 
 _log = logging.getLogger(__name__)
+_MOST_OPEN = 256
 
 
 class JobLogs:
@@ -73,9 +74,11 @@ class JobLogs:
 
     def of(self, number: int) -> JobLog:
         """The log of a job, without the lines that `write` has not yet written."""
-        if number not in self._logs:
-            self._logs[number] = JobLog(self._folder / str(number))
-        return self._logs[number]
+        log = self._logs.pop(number, None) or JobLog(self._folder / str(number))
+        self._logs[number] = log  # the last one used comes last
+        if len(self._logs) > _MOST_OPEN:
+            del self._logs[next(iter(self._logs))]
+        return log
 
     def remove(self, number: int) -> None:
         """Remove the log of a job."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -22,7 +23,8 @@ class Keyring:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._clients = folder / "clients"
-        self._state: tuple[int, dict[str, int]] = (-1, {})
+        self._files: tuple[object, ...] | None = None
+        self._keys: dict[str, int] = {}
 
     def service_keys(self) -> tuple[bytes, bytes]:
         """Public and secret key of the service."""
@@ -71,12 +73,12 @@ class Keyring:
 
     def _accounts(self) -> dict[str, int]:
         try:
-            changed_ns = self._clients.stat().st_mtime_ns
+            files = _state_of(self._clients)
         except OSError:
             return {}
-        if changed_ns != self._state[0]:
-            self._state = (changed_ns, self._read())
-        return self._state[1]
+        if files != self._files:
+            self._keys, self._files = self._read(), files
+        return self._keys
 
     def _read(self) -> dict[str, int]:
         """All keys that have an account; a bad file does not affect the others."""
@@ -92,3 +94,14 @@ class Keyring:
             except BlockmillError as error:
                 _log.error("the key %s is not allowed: %s", entry.name, error)
         return accounts
+
+
+def _state_of(folder: Path) -> tuple[object, ...]:
+    """A value that changes with each file in a folder, also if one is written anew in its place."""
+    states: list[tuple[object, ...]] = []
+    for path in sorted(folder.iterdir()):
+        status = None
+        with contextlib.suppress(OSError):  # a link that leads nowhere, or a file that has just gone
+            status = path.stat()
+        states.append((path.name, status and (status.st_ino, status.st_size, status.st_mtime_ns)))
+    return tuple(states)

@@ -9,6 +9,9 @@ import logging
 import os
 import socket
 import struct
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +90,50 @@ def _field(name: str, value: str) -> bytes:
     return f"{name}=".encode() + data + b"\n"
 
 
+class RecordLimit(logging.Filter):
+    """Lets few warnings and errors of one kind through in a period, so that no client can fill the log.
+
+    A kind is the text of a message before its arguments are put in.
+
+    Parameters
+    ----------
+    most : int
+    period_s : float
+    clock : callable
+        Returns monotonic seconds.
+    """
+
+    def __init__(
+        self, most: int = 20, period_s: float = 60.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._most, self._period_s, self._clock = most, period_s, clock
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[str, str], tuple[float, int]] = {}  # begin of the period, and messages in it
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Test if a record may pass."""
+        if record.levelno < logging.WARNING:
+            return True
+        kind = record.name, str(record.msg)
+        with self._lock:
+            begun_s, count = self._counts.get(kind, (self._clock(), 0))
+            self._counts[kind] = begun_s, count + 1
+        return count < self._most
+
+    def left_out(self) -> list[tuple[str, int]]:
+        """Kinds of messages whose period is over, and how many of each were left out; to be called often."""
+        before_s = self._clock() - self._period_s
+        with self._lock:
+            over = [kind for kind, (begun_s, _) in self._counts.items() if begun_s <= before_s]
+            counts = [(kind[1], self._counts.pop(kind)[1] - self._most) for kind in over]
+        return [(text, count) for text, count in counts if count > 0]
+
+
+LIMIT = RecordLimit()
+"""That of this process."""
+
+
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         job = getattr(record, "job", None)
@@ -101,6 +148,7 @@ def begin_logging() -> None:
     if _stderr_is_the_journal():
         handler = JournalHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(LIMIT)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ...shared.errors import BlockmillError, Refused
+from ...shared.errors import BlockmillError
 from ...shared.jobs.job import Job
 from ...shared.messages.records import JobInfo
 from ...shared.messages.service import RetryJob, SubmitJob
@@ -24,6 +24,7 @@ from ..engine.mailbox import Mailbox
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
+from .admission import check_priority, check_room
 from .edited import edited_job
 from .engine_keeper import EngineKeeper
 from .job_logs import JobLogs
@@ -202,9 +203,11 @@ class JobQueue:
             If the job is wrong, or can't be accepted.
         """
         job, files = Job.of(request.job), None
+        priority = job.priority if request.priority is None else request.priority
         if not self.table.has_token(request.token, owner):
+            check_room(self.settings.limits, self.table, owner)
+            check_priority(self.settings.limits, self.rights, owner, priority)
             files = self.rights.check_paths(job, owner, follow_links=False)
-            self._check_room(owner)
         return self.table.submit(
             job.model_dump(mode="json"),
             name=job.name or "job",
@@ -212,7 +215,7 @@ class JobQueue:
             output=job.output.address,
             token=request.token,
             now_s=time.time(),
-            priority=job.priority if request.priority is None else request.priority,
+            priority=priority,
             label=(job.label or "") if request.label is None else request.label,
             after=(*job.after, *request.after),
             overwrite=request.overwrite,
@@ -220,16 +223,6 @@ class JobQueue:
             file=request.file,
             files=files,
         )
-
-    def _check_room(self, owner: int) -> None:
-        limits, (total, own) = self.settings.limits, self.table.open_jobs(owner)
-        if total >= limits.queue:
-            raise Refused(f"{total} jobs have not ended, the most allowed (limits.queue); try again later")
-        if own >= limits.jobs_per_user:
-            raise Refused(
-                f"{own} jobs of yours have not ended, the most allowed (limits.jobs_per_user); "
-                "wait for some of them"
-            )
 
     def retry(self, request: RetryJob) -> JobRecord:
         """Queue an ended job again, for its unfinished blocks.
@@ -242,24 +235,32 @@ class JobQueue:
         """
         job_record = self.table.get(request.id)
         edited = edited_job(request, job_record.info, self.rights)
-        if job_record.info.ended:
+        if job_record.info.ended and job_record.spec:
             self._note_files(job_record)  # what it reads and writes may lead elsewhere now
-        return self.table.retry(
-            request.id,
-            request.failed_only,
-            time.time(),
-            keep_finished=request.keep_finished,
-            edited=edited,
-        )
+        try:
+            return self.table.retry(
+                request.id,
+                request.failed_only,
+                time.time(),
+                keep_finished=request.keep_finished,
+                edited=edited,
+            )
+        except BlockmillError:
+            if job_record.info.ended:
+                self.table.files.forget(request.id)
+            raise
 
     def accept(self, number: int) -> None:
         """Let a job start, which the journal has by now."""
         self.table.accept(number)
 
     def withdraw(self, number: int) -> None:
-        """End a job that the journal could not take; its submitter got an error, and it never ran."""
-        if not self.table.get(number).info.ended:
-            self.cancel(number)
+        """Forget a job that the journal could not take; its submitter got an error, and it never ran."""
+        if self.table.is_accepted(number):
+            return
+        for follower in self.table.withdraw(number, time.time()):
+            self._log_end(follower)
+        self.journal.remove((number,))  # it may have been written at another attempt
 
     def cancel(self, number: int, *, now: bool = False) -> None:
         """End a job: at once if it does not run, else when its running blocks have been ended.
@@ -301,13 +302,21 @@ class JobQueue:
             if not paused and self.keeper.draining:
                 self.keeper.drain(False)
 
-    def set_priority(self, number: int, priority: int) -> None:
+    def set_priority(self, number: int, priority: int, uid: int) -> None:
         """Change the priority of a job.
 
         Parameters
         ----------
         number, priority : int
+        uid : int
+            The caller's user number.
+
+        Raises
+        ------
+        Refused
+            If the user may not give such a priority, or the job has ended.
         """
+        check_priority(self.settings.limits, self.rights, uid, priority)
         self.table.set_priority(number, priority)
         if number in self._runners:
             self._runners[number].set_priority(priority)

@@ -49,6 +49,7 @@ class Held:
 
 
 _MOST_REFUSAL_CHARACTERS = 64_000
+_MOST_ROWS = 1 << 31
 _Q = TypeVar("_Q", bound=p.Request[Any])
 _R = TypeVar("_R", bound=p.Reply | Later | Held)
 _HANDLERS: dict[type[p.Request[Any]], Callable[[RequestHandler, Any, int], p.Reply | Later | Held]] = {}
@@ -196,7 +197,8 @@ class RequestHandler:
     @handles(p.ListFailures)
     def list_failures(self, request: p.ListFailures, uid: int) -> Later:
         self._get_owned(request.id, uid, "see the failed blocks of")
-        failures = self._queue.journal.failures(request.id, request.limit)
+        limit = min(max(request.limit, 0), _MOST_ROWS)
+        failures = self._queue.journal.failures(request.id, limit)
         return Later(failures, lambda result: p.Failures(failures=tuple(result[0]), count=result[1]))
 
     def _get_owned(self, number: int, uid: int, action: str) -> JobRecord:
@@ -219,7 +221,7 @@ class RequestHandler:
         return self._hold(news, request.wait_s)
 
     def _hold(self, news: Callable[[bool], p.Reply | None], wait_s: float) -> p.Reply | Held:
-        reply = news(wait_s <= 0)
+        reply = news(not wait_s > 0)  # so that NaN is no wait
         return reply or Held(time.monotonic() + min(wait_s, p.LONGEST_WAIT_S), news)
 
     @handles(p.CancelJob)
@@ -266,6 +268,8 @@ class RequestHandler:
         verb = "pause" if paused else "resume"
         if numbers is None:
             self._queue.rights.check_admin(uid, f"{verb} all jobs")
+        else:
+            numbers = tuple(dict.fromkeys(numbers))  # the answer has each once
         for number in numbers or ():
             self._get_owned(number, uid, verb)
         self._queue.pause(numbers, paused, user_name(uid))
@@ -277,7 +281,7 @@ class RequestHandler:
     @handles(p.SetPriority)
     def set_priority(self, request: p.SetPriority, uid: int) -> Later:
         self._get_owned(request.id, uid, "change the priority of")
-        self._queue.set_priority(request.id, request.priority)
+        self._queue.set_priority(request.id, request.priority, uid)
         return self._reply_after_save(request.id)
 
 

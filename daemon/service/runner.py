@@ -21,6 +21,7 @@ from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.messages.records import State
 from ...shared.outside_text import error_text, message_of
+from ...shared.system.confinement import confine_thread
 from ...shared.system.impersonation import acting_as
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import split_address
@@ -214,6 +215,7 @@ class Runner:
                 self._rights.check_paths(job, owner)  # again: links and accounts may have changed
             if self._job_record.failed_only:
                 self._only, self._done_before = self._journal.failed_blocks(self.id).result()
+            confine_thread(self._rights.confinement)  # from here on; the thread ends with the run
             with acting_as(self._rights.identity(owner)):
                 summary = self._job_run(job).execute(self.engine)
         except KeyboardInterrupt:
@@ -254,6 +256,7 @@ class Runner:
                 name=str(owner),
                 priority=self._job_record.info.priority,
                 identity=self._rights.identity(owner),
+                confinement=self._rights.confinement,
             ),
             events=_JournalLog(self._journal, self.id, folder if by_groups else None),
         )
@@ -280,7 +283,8 @@ def _mount_of(folder: Path) -> str:
 def sweep_output(job_record: JobRecord, rights: Rights) -> None:
     """Remove the leftovers of a killed run in the output: partial files, locks of dead processes.
 
-    Call it for a job that will not go on; otherwise each block's next writer does the same.
+    Call it for a job that will not go on, in a thread of its own; otherwise each block's next writer does
+    the same.
 
     Parameters
     ----------
@@ -293,6 +297,7 @@ def sweep_output(job_record: JobRecord, rights: Rights) -> None:
         If the output can't be read.
     """
     target = split_address(Job.of(job_record.spec).output.address)
+    confine_thread(rights.confinement)
     with acting_as(rights.identity(job_record.info.owner)):
         if target.kind == "fileset" and Path(target.file).exists():
             with BlockwiseFileset(target.file, "a") as fileset:

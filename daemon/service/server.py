@@ -21,6 +21,7 @@ from ...shared.errors import BlockmillError, Refused, WireError
 from ...shared.locking.filelock import FileLock
 from ...shared.messages import service as p
 from ..engine.mailbox import Mailbox
+from .logging_setup import LIMIT
 from .long_polls import LongPolls
 from .queue import JobQueue
 from .requests import Held, Later, RequestHandler, refusal
@@ -131,6 +132,8 @@ class Service:
                 self._reload(queue)
             queue.turn()
             self._answer_held()
+            for text, count in LIMIT.left_out():
+                _log.info("%d more messages like this one were left out of the log: %s", count, text)
             if queue.keeper.responsive:  # else the watchdog restarts the service
                 self._systemd.turn(time.monotonic(), queue.status_line())
             if self._stops > 1 or (self._stops and queue.keeper.quiet):

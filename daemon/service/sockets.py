@@ -1,9 +1,9 @@
 """The sockets of the service: a unix socket, and a TCP port where clients prove who they are.
 
 A unix socket is made here and handed to libzmq, so that its mode and group are right from its
-first moment; a socket that the service manager made is handed over in the same way. The number of
-clients is bounded, because libzmq ends the process when it runs out of file descriptors. A client
-beyond the bound is disconnected, and libzmq on its side tries again.
+first moment; a socket that the service manager made is handed over in the same way. The connections of
+each are bounded (`listener`), because libzmq ends the process when it runs out of file descriptors. A
+client beyond the bound is disconnected, and libzmq on its side tries again.
 """
 
 from __future__ import annotations
@@ -16,22 +16,26 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
-from zmq.utils.monitor import recv_monitor_message
 
 from ...shared.errors import Refused
 from ...shared.system.impersonation import group_number
 from ...shared.units import format_size
 from .keyring import NOBODY, Keyring
+from .listener import Listener
 from .memory_guard import MemoryGuard
 from .settings import Settings
 
 _BACKLOG = 128
-_SPARE_FILES = 256
+_MOST_PENDING = 128
+_FILES_OF_JOBS = 256
+_OWN_FILES = 64
+_FILES_A_WORKER = 4
+_LEAST_CLIENTS = 8
 _WARN_EVERY_S = 10.0
 _CALLS_A_TURN = 1000
 """Most calls handled at a time, so that a client that never stops calling can't block the service."""
@@ -47,29 +51,6 @@ class Peer:
     listener: Listener
     route: bytes
     uid: int
-
-
-@dataclass(eq=False, slots=True)
-class Listener:
-    """One listening socket."""
-
-    router: zmq.Socket[bytes]
-    monitor: zmq.Socket[bytes]
-    listening: socket.socket
-    endpoint: str
-    clients: set[int] = field(default_factory=set)  # descriptors of their connections
-
-    def open(self) -> None:
-        """Let clients in; libzmq gets a descriptor of its own, which it closes."""
-        self.router.setsockopt(zmq.USE_FD, os.dup(self.listening.fileno()))
-        self.router.bind(self.endpoint)
-
-    def turn_away(self, descriptor: int) -> None:
-        """End a surplus connection; libzmq at the other end tries again by itself."""
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as peer:
-            # It may have ended by itself, and its number may be something else's by now.
-            if _local_address(peer) == _local_address(self.listening):
-                peer.shutdown(socket.SHUT_RDWR)
 
 
 class Sockets:
@@ -94,7 +75,7 @@ class Sockets:
         self._authenticator: ThreadAuthenticator | None = None
         self._keyring: Keyring | None = None
         self._listeners: list[Listener] = []
-        self._most_clients = _most_clients(settings.limits.connections)
+        self._room = connections_for(settings)
         self._last_warning_s = -_WARN_EVERY_S
         self._memory_guard = MemoryGuard()
         self._path: Path | None = None
@@ -132,11 +113,18 @@ class Sockets:
             router.setsockopt(zmq.IPV6, 1)
             router.curve_server = True
             router.curve_publickey, router.curve_secretkey = self._keyring.service_keys()
-        monitor = router.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
-        listener = Listener(router, monitor, listening, endpoint)
-        listener.open()
+        most_clients, most_pending = self._room
+        listener = Listener(
+            router,
+            listening,
+            endpoint,
+            most_clients=most_clients,
+            most_pending=most_pending,
+            on_full=self._warn_full,
+        )
         self._listeners.append(listener)
-        for source in (router, monitor):
+        listener.open()
+        for source in (router, listener.monitor):
             self._poller.register(source, zmq.POLLIN)
 
     def _unix_socket(self) -> socket.socket:
@@ -159,7 +147,7 @@ class Sockets:
         """Return when there is something to do, or after `timeout_ms`."""
         self._poller.poll(timeout_ms)
         for listener in self._listeners:
-            self._count_clients(listener)
+            listener.count(time.monotonic())
         if (growth_bytes := self._memory_guard.exceeded(time.monotonic())) is not None:
             self._turn_all_away(growth_bytes)
 
@@ -168,27 +156,15 @@ class Sockets:
         _log.warning(
             "this process has grown by %s; in case a client sends without end, the connections of all %d "
             "clients are ended; they come again by themselves",
-            *(format_size(growth_bytes), sum(len(listener.clients) for listener in self._listeners)),
+            *(format_size(growth_bytes), sum(listener.connections for listener in self._listeners)),
         )
         for listener in self._listeners:
-            for descriptor in list(listener.clients):
-                listener.turn_away(descriptor)
+            listener.turn_all_away()
 
-    def _count_clients(self, listener: Listener) -> None:
-        while listener.monitor.poll(0):
-            message = recv_monitor_message(listener.monitor)
-            if message["event"] == zmq.EVENT_DISCONNECTED:
-                listener.clients.discard(message["value"])
-                continue
-            listener.clients.add(message["value"])
-            if sum(len(other.clients) for other in self._listeners) > self._most_clients:
-                listener.turn_away(message["value"])
-                self._warn_full()
-
-    def _warn_full(self) -> None:
+    def _warn_full(self, clients: int) -> None:
         if (now_s := time.monotonic()) >= self._last_warning_s + _WARN_EVERY_S:
             self._last_warning_s = now_s
-            _log.warning("%d clients are connected, the most allowed; further ones wait", self._most_clients)
+            _log.warning("%d clients are connected, the most allowed; further ones wait", clients)
 
     def calls(self) -> Iterator[tuple[Peer, list[bytes]]]:
         """Calls that have come, a bounded number at a time: sender and frames."""
@@ -198,6 +174,8 @@ class Sockets:
                     route, *frames = listener.router.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
                     break
+                if frames and not listener.heard_from(frames[-1]):
+                    continue
                 uid = self._account(listener, frames[-1]) if frames else NOBODY
                 yield Peer(listener, route.bytes, uid), [frame.bytes for frame in frames]
 
@@ -230,21 +208,12 @@ class Sockets:
     def close(self) -> None:
         """Close all listeners, and remove the socket that was made here."""
         for listener in self._listeners:
-            listener.router.disable_monitor()
-            listener.monitor.close(0)
-            listener.router.close(0)
-            listener.listening.close()
+            listener.close()
         if self._authenticator is not None:
             self._authenticator.stop()
         self._context.term()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
-
-
-def _local_address(sock: socket.socket) -> tuple[int, object]:
-    """The path of a unix socket; of a TCP socket the port alone, for it may listen at all addresses."""
-    name = sock.getsockname()
-    return (sock.family, name if sock.family == socket.AF_UNIX else name[1])
 
 
 def _property(frame: zmq.Frame, name: str) -> str:
@@ -316,14 +285,36 @@ def _tcp_socket(endpoint: str) -> socket.socket:
         raise Refused(f"tcp.listen: {endpoint} can't be listened at: {error}") from error
 
 
-def _most_clients(requested: int) -> int:
-    """Most clients for which there are file descriptors; the limit of open files is raised before."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    file_limit = hard if hard != resource.RLIM_INFINITY else 1 << 20
-    if requested > file_limit - _SPARE_FILES:
+def connections_for(settings: Settings) -> tuple[int, int]:
+    """Most clients and most pending connections of each listening socket, for which there are descriptors.
+
+    The limit of open files is raised before, as far as it may be.
+
+    Raises
+    ------
+    Refused
+        If the service could not work with so few open files.
+    """
+    _, file_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit, file_limit))
+    if file_limit == resource.RLIM_INFINITY:
+        file_limit = 1 << 20
+    workers = settings.workers or len(os.sched_getaffinity(0))
+    listening = 1 if settings.tcp.listen is None else 2
+    own = _OWN_FILES + _FILES_A_WORKER * workers
+    needed = own + 2 * listening * _LEAST_CLIENTS
+    if file_limit < needed:
+        raise Refused(
+            f"this process may open {file_limit} files, and a service with {workers} workers needs {needed}; "
+            f"raise the limit (ulimit -n {needed}; in a unit LimitNOFILE={needed}), or start fewer workers"
+        )
+    spare = max(own, min(own + _FILES_OF_JOBS, file_limit // 2))
+    room = (file_limit - spare) // listening
+    pending = min(_MOST_PENDING, room // 2)
+    requested, clients = settings.limits.connections, min(settings.limits.connections, room - pending)
+    if clients < requested:
         _log.warning(
             "limits.connections: %d do not fit into %d open files; %d are let in",
-            *(requested, file_limit, max(file_limit - _SPARE_FILES, 1)),
+            *(requested, file_limit, clients),
         )
-    return max(min(requested, file_limit - _SPARE_FILES), 1)
+    return clients, pending

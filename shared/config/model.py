@@ -8,18 +8,19 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from ..jobs.complaints import Complaint, complaints_of
-from ..jobs.fields import Extent, PositiveFloat, Size, Text
+from ..jobs.bounded_model import BoundedModel
+from ..jobs.complaints import Complaint, complaints_of, left_out
+from ..jobs.fields import Extent, Integer, PositiveFloat, Size, Text
 
 Paths = tuple[Text, ...]
 Names = tuple[Text, ...]
 WorkerCount = Annotated[Extent, Field(le=1024)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class _Section(BoundedModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -76,8 +77,11 @@ class Limits(_Section):
     """Jobs that have not ended, of one user."""
     blocks_per_user: Extent = 1_000_000_000
     """Blocks of one user's jobs that have not ended."""
+    priority: Integer = 0
+    """Highest priority that users may give to their jobs; only admins go above. Lower ones are free."""
     connections: Extent = 512
-    """Clients at any time; bounded below the number of files that the process may open."""
+    """Clients of each listening socket at any time; bounded below the number of files that the process
+    may open."""
 
 
 class Tcp(_Section):
@@ -115,4 +119,5 @@ def check_config(data: object) -> Config | list[Complaint]:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        return complaints_of(error, config_schema())
+        rest = [Complaint((), text) for text in left_out(error)]
+        return [*complaints_of(error, config_schema()), *rest]

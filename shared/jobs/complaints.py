@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from ..bounds import MOST_COMPLAINTS
+from ..outside_text import clean
 from .fields import nearest, shown
 
 KeyPath = tuple[str | int, ...]
@@ -54,12 +56,13 @@ def format_key_path(path: KeyPath) -> str:
     """A path as a person would write it: ``roi[1][0]``, ``operation.gaussian.sigma``."""
     text = ""
     for key in path:
-        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+        name = clean(str(key), 60)
+        text += f"[{name}]" if isinstance(key, int) else f".{name}" if text else name
     return text
 
 
 def complaints_of(error: ValidationError, schema: dict[str, Any]) -> list[Complaint]:
-    """Every finding of a validation, in plain words.
+    """The first findings of a validation, in plain words; `left_out` tells of the others.
 
     Parameters
     ----------
@@ -75,7 +78,7 @@ def complaints_of(error: ValidationError, schema: dict[str, Any]) -> list[Compla
         findings = error.errors(include_url=False)
     except UnicodeEncodeError as unprintable:  # pydantic takes texts of Unicode alone, also in its errors
         return [Complaint((), f"not UTF-8: {shown(str(unprintable.object))}")]
-    complaints = [(finding, _complaint(finding, schema)) for finding in findings]
+    complaints = [(finding, _complaint(finding, schema)) for finding in findings[:MOST_COMPLAINTS]]
     # Pydantic counts an entry that is wrong as absent, and then calls the list too short as well.
     return [
         one
@@ -83,6 +86,12 @@ def complaints_of(error: ValidationError, schema: dict[str, Any]) -> list[Compla
         if finding["type"] != "too_short"
         or not any(_is_below(other.path, one.path) for _, other in complaints)
     ]
+
+
+def left_out(error: ValidationError) -> list[str]:
+    """A line with the number of findings that `complaints_of` leaves out, if there are any."""
+    count = error.error_count() - MOST_COMPLAINTS
+    return [f"and {count} more mistakes"] if count > 0 else []
 
 
 def _is_below(path: KeyPath, above: KeyPath) -> bool:
@@ -114,6 +123,8 @@ def _words(kind: str, finding: Any) -> str:
         return f"must be {_EXPECTED[kind]} (is {note}{value}){_decimal_comma(kind, finding['input'])}"
     if kind == "literal_error":
         return f"must be {context['expected'].replace(chr(39), '')} (is {value})"
+    if kind == "string_too_long":
+        return f"must be a text of at most {context['max_length']} characters (is {value})"
     if kind == "too_short":
         return "must not be an empty list"
     return f"{finding['msg']} (is {value})"

@@ -22,10 +22,13 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
+from ..bounds import MOST_PREDECESSORS, MOST_TEXT
 from ..errors import JobError
 from ..geometry.roi import Roi
+from ..outside_text import clean
+from .bounded_model import few_axes, validation_error, within_bounds
 
 DTYPES = (
     "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64",
@@ -37,6 +40,7 @@ _UNITS = {"B": 1} | {
     for power, prefix in enumerate("KMGT")
     for suffix, base in (("iB", 1024), ("B", 1000))
 }
+_LONGEST_WORD = 100
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
@@ -70,13 +74,10 @@ def nearest(word: object, candidates: Iterable[str]) -> str | None:
     str or None
         None if no word is near.
     """
-    matches = difflib.get_close_matches(str(word), list(candidates), n=1)
+    if len(text := str(word)) > _LONGEST_WORD:  # to compare it would take long
+        return None
+    matches = difflib.get_close_matches(text, list(candidates), n=1)
     return matches[0] if matches else None
-
-
-def validation_error(text: str) -> PydanticCustomError:
-    """A validation error with exactly this text, braces and all."""
-    return PydanticCustomError("plain_words", "{text}", {"text": text})
 
 
 def parse_size(value: object) -> int:
@@ -149,7 +150,7 @@ def _dtype_name(text: str) -> str:
         return text
     guess = nearest(text, DTYPES)
     hint = f"did you mean {guess}?" if guess else f"known are {', '.join(DTYPES)}"
-    raise validation_error(f"{text} is no dtype for volumes; {hint}")
+    raise validation_error(f"{clean(text, 60)} is no dtype for volumes; {hint}")
 
 
 def _plain_value(value: object, where: str) -> object:
@@ -215,6 +216,7 @@ class _RoiPair:
             raise validation_error(f"must be two corners, [[start, ...], [stop, ...]] (is {shown(value)})")
         if not all(isinstance(corner, list | tuple) and corner for corner in value):
             raise validation_error(f"must be two corners, [[start, ...], [stop, ...]] (is {shown(value)})")
+        few_axes(max(value, key=len))
         if len(value[0]) != len(value[1]):
             raise validation_error(
                 f"its two corners have {len(value[0])} and {len(value[1])} entries; give one per axis to both"
@@ -234,6 +236,8 @@ def _several(value: object) -> object:
     if value is None:
         return ()
     items = list(value) if isinstance(value, list | tuple) else [value]
+    if len(items) > MOST_PREDECESSORS:
+        raise validation_error(f"names {len(items)} jobs; a job may follow at most {MOST_PREDECESSORS}")
     for item in items:
         if isinstance(item, bool) or not isinstance(item, int | str) or item == "":
             raise validation_error(
@@ -301,13 +305,13 @@ class Keyed:
         return {} if inner is None else inner
 
 
-_Text = Annotated[str, StringConstraints(strict=True)]
+_Text = Annotated[str, StringConstraints(strict=True, max_length=MOST_TEXT)]
 
 # The bounds stand inside of the conversion, so that JSON Schema sees them.
 Count = Annotated[int, Field(strict=True, ge=0, le=INT64_MAX), BeforeValidator(_plain_number)]
 Integer = Annotated[int, Field(strict=True, ge=INT64_MIN, le=INT64_MAX), BeforeValidator(_plain_number)]
 Extent = Annotated[int, Field(strict=True, ge=1, le=INT64_MAX), BeforeValidator(_plain_number)]
-Extents = Annotated[tuple[Extent, ...], Field(min_length=1)]
+Extents = Annotated[tuple[Extent, ...], Field(min_length=1), BeforeValidator(few_axes)]
 FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_plain_number)]
 PositiveFloat = Annotated[
     float, Field(strict=True, allow_inf_nan=False, gt=0), BeforeValidator(_plain_number)
@@ -337,12 +341,14 @@ WidthPerAxis = Annotated[
     | Annotated[tuple[Width, ...], Field(min_length=1), Tag("<each>")]
     | Annotated[dict[str, Width], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
     Discriminator(_one_or_each),
+    BeforeValidator(few_axes),
 ]
 CountPerAxis = Annotated[
     Annotated[Count, Tag("<one>")]
     | Annotated[tuple[Count, ...], Field(min_length=1), Tag("<each>")]
     | Annotated[dict[str, Count], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
     Discriminator(_one_or_each),
+    BeforeValidator(few_axes),
 ]
 RoiField = Annotated[Roi, _RoiPair()]
 Text = Annotated[_Text, AfterValidator(_printable)]
@@ -352,6 +358,7 @@ VoxelSize = Annotated[
         Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0), BeforeValidator(_plain_number)], ...
     ],
     Field(min_length=1),
+    BeforeValidator(few_axes),
 ]
 DtypeName = Annotated[_Text, AfterValidator(_dtype_name), WithJsonSchema({"enum": list(DTYPES)})]
 Size = Annotated[
@@ -372,4 +379,4 @@ JobReferences = Annotated[
         }
     ),
 ]
-PlainArguments = Annotated[dict[str, Any], AfterValidator(_plain_arguments)]
+PlainArguments = Annotated[dict[str, Any], AfterValidator(_plain_arguments), BeforeValidator(within_bounds)]

@@ -18,7 +18,8 @@ from pydantic import ValidationError, model_validator
 
 from ..errors import JobError, JobFileError
 from ..files.places import absolute
-from .complaints import Complaint, complaints_of
+from .bounded_model import BoundedModel, within_bounds
+from .complaints import Complaint, complaints_of, left_out
 from .fields import (
     Count,
     CountPerAxis,
@@ -35,7 +36,7 @@ from .fields import (
     parse_size,
 )
 from .operations import OperationField, PythonFunction
-from .volumes import InputVolume, Model, OutputVolume, Problems, mistakes_at
+from .volumes import InputVolume, OutputVolume, Problems, mistakes_at
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
 
 __all__ = [
@@ -54,7 +55,7 @@ _VARIABLE = re.compile(r"(?<![^/])\$(?:(\w+)|\{(\w+)\})(?![^/])", re.ASCII)
 _LEADING_KEY = re.compile(r"\w+(?:\.\w+|\[\d+\])*(?=:?(?:\s|$))")
 
 
-class Job(Model):
+class Job(BoundedModel):
     """One job: take `input` through `operation` into `output`, block by block.
 
     Attributes
@@ -115,6 +116,11 @@ class Job(Model):
     priority: Integer = 0
     after: JobReferences = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _within_bounds(cls, data: object) -> object:
+        return within_bounds(data)
+
     @model_validator(mode="after")
     def _fields_agree(self) -> Job:
         if problems := [*_unequal_axes(self), *_halo_misplaced(self)]:
@@ -138,7 +144,8 @@ class Job(Model):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise JobError("\n".join(map(str, complaints_of(error, job_schema())))) from None
+            lines = [*map(str, complaints_of(error, job_schema())), *left_out(error)]
+            raise JobError("\n".join(lines)) from None
 
     def relative_paths(self) -> list[str]:
         """Those paths of the job that mean another file in another working folder, with their keys."""
@@ -268,13 +275,15 @@ def load_job(path: str | Path, text: str | None = None) -> Job:
     try:
         return Job.model_validate(data)
     except ValidationError as error:
-        sorted_problems = sorted(
-            (_position(complaint, document), str(complaint))
-            for complaint in complaints_of(error, job_schema())
-        )
-        raise JobFileError(
-            "\n".join(f"{document.source}:{line}:{column} {text}" for (line, column), text in sorted_problems)
-        ) from None
+        raise JobFileError("\n".join(_with_positions(error, document))) from None
+
+
+def _with_positions(error: ValidationError, document: YamlDocument) -> list[str]:
+    """A line for each complaint, in the order of the file."""
+    complaints = complaints_of(error, job_schema())
+    problems = sorted((_position(complaint, document), str(complaint)) for complaint in complaints)
+    lines = [f"{document.source}:{line}:{column} {text}" for (line, column), text in problems]
+    return [*lines, *(f"{document.source}: {rest}" for rest in left_out(error))]
 
 
 def _position(complaint: Complaint, document: YamlDocument) -> tuple[int, int]:

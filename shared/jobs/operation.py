@@ -6,19 +6,17 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from ..geometry.roi import Shape
+from .bounded_model import BoundedModel
 
 
-class Operation(BaseModel, ABC):
+class Operation(BoundedModel, ABC):
     """Parameters of one operation; frozen, checked when made.
 
     Every operation also has ``memory_factor``: the bytes at its peak (input, output and
     temporary arrays) for each byte of the larger of input block and output block.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # goes up with a change of the result; half-done outputs are not gone on with

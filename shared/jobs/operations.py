@@ -28,7 +28,9 @@ from pydantic import (
 
 from ..errors import JobError
 from ..geometry.roi import Shape
-from .complaints import complaints_of
+from ..outside_text import clean
+from .bounded_model import validation_error
+from .complaints import complaints_of, left_out
 from .fields import (
     CountPerAxis,
     DtypeName,
@@ -43,7 +45,6 @@ from .fields import (
     WidthPerAxis,
     nearest,
     shown,
-    validation_error,
 )
 from .lengths import per_axis
 from .operation import Operation
@@ -298,14 +299,16 @@ def _names_one(value: object) -> object:
             f"must be the name of an operation, or a mapping from it to its parameters (is {shown(value)})"
         )
     if len(names) != 1:
-        keys = f": {', '.join(map(str, names))}" if names else ""
+        keys = f": {clean(', '.join(map(str, names[:8])), 200)}" if names else ""
         raise validation_error(
             f"must have exactly one key, the name of the operation (has {len(names)}{keys})"
         )
     if names[0] not in OPERATIONS:
         guess = nearest(names[0], OPERATIONS)
         hint = f"did you mean {guess}? Known are" if guess else "known are"
-        raise validation_error(f"there is no operation {names[0]}; {hint} {', '.join(OPERATIONS)}")
+        raise validation_error(
+            f"there is no operation {clean(str(names[0]), 60)}; {hint} {', '.join(OPERATIONS)}"
+        )
     return value
 
 
@@ -337,4 +340,4 @@ def parse_operation(value: object) -> AnyOperation:
     except ValidationError as error:
         complaints = complaints_of(error, _adapter().json_schema())
         lines = (str(replace(one, path=("operation", *one.path))) for one in complaints)
-        raise JobError("\n".join(lines)) from None
+        raise JobError("\n".join([*lines, *left_out(error)])) from None

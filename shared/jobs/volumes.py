@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import InitErrorDetails
 
-from .fields import AxesField, Count, Extents, Switch, Text, VoxelSize, nearest, shown, validation_error
+from .bounded_model import BoundedModel, validation_error
+from .fields import AxesField, Count, Extents, Switch, Text, VoxelSize, nearest, shown
 
 _COMPRESSIONS = ("gzip", "lzf")
 Problems = list[tuple[tuple[str | int, ...], str]]
@@ -32,13 +33,7 @@ def _compression(value: object) -> object:
     return value
 
 
-class Model(BaseModel):
-    """A frozen model that takes no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputVolume(Model):
+class InputVolume(BoundedModel):
     """The volume that is read.
 
     Attributes
@@ -70,7 +65,7 @@ class InputVolume(Model):
         return self
 
 
-class OutputVolume(Model):
+class OutputVolume(BoundedModel):
     """The volume that is written.
 
     Attributes

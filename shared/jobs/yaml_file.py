@@ -13,11 +13,8 @@ from typing import Any
 import yaml
 import yamlcore
 
+from ..bounds import MOST_COMPLAINTS, MOST_DEPTH, MOST_FILE_BYTES, MOST_VALUES
 from ..errors import JobFileError
-
-MAX_BYTES = 1 << 20
-MAX_NODES = 100_000
-MAX_DEPTH = 50
 
 KeyPath = tuple[str | int, ...]
 Position = tuple[int, int]
@@ -64,11 +61,11 @@ class _Loader(yamlcore.CoreLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.nodes += 1
         self.depth += 1
-        if self.nodes > MAX_NODES or self.depth > MAX_DEPTH:
+        if self.nodes > MOST_VALUES or self.depth > MOST_DEPTH:
             what = (
-                f"more than {MAX_NODES} values"
-                if self.nodes > MAX_NODES
-                else f"nested more than {MAX_DEPTH} deep"
+                f"more than {MOST_VALUES} values"
+                if self.nodes > MOST_VALUES
+                else f"nested more than {MOST_DEPTH} deep"
             )
             raise _TooLarge(f"{what}; no such file is meant to be that large", self.peek_event().start_mark)
         node = super().compose_node(parent, index)
@@ -88,10 +85,10 @@ def read_yaml(path: str | Path) -> YamlDocument:
     source = str(path)
     try:
         with Path(path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(MOST_FILE_BYTES + 1)
     except OSError as error:
         raise JobFileError(f"{source}: can't be read: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
+    if len(content) > MOST_FILE_BYTES:
         raise JobFileError(f"{source}: larger than 1 MiB; no such file is meant to be that large")
     try:
         text = content.decode("utf-8-sig")
@@ -119,7 +116,7 @@ def parse_yaml(text: str, source: str) -> YamlDocument:
     JobFileError
         As of `read_yaml`.
     """
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+    if len(text.encode("utf-8", "surrogatepass")) > MOST_FILE_BYTES:
         raise JobFileError(f"{source}: larger than 1 MiB; no such file is meant to be that large")
     try:
         loader = _Loader(text)
@@ -193,11 +190,14 @@ class _Walk:
         self.positions[()] = KeyPositions(_position(node), _position(node))
         data = self._value(node, ())
         if self.mistakes:
-            lines = [
-                f"{self.source}:{line}:{column}: {text}" for (line, column), text in sorted(self.mistakes)
-            ]
-            raise JobFileError("\n".join(lines))
+            raise JobFileError("\n".join(self._mistake_lines()))
         return YamlDocument(self.source, data, self.positions)
+
+    def _mistake_lines(self) -> list[str]:
+        told = sorted(self.mistakes)[:MOST_COMPLAINTS]
+        lines = [f"{self.source}:{line}:{column}: {text}" for (line, column), text in told]
+        count = len(self.mistakes) - len(told)
+        return [*lines, f"{self.source}: and {count} more mistakes"] if count else lines
 
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         if isinstance(node, yaml.ScalarNode):
@@ -205,10 +205,10 @@ class _Walk:
         if id(node) in self.open_nodes:
             return self._wrong(node, "an alias stands inside of what it stands for")
         # Aliases are walked each time anew, so a few lines could stand for billions of values.
-        if len(self.positions) > MAX_NODES:
+        if len(self.positions) > MOST_VALUES:
             line, column = _position(node)
             raise JobFileError(
-                f"{self.source}:{line}:{column}: aliases expand to more than {MAX_NODES} values"
+                f"{self.source}:{line}:{column}: aliases expand to more than {MOST_VALUES} values"
             )
         self.open_nodes.add(id(node))
         value = (

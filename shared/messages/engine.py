@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from ..errors import WireError
+from ..system.confinement import Confinement
 from ..system.impersonation import Identity
 
 VERSION = 3
@@ -137,6 +138,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Path and hash of each of the user's own modules, so that changed ones are imported anew.
     identity : Identity or None
         The user for whom volumes are opened, read and written; None: the worker's own.
+    confinement : Confinement or None
+        The folders that the job may reach; None: all.
     transfer : Transfer or None
         Copy voxels between `source` and an array; then the rest of the recipe is not used.
     grid : Grid or None
@@ -164,6 +167,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     user_code: str | None = None
     code_files: dict[str, str] = {}
     identity: Identity | None = None
+    confinement: Confinement | None = None
     transfer: Transfer | None = None
     grid: Grid | None = None
     checked_block: int | None = None

@@ -9,11 +9,13 @@ message or a `WireError`. Times are seconds since 1970, UTC.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
+from ..bounds import MOST_JOBS, MOST_KEYS, MOST_PREDECESSORS, MOST_TEXT, MOST_TOKEN
 from ..errors import WireError
+from ..outside_text import message_of
 from .records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
 
 VERSION = 1
@@ -96,6 +98,12 @@ R = TypeVar("R", bound=Reply)
 
 # --------------------------------------------------------------------------------- requests
 
+JobNumbers = Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_JOBS)]
+Predecessors = Annotated[tuple[int | str, ...], msgspec.Meta(max_length=MOST_PREDECESSORS)]
+States = Annotated[tuple[State, ...], msgspec.Meta(max_length=MOST_KEYS)]
+Label = FileName = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)]
+Token = Annotated[str, msgspec.Meta(max_length=MOST_TOKEN)]
+
 
 class Request(msgspec.Struct, Generic[R], tag=True, frozen=True, kw_only=True):
     """Base of all requests; ``reply`` is the type that answers one."""
@@ -120,11 +128,11 @@ class SubmitJob(Request[OneJob], frozen=True, kw_only=True):
 
     reply: ClassVar[type[Reply]] = OneJob
     job: dict[str, Any]
-    token: str
-    file: str = ""
+    token: Token
+    file: FileName = ""
     priority: int | None = None
-    label: str | None = None
-    after: tuple[int | str, ...] = ()
+    label: Label | None = None
+    after: Predecessors = ()
     overwrite: bool = False
     keep_finished: bool = False
 
@@ -133,8 +141,8 @@ class ListJobs(Request[Jobs], frozen=True, kw_only=True):
     """Jobs in some states (none named: all), at most `limit` ended ones, the newest of them."""
 
     reply: ClassVar[type[Reply]] = Jobs
-    states: tuple[State, ...] = ()
-    label: str | None = None
+    states: States = ()
+    label: Label | None = None
     limit: int = 100
 
 
@@ -146,8 +154,8 @@ class FindJobs(Request[Jobs], frozen=True, kw_only=True):
     """
 
     reply: ClassVar[type[Reply]] = Jobs
-    name: str | None = None
-    label: str | None = None
+    name: Label | None = None
+    label: Label | None = None
     ended: bool | None = None
 
 
@@ -205,7 +213,7 @@ class RetryJob(Request[OneJob], frozen=True, kw_only=True):
     failed_only: bool = False
     keep_finished: bool = False
     job: dict[str, Any] | None = None
-    file: str = ""
+    file: FileName = ""
 
 
 class RemoveJobs(Request[Jobs], frozen=True, kw_only=True):
@@ -215,22 +223,22 @@ class RemoveJobs(Request[Jobs], frozen=True, kw_only=True):
     """
 
     reply: ClassVar[type[Reply]] = Jobs
-    ids: tuple[int, ...] | None = None
-    label: str | None = None
+    ids: JobNumbers | None = None
+    label: Label | None = None
 
 
 class PauseJobs(Request[Jobs], frozen=True, kw_only=True):
     """Start no more blocks of these jobs; None: of all, and of those to come."""
 
     reply: ClassVar[type[Reply]] = Jobs
-    ids: tuple[int, ...] | None = None
+    ids: JobNumbers | None = None
 
 
 class ResumeJobs(Request[Jobs], frozen=True, kw_only=True):
     """Undo `PauseJobs`; None: all jobs, and draining too."""
 
     reply: ClassVar[type[Reply]] = Jobs
-    ids: tuple[int, ...] | None = None
+    ids: JobNumbers | None = None
 
 
 class Drain(Request[ServiceInfo], frozen=True, kw_only=True):
@@ -303,6 +311,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
     number: int
 
 
+_MOST_REASON = 500
 _encode = msgspec.msgpack.Encoder().encode
 _head = msgspec.msgpack.Decoder(_Head)
 _call = msgspec.msgpack.Decoder(Call)
@@ -342,4 +351,5 @@ def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
             raise OtherVersion(head.version, head.number)
         return decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, OverflowError, UnicodeError) as error:
-        raise WireError(f"not a message of protocol {VERSION} ({error}): {data[:40]!r}") from error
+        reason = message_of(error, _MOST_REASON)  # it may quote the message
+        raise WireError(f"not a message of protocol {VERSION} ({reason}): {data[:40]!r}") from error

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from blockmill.shared.errors import Refused
+from blockmill.shared.errors import NoSuchJob, Refused
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 
@@ -234,8 +234,9 @@ def test_a_full_disk_refuses_jobs_and_loses_none(bench):
         number = client.submit(bench.folder / copy).id
         assert client.wait(number, timeout_s=60).state == "done"
         states = {info.id: info.state for info in client.jobs()}
-        assert client.job(1).runs == 0
-    assert states == {1: "cancelled", number: "done"}
+        with pytest.raises(NoSuchJob):  # the refused one was never there
+            client.job(1)
+    assert states == {number: "done"}
     bench.end_service()
     bench.serve()
     with bench.client() as client:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,6 +63,36 @@ def _find(name: str) -> Callable[..., Any]:
     if not callable(target):
         raise JobError(f"function {name}: it is of type {type(target).__name__}, no function")
     return target
+
+
+def check_definition(name: str, folders: tuple[str, ...]) -> None:
+    """Check that a function is defined below some folders; to be imported from there is not enough.
+
+    Parameters
+    ----------
+    name : str
+        ``"module:name"``.
+    folders : tuple of str
+        Absolute, without links.
+
+    Raises
+    ------
+    JobError
+    """
+    function = _find(name)
+    while isinstance(function, functools.partial):
+        function = function.func
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    files = [getattr(module, "__file__", None)]
+    if (code := getattr(function, "__code__", None)) is not None and not hasattr(function, "__wrapped__"):
+        files.append(code.co_filename)
+    for file in files:
+        if file is None or not any(Path(os.path.realpath(file)).is_relative_to(one) for one in folders):
+            where = file or f"the module {getattr(module, '__name__', 'builtins')}"
+            raise JobError(
+                f"operation.python.function: {name} is defined in {where}; this service calls only functions "
+                f"that are defined below {', '.join(folders)}"
+            )
 
 
 def _has_context(function: Callable[..., Any]) -> bool:

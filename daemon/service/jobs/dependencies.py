@@ -6,40 +6,48 @@ from collections.abc import Mapping
 
 from ....shared.errors import NoSuchJob, Refused
 from ....shared.messages.records import JobInfo, State
+from ....shared.outside_text import clean
 from ...journal.records import JobRecord
+from .job_store import JobStore
 
 Jobs = Mapping[int, JobRecord]
 
 
-def predecessor(jobs: Jobs, item: int | str, owner: int) -> int:
-    """The number of the job that an item of ``after`` names.
+def predecessors(jobs: JobStore, after: tuple[int | str, ...], owner: int) -> tuple[int, ...]:
+    """The numbers of the jobs that the items of ``after`` name, each once.
 
     Parameters
     ----------
-    jobs : mapping of int to JobRecord
-    item : int or str
-        A number, or a name: that of the owner's newest job of this name.
+    jobs : JobStore
+    after : tuple of int or str
+        A number each, or a name: that of the owner's newest job of this name.
     owner : int
         User number.
 
     Returns
     -------
-    int
+    tuple of int
 
     Raises
     ------
-    Refused
+    NoSuchJob, Refused
         If there is none, or it has ended otherwise than done.
     """
+    newest = jobs.newest_named(owner, {item for item in after if isinstance(item, str)})
+    return tuple(dict.fromkeys(_predecessor(jobs, item, newest) for item in dict.fromkeys(after)))
+
+
+def _predecessor(jobs: Jobs, item: int | str, newest: Mapping[str, int]) -> int:
     if isinstance(item, int):
         if item not in jobs:
             raise no_such_job(item)
         info = jobs[item].info
+    elif item not in newest:
+        raise Refused(
+            f"after: you have no job of the name {clean(item, 200)!r}; `blockmill ls --all` lists all"
+        )
     else:
-        matches = [r.info for r in jobs.values() if r.info.name == item and r.info.owner == owner]
-        if not matches:
-            raise Refused(f"after: you have no job of the name {item!r}; `blockmill ls --all` lists all")
-        info = max(matches, key=lambda info: info.id)
+        info = jobs[newest[item]].info
     if info.ended and info.state != "done":
         raise Refused(
             f"after: job {info.id} ended as {state_text(info.state)}; "

@@ -6,7 +6,6 @@ journal; `progress` alone is not journaled.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,9 +13,10 @@ import msgspec
 
 from ....shared.errors import Refused
 from ....shared.messages.records import JobInfo, State
-from ...journal.records import JobRecord, age_to_show, order_to_show
+from ...journal.records import JobRecord, order_to_show
 from .clashes import JobFiles, JobFilesTable
 from .dependencies import ancestors, no_such_job
+from .job_store import JobStore
 
 _SEEN_STEP = 1 << 32
 
@@ -43,12 +43,15 @@ class JobIndex:
 
     def __init__(self, records: Iterable[JobRecord] = (), *, last_id: int = 0) -> None:
         self.active: set[int] = set()
-        self._jobs: dict[int, JobRecord] = {job_record.info.id: job_record for job_record in records}
+        self._jobs = JobStore()
         self._open: dict[int, JobRecord] = {}  # those that have not ended
-        self._tokens = {job_record.token: number for number, job_record in self._jobs.items()}
-        self.last_id = max([last_id, *self._jobs])
-        # Beyond what a client may have seen before the restart, progress included.
-        self._seen = max((job_record.info.seen for job_record in self._jobs.values()), default=0) + _SEEN_STEP
+        self._tokens: dict[str, int] = {}
+        self._seen, self.last_id = 0, last_id
+        for job_record in records:
+            info = job_record.info
+            self._jobs[info.id], self._tokens[job_record.token] = job_record, info.id
+            self._seen, self.last_id = max(self._seen, info.seen), max(self.last_id, info.id)
+        self._seen += _SEEN_STEP  # beyond what a client may have seen before the restart, progress included
         self._changed: set[int] = set()
         self.files = JobFilesTable()
 
@@ -92,8 +95,7 @@ class JobIndex:
         alive = sorted((r.info for r in self._open.values() if matches(r.info)), key=order_to_show)
         if limit <= 0:
             return alive  # without a pass over all ended jobs, because this is called often
-        ended = (r.info for r in self._jobs.values() if r.info.ended and matches(r.info))
-        return alive + heapq.nlargest(limit, ended, key=age_to_show)
+        return alive + self._jobs.newest_ended(states, label, limit)
 
     def find(
         self, owner: int, name: str | None = None, label: str | None = None, *, ended: bool | None = None
@@ -113,18 +115,10 @@ class JobIndex:
         -------
         list of JobInfo
         """
-
-        def matches(info: JobInfo) -> bool:
-            return (
-                (name is None or info.name == name)
-                and (label is None or info.label == label)
-                and (ended is None or info.ended == ended)
-            )
-
-        records = self._open if ended is False else self._jobs
-        infos = [r.info for _, r in sorted(records.items()) if matches(r.info)]
-        own = [info for info in infos if info.owner == owner]
-        return own if own or name is None else infos
+        numbers = self._jobs.matching(name, label, ended)
+        own = [number for number, of_owner in numbers if of_owner == owner]
+        found = own if own or name is None else [number for number, _ in numbers]
+        return [self._jobs[number].info for number in sorted(found)]
 
     def has_token(self, token: str, owner: int) -> bool:
         """Test if a submission with this token has come before.

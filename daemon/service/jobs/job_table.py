@@ -21,10 +21,10 @@ from typing import Any
 import msgspec
 
 from ....shared.errors import Refused
-from ....shared.messages.records import ENDED, JobInfo, State
+from ....shared.messages.records import JobInfo, State
 from ...journal.records import JobRecord
 from .clashes import JobFiles
-from .dependencies import predecessor, state_text, unfinished, waiting_reason
+from .dependencies import predecessors, state_text, unfinished, waiting_reason
 from .pauses import PausableJobs
 
 _RESTARTED = "the service was restarted"
@@ -67,13 +67,11 @@ class JobTable(PausableJobs):
     def __init__(self, records: Iterable[JobRecord] = (), *, last_id: int = 0, paused_all: str = "") -> None:
         super().__init__(records, last_id=last_id, paused_all=paused_all)
         self._unaccepted: set[int] = set()
-        for number, job_record in list(self._jobs.items()):
-            self._take_up(number, job_record)
+        for job_record in self._jobs.open_ones():
+            self._take_up(job_record.info.id, job_record)
 
     def _take_up(self, number: int, job_record: JobRecord) -> None:
         state = job_record.info.state
-        if state in ENDED:
-            return
         self._open[number] = job_record
         if state == "running":
             self._change(number, state="queued", reason=_RESTARTED, running=0, eta_s=None)
@@ -128,8 +126,8 @@ class JobTable(PausableJobs):
         """
         if token in self._tokens:
             return self._jobs[self._tokens[token]]
-        predecessors = tuple(dict.fromkeys(predecessor(self._jobs, item, owner) for item in after))
-        self.check_clashes(output, files, predecessors)
+        before = predecessors(self._jobs, after, owner)
+        self.check_clashes(output, files, before)
         self.last_id += 1
         self.files.note(self.last_id, files)
         info = JobInfo(
@@ -140,7 +138,7 @@ class JobTable(PausableJobs):
             submitted_s=now_s,
             label=label,
             priority=priority,
-            after=predecessors,
+            after=before,
         )
         job_record = JobRecord(
             info=info, spec=spec, token=token, overwrite=overwrite, keep_finished=keep_finished, file=file
@@ -153,6 +151,30 @@ class JobTable(PausableJobs):
     def accept(self, number: int) -> None:
         """Let a job start, because it is in the journal."""
         self._unaccepted.discard(number)
+
+    def is_accepted(self, number: int) -> bool:
+        """Test if a job has been accepted, or has ended before that."""
+        return number not in self._unaccepted
+
+    def withdraw(self, number: int, now_s: float) -> list[int]:
+        """Forget a job that was never accepted, and end those that follow it.
+
+        Parameters
+        ----------
+        number : int
+        now_s : float
+            Seconds since the epoch.
+
+        Returns
+        -------
+        list of int
+            The jobs that have ended.
+        """
+        self._unaccepted.discard(number)
+        reason = f"job {number}, which it follows, could not be accepted"
+        ended = self._end_followers(number, reason, now_s)
+        self._forget(number)
+        return ended
 
     # -- running jobs ---------------------------------------------------------------
 
@@ -246,6 +268,7 @@ class JobTable(PausableJobs):
         self._unaccepted.discard(number)
         self._change(number, state=outcome, reason=reason, ended_s=now_s, **counts)
         del self._open[number]
+        self.files.forget(number)  # a retry looks them up again
         if outcome == "done":
             self._tell_followers(number)
             return [number]
@@ -259,6 +282,9 @@ class JobTable(PausableJobs):
     def _cancel_followers(self, number: int, now_s: float) -> list[int]:
         info = self._jobs[number].info
         reason = f"job {number} ({info.name}), which it follows, ended as {state_text(info.state)}"
+        return self._end_followers(number, reason, now_s)
+
+    def _end_followers(self, number: int, reason: str, now_s: float) -> list[int]:
         followers = [n for n, r in self._open.items() if number in r.info.after and r.info.state == "queued"]
         ended: list[int] = []
         for follower in followers:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ....shared.errors import Refused
-from ...journal.records import JobRecord, age_to_show
+from ...journal.records import JobRecord
 from .dependencies import state_text
 from .job_index import JobIndex
 
 MOST_KEPT = 100_000
-"""Most ended jobs that are kept; each takes about 2 KiB of memory."""
+"""Most ended jobs that are kept; each takes about half a KiB of memory."""
 
 
 class RemovableJobs(JobIndex):
@@ -33,15 +33,7 @@ class RemovableJobs(JobIndex):
         list of int
             The forgotten jobs.
         """
-        followed = {n for job_record in self._jobs.values() for n in job_record.info.after}
-        ended = [r.info for r in self._jobs.values() if r.info.ended and r.info.id not in followed]
-        ended.sort(key=age_to_show)
-        beyond = max(len(ended) - most, 0)
-        expired = [
-            info.id
-            for index, info in enumerate(ended)
-            if index < beyond or (info.ended_s or 0.0) < now_s - keep_s
-        ]
+        expired = self._jobs.expired(now_s - keep_s, most)
         for number in expired:
             self._forget(number)
         return expired
@@ -49,6 +41,8 @@ class RemovableJobs(JobIndex):
     def _forget(self, number: int) -> JobRecord:
         job_record = self._jobs.pop(number)
         self._tokens.pop(job_record.token, None)
+        self._open.pop(number, None)
+        self._changed.discard(number)
         self.files.forget(number)
         return job_record
 
@@ -100,10 +94,8 @@ class RemovableJobs(JobIndex):
         """
         return {
             before: follower
-            for follower, job_record in self._jobs.items()
-            if follower not in numbers
-            for before in job_record.info.after
-            if before in numbers and self._jobs[before].info.state != "done"
+            for before, follower in self._jobs.followers()
+            if before in numbers and follower not in numbers and not self._jobs.is_done(before)
         }
 
     def restore(self, job_records: Iterable[JobRecord]) -> None:

@@ -407,3 +407,29 @@ def test_a_journal_that_stays_away_is_told_at_the_end(path):
         journal.save(job_record(2)).result(10)
     with pytest.raises(StorageError, match="removed or replaced"):
         journal.close()
+
+
+def test_a_journal_that_another_process_holds_is_told_as_that(path, journal, monkeypatch):
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError) as caught:
+            journal.save(job_record()).result(60)
+        other.execute("ROLLBACK")
+    assert "the journal is locked by another process" in str(caught.value)
+    assert "make room" not in str(caught.value)
+    journal.save(job_record()).result(60)
+
+
+def test_a_journal_that_is_held_when_it_is_opened_is_no_damaged_one(path):
+    Journal(path).close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageError, match="the journal is locked by another process"):
+            Journal(path)
+
+
+def test_a_limit_beyond_64_bits_does_not_end_the_journal(journal):
+    with pytest.raises(StorageError, match="can't be read"):
+        journal.failures(1, 2**64).result(60)
+    journal.save(job_record()).result(60)

@@ -115,7 +115,7 @@ def test_deep_nesting_is_refused_before_it_exhausts_the_stack():
 
 
 def test_too_many_values_are_refused(monkeypatch):
-    monkeypatch.setattr(yaml_file, "MAX_NODES", 10)
+    monkeypatch.setattr(yaml_file, "MOST_VALUES", 10)
     assert mistakes("a: [1, 2, 3, 4, 5, 6, 7, 8]") == [
         "a.yaml:1:26: more than 10 values; no such file is meant to be that large"
     ]

@@ -1,0 +1,57 @@
+"""The limits that a job must keep to be taken in."""
+
+from __future__ import annotations
+
+from ...shared.config.model import Limits
+from ...shared.errors import Refused
+from ...shared.jobs.fields import INT64_MAX, INT64_MIN
+from .access import Rights
+from .jobs.job_table import JobTable
+
+
+def check_room(limits: Limits, table: JobTable, owner: int) -> None:
+    """Check that one more job of a user may wait.
+
+    Parameters
+    ----------
+    limits : Limits
+    table : JobTable
+    owner : int
+        User number.
+
+    Raises
+    ------
+    Refused
+    """
+    total, own = table.open_jobs(owner)
+    if total >= limits.queue:
+        raise Refused(f"{total} jobs have not ended, the most allowed (limits.queue); try again later")
+    if own >= limits.jobs_per_user:
+        raise Refused(
+            f"{own} jobs of yours have not ended, the most allowed (limits.jobs_per_user); "
+            "wait for some of them"
+        )
+
+
+def check_priority(limits: Limits, rights: Rights, uid: int, priority: int) -> None:
+    """Check that a user may give a job this priority: lower ones are free, higher ones for admins alone.
+
+    Parameters
+    ----------
+    limits : Limits
+    rights : Rights
+    uid : int
+        The user's number.
+    priority : int
+
+    Raises
+    ------
+    Refused
+    """
+    if not INT64_MIN <= priority <= INT64_MAX:
+        raise Refused(f"priority: {priority} does not fit into 64 bits")
+    if priority > limits.priority and not rights.is_admin(uid):
+        raise Refused(
+            f"priority: {priority} is above {limits.priority}, the most that users may give "
+            "(limits.priority); ask an admin of the service for more, or give your other jobs less"
+        )

@@ -1,0 +1,44 @@
+"""Bounds of what people write, checked before pydantic looks at each entry, and perhaps complains of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from ..bounds import MOST_AXES, MOST_KEYS, excess_of
+
+
+def validation_error(text: str) -> PydanticCustomError:
+    """A validation error with exactly this text, braces and all."""
+    return PydanticCustomError("plain_words", "{text}", {"text": text})
+
+
+def within_bounds(value: object) -> object:
+    """Refuse nested data that is too deep or too much; a validator."""
+    if (excess := excess_of(value)) is not None:
+        raise validation_error(excess)
+    return value
+
+
+def few_axes(value: object) -> object:
+    """Refuse a list that has more entries than a volume can have axes; a validator."""
+    if isinstance(value, list | tuple | Mapping) and len(value) > MOST_AXES:
+        raise validation_error(f"has {len(value)} entries; a volume has at most {MOST_AXES} axes")
+    return value
+
+
+class BoundedModel(BaseModel):
+    """A frozen model that takes no unknown keys, and not very many of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_keys(cls, data: object) -> object:
+        if isinstance(data, Mapping) and len(data) > MOST_KEYS:
+            raise validation_error(
+                f"there are {len(data)} keys here; no such mapping has more than {MOST_KEYS}"
+            )
+        return data

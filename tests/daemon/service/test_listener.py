@@ -1,0 +1,44 @@
+"""Which connection must go when there are too many."""
+
+from blockmill.daemon.service.listener import Places
+
+
+def places(most, newest_goes, *origins):
+    made = Places(most, newest_goes=newest_goes)
+    for descriptor, origin in enumerate(origins):
+        made.add(descriptor, origin, float(descriptor))
+    return made
+
+
+def test_nobody_goes_while_there_is_room():
+    assert places(3, True, "a", "b", "a").surplus() is None
+    assert places(3, True, "a", "b").has_room_for("a")
+
+
+def test_of_the_origin_with_the_most_the_oldest_or_the_newest_goes():
+    assert places(4, False, "b", "a", "a", "a", "c").surplus() == 1
+    assert places(4, True, "b", "a", "a", "a", "c").surplus() == 3
+
+
+def test_a_newcomer_has_room_if_another_has_more():
+    full = places(3, True, "a", "a", "b")
+    assert not full.has_room_for("a")
+    assert full.has_room_for("b")
+    assert full.has_room_for("c")
+
+
+def test_a_removed_connection_is_counted_no_more():
+    made = places(2, True, "a", "a", "b")
+    assert made.remove(0) == "a"
+    assert made.remove(0) is None
+    assert made.surplus() is None
+    assert 0 not in made
+    assert made.descriptors() == [1, 2]
+
+
+def test_a_descriptor_that_is_used_again_is_a_new_connection():
+    made = places(2, True, "a", "a")
+    made.add(0, "b", 5.0)
+    assert made.descriptors() == [1, 0]
+    assert made.origin_of(0) == "b"
+    assert made.older_than(2.0) == [1]

@@ -24,8 +24,7 @@ from ..engine.mailbox import Mailbox
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
-from .admission import check_priority, check_room
-from .edited import edited_job
+from .admission import check_priority, check_room, edited_job
 from .engine_keeper import EngineKeeper
 from .job_logs import JobLogs
 from .jobs.clashes import JobFiles

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ValidationError, model_validator
 
@@ -53,7 +53,19 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LEADING_KEY = re.compile(r"\w+(?:\.\w+|\[\d+\])*(?=:?(?:\s|$))")
 
 
-class Job(Model):
+class _ToldInPlainWords(type(Model)):
+    """Makes ``Job(...)`` raise a JobError; pydantic's own way in, `model_validate`, stays as it is."""
+
+    if not TYPE_CHECKING:  # checkers go on to see the fields as parameters
+
+        def __call__(cls, *args, **fields):
+            try:
+                return super().__call__(*args, **fields)
+            except ValidationError as error:
+                raise _job_error(error) from None
+
+
+class Job(Model, metaclass=_ToldInPlainWords):
     """One job: take `input` through `operation` into `output`, block by block.
 
     Attributes
@@ -93,6 +105,11 @@ class Job(Model):
         In the service: higher goes first.
     after : tuple of int or str
         In the service: numbers or names of jobs that must be done before this one starts.
+
+    Raises
+    ------
+    JobError
+        One line per mistake, each with its key.
     """
 
     name: Text | None = None
@@ -137,7 +154,7 @@ class Job(Model):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise JobError("\n".join(map(str, complaints_of(error, job_schema())))) from None
+            raise _job_error(error) from None
 
     def relative_paths(self) -> list[str]:
         """Those paths of the job that mean another file in another working folder, with their keys."""
@@ -176,6 +193,10 @@ class Job(Model):
         if self.operation.depends_on_blocks:
             identity |= {"block_shape": plain["block_shape"], "user_code": self.user_code}
         return identity
+
+
+def _job_error(error: ValidationError) -> JobError:
+    return JobError("\n".join(map(str, complaints_of(error, job_schema()))))
 
 
 def _unequal_axes(job: Job) -> Problems:

@@ -21,6 +21,7 @@ import math
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import EllipsisType
@@ -110,13 +111,14 @@ class _Hold(NamedTuple):
     facts: os.stat_result
     pid: int
     token: str
+    thread: threading.Thread
 
 
 class FileLock:
     """An exclusive lock on `protected_path` between processes, and between threads.
 
-    Each thread needs an instance of its own, which is not re-entrant. A forked child does
-    not own what its parent locked. Waiters are not served in order.
+    It is not re-entrant. Threads may share an instance: one that does not hold the lock waits for the one
+    that does. A forked child does not own what its parent locked. Waiters are not served in order.
 
     Parameters
     ----------
@@ -181,15 +183,14 @@ class FileLock:
         StorageError
             If the lock file can't be made: no such directory, no permission, a full disk.
         BlockmillError
-            If this instance holds the lock already.
+            If this thread holds the lock already, by this instance.
         """
-        if self.locked():
+        if self.locked() and self._holds_by(threading.current_thread()):
             raise BlockmillError(
                 f"this FileLock already holds {self.lock_path} and is not re-entrant; "
                 "release it first, or use another instance"
             )
         limit_s = self._limit_s(timeout_s)
-        self.took_over = None
         start_s, pause_s, last = time.monotonic(), _SHORTEST_WAIT_S, ""
         while (rival := self._attempt()) is not None:
             if not blocking:
@@ -248,7 +249,8 @@ class FileLock:
             if _try_flock(fd, self.lock_path):
                 self._write(fd, lockfile.compose(token, self.contents))
                 publish(candidate, self.lock_path)
-                self._hold = hold = _Hold(fd, os.fstat(fd), os.getpid(), token)
+                self.took_over = None
+                self._hold = hold = _Hold(fd, os.fstat(fd), os.getpid(), token, threading.current_thread())
         except FileExistsError:
             return False
         except OSError as error:
@@ -276,7 +278,7 @@ class FileLock:
             remove_if_there(f"{self.lock_path}-{dead.token}")  # it died before it could do so
         # One write, never shorter than what is there: killed in between, it is one of both.
         os.pwrite(fd, lockfile.compose(token, self.contents).ljust(facts.st_size, b"\n"), 0)
-        self._hold = _Hold(fd, facts, os.getpid(), token)
+        self._hold = _Hold(fd, facts, os.getpid(), token, threading.current_thread())
 
     def release(self) -> None:
         """Release the lock.
@@ -347,9 +349,14 @@ class FileLock:
             os.replace(self.lock_path, path)  # noqa: PTH105 - a Path costs more than the system call
         except OSError as error:
             raise lockfile.file_error(self.lock_path, error) from error
-        self._hold = None
+        if self._hold is hold:  # else another thread has it by this instance already
+            self._hold = None
         lockfile.close_lock_file(hold.fd)
         return True
+
+    def _holds_by(self, thread: threading.Thread) -> bool:
+        hold = self._hold
+        return hold is not None and hold.thread is thread
 
     def locked(self) -> bool:
         """Test if this instance, in this process, holds the lock (see also `still_ours`)."""

@@ -14,9 +14,9 @@ _NAMES = {
     "client.service.async_client": "AsyncClient",
     "client.service.client": "Client",
     "daemon.engine.engine": "Engine",
-    "shared.errors": "BlockError BlockmillError ConfigError CorruptBlock DamagedInput DownloadFailed EngineError"
-    " JobError JobFileError LockLost LockTimeout MissingBlock NoSuchJob OutOfBounds OutputRefused Refused"
-    " ServiceUnreachable StorageError WaitTimeout WireError",
+    "shared.errors": "BlockError BlockmillError ConfigError CorruptBlock DamagedInput DownloadFailed"
+    " EngineError JobError JobFileError LockLost LockTimeout MissingBlock NoSuchJob OutOfBounds OutputRefused"
+    " Refused ServiceUnreachable StorageError WaitTimeout WireError",
     "shared.files.schema": "ParsingError SchemaError",
     "shared.geometry.grid": "BlockGrid",
     "shared.geometry.roi": "Roi RoiLike",

@@ -21,7 +21,16 @@ from ...shared.geometry.roi import Roi
 from ...shared.geometry.slicing import as_roi
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.volumes.sources import Source, as_volume
-from .work import (AnyOperation, BlockWork, RoiRequestBatchCancelled, RoiRequestBatchError, as_operation, end_now, failure_of, tell_percent)
+from .work import (
+    AnyOperation,
+    BlockWork,
+    RoiRequestBatchCancelled,
+    RoiRequestBatchError,
+    as_operation,
+    end_now,
+    failure_of,
+    tell_percent,
+)
 
 
 class RoiRequestBatch:

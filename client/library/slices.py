@@ -16,7 +16,7 @@ from ...shared.errors import JobError
 from ...shared.geometry.roi import Roi
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.volumes.sources import Source, as_volume
-from .work import (AnyOperation, BlockWork, as_operation, end_now, failure_of, tell_percent)
+from .work import AnyOperation, BlockWork, as_operation, end_now, failure_of, tell_percent
 
 
 class RoiRequestBufferIter:

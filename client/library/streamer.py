@@ -17,9 +17,9 @@ from ...shared.geometry.slicing import AnyRoi, as_roi
 from ...shared.jobs.operation import Operation
 from ...shared.jobs.operations import peak_bytes
 from ...shared.volumes.base.api import Volume
-from .batch import RoiRequestBatch
 from ...shared.volumes.sources import Source, as_volume
-from .work import (AnyOperation, as_operation, workers_for)
+from .batch import RoiRequestBatch
+from .work import AnyOperation, as_operation, workers_for
 
 _WORTH_SPLITTING_VOXELS = 64**3
 

@@ -25,7 +25,9 @@ def as_shape(values: Iterable[object]) -> Shape:
     try:
         items: tuple[Any, ...] = tuple(values)
     except TypeError:
-        raise TypeError(f"expected whole numbers, one per axis, such as (64, 64, 64), got {values!r}") from None
+        raise TypeError(
+            f"expected whole numbers, one per axis, such as (64, 64, 64), got {values!r}"
+        ) from None
     try:
         return tuple(map(operator.index, items))
     except TypeError:
@@ -34,8 +36,9 @@ def as_shape(values: Iterable[object]) -> Shape:
 
 def _not_whole(items: tuple[Any, ...]) -> str:
     wrong = next((item for item in items if not isinstance(item, numbers.Integral)), items)
-    if isinstance(wrong, numbers.Real) and float(wrong).is_integer():
-        return f"{wrong!r} in {items!r} is a float; voxels are counted in ints: write {int(wrong)}"
+    number = float(wrong) if isinstance(wrong, numbers.Real) else 0.5
+    if number.is_integer():
+        return f"{wrong!r} in {items!r} is a float; voxels are counted in ints: write {int(number)}"
     return f"{wrong!r} in {items!r} is no whole number, in which voxels are counted"
 
 
@@ -82,8 +85,8 @@ class Roi:
             start, stop = value
         except (TypeError, ValueError):
             raise TypeError(
-                f"a roi is a pair of corners, ((start, ...), (stop, ...)), with one number per axis in each, not "
-                f"{value!r}"
+                "a roi is a pair of corners, ((start, ...), (stop, ...)), with one number per axis in each, "
+                f"not {value!r}"
             ) from None
         return cls(as_shape(start), as_shape(stop))
 

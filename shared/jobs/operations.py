@@ -206,15 +206,17 @@ def _function_name(text: str) -> str:
 def _in_a_file(name: str) -> str:
     """What to do with a function that stands in a notebook, a script or a prompt."""
     return (
-        "workers are processes of their own and can't see the functions of a notebook or of the running script; "
-        f'put it into a file steps.py in the current folder and name it "steps:{name}"'
+        "workers are processes of their own and can't see the functions of a notebook or of the running "
+        f'script; put it into a file steps.py in the current folder and name it "steps:{name}"'
     )
 
 
 def _instead_of(function: Any) -> str:
     """What to write instead of a function."""
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", "")
-    module = getattr(function, "__module__", None) or ("numpy" if isinstance(function, np.ufunc) else "__main__")
+    module = getattr(function, "__module__", None) or (
+        "numpy" if isinstance(function, np.ufunc) else "__main__"
+    )
     text = "a function is named, not passed"
     if module == "__main__" or not _FUNCTION.fullmatch(f"{module}:{name}"):
         plain = name.rpartition(".")[2]

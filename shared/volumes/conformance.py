@@ -194,19 +194,22 @@ class VolumeTests:
     def test_it_is_indexed_like_an_array(self, tmp_path: Path) -> None:
         """Each index that numpy takes of an array, but for masks, lists and new axes, takes the same here."""
         volume, data = self.volume(tmp_path)
+        reader: Any = volume
         for key in (
-            ..., (), 3, -1, np.int64(2), (3, 4), (3, 4, 5), (-9, -14, -11), slice(None), slice(2, 5), slice(-3, None),
-            (slice(2, 5), ..., 3), (..., slice(1, -1)), (1, ...), (slice(None, None, 3), 2),
-            (slice(7, 1, -2), slice(None), slice(None, None, -1)), (slice(None, None, 4), slice(1, None, 5), slice(3, 9, 2)),
-            (slice(None), slice(0, 14, 100)), (slice(5, 5), 1), slice(100, 200), (2, slice(4, 2)), (0, ..., 0, 0),
+            ..., (), 3, -1, np.int64(2), (3, 4), (3, 4, 5), (-9, -14, -11), slice(None), slice(2, 5),
+            slice(-3, None), (slice(2, 5), ..., 3), (..., slice(1, -1)), (1, ...), (slice(None, None, 3), 2),
+            (slice(7, 1, -2), slice(None), slice(None, None, -1)), (slice(None), slice(0, 14, 100)),
+            (slice(None, None, 4), slice(1, None, 5), slice(3, 9, 2)), (slice(5, 5), 1), slice(100, 200),
+            (2, slice(4, 2)), (0, ..., 0, 0),
         ):  # fmt: skip
             expected = data[key]
-            assert volume[key].dtype == data.dtype
-            assert volume[key].shape == expected.shape
-            np.testing.assert_array_equal(volume[key], expected)
-        for key in (None, (slice(None), None), 9, -10, (0, 14), (0, 0, 0, 0), (..., ...), [1, 2], data > 0, True, 1.5):
+            assert reader[key].dtype == data.dtype
+            assert reader[key].shape == expected.shape
+            np.testing.assert_array_equal(reader[key], expected)
+        masks = [1, 2], data > 0, True, 1.5
+        for key in (None, (slice(None), None), 9, -10, (0, 14), (0, 0, 0, 0), (..., ...), *masks):
             with refused(IndexError):
-                volume[key]
+                reader[key]
 
     def test_numpy_takes_it_for_an_array(self, tmp_path: Path) -> None:
         """Its voxels, in the dtype that is asked for; always as a copy."""

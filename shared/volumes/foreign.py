@@ -74,7 +74,7 @@ def foreign_format(path: str) -> Foreign | None:
 
 def _target(path: str) -> str:
     base = path.rstrip("/").split("/*")[0].removesuffix(".gz")
-    return f"{os.path.splitext(base)[0]}.npy"
+    return f"{Path(base).with_suffix('')}.npy"
 
 
 def _by_content(path: str, head: bytes) -> Foreign | None:
@@ -171,7 +171,7 @@ def _slices(path: str, files: list[str]) -> Foreign | None:
     for endings, kind in _SLICES.items():
         images = [file for file in files if file.lower().endswith(endings)]
         if images:
-            pattern = path if glob.has_magic(path) else f"{path}/*{os.path.splitext(images[0])[1]}"
+            pattern = path if glob.has_magic(path) else f"{path}/*{Path(images[0]).suffix}"
             return _stack(pattern, kind)
     return None
 

@@ -16,10 +16,10 @@ from .base.array_volume import ArrayVolume
 from .base.suffixes import HDF5_EXTENSIONS, cut_at_file, first_file, inner_path
 from .blockwise.description import SCHEMA_NAME
 from .blockwise.fileset import BlockwiseFileset
+from .foreign import foreign_format
 from .hdf5.contents import dataset_names, is_hdf5
 from .hdf5.live import LiveHdf5Volume
 from .hdf5.volume import Hdf5Volume
-from .foreign import foreign_format
 from .npy import NpyVolume
 from .restful.description import FILESET_SCHEMA, VOLUME_SCHEMA, schema_name
 
@@ -108,9 +108,9 @@ def split_input(text: str, base_dir: str | os.PathLike[str] | None = None) -> Ad
     cut = first_file(path)
     if cut is not None and not _has_known_ending(cut[0]) and _looks_like_hdf5(cut[0]):
         return _dataset_at(text, *cut)
-    if not _has_known_ending(where := cut[0] if cut is not None else path):
-        if (foreign := foreign_format(where)) is not None:
-            raise JobError(foreign.told(where))
+    where = cut[0] if cut is not None else path
+    if not _has_known_ending(where) and (foreign := foreign_format(where)) is not None:
+        raise JobError(foreign.told(where))
     if cut is None and not path.lower().endswith((".json", ".npy")) and cut_at_file(path) is None:
         with storage_errors("read", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.stat(path)  # noqa: PTH116

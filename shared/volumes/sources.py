@@ -64,7 +64,9 @@ def address_of(source: str | os.PathLike[str] | h5py.Dataset) -> str:
         return os.fspath(source)
     volume = _of_dataset(source)
     if isinstance(volume, MemoryVolume):
-        raise JobError(f"the dataset {source.name!r} is in memory, where workers can't open it; write it to a file")
+        raise JobError(
+            f"the dataset {source.name!r} is in memory, where workers can't open it; write it to a file"
+        )
     return volume.address
 
 
@@ -76,7 +78,9 @@ def _of_dataset(dataset: h5py.Dataset) -> Volume:
     volume = Hdf5Volume(*place)
     _ = volume.shape  # opens the file now, so that what can't be a volume is an error here
     if split_input(volume.address) != Address("hdf5", *place):
-        raise JobError(f"{volume.address} would be taken for another kind of file, by its name; rename the file")
+        raise JobError(
+            f"{volume.address} would be taken for another kind of file, by its name; rename the file"
+        )
     return volume
 
 
@@ -87,9 +91,12 @@ def _no_source(source: object) -> str:
     if hasattr(source, "shape") and hasattr(source, "dtype"):
         return (
             f"{_article(kind)} {kind} is no source, as workers are other processes, which can't see it; give "
-            "numpy.asarray(...) of it if that fits into memory, else write it to a file (.h5, .npy) and give the address"
+            "numpy.asarray(...) of it if that fits into memory, else write it to a file (.h5, .npy) and give "
+            "the address"
         )
-    return f"{_article(kind)} {kind} is no source; give a volume, a numpy array, an h5py dataset, or an address"
+    return (
+        f"{_article(kind)} {kind} is no source; give a volume, a numpy array, an h5py dataset, or an address"
+    )
 
 
 def _article(word: str) -> str:

@@ -106,7 +106,9 @@ class ArrayVolume(ABC):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError(f"the voxels of {self.address} are read from storage, so an array of them is a copy")
+            raise ValueError(
+                f"the voxels of {self.address} are read from storage, so an array of them is a copy"
+            )
         voxels = self.read()
         return voxels if dtype is None else voxels.astype(dtype, copy=False)
 

@@ -138,6 +138,7 @@ def _read_access(locking: bool = True) -> h5py.h5p.PropFAID:
 class _Opened(NamedTuple):
     id: h5py.h5f.FileID
     close: Callable[[], None]
+    on_disk: bool = True
 
 
 def _opened(path: str) -> _Opened:
@@ -165,14 +166,15 @@ def _opened_as_others_do(path: str) -> _Opened:
     except OSError as error:
         if error.errno is not None:
             raise
-        file = _opened_bytes(path, error)
+        return _opened_bytes(path, error)
     return _Opened(file.id, file.close)
 
 
-def _opened_bytes(path: str, refusal: OSError) -> h5py.File:
+def _opened_bytes(path: str, refusal: OSError) -> _Opened:
     """Open a copy of a file in memory: it is damaged only if its bytes are no HDF5 file either."""
     try:
-        return h5py.File(h5py.h5f.open_file_image(Path(path).read_bytes()))
+        file = h5py.File(h5py.h5f.open_file_image(Path(path).read_bytes()))
+        return _Opened(file.id, file.close, on_disk=False)
     except _BAD_FILE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -219,7 +221,7 @@ def read_part(
     try:
         dataset = h5py.h5d.open(file.id, internal.encode())
         voxels = _read_dataset(dataset, roi_in_block, target)
-        if learn is not None:
+        if learn is not None and file.on_disk:
             learn(file.id, dataset, roi_in_block, voxels)
     except StorageError:
         raise

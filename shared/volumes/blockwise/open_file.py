@@ -1,4 +1,4 @@
-"""One block held open: its HDF5 file, for users who keep more in it than voxels; its voxels, for many writes."""
+"""One block held open: its HDF5 file, to keep more in it than voxels, or its voxels, for many writes."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def _check_there(file: str, start: Shape) -> None:
 def block_session(blocks: FilesetBlocks, start: Shape, *, status: WriteStatus = "whole") -> BlockSession:
     """Hold a block for many small writes: its file is written once, when the ``with`` statement ends.
 
-    Until then the block is in memory, other writers of it wait, and readers see the old block. If the statement
-    ends by an error, or the process dies, nothing has changed.
+    Until then the block is in memory, other writers of it wait, and readers see the old block. If the
+    statement ends by an error, or the process dies, nothing has changed.
 
     Parameters
     ----------
@@ -230,7 +230,9 @@ class BlockSession:
 
     def _checked(self, roi: AnyRoi) -> tuple[Roi, NDArray]:
         if self._voxels is None:
-            raise StorageError(f"the session of block {list(self._start)} is not open; use it within its with statement")
+            raise StorageError(
+                f"the session of block {list(self._start)} is not open; use it within its with statement"
+            )
         checked = self._blocks.view.checked(roi)
         if not self.roi.contains(checked):
             raise OutOfBounds(f"roi {checked} leaves the block {self.roi} of this session")
@@ -263,7 +265,9 @@ class BlockSession:
             return whole_image(store, self._paths.internal, encode(voxels))
         roi = written.relative_to(self._start)
         data = encode(voxels[roi.to_slice()])
-        return ReadyImage(updated_image(self._old, store.layout, self._paths.internal, self._block.shape, roi, data))
+        return ReadyImage(
+            updated_image(self._old, store.layout, self._paths.internal, self._block.shape, roi, data)
+        )
 
 
 def _around(one: Roi, other: Roi) -> Roi:

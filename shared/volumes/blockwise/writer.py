@@ -376,7 +376,7 @@ def remove_block(store: BlockStore, block: Roi) -> None:
 
 
 def remove_if_empty(store: BlockStore, paths: BlockPaths) -> None:
-    """Remove the directory of a block that holds only the description's copy, and its parents if they are empty.
+    """Remove the directory of a block that holds only the description's copy, and empty parents.
 
     Parameters
     ----------

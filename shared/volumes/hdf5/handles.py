@@ -43,7 +43,7 @@ def place_of(dataset: h5py.Dataset) -> tuple[str, str] | None:
     path = absolute(os.fsdecode(file.filename))
     where = f"{path}{name}"
     if file.driver not in _BY_NAME:
-        raise JobError(f"{where} is open by HDF5's driver {file.driver!r}; workers open files by their name alone")
+        raise JobError(f"{where} is open by HDF5's driver {file.driver!r}; workers open files by name alone")
     if file.mode != "r":
         _hand_over(file, where)
     _check_same(file, path, where)
@@ -66,8 +66,9 @@ def _hand_over(file: h5py.File, where: str) -> None:
             os.close(descriptor)
     except BlockingIOError:
         raise JobError(
-            f"{where} is open for writing in this program, which keeps other processes out, the workers among "
-            "them. Close the file and give its address, open it with mode 'r', or give the voxels: dataset[...]"
+            f"{where} is open for writing in this program, which keeps other processes out, the workers "
+            "too. Close the file and give its address, open it with mode 'r', or give the voxels: "
+            "dataset[...]"
         ) from None
     except OSError as error:
         raise StorageError(refusal_of("read", file.filename, error)) from error
@@ -82,6 +83,6 @@ def _check_same(file: h5py.File, path: str, where: str) -> None:
         raise StorageError(refusal_of("read", path, error)) from error
     if (held.st_dev, held.st_ino) != (now.st_dev, now.st_ino):
         raise JobError(
-            f"{where} is not the file that the dataset was opened in: it was replaced, or the name was relative to "
-            "another folder. Open it again, by an absolute path"
+            f"{where} is not the file that the dataset was opened in: it was replaced, or the name was "
+            "relative to another folder. Open it again, by an absolute path"
         )

@@ -132,7 +132,8 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
             The first failure; downloads beside it are ended.
         """
         stop = threading.Event()
-        missing = [block for block in self.blocks.view.touching(roi) if not self.store.sound(block)]
+        wanted = self.blocks.view.checked(roi)
+        missing = [block for block in self.blocks.view.touching(wanted) if not self.store.sound(block)]
         _in_threads(missing, lambda block: self._fill(block, stop), self._max_parallel, stop)
 
     def download_all(self, max_parallel: int = 4) -> Downloads:

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from blockmill.shared.errors import OutOfBounds
@@ -39,7 +38,9 @@ def test_a_roi_is_known_by_its_form(value, roi):
 
 @pytest.mark.parametrize("value", [5, (1, 2, 3), ((0,), (1,), (2,)), "abc", np.s_[1, 2, 3], object()])
 def test_what_is_no_roi_is_told_with_what_is(value):
-    with pytest.raises(TypeError, match=r"a roi is a pair of corners, \(\(start, \.\.\.\), \(stop, \.\.\.\)\)"):
+    with pytest.raises(
+        TypeError, match=r"a roi is a pair of corners, \(\(start, \.\.\.\), \(stop, \.\.\.\)\)"
+    ):
         as_roi(value, SHAPE)
 
 
@@ -51,9 +52,14 @@ def test_a_slicing_that_is_no_box_of_the_volume_is_refused(value):
 
 @pytest.mark.parametrize(
     ("corner", "words"),
-    [((1, 2, 65.5), r"65\.5 in \(1, 2, 65\.5\) is no whole number"), ((1, 2, 3.0), "3.0.* is a float.* write 3"),
-     (np.array([1.5, 2]), "1.5"), (("1", 2), "'1'"), (7, "expected whole numbers")],
-)  # fmt: skip
+    [
+        ((1, 2, 65.5), r"65\.5 in \(1, 2, 65\.5\) is no whole number"),
+        ((1, 2, 3.0), r"3\.0.* is a float.* write 3"),
+        (np.array([1.5, 2]), r"1\.5"),
+        (("1", 2), "'1'"),
+        (7, "expected whole numbers"),
+    ],
+)
 def test_a_number_that_counts_no_voxels_is_named(corner, words):
     with pytest.raises(TypeError, match=words):
         Roi.of(((0, 0, 0), corner))

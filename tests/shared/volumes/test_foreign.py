@@ -90,10 +90,11 @@ def raw(path):
 
 
 MAKERS = [
-    (tiff, "a.tif", "a TIFF file"), (tiff, "no ending", "a TIFF file"), (png, "a.png", "an image of one slice"),
+    (tiff, "a.tif", "a TIFF file"), (tiff, "no ending", "a TIFF file"), (png, "a.png", "an image of one"),
     (folder_of_tiffs, "slices", "a folder of images"), (folder_of_pngs, "slices", "a folder of images"),
     (zarr_array, "a.zarr", "a Zarr"), (zarr_group, "a.zarr", "a Zarr"), (n5, "a.n5", "an N5"),
-    (nifti, "a.nii", "a NIfTI"), (nifti, "a.nii.gz", "a NIfTI"), (mrc, "a.mrc", "an MRC"), (npz, "a.npz", "an archive"),
+    (nifti, "a.nii", "a NIfTI"), (nifti, "a.nii.gz", "a NIfTI"), (mrc, "a.mrc", "an MRC"),
+    (npz, "a.npz", "an archive"),
     (npz, "a.npy.npz", "an archive"),
 ]  # fmt: skip
 
@@ -131,7 +132,8 @@ def heads():
         "c.tif": (b"II+\0" + bytes(9), "a TIFF file"), "a.png": (b"\x89PNG\r\n\x1a\n", "an image"),
         "a.jpg": (b"\xff\xd8\xff\xe0", "an image"), "a.nii": (bytes(nii), "a NIfTI"),
         "a.nii.gz": (gzip.compress(bytes(nii)), "a NIfTI"), "a.rec": (bytes(mrc_head), "an MRC"),
-        "a.raw": (struct.pack("5H", *range(5)), "a file of bare voxels"), "a.bin": (b"", "a file of bare voxels"),
+        "a.raw": (struct.pack("5H", *range(5)), "a file of bare voxels"),
+        "a.bin": (b"", "a file of bare voxels"),
     }  # fmt: skip
 
 
@@ -148,11 +150,19 @@ def test_a_file_is_known_by_its_first_bytes(tmp_path, name):
 def test_a_folder_is_known_by_what_is_in_it(tmp_path, entry):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / entry).write_bytes(b"{}")
-    kind = "an N5" if entry == "attributes.json" else "a Zarr" if "." in entry[:1] or "zarr" in entry else "a folder"
+    kind = (
+        "an N5"
+        if entry == "attributes.json"
+        else "a Zarr"
+        if "." in entry[:1] or "zarr" in entry
+        else "a folder"
+    )
     assert told(tmp_path / "folder")[0].startswith(f"{tmp_path}/folder is {kind}")
 
 
-@pytest.mark.parametrize("name", ["a.tif", "a.zarr", "a.zarr/0", "a.npz", "a.raw", "slices/*.tif", "a.npy", "a.h5/d"])
+@pytest.mark.parametrize(
+    "name", ["a.tif", "a.zarr", "a.zarr/0", "a.npz", "a.raw", "slices/*.tif", "a.npy", "a.h5/d"]
+)
 def test_what_does_not_exist_is_told_as_that_first(tmp_path, name):
     with pytest.raises(JobError, match=r"^\S*a?\S* does not exist") as caught:
         open_volume(tmp_path / name)

@@ -74,7 +74,9 @@ def test_what_was_written_without_a_lock_is_in_the_file_before_others_read(path)
     with h5py.File(path, "r+", locking=False) as file:
         file["volume/data"][0] = 9
         assert isinstance(as_volume(file["volume/data"]), Hdf5Volume)
-        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+        )
     assert done.stdout.strip() == str(np.full((7, 8), 9).tolist())
 
 
@@ -96,7 +98,7 @@ def test_a_closed_dataset_is_told(path):
 def test_a_file_that_was_replaced_is_no_source(path):
     with h5py.File(path) as file:
         os.replace(path, path.with_suffix(".old"))
-        with pytest.raises(StorageError, match="f.h5"):
+        with pytest.raises(StorageError, match=r"f\.h5"):
             as_volume(file["volume/data"])
         with h5py.File(path, "w") as other:
             other["volume/data"] = DATA * 0
@@ -137,7 +139,7 @@ def test_what_is_no_source_is_told_with_what_is(source, words):
 
 def test_the_article_is_right_before_vowels():
     kind = type("Array", (), {"shape": (2,), "dtype": "u1", "__module__": "exact.core"})
-    with pytest.raises(JobError, match="^an exact.Array is no source"):
+    with pytest.raises(JobError, match=r"^an exact\.Array is no source"):
         as_volume(kind())
 
 

@@ -28,7 +28,11 @@ class Counting(MemoryVolume):
 @pytest.fixture
 def fileset(tmp_path):
     description = FilesetDescription(
-        axes="zyx", shape=DATA.shape, dtype="u2", block_shape=(8, 16, 16), block_file_name_format="b{roiString}.h5/d"
+        axes="zyx",
+        shape=DATA.shape,
+        dtype="u2",
+        block_shape=(8, 16, 16),
+        block_file_name_format="b{roiString}.h5/d",
     )
     with BlockwiseFileset.create(tmp_path / "x.json", description) as made:
         made.write(None, DATA)

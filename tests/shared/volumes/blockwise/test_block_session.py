@@ -25,7 +25,10 @@ LAYOUTS = {
 
 
 def make(folder, **more):
-    options = {"lock_timeout_s": more.pop("lock_timeout_s", 10.0), "durability": more.pop("durability", "none")}
+    options = {
+        "lock_timeout_s": more.pop("lock_timeout_s", 10.0),
+        "durability": more.pop("durability", "none"),
+    }
     options["allow_pickle"] = more.get("dtype") == "object"
     description = FilesetDescription(
         **{"axes": "zyx", "shape": SHAPE, "dtype": "u2", "block_shape": BLOCK,
@@ -37,7 +40,9 @@ def make(folder, **more):
 def boxes(within, count=30, seed=0):
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        ends = [np.sort(rng.choice(np.arange(a, b + 1), 2, replace=False)) for a, b in zip(*within, strict=True)]
+        ends = [
+            np.sort(rng.choice(np.arange(a, b + 1), 2, replace=False)) for a, b in zip(*within, strict=True)
+        ]
         roi = Roi(*zip(*ends, strict=True))
         yield roi, rng.integers(1, 9999, roi.shape).astype("u2")
 
@@ -114,7 +119,7 @@ def test_a_session_that_fails_or_writes_nothing_changes_nothing(tmp_path):
     before = files(fileset), os.stat(fileset.block_file(START))
     with pytest.raises(FileNotFoundError), fileset.block_session(START) as block:  # not told as ours
         block.write(CORNER, np.ones(CORNER.shape, "u2"))
-        open(tmp_path / "gone")
+        (tmp_path / "gone").read_bytes()
     with fileset.block_session(START):
         pass
     assert (files(fileset), os.stat(fileset.block_file(START)).st_ino) == (before[0], before[1].st_ino)

@@ -152,7 +152,7 @@ def picks_of(key: object, shape: Shape) -> list[Pick]:
 def _check_index(item: Any) -> None:
     if item is None:
         raise IndexError(
-            "a volume gets no new axis by None (numpy.newaxis), the array does: volume[...][None]"
+            "a volume gets no new axis by None (numpy.newaxis); an array does: volume[:][None]"
         )
     if isinstance(item, bool) or not hasattr(item, "__index__") or getattr(item, "ndim", 0):
         raise IndexError(

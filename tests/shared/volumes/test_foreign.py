@@ -32,7 +32,7 @@ def run(lines):
 
 
 def tiff(path):
-    pytest.importorskip("tifffile").imwrite(path, DATA)
+    pytest.importorskip("tifffile").imwrite(path, DATA, photometric="minisblack")
 
 
 def folder_of_tiffs(path):

@@ -82,7 +82,7 @@ class Roi:
         if isinstance(value, Roi):
             return value
         try:
-            start, stop = value
+            start, stop = map(tuple, value)
         except (TypeError, ValueError):
             raise TypeError(
                 "a roi is a pair of corners, ((start, ...), (stop, ...)), with one number per axis in each, "

@@ -57,7 +57,7 @@ def test_a_slicing_that_is_no_box_of_the_volume_is_refused(value):
         ((1, 2, 3.0), r"3\.0.* is a float.* write 3"),
         (np.array([1.5, 2]), r"1\.5"),
         (("1", 2), "'1'"),
-        (7, "expected whole numbers"),
+        (7, "a roi is a pair of corners"),
     ],
 )
 def test_a_number_that_counts_no_voxels_is_named(corner, words):

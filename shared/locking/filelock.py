@@ -27,16 +27,14 @@ from collections.abc import Callable
 from types import EllipsisType
 from typing import NamedTuple
 
-import portalocker
-
-from ..errors import BlockmillError, LockLost, StorageError
+from ..errors import BlockmillError, LockLost
 from ..files.atomic import remove_if_there
 from ..files.machine import on_local_disk
 from ..files.places import absolute
 from . import lockfile
+from .flock import try_flock
 from .lockfile import LockHolder, OpenedLockFile
 
-_EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S, _BACK_OFF = 0.001, 0.020, 1.5
 
 
@@ -82,28 +80,9 @@ def _seize(lock_file: OpenedLockFile, lock_path: str, private: bool) -> bool:
     bool
         True if the owner was ours and is dead; its flock is now ours.
     """
-    if not lockfile.left_behind(lock_file, private) or not _try_flock(lock_file.fd, lock_path):
+    if not lockfile.left_behind(lock_file, private) or not try_flock(lock_file.fd, lock_path):
         return False
     return lockfile.lies_at(lock_path, os.fstat(lock_file.fd))
-
-
-def _try_flock(fd: int, lock_path: str) -> bool:
-    try:
-        portalocker.lock(fd, _EXCLUSIVE)
-    except portalocker.AlreadyLocked:
-        return False
-    except portalocker.LockException as error:
-        raise StorageError(_refused_flock(lock_path, error)) from error
-    return True
-
-
-def _refused_flock(lock_path: str, error: BaseException) -> str:
-    cause = error.__cause__ or error.__context__ or error
-    return (
-        f"{lock_path}: its file system refuses locks ({getattr(cause, 'strerror', None) or cause}), without "
-        "which two programs could write the same file; write to another file system, or mount this one with "
-        "locks (NFS: with rpc.statd and without nolock, or version 4; Lustre: with -o flock)"
-    )
 
 
 class _Hold(NamedTuple):
@@ -246,7 +225,7 @@ class FileLock:
             raise lockfile.file_error(self.lock_path, error) from error
         hold = None
         try:
-            if _try_flock(fd, self.lock_path):
+            if try_flock(fd, self.lock_path):
                 self._write(fd, lockfile.compose(token, self.contents))
                 publish(candidate, self.lock_path)
                 self.took_over = None

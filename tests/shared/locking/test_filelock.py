@@ -524,15 +524,15 @@ def take(lock, start, won):
 
 def test_a_lock_that_is_made_while_a_taker_looks_is_not_robbed(path, lock_path, monkeypatch):
     leave_a_dead_lock(lock_path)
-    newcomer, flock = FileLock(path), filelock._try_flock
+    newcomer, flock = FileLock(path), filelock.try_flock
 
     def flock_after_a_purge(fd, path):
-        monkeypatch.setattr(filelock, "_try_flock", flock)
+        monkeypatch.setattr(filelock, "try_flock", flock)
         newcomer.purge()
         newcomer.acquire()
         return flock(fd, path)
 
-    monkeypatch.setattr(filelock, "_try_flock", flock_after_a_purge)
+    monkeypatch.setattr(filelock, "try_flock", flock_after_a_purge)
     taker = FileLock(path)
     assert taker.acquire(blocking=False) is False
     assert newcomer.still_ours() and newcomer.holder().token == newcomer.token
@@ -558,13 +558,13 @@ def test_a_lock_that_is_made_while_a_taker_takes_is_not_robbed(path, lock_path, 
 
 def test_the_owner_that_died_last_is_the_one_that_is_told(path, lock_path, monkeypatch):
     leave_a_dead_lock(lock_path)
-    flock = filelock._try_flock
+    flock = filelock.try_flock
 
     def flock_after_another_taker(fd, path):
         lock_path.write_bytes(foreign(token="f" * 16))  # took over, and died
         return flock(fd, path)
 
-    monkeypatch.setattr(filelock, "_try_flock", flock_after_another_taker)
+    monkeypatch.setattr(filelock, "try_flock", flock_after_another_taker)
     with FileLock(path) as lock:
         assert lock.took_over.token == "f" * 16
 

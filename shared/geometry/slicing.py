@@ -151,11 +151,9 @@ def picks_of(key: object, shape: Shape) -> list[Pick]:
 
 def _check_index(item: Any) -> None:
     if item is None:
-        raise IndexError(
-            "a volume gets no new axis by None (numpy.newaxis); an array does: volume[:][None]"
-        )
+        raise IndexError("a volume gets no axis by None (numpy.newaxis); an array does: volume[:][None]")
     if isinstance(item, bool) or not hasattr(item, "__index__") or getattr(item, "ndim", 0):
         raise IndexError(
-            f"a volume is indexed by ints, slices and ..., not by {item!r}; masks and lists work on the array "
-            "of a part: volume[0:64][mask]"
+            f"a volume is indexed by ints, slices and ..., not by {item!r}; masks and lists work on the "
+            "array of a part: volume[0:64][mask]"
         )

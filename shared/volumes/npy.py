@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import JobError, OutputRefused, StorageError
 from ..files.atomic import removed_on_error
+from ..files.places import absolute
 from ..files.refusals import refusal_of
 from ..geometry.roi import Roi, Shape, as_shape
 from ..geometry.slicing import AnyRoi, as_roi
@@ -189,6 +190,10 @@ class NpyVolume(ArrayVolume):
         if self._array is None:
             raise StorageError(f"{self._path} was closed")
         return self._array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its file, not by its voxels: for dask's processes, for instance.
+        return type(self), (absolute(self._path), self._mode, None if self._guessed else self._axes)
 
     def close(self) -> None:
         """Bring what was written to the medium and let go of the file."""

@@ -24,8 +24,11 @@ def examples(page):
 
 def lacking(code):
     """A package that an example imports and that is not installed here, or None."""
-    wanted = re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)
-    return next((name for name in wanted if name != "cleaning" and importlib.util.find_spec(name) is None), None)
+    wanted = [*re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)]
+    there = {"cleaning"}  # a module of the example's own
+    return next(
+        (name for name in wanted if name not in there and importlib.util.find_spec(name) is None), None
+    )
 
 
 class Folder:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import JobError, OutputRefused, StorageError
 from ...files.places import absolute
 from ...geometry.grid import BlockGrid
-from ...geometry.roi import Roi, Shape
+from ...geometry.roi import Shape
 from ...geometry.slicing import AnyRoi
 from ..base.array_volume import ArrayVolume
 from ..base.checks import check_data, check_out
@@ -266,7 +266,7 @@ class BlockwiseFileset(ArrayVolume):
             available = status == "all" or (status == "whole" and part.covers_block)
             write_block(self.store, part.block, part.roi_in_block, data[part.slices], available=available)
 
-    def export_roi(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
+    def export_roi(self, roi: AnyRoi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
         """Write the voxels of `roi` into one HDF5 file, with the layout and attributes of a block file.
 
         Parameters

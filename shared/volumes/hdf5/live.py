@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import h5py
 from numpy.typing import NDArray
 
 from ...errors import JobError
+from ...files.places import absolute
 from ...geometry.roi import Shape
 from ...geometry.slicing import AnyRoi, as_roi
 from .volume import Hdf5Volume
@@ -64,6 +66,9 @@ class LiveHdf5Volume(Hdf5Volume):
         roi = as_roi(roi, self.shape)
         roi.check_within(self.shape, self.address)
         return super().read(roi, out)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (absolute(self._path), self._internal, self.shape)
 
     def _open_file(self) -> h5py.File:
         return h5py.File(self._path, "r", swmr=True)

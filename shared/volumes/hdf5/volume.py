@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...errors import JobError, OutputRefused, StorageError
 from ...files.atomic import removed_on_error
+from ...files.places import absolute
 from ...files.refusals import plain_reason, refusal_of
 from ...geometry.roi import Shape, as_shape
 from ...geometry.slicing import AnyRoi, as_roi
@@ -224,6 +225,13 @@ class Hdf5Volume(ArrayVolume):
         check_data(roi, data, dataset.dtype, self.address)
         with self._abandoned_on_failure(f"write {roi} of"):
             dataset[roi.to_slice()] = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._mode != "r":
+            raise TypeError(
+                f"{self.address} is open for writing, which one process does; pass on its address"
+            )
+        return type(self), (absolute(self._path), self._internal, "r", self._requested_axes)
 
     def flush(self) -> None:
         """Hand all writes to the system: a kill from here on to the next `write` harms nothing.

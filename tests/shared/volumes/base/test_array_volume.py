@@ -1,5 +1,8 @@
 """Volumes in the hands of numpy, dask, and a viewer; what each kind must do is in conformance.py."""
 
+import pickle
+
+import h5py
 import numpy as np
 import pytest
 
@@ -8,6 +11,8 @@ from blockmill.shared.volumes.base.memory import MemoryVolume
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.conformance import sample
+from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.hdf5.volume import Hdf5Volume
 
 DATA = sample((20, 30, 40), "uint16")
 
@@ -96,3 +101,22 @@ def test_single_voxels_are_numbers_of_numpy():
 def test_a_write_takes_a_slicing(fileset):
     fileset.write(np.s_[0:8, 0:16, 0:16], np.full((8, 16, 16), 7, "u2"))
     assert (fileset.read(Roi((0, 0, 0), (8, 16, 16))) == 7).all()
+
+
+@pytest.mark.parametrize("kind", ["npy", "hdf5", "fileset"])
+def test_a_volume_goes_to_another_process_by_its_file(tmp_path, monkeypatch, fileset, kind):
+    np.save(tmp_path / "a.npy", DATA)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["d"] = DATA
+    monkeypatch.chdir(tmp_path)
+    volume = open_volume({"npy": "a.npy", "hdf5": "a.h5/d", "fileset": "x.json"}[kind])
+    pickled = pickle.dumps(volume)
+    assert len(pickled) < 4000 < DATA.nbytes
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(pickle.loads(pickled)[...], DATA)
+
+
+def test_what_is_open_for_writing_stays_in_its_process(tmp_path):
+    with Hdf5Volume.create(tmp_path / "a.h5", "d", (3, 4), "u1") as volume:
+        with pytest.raises(TypeError, match="pass on its address"):
+            pickle.dumps(volume)

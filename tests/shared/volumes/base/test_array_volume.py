@@ -117,6 +117,6 @@ def test_a_volume_goes_to_another_process_by_its_file(tmp_path, monkeypatch, fil
 
 
 def test_what_is_open_for_writing_stays_in_its_process(tmp_path):
-    with Hdf5Volume.create(tmp_path / "a.h5", "d", (3, 4), "u1") as volume:
-        with pytest.raises(TypeError, match="pass on its address"):
-            pickle.dumps(volume)
+    volume = Hdf5Volume.create(tmp_path / "a.h5", "d", (3, 4), "u1")
+    with volume, pytest.raises(TypeError, match="pass on its address"):
+        pickle.dumps(volume)

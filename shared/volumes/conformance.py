@@ -299,4 +299,6 @@ class VolumeTests:
         for dtype in ("int64", "uint8", "float32", ">i4"):
             with refused(ValueError, str(np.dtype(dtype)), "int32"):
                 volume.write(roi, np.ones(roi.shape, dtype))
+        with refused(ValueError, "filled"):
+            volume.write(roi, np.ma.masked_equal(np.ones(roi.shape, "int32"), 1))
         np.testing.assert_array_equal(volume.read(Roi.from_shape(data.shape)), data)

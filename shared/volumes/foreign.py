@@ -40,7 +40,8 @@ class Foreign(NamedTuple):
     def told(self, path: str) -> str:
         """The error for an address: what the file is, and two lines of Python that make a volume of it."""
         target = _target(path)
-        install = f"; pip install '{self.package}'" if self.package else ""
+        quoted = f"'{self.package}'" if "<" in self.package else self.package
+        install = f" (pip install {quoted})" if quoted else ""
         return (
             f"{path} is {self.name}, which blockmill can't read itself. These lines make {target} of it"
             f"{self.note}{install}:\n    import {self.imports}\n    numpy.save({target!r}, {self.array})"
@@ -73,8 +74,10 @@ def foreign_format(path: str) -> Foreign | None:
 
 
 def _target(path: str) -> str:
+    """A name for the copy, which no file has yet."""
     base = path.rstrip("/").split("/*")[0].removesuffix(".gz")
-    return f"{Path(base).with_suffix('')}.npy"
+    names = (f"{Path(base).with_suffix('')}.npy", f"{base}.npy", *(f"{base}-{n}.npy" for n in range(2, 100)))
+    return next((name for name in names if not os.path.lexists(name)), names[-1])
 
 
 def _by_content(path: str, head: bytes) -> Foreign | None:

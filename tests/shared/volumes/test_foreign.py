@@ -116,6 +116,13 @@ def test_of_bare_voxels_dtype_and_shape_are_filled_in(tmp_path):
     np.testing.assert_array_equal(run([lines[0], lines[1].replace("100, 512, 512", "3, 4, 5")]), DATA)
 
 
+def test_no_file_is_overwritten_by_the_lines(tmp_path):
+    npz(tmp_path / "a.npz")
+    np.save(tmp_path / "a.npy", DATA * 0)
+    np.save(tmp_path / "a.npz.npy", DATA * 0)
+    assert told(tmp_path / "a.npz")[1][1].startswith(f"numpy.save('{tmp_path}/a.npz-2.npy'")
+
+
 def test_a_pattern_is_a_folder_of_slices(tmp_path):
     folder_of_tiffs(tmp_path / "slices")
     np.testing.assert_array_equal(run(told(f"{tmp_path}/slices/*.tif")[1]), DATA)

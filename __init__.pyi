@@ -11,8 +11,32 @@ from .client.library.work import (
 from .client.service.async_client import AsyncClient as AsyncClient
 from .client.service.client import Client as Client
 from .daemon.engine.engine import Engine as Engine
+from .shared.errors import (
+    BlockError as BlockError,
+    BlockmillError as BlockmillError,
+    ConfigError as ConfigError,
+    CorruptBlock as CorruptBlock,
+    DamagedInput as DamagedInput,
+    DownloadFailed as DownloadFailed,
+    EngineError as EngineError,
+    JobError as JobError,
+    JobFileError as JobFileError,
+    LockLost as LockLost,
+    LockTimeout as LockTimeout,
+    MissingBlock as MissingBlock,
+    NoSuchJob as NoSuchJob,
+    OutOfBounds as OutOfBounds,
+    OutputRefused as OutputRefused,
+    Refused as Refused,
+    ServiceUnreachable as ServiceUnreachable,
+    StorageError as StorageError,
+    WaitTimeout as WaitTimeout,
+    WireError as WireError,
+)
+from .shared.files.schema import ParsingError as ParsingError, SchemaError as SchemaError
 from .shared.geometry.grid import BlockGrid as BlockGrid
-from .shared.geometry.roi import Roi as Roi
+from .shared.geometry.roi import Roi as Roi, RoiLike as RoiLike
+from .shared.geometry.slicing import slice_to_roi as slice_to_roi
 from .shared.jobs.job import Job as Job, load_job as load_job
 from .shared.lazyflow.blockshapes import (
     determine_block_shape as determine_block_shape,
@@ -35,7 +59,6 @@ from .shared.lazyflow.roitools import (
     get_intersection as get_intersection,
     nonzero_bounding_box as nonzero_bounding_box,
     roi_to_slice as roi_to_slice,
-    slice_to_roi as slice_to_roi,
 )
 from .shared.lazyflow.signal import OrderedSignal as OrderedSignal
 from .shared.lazyflow.tinyvector import TinyVector as TinyVector
@@ -48,9 +71,11 @@ from .shared.messages.records import (
     WorkerInfo as WorkerInfo,
 )
 from .shared.messages.service import ServiceInfo as ServiceInfo
+from .shared.volumes.base.api import Volume as Volume
 from .shared.volumes.blockwise.description import FilesetDescription as FilesetDescription
 from .shared.volumes.blockwise.fileset import BlockwiseFileset as BlockwiseFileset
 from .shared.volumes.formats import open_volume as open_volume
+from .shared.volumes.hdf5.datasets import glob_datasets as glob_datasets, list_datasets as list_datasets
 from .shared.volumes.restful.fileset import RESTfulBlockwiseFileset as RESTfulBlockwiseFileset
 from .shared.volumes.restful.volume import RESTfulVolume as RESTfulVolume
 

@@ -33,6 +33,25 @@ _NUMPY_NAMES = (
 )
 _DTYPES: dict[str, np.dtype] = {name: np.dtype(getattr(np, name)) for name in _NUMPY_NAMES.split()}
 _DTYPES |= {kind.__name__: np.dtype(kind) for kind in (bool, int, float, complex, object)}
+# Other names that numpy has, or had, by the letters of C's types; some are gone from newer versions.
+_DTYPES |= {
+    name: np.dtype(code)
+    for code, names in {
+        "b": "byte", "B": "ubyte", "h": "short", "H": "ushort", "i": "intc", "I": "uintc", "l": "int_",
+        "L": "uint", "q": "longlong", "Q": "ulonglong", "e": "half", "f": "single", "d": "double float_",
+        "F": "csingle singlecomplex", "D": "cdouble complex_ cfloat", "?": "bool8",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
+_QUOTED_TEXT = re.compile(r"\s*(['\"])([^'\"]*)\1\s*")
+_OF_ONE: dict[str, Callable[[Any], Any]] = {"abs": abs, "int": int, "round": round}
+_OF_SEVERAL: dict[str, Callable[[Any], Any]] = {"max": max, "min": min}
+
+
+class _Array(list[Any]):
+    """What ``numpy.array([...])`` holds: a list, but one that can't be repeated by ``* 2``."""
+
+
 _DTYPE_TEXT = re.compile(r"[<>=|]?[A-Za-z][A-Za-z0-9_]{0,15}")
 _DTYPE_KINDS = "biufcO"
 
@@ -52,7 +71,8 @@ def evaluate(text: str) -> Value:
 
     Understood are numbers, lists, tuples, ``+ - * / // % **``, signs, parentheses and
     dtype names: ``uint8``, ``numpy.uint8``, ``np.float32``, ``numpy.dtype('<u2')``, ``bool``,
-    ``float``, ``object``. Lists of numbers may be repeated and joined (``[64]*3``).
+    ``float``, ``object``. Lists of numbers may be repeated and joined (``[64]*3``). ``numpy.array([...])`` is
+    its list; of functions there are ``abs``, ``int``, ``round``, ``max`` and ``min``, of numbers.
 
     Raises
     ------
@@ -67,7 +87,8 @@ def evaluate(text: str) -> Value:
         tree = ast.parse(text.strip(), mode="eval").body
         if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
             raise JobError(f"the expression {_quoted(text)} has more than {MAX_NODES} parts")
-        return _value(tree, text, 0)
+        value = _value(tree, text, 0)
+        return list(value) if isinstance(value, _Array) else value
     except JobError:
         raise
     except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError) as error:
@@ -89,6 +110,8 @@ def dtype_from(value: object) -> np.dtype:
         raise JobError(f'expected the name of a dtype such as "uint8", got {_quoted(value)}')
     if _DTYPE_TEXT.fullmatch(value.strip()) and value.strip() not in _DTYPES:
         return _dtype_of_text(value.strip())
+    if quoted := _QUOTED_TEXT.fullmatch(value):
+        return _dtype_of_text(quoted[2])
     result = evaluate(value)
     if not isinstance(result, np.dtype):
         raise JobError(f'expected the name of a dtype such as "uint8", got {_quoted(value)}')
@@ -167,7 +190,9 @@ def _bounded(number: object) -> int | float:
 def _sequence_arithmetic(op: ast.operator, left: Value, right: Value, text: str) -> Value:
     """Joining two lists, or repeating one: all that Python's own operators do to them."""
     result: list[Any] | tuple[Any, ...] | None = None
-    if isinstance(op, ast.Mult):
+    if isinstance(left, _Array) or isinstance(right, _Array):
+        pass  # numpy would do it number by number
+    elif isinstance(op, ast.Mult):
         result = _repeated(left, right) if isinstance(right, int) else _repeated(right, left)
     elif isinstance(op, ast.Add):
         result = _joined(left, right)
@@ -213,23 +238,56 @@ def _attribute(node: ast.Attribute, text: str, _depth: int) -> Value:
 
 
 def _call(node: ast.Call, text: str, depth: int) -> Value:
-    """``numpy.dtype(...)`` of a text or of another dtype; no other call exists."""
-    function = node.func
-    is_dtype = (
-        isinstance(function, ast.Attribute)
-        and function.attr == "dtype"
-        and isinstance(function.value, ast.Name)
-        and function.value.id in ("numpy", "np")
+    """The few calls that exist; each by its name, none of them looked up anywhere."""
+    name, arguments = _called(node.func), node.args
+    if node.keywords or any(isinstance(item, ast.Starred) for item in arguments):
+        name = ""
+    if name == "numpy.dtype" and len(arguments) == 1:
+        return _dtype_call(arguments[0], text, depth)
+    if name in ("numpy.array", "numpy.asarray") and len(arguments) == 1:
+        return _array(_value(arguments[0], text, depth), text)
+    if name in _OF_ONE or name in _OF_SEVERAL:
+        return _function(name, [_value(item, text, depth) for item in arguments], text)
+    raise JobError(
+        f"the expression {_quoted(text)} holds a call; only numpy.dtype('...'), numpy.array([...]) and "
+        f"{', '.join((*_OF_ONE, *_OF_SEVERAL))} of numbers are allowed"
     )
-    if not is_dtype or len(node.args) != 1 or node.keywords:
-        raise JobError(f"the expression {_quoted(text)} holds a call; only numpy.dtype('...') is allowed")
-    argument = node.args[0]
+
+
+def _called(function: ast.expr) -> str:
+    if isinstance(function, ast.Name):
+        return function.id
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        return f"numpy.{function.attr}" if function.value.id in ("numpy", "np") else ""
+    return ""
+
+
+def _dtype_call(argument: ast.expr, text: str, depth: int) -> np.dtype:
     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
         return _dtype_of_text(argument.value)
     dtype = _value(argument, text, depth)
     if not isinstance(dtype, np.dtype):
         raise JobError(f"the expression {_quoted(text)} asks numpy.dtype for something that is no dtype")
     return dtype
+
+
+def _array(value: Value, text: str) -> _Array:
+    if not isinstance(value, list | tuple):
+        raise JobError(f"the expression {_quoted(text)} makes an array of something that is no list")
+    return _Array(value)
+
+
+def _function(name: str, values: list[Value], text: str) -> Value:
+    """A function of numbers: of one, or the largest or smallest of several."""
+    if name in _OF_SEVERAL and len(values) == 1 and isinstance(values[0], list | tuple):
+        values = list(values[0])
+    if not values or not all(isinstance(value, int | float) for value in values):
+        raise JobError(f"the expression {_quoted(text)} asks for {name} of something else than numbers")
+    if name in _OF_SEVERAL:
+        return _bounded(_OF_SEVERAL[name](values))
+    if len(values) > 1:
+        raise JobError(f"the expression {_quoted(text)} asks for {name} of more than one number")
+    return _bounded(_OF_ONE[name](values[0]))
 
 
 def _dtype_of_text(text: str) -> np.dtype:

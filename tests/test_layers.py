@@ -87,7 +87,7 @@ KEEPERS = {  # which files may import what, as few as there are reasons
         "shared/config/keys.py",
         "workers/loop.py",
     },
-    "portalocker": {"shared/locking/filelock.py"},
+    "portalocker": {"shared/locking/flock.py"},
     "sqlite3": {"daemon/journal/journal.py", "daemon/journal/database.py"},
     "pickle": {"shared/volumes/blockwise/pickled.py"},
 }

@@ -1,12 +1,14 @@
 """The public names: one list of homes, the stub that types them, and ``__all__`` say the same."""
 
 import ast
+import inspect
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import blockmill
+from blockmill.shared import errors
 
 STUB = Path(blockmill.__file__).with_suffix(".pyi")
 
@@ -36,7 +38,22 @@ def test_all_lists_each_name_once():
 def test_each_name_is_found_and_is_shown_by_dir():
     for name in blockmill.__all__:
         assert getattr(blockmill, name) is not None
-    assert set(blockmill.__all__) <= set(dir(blockmill))
+    assert dir(blockmill) == blockmill.__all__
+
+
+def test_the_help_of_the_package_shows_the_public_names_and_no_others():
+    code = "import blockmill, pydoc; print(pydoc.plain(pydoc.render_doc(blockmill)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kinds = [name for name in blockmill.__all__ if inspect.isclass(getattr(blockmill, name))]
+    missing = [name for name in kinds if f"class {name}(" not in done.stdout]
+    assert missing == []
+    assert "importlib" not in done.stdout
+
+
+def test_every_error_that_is_raised_on_purpose_is_public():
+    kinds = [value for value in vars(errors).values() if inspect.isclass(value)]
+    assert len(kinds) > 15
+    assert [kind.__name__ for kind in kinds if getattr(blockmill, kind.__name__, None) is not kind] == []
 
 
 def test_a_name_that_is_not_public_is_refused():

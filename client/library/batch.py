@@ -18,15 +18,15 @@ from ...daemon.scheduling.events import OnError
 from ...shared.errors import JobError
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
+from ...shared.geometry.slicing import as_roi
 from ...shared.lazyflow.signal import OrderedSignal
+from ...shared.volumes.sources import Source, as_volume
 from .work import (
     AnyOperation,
     BlockWork,
     RoiRequestBatchCancelled,
     RoiRequestBatchError,
-    Source,
     as_operation,
-    as_volume,
     end_now,
     failure_of,
     tell_percent,
@@ -38,12 +38,12 @@ class RoiRequestBatch:
 
     Parameters
     ----------
-    source : Volume, ndarray or str
+    source : Volume, ndarray, str, path or h5py.Dataset
         Any volume that has an address, an array in memory (copied once into memory that
-        the workers share), or an address.
+        the workers share), an address, or an open dataset, which the workers open for themselves.
     rois : iterable of (start, stop), or BlockGrid
         Drawn one by one while the batch runs, in the thread that calls `execute`; each
-        half-open and within the source, in voxels.
+        half-open and within the source, in voxels. A slicing such as ``np.s_[0:64, ...]`` will do, too.
     total_volume : int, optional
         Voxels of all rois. Without it, progress is only reported at 0 and 100 %.
     batch_size : int
@@ -241,7 +241,8 @@ class _Execution:
         handle.extend(rois, sealed=self._rois is None)
 
     def _checked(self, value: Any) -> Roi:
-        source, roi = self._batch._work.source, Roi.of(value)
+        source = self._batch._work.source
+        roi = as_roi(value, source.shape)
         roi.check_within(source.shape, f"volume {source.address}")
         return roi
 

@@ -9,9 +9,9 @@ import threading
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -23,12 +23,15 @@ from ...shared.errors import BlockmillError, MissingBlock, StorageError
 from ...shared.files.places import absolute
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
+from ...shared.geometry.slicing import AnyRoi, as_roi
 from ...shared.memory.arena import SharedBuffer
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
+from ...shared.volumes.base.array_volume import ArrayVolume
 from ...shared.volumes.base.checks import check_data, check_out
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset, WriteStatus
 from ...shared.volumes.formats import open_volume
+from ...shared.volumes.sources import address_of
 
 _TASKS_PER_WORKER = 8
 _LEAST_TASK_BYTES = 1 << 20
@@ -39,7 +42,7 @@ _STAGES = 2
 _CANCEL_S = 3.0
 
 
-class ParallelVolume:
+class ParallelVolume(ArrayVolume):
     """The volume at an address, read and written by several processes at once.
 
     It obeys the `Volume` protocol. The workers start with it and stay until it is closed, so
@@ -47,7 +50,7 @@ class ParallelVolume:
 
     Parameters
     ----------
-    address : str
+    address : str, path or h5py.Dataset
         As for `open_volume`. A fileset (``x.json``) can be written, too.
     workers : int
         Worker processes of its own.
@@ -66,10 +69,17 @@ class ParallelVolume:
     array is filled through a small buffer that is used again and again.
     """
 
-    def __init__(self, address: str, workers: int = 2, *, engine: Engine | None = None) -> None:
-        self._volume: Volume = open_volume(address)
+    def __init__(
+        self,
+        address: str | os.PathLike[str] | h5py.Dataset,
+        workers: int = 2,
+        *,
+        engine: Engine | None = None,
+    ) -> None:
+        where = address_of(address)
+        self._volume: Volume = open_volume(where)
         self._writer: BlockwiseFileset | None = None
-        self._path = absolute(os.path.expanduser(address))  # noqa: PTH111
+        self._path = absolute(os.path.expanduser(where))  # noqa: PTH111
         self._engine = engine or Engine(workers)
         self._owns_engine = engine is None
         self._volume_id = uuid.uuid4().hex
@@ -126,13 +136,13 @@ class ParallelVolume:
         self._targets = [target for target in self._targets if target.alive] + [buffer]
         return array
 
-    def read(self, roi: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def read(self, roi: AnyRoi = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read the voxels of `roi`.
 
         Parameters
         ----------
-        roi : Roi or pair
-            ``(start, stop)``, half-open, in voxels.
+        roi : Roi, pair or slicing, optional
+            ``(start, stop)``, half-open, in voxels. Default: all.
         out : ndarray of shape ``roi.shape``, optional
             Filled, with numpy's unsafe casting if its dtype differs.
 
@@ -148,7 +158,7 @@ class ParallelVolume:
         BlockError
             If workers died over a block again and again.
         """
-        roi = Roi.of(roi)
+        roi = as_roi(roi, self.shape)
         roi.check_within(self.shape, self.address)
         if out is not None:
             check_out(roi, out)
@@ -162,7 +172,7 @@ class ParallelVolume:
         self._through_stages(roi, result)
         return result
 
-    def write(self, roi: Any, data: NDArray[Any], *, status: WriteStatus = "whole") -> None:
+    def write(self, roi: AnyRoi, data: NDArray[Any], *, status: WriteStatus = "whole") -> None:
         """Write `data` into a fileset, see `BlockwiseFileset.write`. Each block file has one writer.
 
         Parameters
@@ -183,7 +193,7 @@ class ParallelVolume:
         OutOfBounds, LockTimeout, LockLost, CorruptBlock, BlockError
             See `BlockwiseFileset.write`; other blocks may have been written.
         """
-        roi = Roi.of(roi)
+        roi = as_roi(roi, self.shape)
         roi.check_within(self.shape, self.address)
         if not isinstance(self._volume, BlockwiseFileset):
             raise StorageError(
@@ -340,14 +350,6 @@ class ParallelVolume:
         for volume in (self._volume, self._writer):
             if volume is not None:
                 volume.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True)

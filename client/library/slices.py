@@ -15,7 +15,8 @@ from ...daemon.engine.job import RoiList
 from ...shared.errors import JobError
 from ...shared.geometry.roi import Roi
 from ...shared.lazyflow.signal import OrderedSignal
-from .work import AnyOperation, BlockWork, Source, as_operation, as_volume, end_now, failure_of, tell_percent
+from ...shared.volumes.sources import Source, as_volume
+from .work import AnyOperation, BlockWork, as_operation, end_now, failure_of, tell_percent
 
 
 class RoiRequestBufferIter:
@@ -28,7 +29,7 @@ class RoiRequestBufferIter:
 
     Parameters
     ----------
-    source : Volume, ndarray or str
+    source : Volume, ndarray, str, path or h5py.Dataset
         As for `RoiRequestBatch`.
     batch_size : int
         Largest number of slices that are computed, wait, or are with the loop at any time. A slice

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 from ...daemon.engine.engine import Engine
 from ...daemon.planning.plan import BLOCKS_PER_WORKER, default_memory_bytes
@@ -14,11 +13,13 @@ from ...shared.errors import JobError
 from ...shared.geometry.block_shapes import block_count, default_block_shape, halved
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape, as_shape
+from ...shared.geometry.slicing import AnyRoi, as_roi
 from ...shared.jobs.operation import Operation
 from ...shared.jobs.operations import peak_bytes
 from ...shared.volumes.base.api import Volume
+from ...shared.volumes.sources import Source, as_volume
 from .batch import RoiRequestBatch
-from .work import AnyOperation, Source, as_operation, as_volume, workers_for
+from .work import AnyOperation, as_operation, workers_for
 
 _WORTH_SPLITTING_VOXELS = 64**3
 
@@ -30,8 +31,8 @@ class BigRequestStreamer(RoiRequestBatch):
     ----------
     source, allow_parallel_results, operation, engine, ordered, retries, on_error, block_timeout_s
         As for `RoiRequestBatch`. Ordered: in C order of the blocks.
-    roi : (start, stop)
-        Half-open, in voxels, within the source.
+    roi : (start, stop), Roi or slicing, optional
+        Half-open, in voxels, within the source, or as ``np.s_[0:64, ..., 5:9]``. Default: all of it.
     block_shape : tuple of int, optional
         Voxels per axis. Default: whole storage blocks of the source, grown while that saves
         reading and fits the memory, cut where one would be too large for it or would leave
@@ -50,7 +51,7 @@ class BigRequestStreamer(RoiRequestBatch):
     def __init__(
         self,
         source: Source,
-        roi: Any,
+        roi: AnyRoi = None,
         block_shape: Iterable[int] | None = None,
         batch_size: int | None = None,
         block_alignment: str = "absolute",
@@ -66,7 +67,7 @@ class BigRequestStreamer(RoiRequestBatch):
         if block_alignment not in ("absolute", "relative"):
             raise JobError(f'block_alignment {block_alignment!r}: it is "absolute" or "relative"')
         volume, spec = as_volume(source), as_operation(operation)
-        full_roi = Roi.of(roi)
+        full_roi = as_roi(roi, volume.shape)
         full_roi.check_within(volume.shape, f"volume {volume.address}")
         spec.check(volume.axes, volume.dtype)
         workers = engine.workers if engine is not None else workers_for(None)

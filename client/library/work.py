@@ -8,9 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...daemon.engine.engine import Engine
 from ...daemon.engine.handle import Ended, JobHandle, block_error
 from ...daemon.engine.job import JobSpec, RoiList
@@ -25,10 +22,8 @@ from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.memory.arena import share_array
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
-from ...shared.volumes.base.memory import MemoryVolume, default_axes
-from ...shared.volumes.formats import open_volume
+from ...shared.volumes.base.memory import MemoryVolume
 
-Source = Volume | NDArray[Any] | str
 AnyOperation = Operation | Mapping[str, Any] | str | None
 
 _CANCEL_S = 3.0
@@ -138,6 +133,7 @@ class BlockWork:
                 JobSpec(
                     recipe=wire.Recipe(
                         source=source,
+                        axes=self.source.axes,
                         operation=self.operation.to_plain(),
                         code_files=_code_files(self.operation),
                     ),
@@ -214,17 +210,6 @@ def workers_for(batch_size: int | None) -> int:
     """Number of workers: one a processor, but no more than blocks at a time."""
     processors = len(os.sched_getaffinity(0))
     return processors if batch_size is None else min(processors, batch_size)
-
-
-def as_volume(source: Source) -> Volume:
-    """Return the volume for a source: a volume, an array, or an address."""
-    if isinstance(source, np.ndarray):
-        return MemoryVolume(source, axes=default_axes(source.ndim))
-    if isinstance(source, str):
-        return open_volume(source)
-    if isinstance(source, Volume):
-        return source
-    raise JobError(f"a {type(source).__name__} is no source; give a volume, a numpy array, or an address")
 
 
 def as_operation(operation: AnyOperation) -> Operation:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import OutOfBounds
 
@@ -20,7 +22,24 @@ def as_shape(values: Iterable[object]) -> Shape:
     TypeError
         If a value is no whole number.
     """
-    return tuple(operator.index(value) for value in values)  # pyright: ignore[reportArgumentType]
+    try:
+        items: tuple[Any, ...] = tuple(values)
+    except TypeError:
+        raise TypeError(
+            f"expected whole numbers, one per axis, such as (64, 64, 64), got {values!r}"
+        ) from None
+    try:
+        return tuple(map(operator.index, items))
+    except TypeError:
+        raise TypeError(_not_whole(items)) from None
+
+
+def _not_whole(items: tuple[Any, ...]) -> str:
+    wrong = next((item for item in items if not isinstance(item, numbers.Integral)), items)
+    number = float(wrong) if isinstance(wrong, numbers.Real) else 0.5
+    if number.is_integer():
+        return f"{wrong!r} in {items!r} is a float; voxels are counted in ints: write {int(number)}"
+    return f"{wrong!r} in {items!r} is no whole number, in which voxels are counted"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,10 +70,24 @@ class Roi:
 
     @classmethod
     def of(cls, value: Roi | Sequence[Iterable[object]]) -> Roi:
-        """Make a Roi from a Roi or from any pair of iterables ``(start, stop)``."""
+        """Make a Roi from a Roi or from any pair of iterables ``(start, stop)``.
+
+        Raises
+        ------
+        TypeError
+            If it is no pair, or holds something else than whole numbers.
+        OutOfBounds
+            If the corners differ in length, or it is inside out.
+        """
         if isinstance(value, Roi):
             return value
-        start, stop = value
+        try:
+            start, stop = map(tuple, value)
+        except (TypeError, ValueError):
+            raise TypeError(
+                "a roi is a pair of corners, ((start, ...), (stop, ...)), with one number per axis in each, "
+                f"not {value!r}"
+            ) from None
         return cls(as_shape(start), as_shape(stop))
 
     @classmethod
@@ -190,3 +223,7 @@ class Roi:
 
     def __str__(self) -> str:
         return f"{list(self.start)}-{list(self.stop)}"
+
+
+RoiLike = Roi | Sequence[Iterable[object]]
+"""A roi, or a pair of corners ``(start, stop)``."""

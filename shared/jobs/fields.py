@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 import numbers
+import os
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -261,8 +262,8 @@ class ShortForm:
         return {"anyOf": [{"type": "string"}, handler(schema)]}
 
     def _expanded(self, value: object) -> object:
-        if isinstance(value, str):
-            return {self.key: value}
+        if isinstance(value, str | os.PathLike):
+            return {self.key: os.fspath(value)}
         if value is None or isinstance(value, bool | int | float | list | tuple):
             raise validation_error(f"must be an {self.key} or a mapping with {self.key} (is {shown(value)})")
         return value

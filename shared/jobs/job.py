@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ValidationError, model_validator
 
@@ -55,7 +55,19 @@ _VARIABLE = re.compile(r"(?<![^/])\$(?:(\w+)|\{(\w+)\})(?![^/])", re.ASCII)
 _LEADING_KEY = re.compile(r"\w+(?:\.\w+|\[\d+\])*(?=:?(?:\s|$))")
 
 
-class Job(BoundedModel):
+class _ToldInPlainWords(type(BoundedModel)):
+    """Makes ``Job(...)`` raise a JobError; pydantic's own way in, `model_validate`, stays as it is."""
+
+    if not TYPE_CHECKING:  # checkers go on to see the fields as parameters
+
+        def __call__(cls, *args, **fields):
+            try:
+                return super().__call__(*args, **fields)
+            except ValidationError as error:
+                raise _job_error(error) from None
+
+
+class Job(BoundedModel, metaclass=_ToldInPlainWords):
     """One job: take `input` through `operation` into `output`, block by block.
 
     Attributes
@@ -95,6 +107,11 @@ class Job(BoundedModel):
         In the service: higher goes first.
     after : tuple of int or str
         In the service: numbers or names of jobs that must be done before this one starts.
+
+    Raises
+    ------
+    JobError
+        One line per mistake, each with its key.
     """
 
     name: Text | None = None
@@ -144,8 +161,7 @@ class Job(BoundedModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            lines = [*map(str, complaints_of(error, job_schema())), *left_out(error)]
-            raise JobError("\n".join(lines)) from None
+            raise _job_error(error) from None
 
     def relative_paths(self) -> list[str]:
         """Those paths of the job that mean another file in another working folder, with their keys."""
@@ -188,6 +204,10 @@ class Job(BoundedModel):
         if self.operation.depends_on_blocks:
             identity |= {"block_shape": plain["block_shape"], "user_code": self.user_code}
         return identity
+
+
+def _job_error(error: ValidationError) -> JobError:
+    return JobError("\n".join([*map(str, complaints_of(error, job_schema())), *left_out(error)]))
 
 
 def _unequal_axes(job: Job) -> Problems:

@@ -199,7 +199,36 @@ def _function_name(text: str) -> str:
         raise validation_error(
             f'must name a function as "module:name", such as my_steps:smooth (is {shown(text)})'
         )
+    if text.startswith("__main__:"):
+        raise validation_error(_in_a_file(text.partition(":")[2]))
     return text
+
+
+def _in_a_file(name: str) -> str:
+    """What to do with a function that stands in a notebook, a script or a prompt."""
+    return (
+        "workers are processes of their own and can't see the functions of a notebook or of the running "
+        f'script; put it into a file steps.py in the current folder and name it "steps:{name}"'
+    )
+
+
+def _instead_of(function: Any) -> str:
+    """What to write instead of a function."""
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", "")
+    module = getattr(function, "__module__", None) or (
+        "numpy" if isinstance(function, np.ufunc) else "__main__"
+    )
+    text = "a function is named, not passed"
+    if module == "__main__" or not _FUNCTION.fullmatch(f"{module}:{name}"):
+        plain = name.rpartition(".")[2]
+        return f"{text}: {_in_a_file(plain if plain.isidentifier() else 'my_function')}"
+    return f'{text}: {{"python": {{"function": "{module}:{name}"}}}}'
+
+
+def _no_callable(value: object) -> object:
+    if callable(value):
+        raise validation_error(_instead_of(value))
+    return value
 
 
 class PythonFunction(Operation):
@@ -213,7 +242,7 @@ class PythonFunction(Operation):
     name: ClassVar[str] = "python"
     depends_on_blocks: ClassVar[bool] = True
 
-    function: Annotated[Text, AfterValidator(_function_name)]
+    function: Annotated[Text, BeforeValidator(_no_callable), AfterValidator(_function_name)]
     halo: CountPerAxis = 0
     dtype: DtypeName | None = None
     fill_masked: FiniteFloat | None = None
@@ -293,6 +322,8 @@ def _names_one(value: object) -> object:
     """Refuse a value that names no operation; pydantic's own message for it would mention tags."""
     if isinstance(value, Operation):
         return value
+    if callable(value):
+        raise validation_error(_instead_of(value))
     names = [value] if isinstance(value, str) else list(value) if isinstance(value, Mapping) else None
     if names is None:
         raise validation_error(

@@ -137,7 +137,7 @@ class JsonConfigParser:
         if not isinstance(value, JsonObject):
             raise ParsingError("expected a JSON object with the fields of a configuration")
         values = self._schema.read(value)
-        return Namespace({**values, **{key: None for key in self.fields if key not in values}})
+        return Namespace({**values, **{key: None for key in self._schema.kinds if key not in values}})
 
 
 def _plain(value: Any) -> Any:

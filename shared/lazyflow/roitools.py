@@ -3,74 +3,32 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from ..errors import OutOfBounds
-from ..geometry.roi import Roi, Shape, as_shape
+from ..geometry.roi import Roi, RoiLike, Shape, as_shape
+from ..geometry.slicing import slice_to_roi
 
-RoiLike = Roi | Sequence[Iterable[object]]
-
-
-def slice_to_roi(slicing: object, shape: Iterable[object], *, extend_singleton: bool = True) -> Roi:
-    """The roi that ``array[slicing]`` takes of an array of `shape`.
-
-    Parameters
-    ----------
-    slicing : int, slice, Ellipsis, or a sequence of them
-        Negative numbers count from the end; slices are clipped; missing axes are taken whole.
-    shape : iterable of int
-        Voxels per axis.
-    extend_singleton : bool
-        True makes an int one voxel wide; False gives it no extent (``start == stop``).
-
-    Returns
-    -------
-    Roi
-        Unpacks to ``(start, stop)``. A slice whose stop lies before its start gives an empty
-        roi at its start, as an array does (the original returned it inside out).
-
-    Raises
-    ------
-    OutOfBounds
-        If an int is out of range, a step is not 1, or there are too many indices.
-    TypeError
-        If something is no index.
-    """
-    extents = as_shape(shape)
-    if not extents:
-        return Roi((), ())
-    items = _one_per_axis(slicing, len(extents))
-    pairs = [_ends(item, n, extend_singleton) for item, n in zip(items, extents, strict=True)]
-    return Roi(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
-
-
-def _one_per_axis(slicing: object, ndim: int) -> list[Any]:
-    items = list(slicing) if isinstance(slicing, list | tuple) else [slicing]
-    ellipses = [index for index, item in enumerate(items) if item is Ellipsis]
-    if len(ellipses) > 1:
-        raise OutOfBounds(f"{slicing!r} holds more than one Ellipsis")
-    missing = ndim - (len(items) - len(ellipses))
-    if missing < 0:
-        raise OutOfBounds(f"{slicing!r} has more indices than the {ndim} axes of the volume")
-    position = ellipses[0] if ellipses else len(items)
-    return [*items[:position], *[slice(None)] * missing, *items[position + len(ellipses) :]]
-
-
-def _ends(item: Any, extent: int, extend_singleton: bool) -> tuple[int, int]:
-    if isinstance(item, slice):
-        if item.step not in (None, 1):
-            raise OutOfBounds(f"{item} has a step other than 1; a roi is a box without gaps")
-        start, stop, _ = item.indices(extent)
-        return start, max(start, stop)
-    number = operator.index(item)
-    if not -extent <= number < extent:
-        raise OutOfBounds(f"index {number} is out of range of an axis of {extent} voxels")
-    start = number % extent
-    return start, start + extend_singleton
+__all__ = [
+    "RoiLike",
+    "blockwise_view",
+    "containing_rois",
+    "enlarge_roi_for_halo",
+    "full_slicing",
+    "get_block_bounds",
+    "get_intersecting_blocks",
+    "get_intersecting_rois",
+    "get_intersection",
+    "is_fully_contained",
+    "nonzero_bounding_box",
+    "roi_from_shape",
+    "roi_to_slice",
+    "slice_to_roi",
+    "slicing_to_string",
+]
 
 
 def roi_to_slice(start: Iterable[object], stop: Iterable[object]) -> tuple[slice, ...]:
@@ -367,9 +325,29 @@ def enlarge_roi_for_halo(
     return enlarged, box.relative_to(enlarged.start)
 
 
+@overload
 def blockwise_view(
-    array: np.ndarray, block_shape: Iterable[object], *, require_aligned_blocks: bool = True
-) -> np.ndarray:
+    array: np.ndarray,
+    block_shape: Iterable[object],
+    *,
+    require_aligned_blocks: bool = ...,
+    as_list: Literal[False] = ...,
+) -> np.ndarray: ...
+@overload
+def blockwise_view(
+    array: np.ndarray,
+    block_shape: Iterable[object],
+    *,
+    require_aligned_blocks: bool = ...,
+    as_list: Literal[True],
+) -> list[np.ndarray]: ...
+def blockwise_view(
+    array: np.ndarray,
+    block_shape: Iterable[object],
+    *,
+    require_aligned_blocks: bool = True,
+    as_list: bool = False,
+) -> np.ndarray | list[np.ndarray]:
     """A view of `array` as a grid of blocks, without a copy.
 
     Parameters
@@ -380,11 +358,14 @@ def blockwise_view(
         Voxels per axis, at least 1.
     require_aligned_blocks : bool
         False leaves out the voxels beyond the last whole block, instead of raising an error.
+    as_list : bool
+        Return the blocks one by one, in C order.
 
     Returns
     -------
-    ndarray
-        2 D axes: blocks per axis, then `block_shape`. It shares its memory with `array`.
+    ndarray or list of ndarray
+        2 D axes: blocks per axis, then `block_shape`. Or blocks of D axes each. They share their memory
+        with `array`.
 
     Raises
     ------
@@ -397,4 +378,5 @@ def blockwise_view(
         raise OutOfBounds(f"blocks of {list(block)} don't divide an array of shape {list(array.shape)}")
     counts = tuple(m // n for m, n in zip(array.shape, block, strict=True))
     strides = tuple(s * n for s, n in zip(array.strides, block, strict=True))
-    return np.lib.stride_tricks.as_strided(array, counts + block, strides + array.strides)
+    view = np.lib.stride_tricks.as_strided(array, counts + block, strides + array.strides)
+    return [view[index] for index in np.ndindex(*counts)] if as_list else view

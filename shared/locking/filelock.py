@@ -21,21 +21,20 @@ import math
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import EllipsisType
 from typing import NamedTuple
 
-import portalocker
-
-from ..errors import BlockmillError, LockLost, StorageError
+from ..errors import BlockmillError, LockLost
 from ..files.atomic import remove_if_there
 from ..files.machine import on_local_disk
 from ..files.places import absolute
 from . import lockfile
+from .flock import try_flock
 from .lockfile import LockHolder, OpenedLockFile
 
-_EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S, _BACK_OFF = 0.001, 0.020, 1.5
 
 
@@ -81,28 +80,9 @@ def _seize(lock_file: OpenedLockFile, lock_path: str, private: bool) -> bool:
     bool
         True if the owner was ours and is dead; its flock is now ours.
     """
-    if not lockfile.left_behind(lock_file, private) or not _try_flock(lock_file.fd, lock_path):
+    if not lockfile.left_behind(lock_file, private) or not try_flock(lock_file.fd, lock_path):
         return False
     return lockfile.lies_at(lock_path, os.fstat(lock_file.fd))
-
-
-def _try_flock(fd: int, lock_path: str) -> bool:
-    try:
-        portalocker.lock(fd, _EXCLUSIVE)
-    except portalocker.AlreadyLocked:
-        return False
-    except portalocker.LockException as error:
-        raise StorageError(_refused_flock(lock_path, error)) from error
-    return True
-
-
-def _refused_flock(lock_path: str, error: BaseException) -> str:
-    cause = error.__cause__ or error.__context__ or error
-    return (
-        f"{lock_path}: its file system refuses locks ({getattr(cause, 'strerror', None) or cause}), without "
-        "which two programs could write the same file; write to another file system, or mount this one with "
-        "locks (NFS: with rpc.statd and without nolock, or version 4; Lustre: with -o flock)"
-    )
 
 
 class _Hold(NamedTuple):
@@ -110,13 +90,14 @@ class _Hold(NamedTuple):
     facts: os.stat_result
     pid: int
     token: str
+    thread: threading.Thread
 
 
 class FileLock:
     """An exclusive lock on `protected_path` between processes, and between threads.
 
-    Each thread needs an instance of its own, which is not re-entrant. A forked child does
-    not own what its parent locked. Waiters are not served in order.
+    It is not re-entrant. Threads may share an instance: one that does not hold the lock waits for the one
+    that does. A forked child does not own what its parent locked. Waiters are not served in order.
 
     Parameters
     ----------
@@ -181,15 +162,14 @@ class FileLock:
         StorageError
             If the lock file can't be made: no such directory, no permission, a full disk.
         BlockmillError
-            If this instance holds the lock already.
+            If this thread holds the lock already, by this instance.
         """
-        if self.locked():
+        if self.locked() and self._holds_by(threading.current_thread()):
             raise BlockmillError(
                 f"this FileLock already holds {self.lock_path} and is not re-entrant; "
                 "release it first, or use another instance"
             )
         limit_s = self._limit_s(timeout_s)
-        self.took_over = None
         start_s, pause_s, last = time.monotonic(), _SHORTEST_WAIT_S, ""
         while (rival := self._attempt()) is not None:
             if not blocking:
@@ -245,10 +225,11 @@ class FileLock:
             raise lockfile.file_error(self.lock_path, error) from error
         hold = None
         try:
-            if _try_flock(fd, self.lock_path):
+            if try_flock(fd, self.lock_path):
                 self._write(fd, lockfile.compose(token, self.contents))
                 publish(candidate, self.lock_path)
-                self._hold = hold = _Hold(fd, os.fstat(fd), os.getpid(), token)
+                self.took_over = None
+                self._hold = hold = _Hold(fd, os.fstat(fd), os.getpid(), token, threading.current_thread())
         except FileExistsError:
             return False
         except OSError as error:
@@ -276,7 +257,7 @@ class FileLock:
             remove_if_there(f"{self.lock_path}-{dead.token}")  # it died before it could do so
         # One write, never shorter than what is there: killed in between, it is one of both.
         os.pwrite(fd, lockfile.compose(token, self.contents).ljust(facts.st_size, b"\n"), 0)
-        self._hold = _Hold(fd, facts, os.getpid(), token)
+        self._hold = _Hold(fd, facts, os.getpid(), token, threading.current_thread())
 
     def release(self) -> None:
         """Release the lock.
@@ -347,9 +328,14 @@ class FileLock:
             os.replace(self.lock_path, path)  # noqa: PTH105 - a Path costs more than the system call
         except OSError as error:
             raise lockfile.file_error(self.lock_path, error) from error
-        self._hold = None
+        if self._hold is hold:  # else another thread has it by this instance already
+            self._hold = None
         lockfile.close_lock_file(hold.fd)
         return True
+
+    def _holds_by(self, thread: threading.Thread) -> bool:
+        hold = self._hold
+        return hold is not None and hold.thread is thread
 
     def locked(self) -> bool:
         """Test if this instance, in this process, holds the lock (see also `still_ours`)."""

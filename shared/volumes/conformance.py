@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from ..errors import OutOfBounds
 from ..geometry.roi import Roi
 from .base.api import Volume
+from .base.array_volume import ArrayVolume
 
 DTYPES = ("uint8", "uint16", "int32", "uint64", "float16", "float32", "float64", "bool")
 AXES = ("x", "yx", "zyx", "czyx", "txyzc")
@@ -189,6 +191,69 @@ class VolumeTests:
         volume.read(roi)[...] = 99
         np.testing.assert_array_equal(volume.read(roi), data)
 
+    def test_it_is_indexed_like_an_array(self, tmp_path: Path) -> None:
+        """Each index that numpy takes of an array, but for masks, lists and new axes, takes the same here."""
+        volume, data = self.volume(tmp_path)
+        reader: Any = volume
+        for key in (
+            ..., (), 3, -1, np.int64(2), (3, 4), (3, 4, 5), (-9, -14, -11), slice(None), slice(2, 5),
+            slice(-3, None), (slice(2, 5), ..., 3), (..., slice(1, -1)), (1, ...), (slice(None, None, 3), 2),
+            (slice(7, 1, -2), slice(None), slice(None, None, -1)), (slice(None), slice(0, 14, 100)),
+            (slice(None, None, 4), slice(1, None, 5), slice(3, 9, 2)), (slice(5, 5), 1), slice(100, 200),
+            (2, slice(4, 2)), (0, ..., 0, 0),
+        ):  # fmt: skip
+            expected = data[key]
+            assert reader[key].dtype == data.dtype
+            assert reader[key].shape == expected.shape
+            np.testing.assert_array_equal(reader[key], expected)
+        masks = [1, 2], data > 0, True, 1.5
+        for key in (None, (slice(None), None), 9, -10, (0, 14), (0, 0, 0, 0), (..., ...), *masks):
+            with refused(IndexError):
+                reader[key]
+
+    def test_numpy_takes_it_for_an_array(self, tmp_path: Path) -> None:
+        """Its voxels, in the dtype that is asked for; always as a copy."""
+        volume, data = self.volume(tmp_path)
+        array_like = cast("ArrayVolume", volume)
+        assert isinstance(array_like, ArrayVolume)
+        facts = array_like.ndim, array_like.size, array_like.nbytes, len(array_like)
+        assert facts == (data.ndim, data.size, data.nbytes, len(data))
+        np.testing.assert_array_equal(np.asarray(array_like), data)
+        np.testing.assert_array_equal(array_like.read(), data)
+        assert np.asarray(array_like, dtype="float32").dtype == np.float32
+        np.testing.assert_array_equal(np.array(array_like, dtype=">i8"), data)
+        np.testing.assert_array_equal(np.add(array_like, 1), data + 1)
+        np.testing.assert_array_equal(np.stack(list(array_like)), data)
+        np.asarray(array_like)[...] = 99
+        np.testing.assert_array_equal(array_like.__array__(copy=True), data)
+        with refused(ValueError, "copy"):
+            array_like.__array__(copy=False)
+
+    def test_a_roi_may_be_written_in_several_ways(self, tmp_path: Path) -> None:
+        """As two corners or as a slicing; what is neither is told."""
+        volume, data = self.volume(tmp_path)
+        reader: Any = volume
+        for roi in (((1, 2, 3), (4, 5, 6)), [[1, 2, 3], np.array([4, 5, 6])], np.s_[1:4, 2:5, 3:6]):
+            np.testing.assert_array_equal(reader.read(roi), data[1:4, 2:5, 3:6])
+        np.testing.assert_array_equal(reader.read(np.s_[..., -1]), data[..., -1:])
+        for roi, words in (
+            (((0, 0, 0), (1, 1, 1.5)), "1.5"),
+            (((0, 0, 0), (1, 1, 2.0)), "write 2"),
+            ((1, 2, 3), "corners"),
+            (5, "corners"),
+        ):
+            with refused(TypeError, words):
+                reader.read(roi)
+
+    def test_its_text_says_what_it_is(self, tmp_path: Path) -> None:
+        """Also of a closed one; and a ``with`` statement closes it."""
+        volume, _ = self.volume(tmp_path)
+        with cast("ArrayVolume", volume) as opened:
+            assert opened is volume
+            for fact in (type(volume).__name__, volume.address, "(9, 14, 11)", "int32", "zyx"):
+                assert fact in repr(volume)
+        assert type(volume).__name__ in repr(volume)
+
     def test_closing_twice_is_harmless(self, tmp_path: Path) -> None:
         """Also before anything was read."""
         volume, _ = self.volume(tmp_path)
@@ -234,4 +299,6 @@ class VolumeTests:
         for dtype in ("int64", "uint8", "float32", ">i4"):
             with refused(ValueError, str(np.dtype(dtype)), "int32"):
                 volume.write(roi, np.ones(roi.shape, dtype))
+        with refused(ValueError, "filled"):
+            volume.write(roi, np.ma.masked_equal(np.ones(roi.shape, "int32"), 1))
         np.testing.assert_array_equal(volume.read(Roi.from_shape(data.shape)), data)

@@ -13,10 +13,11 @@ from typing import Literal
 from ..errors import JobError, StorageError
 from ..files.refusals import refusal_of, storage_errors
 from ..geometry.roi import Shape
-from .base.api import Volume
+from .base.array_volume import ArrayVolume
 from .base.suffixes import HDF5_EXTENSIONS, cut_at_file, first_file, inner_path
 from .blockwise.description import SCHEMA_NAME
 from .blockwise.fileset import BlockwiseFileset
+from .foreign import foreign_format
 from .hdf5.contents import dataset_names, is_hdf5
 from .hdf5.live import LiveHdf5Volume
 from .hdf5.volume import Hdf5Volume
@@ -109,6 +110,9 @@ def split_input(text: str, base_dir: str | os.PathLike[str] | None = None) -> Ad
     cut = first_file(path)
     if cut is not None and not _has_known_ending(cut[0]) and _looks_like_hdf5(cut[0]):
         return _dataset_at(text, *cut)
+    where = cut[0] if cut is not None else path
+    if not _has_known_ending(where) and (foreign := foreign_format(where)) is not None:
+        raise JobError(foreign.told(where))
     if cut is None and not path.lower().endswith((".json", ".npy")) and cut_at_file(path) is None:
         with storage_errors("read", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.stat(path)  # noqa: PTH116
@@ -156,10 +160,10 @@ def _dataset_at(text: str, file: str, rest: str) -> Address:
     return Address("hdf5", file, internal)
 
 
-_openers: dict[str, Callable[[str], Volume]] = {}
+_openers: dict[str, Callable[[str], ArrayVolume]] = {}
 
 
-def register_schema(name: str, opener: Callable[[str], Volume]) -> None:
+def register_schema(name: str, opener: Callable[[str], ArrayVolume]) -> None:
     """Make `open_volume` open the descriptions of one more schema.
 
     The schema alone decides; the original tries its classes one after the other, in no order.
@@ -182,7 +186,7 @@ def register_schema(name: str, opener: Callable[[str], Volume]) -> None:
     _openers[name] = opener
 
 
-def _open_described(path: str) -> Volume:
+def _open_described(path: str) -> ArrayVolume:
     """Open the volume of a description; its schema names the kind."""
     schema = schema_name(path)
     if isinstance(schema, str) and schema in _openers:
@@ -219,18 +223,20 @@ def _without_dataset(text: str, file: str) -> str:
 
 
 def open_volume(
-    text: str,
+    address: str | os.PathLike[str],
     base_dir: str | os.PathLike[str] | None = None,
     *,
     live: bool = False,
     extent: Shape | None = None,
-) -> Volume:
+) -> ArrayVolume:
     """Open the volume at an address for reading.
 
     Parameters
     ----------
-    text, base_dir
-        See `split_address`.
+    address : str or path
+        ``x.json``, a description; ``f.h5/volume/data``, a dataset in an HDF5 file of any name; ``a.npy``.
+    base_dir : str or path, optional
+        Folder from which relative addresses start. Default: the current one.
     live : bool
         Read an HDF5 file that another program is writing in SWMR mode.
     extent : tuple of int, optional
@@ -238,8 +244,9 @@ def open_volume(
 
     Returns
     -------
-    Volume
-        Of the class that belongs to the kind of address.
+    volume
+        Of the class that belongs to the kind of address; indexed like an array, with `read`, `shape`,
+        `dtype`, `axes`, `close`.
 
     Raises
     ------
@@ -248,15 +255,16 @@ def open_volume(
     StorageError
         If it is there but can't be read.
     """
-    address = split_input(text, base_dir)
-    _check_file(address.file, text)
-    if live and address.kind != "hdf5":
-        raise JobError(f"input.live: only HDF5 files can be read while they are written, not {address.file}")
-    if address.kind == "fileset":
-        return _open_described(address.file)
-    if address.kind == "npy":
-        return NpyVolume(address.file)
-    file, internal = address.file, address.internal
+    text = os.fspath(address) if isinstance(address, os.PathLike) else address
+    place = split_input(text, base_dir)
+    _check_file(place.file, text)
+    if live and place.kind != "hdf5":
+        raise JobError(f"input.live: only HDF5 files can be read while they are written, not {place.file}")
+    if place.kind == "fileset":
+        return _open_described(place.file)
+    if place.kind == "npy":
+        return NpyVolume(place.file)
+    file, internal = place.file, place.internal
     volume = LiveHdf5Volume(file, internal, extent) if live else Hdf5Volume(file, internal)
     _ = volume.shape  # opens the file now, so that a missing dataset is an error here
     return volume

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -12,13 +12,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import JobError, OutputRefused, StorageError
 from ..files.atomic import removed_on_error
+from ..files.places import absolute
 from ..files.refusals import refusal_of
 from ..geometry.roi import Roi, Shape, as_shape
+from ..geometry.slicing import AnyRoi, as_roi
+from .base.array_volume import ArrayVolume
 from .base.checks import check_data, check_out, checked_axes, checked_dtype
 from .base.info import Meaning
 
 
-class NpyVolume:
+class NpyVolume(ArrayVolume):
     """One array in a ``.npy`` file, in C or Fortran order.
 
     Parameters
@@ -143,7 +146,7 @@ class NpyVolume:
         """The path as given."""
         return self._path
 
-    def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
+    def read(self, roi: AnyRoi = None, out: NDArray | None = None) -> NDArray:
         """Read the voxels of `roi`.
 
         Parameters
@@ -155,7 +158,7 @@ class NpyVolume:
         -------
         ndarray of shape ``roi.shape``
         """
-        array, roi = self._open(), Roi.of(roi)
+        array, roi = self._open(), as_roi(roi, self.shape)
         roi.check_within(self.shape, self._path)
         if out is None:
             return np.array(array[roi.to_slice()], order="C", subok=False)
@@ -163,7 +166,7 @@ class NpyVolume:
         out[...] = array[roi.to_slice()]
         return out
 
-    def write(self, roi: Roi, data: NDArray) -> None:
+    def write(self, roi: AnyRoi, data: NDArray) -> None:
         """Write voxels. They are on their way to the disk when this returns.
 
         Parameters
@@ -176,7 +179,7 @@ class NpyVolume:
         StorageError
             If the volume is open for reading only.
         """
-        array, roi = self._open(), Roi.of(roi)
+        array, roi = self._open(), as_roi(roi, self.shape)
         if self._mode != "r+":
             raise StorageError(f"{self._path} is open for reading only; open it with mode 'r+' to change it")
         roi.check_within(self.shape, self._path)
@@ -187,6 +190,10 @@ class NpyVolume:
         if self._array is None:
             raise StorageError(f"{self._path} was closed")
         return self._array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its file, not by its voxels: for dask's processes, for instance.
+        return type(self), (absolute(self._path), self._mode, None if self._guessed else self._axes)
 
     def close(self) -> None:
         """Bring what was written to the medium and let go of the file."""

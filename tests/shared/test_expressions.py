@@ -36,6 +36,12 @@ from blockmill.shared.expressions import MAX_ITEMS, MAX_NODES, MAX_TEXT, dtype_f
         ("  5  ", 5),
         ("1e3", 1000.0),
         ("0x10", 16),
+        ("numpy.array([60, 60, 2*30])", [60, 60, 60]),
+        ("np.asarray((1, 2.5))", [1, 2.5]),
+        ("[numpy.array([1, 2]), np.array([3, 4])]", [[1, 2], [3, 4]]),
+        ("max(3, 7, 5)", 7),
+        ("min([4, 2.5])", 2.5),
+        ("[abs(-3), int(7.9), round(2.6)]", [3, 7, 3]),
     ],
 )
 def test_arithmetic_and_lists_are_worked_out(text, value):
@@ -61,6 +67,15 @@ def test_arithmetic_and_lists_are_worked_out(text, value):
         ("float", "f8"),
         ("int", "i8"),
         ("complex64", "c8"),
+        ("numpy.int_", "i8"),
+        ("numpy.double", "f8"),
+        ("numpy.single", "f4"),
+        ("numpy.half", "f2"),
+        ("numpy.float_", "f8"),
+        ("numpy.uint", "u8"),
+        ("numpy.ubyte", "u1"),
+        ("numpy.longlong", "i8"),
+        ("np.cdouble", "c16"),
     ],
 )
 def test_dtype_names_become_dtypes(text, dtype):
@@ -72,6 +87,7 @@ def test_bare_dtype_codes_are_read_where_a_dtype_is_expected():
     assert dtype_from("<u2") == np.dtype("<u2")
     assert dtype_from("bool_") == np.dtype(bool)
     assert dtype_from("f4") == np.dtype("f4")
+    assert dtype_from("'uint8'") == dtype_from(' "<u1" ') == np.dtype("u1")
 
 
 @pytest.mark.parametrize("value", ["7*6", "S5", "M8", "U3", "nonsense", 5, None, ["u1"], "u1,u2", "V8"])
@@ -90,7 +106,21 @@ def test_what_names_no_usable_dtype_is_refused(value):
         "numpy.dtype('S5')",
         "numpy.dtype('u1', align=True)",
         "numpy.dtype('u1,u2')",
-        "numpy.array([1, 2])",
+        "numpy.array([1, 2]) * 2",
+        "numpy.array([1]) + [2]",
+        "numpy.array(3)",
+        "numpy.array([1], dtype=int)",
+        "numpy.zeros(3)",
+        "max()",
+        "max('a', 'b')",
+        "max([1], [2])",
+        "max([])",
+        "int(1, 2)",
+        "int('7')",
+        "abs(*[1])",
+        "round(5, -10**9)",
+        "sum([1, 2])",
+        "numpy.max([1, 2])",
         "().__class__",
         "open",
         "lambda: 1",

@@ -103,7 +103,7 @@ def check_out(roi: Roi, out: Any) -> None:
 
 
 def check_data(roi: Roi, data: Any, dtype: np.dtype, where: str) -> None:
-    """Refuse data of another shape or dtype: nothing is cropped, broadcast or cast in silence.
+    """Refuse data of another shape or dtype, or with a mask: nothing is cropped, cast or dropped in silence.
 
     Parameters
     ----------
@@ -120,6 +120,10 @@ def check_data(roi: Roi, data: Any, dtype: np.dtype, where: str) -> None:
     ValueError
         With both shapes, or both dtypes.
     """
+    if isinstance(data, np.ma.MaskedArray):
+        raise ValueError(
+            "the data is a masked array, and a volume has no mask; fill it first: data.filled(0)"
+        )
     if tuple(data.shape) != roi.shape:
         raise ValueError(f"the data has shape {list(data.shape)}, the roi {roi} has {list(roi.shape)}")
     if data.dtype != dtype:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry.roi import Roi, Shape
+from ...geometry.roi import Shape
+from ...geometry.slicing import AnyRoi, as_roi
+from .array_volume import ArrayVolume
 from .checks import check_data, check_out, checked_axes, checked_dtype, default_axes
 from .info import Meaning
 
 __all__ = ["MemoryVolume", "default_axes"]
 
 
-class MemoryVolume:
+class MemoryVolume(ArrayVolume):
     """An ndarray as a volume; writes change that very array.
 
     Parameters
@@ -82,7 +84,7 @@ class MemoryVolume:
         """As given."""
         return self._address
 
-    def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
+    def read(self, roi: AnyRoi = None, out: NDArray | None = None) -> NDArray:
         """Copy the voxels of `roi`.
 
         Parameters
@@ -94,7 +96,7 @@ class MemoryVolume:
         -------
         ndarray of shape ``roi.shape``
         """
-        roi = Roi.of(roi)
+        roi = as_roi(roi, self.shape)
         roi.check_within(self.shape, self._address)
         if out is None:
             return np.array(self._array[roi.to_slice()], order="C")
@@ -102,7 +104,7 @@ class MemoryVolume:
         out[...] = self._array[roi.to_slice()]
         return out
 
-    def write(self, roi: Roi, data: NDArray) -> None:
+    def write(self, roi: AnyRoi, data: NDArray) -> None:
         """Copy `data` into the array.
 
         Parameters
@@ -110,7 +112,7 @@ class MemoryVolume:
         roi, data
             As for `Volume.write`.
         """
-        roi = Roi.of(roi)
+        roi = as_roi(roi, self.shape)
         roi.check_within(self.shape, self._address)
         check_data(roi, data, self.dtype, self._address)
         self._array[roi.to_slice()] = data

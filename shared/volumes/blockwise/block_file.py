@@ -6,10 +6,12 @@ them on disk, and their checksum costs no second reading.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -19,7 +21,7 @@ from ...errors import CorruptBlock, MissingBlock, StorageError
 from ...geometry.roi import Roi, Shape
 from ..hdf5.chunks import read_chunks
 from ..hdf5.layout import DatasetLayout, create_dataset, put_voxels
-from ..hdf5.opening import has_no_locks
+from ..hdf5.opening import has_no_locks, open_to_read
 from ..hdf5.plugins import make_filters_known
 from ..hdf5.rows import copy_rows
 
@@ -55,6 +57,40 @@ def updated_image(
     CorruptBlock
         If `old` is no HDF5 file.
     """
+    with _opened_image(old, layout, internal, shape) as dataset:
+        put_voxels(dataset, roi_in_block, data)
+        dataset.file.flush()
+        return dataset.file.id.get_file_image()
+
+
+def voxels_in_image(old: bytes, layout: DatasetLayout, internal: str, shape: Shape) -> NDArray:
+    """All voxels of a block, out of the bytes of its file; 0 where the file has none.
+
+    Parameters
+    ----------
+    old, layout, internal, shape
+        As for `updated_image`.
+
+    Returns
+    -------
+    ndarray of `shape`
+
+    Raises
+    ------
+    CorruptBlock
+        If `old` is no HDF5 file.
+    """
+    with _opened_image(old, layout, internal, shape) as dataset:
+        whole = Roi.from_shape(shape)
+        voxels = np.empty(shape, dataset.dtype)
+        if dataset.dtype.hasobject or not read_chunks(dataset.id, whole, voxels):
+            voxels[...] = dataset[whole.to_slice()]
+        return voxels
+
+
+@contextlib.contextmanager
+def _opened_image(old: bytes, layout: DatasetLayout, internal: str, shape: Shape) -> Iterator[h5py.Dataset]:
+    """The dataset of a block at its full extent, in a copy of its file in memory."""
     try:
         file = h5py.File(h5py.h5f.open_file_image(old, flags=1))  # 1: may be written, as a copy
     except _BAD_FILE as error:
@@ -67,9 +103,7 @@ def updated_image(
             raise
         except _BAD_FILE as error:
             raise CorruptBlock(f"its dataset {internal!r} can't be read ({error})") from error
-        put_voxels(dataset, roi_in_block, data)
-        file.flush()
-        return file.id.get_file_image()
+        yield dataset
 
 
 def _dataset_of_block(file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape) -> h5py.Dataset:
@@ -101,15 +135,50 @@ def _read_access(locking: bool = True) -> h5py.h5p.PropFAID:
     return access
 
 
-def _opened(path: str) -> h5py.h5f.FileID:
-    """Open a block file for reading, without HDF5's lock if the file system has no locks."""
+class _Opened(NamedTuple):
+    id: h5py.h5f.FileID
+    close: Callable[[], None]
+    on_disk: bool = True
+
+
+def _opened(path: str) -> _Opened:
+    """Open a block file for reading, without HDF5's lock if the file system has no locks.
+
+    HDF5 refuses to mix ways of opening a file in one process. So where our own, which closes what is open
+    in it, is refused, because a caller holds the file, it is opened in the caller's.
+    """
     name = os.fsencode(path)
     try:
-        return h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, fapl=_read_access())
+        file = h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, fapl=_read_access())
     except OSError as error:
-        if not has_no_locks(error):
+        if has_no_locks(error):
+            file = h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, fapl=_read_access(locking=False))
+        elif error.errno is None:
+            return _opened_as_others_do(path)
+        else:
             raise
-        return h5py.h5f.open(name, h5py.h5f.ACC_RDONLY, fapl=_read_access(locking=False))
+    return _Opened(file, file.close)
+
+
+def _opened_as_others_do(path: str) -> _Opened:
+    try:
+        file = open_to_read(path)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return _opened_bytes(path, error)
+    return _Opened(file.id, file.close)
+
+
+def _opened_bytes(path: str, refusal: OSError) -> _Opened:
+    """Open a copy of a file in memory: it is damaged only if its bytes are no HDF5 file either."""
+    try:
+        file = h5py.File(h5py.h5f.open_file_image(Path(path).read_bytes()))
+        return _Opened(file.id, file.close, on_disk=False)
+    except _BAD_FILE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CorruptBlock(f"it is no readable HDF5 file ({refusal})") from refusal
 
 
 def read_part(
@@ -148,17 +217,12 @@ def read_part(
     OSError
         If the system refuses, with its number.
     """
+    file = _opened(path)
     try:
-        file = _opened(path)
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise CorruptBlock(f"it is no readable HDF5 file ({error})") from error
-    try:
-        dataset = h5py.h5d.open(file, internal.encode())
+        dataset = h5py.h5d.open(file.id, internal.encode())
         voxels = _read_dataset(dataset, roi_in_block, target)
-        if learn is not None:
-            learn(file, dataset, roi_in_block, voxels)
+        if learn is not None and file.on_disk:
+            learn(file.id, dataset, roi_in_block, voxels)
     except StorageError:
         raise
     except _BAD_FILE as error:

@@ -19,6 +19,7 @@ from ...files.places import absolute
 from ...files.refusals import storage_errors
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
+from ...geometry.slicing import AnyRoi, as_roi
 from ..hdf5.layout import create_dataset, put_voxels
 from .blocks import FilesetBlocks
 from .description import FilesetDescription, format_description
@@ -51,7 +52,7 @@ class Subset:
 def export_roi(
     blocks: FilesetBlocks,
     read: Callable[[Roi], NDArray],
-    roi: Roi,
+    roi: AnyRoi,
     directory: str | os.PathLike[str],
     *,
     absolute: bool,
@@ -91,7 +92,7 @@ def export_roi(
 
 
 def export_subset(
-    blocks: FilesetBlocks, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False
+    blocks: FilesetBlocks, roi: AnyRoi, directory: str | os.PathLike[str], *, absolute: bool = False
 ) -> Subset:
     """Copy the available blocks of `roi`, and describe them as a fileset that shows just `roi`.
 
@@ -149,10 +150,11 @@ def export_subset(
     return Subset(path, copied, kept, tuple(missing))
 
 
-def _roi_in_view(blocks: FilesetBlocks, roi: Roi, absolute: bool) -> Roi:
+def _roi_in_view(blocks: FilesetBlocks, roi: AnyRoi, absolute: bool) -> Roi:
     """A roi in voxels of the view, within it."""
-    roi = Roi.of(roi)
-    return blocks.view.checked(roi.relative_to(blocks.view.origin) if absolute else roi)
+    if not absolute:
+        return blocks.view.checked(roi)
+    return blocks.view.checked(as_roi(roi, blocks.view.disk_shape).relative_to(blocks.view.origin))
 
 
 def _existing(directory: str | os.PathLike[str]) -> str:

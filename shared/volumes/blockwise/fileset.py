@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from ...errors import JobError, OutputRefused, StorageError
 from ...files.places import absolute
 from ...geometry.grid import BlockGrid
-from ...geometry.roi import Roi, Shape
+from ...geometry.roi import Shape
+from ...geometry.slicing import AnyRoi
+from ..base.array_volume import ArrayVolume
 from ..base.checks import check_data, check_out
 from ..base.info import Meaning
 from .blocks import Durability, FilesetBlocks, Mode, check_durability, check_mode, open_store
 from .description import FilesetDescription, read_description, write_description
 from .export import export_roi, export_subset
-from .writer import write_block
+from .open_file import block_session
+from .writer import WriteStatus, check_status, write_block
 
-WriteStatus = Literal["whole", "all", "none"]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -37,7 +39,7 @@ def _of_blocks(method: Callable[Concatenate[FilesetBlocks, _P], _R]) -> Callable
     return passed_on
 
 
-class BlockwiseFileset:
+class BlockwiseFileset(ArrayVolume):
     """A volume of block files, in the coordinates of its view.
 
     Any number of threads and processes may read and write at once: a block is written by
@@ -192,13 +194,13 @@ class BlockwiseFileset:
         """Absolute path of the description file."""
         return self.blocks.path
 
-    def read(self, roi: Roi, out: Any = None) -> Any:
+    def read(self, roi: AnyRoi = None, out: Any = None) -> Any:
         """Read the voxels of `roi`.
 
         Parameters
         ----------
-        roi : Roi
-            In voxels of the view.
+        roi : Roi, pair of corners or slicing, optional
+            In voxels of the view. Default: all.
         out : ndarray or h5py.Dataset of shape ``roi.shape``, optional
             Filled, with numpy's unsafe casting if its dtype differs.
 
@@ -231,7 +233,7 @@ class BlockwiseFileset:
                 result[part.slices] = voxels.astype(result.dtype, copy=False)
         return result
 
-    def write(self, roi: Roi, data: NDArray, *, status: WriteStatus = "whole") -> None:
+    def write(self, roi: AnyRoi, data: NDArray, *, status: WriteStatus = "whole") -> None:
         """Write voxels; each block that `roi` touches appears in one step, in C order.
 
         A block that `roi` covers is written anew, of others the rest is kept (0 where nothing was
@@ -259,13 +261,12 @@ class BlockwiseFileset:
         self.blocks.check_writable()
         roi = self.blocks.view.checked(roi)
         check_data(roi, data, self.dtype, self.address)
-        if status not in ("whole", "all", "none"):
-            raise ValueError(f'status is {status!r}, expected "whole", "all" or "none"')
+        check_status(status)
         for part in self.blocks.view.block_parts(roi):
             available = status == "all" or (status == "whole" and part.covers_block)
             write_block(self.store, part.block, part.roi_in_block, data[part.slices], available=available)
 
-    def export_roi(self, roi: Roi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
+    def export_roi(self, roi: AnyRoi, directory: str | os.PathLike[str], *, absolute: bool = False) -> str:
         """Write the voxels of `roi` into one HDF5 file, with the layout and attributes of a block file.
 
         Parameters
@@ -302,6 +303,7 @@ class BlockwiseFileset:
     is_block_locked = _of_blocks(FilesetBlocks.is_block_locked)
     purge_locks = _of_blocks(FilesetBlocks.purge_locks)
     open_block_file = _of_blocks(FilesetBlocks.open_block_file)
+    block_session = _of_blocks(block_session)
     export_subset = _of_blocks(export_subset)
     sweep = _of_blocks(FilesetBlocks.sweep)
     remove_blocks = _of_blocks(FilesetBlocks.remove_blocks)
@@ -311,12 +313,3 @@ class BlockwiseFileset:
 
     def close(self) -> None:
         """Nothing is held open; closing is harmless at any time."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.address!r}, {self.mode!r})"

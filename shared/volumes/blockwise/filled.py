@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ...errors import JobError, MissingBlock, StorageError
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
+from ...geometry.slicing import AnyRoi, as_roi
+from ..base.array_volume import ArrayVolume
 from ..base.checks import check_out
 from ..base.info import Meaning
 from .fileset import BlockwiseFileset
@@ -33,7 +35,7 @@ class Reading(NamedTuple):
     missing: tuple[Shape, ...]
 
 
-class FilledFileset:
+class FilledFileset(ArrayVolume):
     """A fileset to view while it is written: a volume for reading, with filling for missing blocks.
 
     The original's operator fills the *whole* request with a pattern as soon as one block is missing, which
@@ -102,7 +104,7 @@ class FilledFileset:
         """Absolute path of the description file."""
         return self._fileset.address
 
-    def read(self, roi: Roi, out: Any = None) -> Any:
+    def read(self, roi: AnyRoi = None, out: Any = None) -> Any:
         """Read the voxels of `roi`, with missing ones filled.
 
         Parameters
@@ -117,7 +119,7 @@ class FilledFileset:
         """
         return self.read_and_report(roi, out).voxels
 
-    def read_and_report(self, roi: Roi, out: Any = None) -> Reading:
+    def read_and_report(self, roi: AnyRoi = None, out: Any = None) -> Reading:
         """Read the voxels of `roi`, and report the missing blocks.
 
         A roi without missing blocks costs what `BlockwiseFileset.read` costs.
@@ -138,7 +140,7 @@ class FilledFileset:
         OutOfBounds, CorruptBlock, LockTimeout, StorageError
             As for `BlockwiseFileset.read`; a block that is there and damaged is no missing one.
         """
-        roi = Roi.of(roi)
+        roi = as_roi(roi, self.shape)
         try:
             return Reading(self._fileset.read(roi, out), ())
         except MissingBlock:
@@ -167,7 +169,7 @@ class FilledFileset:
         stripes: NDArray = sum(axes[1:], axes[0]) // _STRIPE_VOXELS % 2
         return np.where(stripes == 1, self._high, self._low).astype(self.dtype)
 
-    def write(self, roi: Roi, data: NDArray) -> None:
+    def write(self, roi: AnyRoi, data: NDArray) -> None:
         """Refuse to write: this is for reading.
 
         Parameters

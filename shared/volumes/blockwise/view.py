@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ...errors import OutOfBounds
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape, as_shape
+from ...geometry.slicing import AnyRoi, as_roi
 from .description import FilesetDescription
 
 
@@ -83,14 +84,14 @@ class ViewBlocks:
         """All that the view shows, in its own coordinates."""
         return self.grid.roi
 
-    def checked(self, roi: Roi) -> Roi:
+    def checked(self, roi: AnyRoi) -> Roi:
         """`roi`, if it is not empty and lies within the view.
 
         Raises
         ------
         OutOfBounds
         """
-        roi = Roi.of(roi)
+        roi = as_roi(roi, self.view.shape)
         roi.check_within(self.view.shape, f"view of {self.where}")
         return roi
 

@@ -18,6 +18,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from numpy.typing import NDArray
 
@@ -46,6 +47,13 @@ from .store import BlockStore
 from .surroundings import leftovers, make_directories, remove_empty_until, remove_leftovers, swap_in
 
 _DIRECTORY_ATTEMPTS = 20
+WriteStatus = Literal["whole", "all", "none"]
+
+
+def check_status(status: str) -> None:
+    """Refuse an unknown choice of which blocks a write marks available."""
+    if status not in ("whole", "all", "none"):
+        raise ValueError(f'status is {status!r}, expected "whole", "all" or "none"')
 
 
 def write_block(store: BlockStore, block: Roi, roi_in_block: Roi, data: NDArray, *, available: bool) -> None:
@@ -121,7 +129,7 @@ def fill_block(store: BlockStore, block: Roi, make: Callable[[], NDArray]) -> bo
             _put(store, paths, lock, block, Roi.from_shape(block.shape), make(), True)
             return True
     except BaseException:
-        _remove_empty(store, store.naming.paths(block))
+        remove_if_empty(store, store.naming.paths(block))
         raise
 
 
@@ -135,7 +143,26 @@ def _put(
     available: bool,
 ) -> None:
     """Write a block whose lock is held."""
-    image = _image(store, paths, block, roi_in_block, data)
+    put_image(store, paths, lock, _image(store, paths, block, roi_in_block, data), available)
+
+
+def put_image(
+    store: BlockStore, paths: BlockPaths, lock: FileLock, image: ReadyImage | TemplateImage, available: bool
+) -> None:
+    """Put a new file in the place of a block.
+
+    Parameters
+    ----------
+    store : BlockStore
+    paths : BlockPaths
+        Of the block.
+    lock : FileLock
+        The block's lock, held.
+    image : ReadyImage or TemplateImage
+        The content of the file.
+    available : bool
+        Mark the block available; then the lock is released.
+    """
     partial = partial_name(paths.file)
     with removed_on_error(partial):
         write_new(partial, image, sync=store.sync)
@@ -150,7 +177,7 @@ def _image(
     store: BlockStore, paths: BlockPaths, block: Roi, roi_in_block: Roi, data: NDArray
 ) -> ReadyImage | TemplateImage:
     if roi_in_block.shape == block.shape:
-        return _whole_image(store, paths.internal, data)
+        return whole_image(store, paths.internal, data)
     old = read_bytes(paths.file)
     if old is None:
         return ReadyImage(new_image(store.layout, paths.internal, block.shape, roi_in_block, data))
@@ -160,8 +187,21 @@ def _image(
         raise CorruptBlock(store.corrupt(paths, str(error))) from error
 
 
-def _whole_image(store: BlockStore, internal: str, data: NDArray) -> ReadyImage | TemplateImage:
-    """The content of a new file with all voxels of a block, made from a template if there is one."""
+def whole_image(store: BlockStore, internal: str, data: NDArray) -> ReadyImage | TemplateImage:
+    """The content of a new file with all voxels of a block, made from a template if there is one.
+
+    Parameters
+    ----------
+    store : BlockStore
+    internal : str
+        Path of the dataset.
+    data : ndarray
+        All voxels of the block, in the form in which the store keeps them.
+
+    Returns
+    -------
+    ReadyImage or TemplateImage
+    """
     if store.codec is not None:  # where the strings lie in the file is HDF5's business
         return ReadyImage(new_image(store.layout, internal, data.shape, Roi.from_shape(data.shape), data))
     template = template_of_new(store.layout, internal, data.shape)
@@ -305,7 +345,7 @@ def sweep_block(store: BlockStore, block: Roi) -> int:
             removed = remove_leftovers(paths) + (lock.took_over is not None)
         finally:
             lock.release()
-    _remove_empty(store, paths)
+    remove_if_empty(store, paths)
     return removed
 
 
@@ -332,11 +372,18 @@ def remove_block(store: BlockStore, block: Roi) -> None:
             remove_if_there(paths.file)
             remove_if_there(store.naming.paths_of_numpy2(block).file)
             remove_leftovers(paths)
-    _remove_empty(store, paths)
+    remove_if_empty(store, paths)
 
 
-def _remove_empty(store: BlockStore, paths: BlockPaths) -> None:
-    """Remove a directory that holds only the description's copy, and its parents if they are empty."""
+def remove_if_empty(store: BlockStore, paths: BlockPaths) -> None:
+    """Remove the directory of a block that holds only the description's copy, and empty parents.
+
+    Parameters
+    ----------
+    store : BlockStore
+    paths : BlockPaths
+        Of the block.
+    """
     directory = Path(paths.directory)
     remove_empty_until(Path(paths.file).parent, directory)
     try:

@@ -123,8 +123,8 @@ def map_datasets(path: str | os.PathLike[str], function: Callable[[str, h5py.Dat
         raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
 
 
-def map_open(file: h5py.File, function: Callable[[str, h5py.Dataset], _T]) -> list[_T]:
-    """As `map_datasets`, of a file that is open."""
+def map_open(file: h5py.Group, function: Callable[[str, h5py.Dataset], _T]) -> list[_T]:
+    """As `map_datasets`, of a file or a group that is open."""
     results: list[_T] = []
 
     def visit(name: str, item: object) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import StorageError
 from ...geometry.roi import Shape
 from ..base.suffixes import HDF5_EXTENSIONS
-from .contents import map_datasets
+from .contents import map_datasets, map_open
 
 
 class Dataset(NamedTuple):
@@ -29,7 +29,10 @@ class Dataset(NamedTuple):
     dtype: np.dtype
 
 
-def list_datasets(path: str | os.PathLike[str], min_axes: int = 2, max_axes: int = 5) -> list[Dataset]:
+FileOrGroup = str | os.PathLike[str] | h5py.Group
+
+
+def list_datasets(path: FileOrGroup, min_axes: int = 2, max_axes: int = 5) -> list[Dataset]:
     """List the datasets of a file, by name.
 
     Only headers are read, and nothing is unpickled. The original's ``lsH5N5`` gives objects of
@@ -37,7 +40,8 @@ def list_datasets(path: str | os.PathLike[str], min_axes: int = 2, max_axes: int
 
     Parameters
     ----------
-    path : str or path
+    path : str, path, h5py.File or h5py.Group
+        Of a group, all below it; names are those in the file.
     min_axes, max_axes : int
         Fewest and most axes of a dataset, both included.
 
@@ -50,17 +54,21 @@ def list_datasets(path: str | os.PathLike[str], min_axes: int = 2, max_axes: int
     StorageError
         If the file can't be read, or is neither HDF5 nor npz by its extension.
     """
-    where = os.fspath(path)
-    datasets = _in_npz(where) if where.endswith(".npz") else _in_hdf5(where)
+    if isinstance(path, h5py.Group):
+        datasets = _in_open(path)
+    else:
+        where = os.fspath(path)
+        datasets = _in_npz(where) if where.endswith(".npz") else _in_hdf5(where)
     return sorted(item for item in datasets if min_axes <= len(item.shape) <= max_axes)
 
 
-def glob_datasets(path: str | os.PathLike[str], pattern: str) -> list[str]:
+def glob_datasets(path: FileOrGroup, pattern: str) -> list[str]:
     """The names of all datasets in a file that match a pattern, sorted, of any number of axes.
 
     Parameters
     ----------
-    path : str or path
+    path : str, path, h5py.File or h5py.Group
+        As for `list_datasets`.
     pattern : str
         As in `glob_list`; a leading slash may be left out, before ``volume/*`` for instance.
 
@@ -100,6 +108,14 @@ def _in_hdf5(where: str) -> list[Dataset]:
             f"{where}: is none of {', '.join((*HDF5_EXTENSIONS, '.npz'))}; nothing to look into"
         )
     return [item for item in map_datasets(where, _facts) if item is not None]
+
+
+def _in_open(group: h5py.Group) -> list[Dataset]:
+    if not group:
+        raise StorageError("the group or its file is closed; nothing to look into")
+    prefix = (group.name or "").strip("/")
+    items = map_open(group, lambda name, item: _facts(f"{prefix}/{name}".lstrip("/"), item))
+    return [item for item in items if item is not None]
 
 
 def _facts(name: str, item: h5py.Dataset) -> Dataset | None:

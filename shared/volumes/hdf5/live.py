@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import h5py
 from numpy.typing import NDArray
 
 from ...errors import JobError
-from ...geometry.roi import Roi, Shape
+from ...files.places import absolute
+from ...geometry.roi import Shape
+from ...geometry.slicing import AnyRoi, as_roi
 from .volume import Hdf5Volume
 
 
@@ -48,7 +51,7 @@ class LiveHdf5Volume(Hdf5Volume):
             )
         return self._extent
 
-    def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
+    def read(self, roi: AnyRoi = None, out: NDArray | None = None) -> NDArray:
         """Read the voxels of `roi`, which lies in the fixed extent.
 
         Parameters
@@ -60,8 +63,12 @@ class LiveHdf5Volume(Hdf5Volume):
         -------
         ndarray of shape ``roi.shape``
         """
-        Roi.of(roi).check_within(self.shape, self.address)
+        roi = as_roi(roi, self.shape)
+        roi.check_within(self.shape, self.address)
         return super().read(roi, out)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (absolute(self._path), self._internal, self.shape)
 
     def _open_file(self) -> h5py.File:
         return h5py.File(self._path, "r", swmr=True)

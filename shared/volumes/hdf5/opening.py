@@ -13,7 +13,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def open_to_read(path: str | os.PathLike[str]) -> h5py.File:
-    """Open a file for reading, without HDF5's lock if the file system has no locks.
+    """Open a file for reading, without HDF5's lock if the file system has none, or this process goes without.
 
     Raises
     ------
@@ -23,7 +23,8 @@ def open_to_read(path: str | os.PathLike[str]) -> h5py.File:
     try:
         return h5py.File(os.fspath(path), "r")
     except OSError as error:
-        if not has_no_locks(error):
+        # In one process HDF5 opens a file with its lock, or without it, but not in both ways.
+        if not has_no_locks(error) and "locking flag" not in str(error):
             raise
         return h5py.File(os.fspath(path), "r", locking=False)
 

@@ -15,8 +15,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...errors import JobError, OutputRefused, StorageError
 from ...files.atomic import removed_on_error
+from ...files.places import absolute
 from ...files.refusals import plain_reason, refusal_of
-from ...geometry.roi import Roi, Shape, as_shape
+from ...geometry.roi import Shape, as_shape
+from ...geometry.slicing import AnyRoi, as_roi
+from ..base.array_volume import ArrayVolume
 from ..base.checks import check_data, check_out, checked_axes, checked_dtype
 from ..base.info import Meaning
 from .contents import map_open, names_in_words
@@ -35,7 +38,7 @@ class _Open(NamedTuple):
     dataset: h5py.Dataset
 
 
-class Hdf5Volume:
+class Hdf5Volume(ArrayVolume):
     """One dataset of an HDF5 file; opened when it is first needed, then kept open until `close`.
 
     Parameters
@@ -166,7 +169,7 @@ class Hdf5Volume:
         """Path of the file and path inside it."""
         return f"{self._path}/{self._internal}"
 
-    def read(self, roi: Roi, out: NDArray | None = None) -> NDArray:
+    def read(self, roi: AnyRoi = None, out: NDArray | None = None) -> NDArray:
         """Read the voxels of `roi`.
 
         Parameters
@@ -183,7 +186,8 @@ class Hdf5Volume:
         OutOfBounds, StorageError
             As for `Volume.read`.
         """
-        dataset, roi = self._open().dataset, Roi.of(roi)
+        dataset = self._open().dataset
+        roi = as_roi(roi, dataset.shape)
         roi.check_within(dataset.shape, self.address)
         target = np.empty(roi.shape, dataset.dtype) if out is None else out
         check_out(roi, target)
@@ -197,7 +201,7 @@ class Hdf5Volume:
             raise StorageError(f"could not read {roi} of {self.address}: {reason}") from error
         return target
 
-    def write(self, roi: Roi, data: NDArray) -> None:
+    def write(self, roi: AnyRoi, data: NDArray) -> None:
         """Write voxels. They may be held back until `flush`.
 
         A crash between this and `flush` or `close` may damage the whole file. After a failure the
@@ -213,13 +217,21 @@ class Hdf5Volume:
         StorageError
             If the volume is open for reading only, or the system refuses.
         """
-        dataset, roi = self._open().dataset, Roi.of(roi)
+        dataset = self._open().dataset
+        roi = as_roi(roi, dataset.shape)
         if self._mode != "r+":
             raise StorageError(f"{self._path} is open for reading only; open it with mode 'r+' to change it")
         roi.check_within(dataset.shape, self.address)
         check_data(roi, data, dataset.dtype, self.address)
         with self._abandoned_on_failure(f"write {roi} of"):
             dataset[roi.to_slice()] = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._mode != "r":
+            raise TypeError(
+                f"{self.address} is open for writing, which one process does; pass on its address"
+            )
+        return type(self), (absolute(self._path), self._internal, "r", self._requested_axes)
 
     def flush(self) -> None:
         """Hand all writes to the system: a kill from here on to the next `write` harms nothing.

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import BlockmillError, CorruptBlock, DownloadFailed, JobError, MissingBlock
 from ...geometry.roi import Roi, Shape
+from ...geometry.slicing import AnyRoi
 from ..blockwise.description import FilesetDescription
 from ..blockwise.fileset import BlockwiseFileset
 from ..blockwise.writer import fill_block
@@ -93,13 +94,13 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
         """The description as it was read, with both its parts; `description` is the local one."""
         return self._composite
 
-    def read(self, roi: Roi, out: Any = None) -> Any:
+    def read(self, roi: AnyRoi = None, out: Any = None) -> Any:
         """Read the voxels of `roi`, after downloading the blocks that are missing.
 
         Parameters
         ----------
-        roi : Roi
-            In voxels of the view.
+        roi : Roi, pair of corners or slicing, optional
+            In voxels of the view. Default: all.
         out : ndarray or h5py.Dataset of shape ``roi.shape``, optional
             Filled, with numpy's unsafe casting if its dtype differs.
 
@@ -122,8 +123,8 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
             self.download(roi)
         return super().read(roi, out)
 
-    def download(self, roi: Roi) -> None:
-        """Download the blocks that share a voxel with `roi` and are not there.
+    def download(self, roi: AnyRoi = None) -> None:
+        """Download the blocks that share a voxel with `roi` (default: all) and are not there.
 
         Raises
         ------
@@ -131,7 +132,8 @@ class RESTfulBlockwiseFileset(BlockwiseFileset):
             The first failure; downloads beside it are ended.
         """
         stop = threading.Event()
-        missing = [block for block in self.blocks.view.touching(roi) if not self.store.sound(block)]
+        wanted = self.blocks.view.checked(roi)
+        missing = [block for block in self.blocks.view.touching(wanted) if not self.store.sound(block)]
         _in_threads(missing, lambda block: self._fill(block, stop), self._max_parallel, stop)
 
     def download_all(self, max_parallel: int = 4) -> Downloads:

@@ -16,6 +16,8 @@ from ...errors import DownloadFailed, JobError, StorageError
 from ...files.atomic import replacing
 from ...files.places import absolute
 from ...geometry.roi import Roi, Shape
+from ...geometry.slicing import AnyRoi, as_roi
+from ..base.array_volume import ArrayVolume
 from ..base.checks import check_out
 from ..base.suffixes import cut_at_file
 from .cutout import CONTENT_TYPES, BodyFormat, CutoutSpec, WrongCutout, check, read
@@ -27,7 +29,7 @@ _MOST_IN_MEMORY_BYTES = 64 << 20
 _T = TypeVar("_T")
 
 
-class RESTfulVolume:
+class RESTfulVolume(ArrayVolume):
     """A volume behind a url template; every read is a download, nothing is kept.
 
     Each answer is checked for its size, shape and dtype before anybody sees it: an error page,
@@ -93,13 +95,15 @@ class RESTfulVolume:
         """Absolute path of the description file, or the url template."""
         return self._address
 
-    def read(self, roi: Roi, out: NDArray | None = None, stop: threading.Event | None = None) -> NDArray:
+    def read(
+        self, roi: AnyRoi = None, out: NDArray | None = None, stop: threading.Event | None = None
+    ) -> NDArray:
         """Download the voxels of `roi`.
 
         Parameters
         ----------
-        roi : Roi
-            In voxels of the volume; origin_offset is added in the request to the server.
+        roi : Roi, pair of corners or slicing, optional
+            In voxels of the volume; origin_offset is added in the request to the server. Default: all.
         out : ndarray of shape ``roi.shape``, optional
             Filled, with numpy's unsafe casting if its dtype differs.
         stop : threading.Event, optional
@@ -127,7 +131,7 @@ class RESTfulVolume:
         out[...] = voxels.astype(out.dtype, copy=False)
         return out
 
-    def download(self, roi: Roi, path: str | os.PathLike[str]) -> None:
+    def download(self, roi: AnyRoi, path: str | os.PathLike[str]) -> None:
         """Download the voxels of `roi` into a file, as the server sends them.
 
         The file appears whole and checked, or not at all.
@@ -166,10 +170,10 @@ class RESTfulVolume:
             raise JobError(f"{path}: the server's files have {expected!r}, not '/{internal}'")
         return file
 
-    def _checked(self, roi: Roi) -> Roi:
+    def _checked(self, roi: AnyRoi) -> Roi:
         if self._closed:
             raise StorageError(f"{self._address} was closed")
-        roi = Roi.of(roi)
+        roi = as_roi(roi, self.shape)
         roi.check_within(self.shape, self._address)
         return roi
 
@@ -209,7 +213,7 @@ class RESTfulVolume:
         ]
         return np.ascontiguousarray(voxels[tuple(slices)])
 
-    def write(self, roi: Roi, data: NDArray) -> None:
+    def write(self, roi: AnyRoi, data: NDArray) -> None:
         """Refuse to write: a server's volume can only be read.
 
         Parameters
@@ -228,9 +232,6 @@ class RESTfulVolume:
         """Close connections; closing twice is harmless."""
         self._closed = True
         self._fetcher.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._address!r})"
 
 
 def _room_for(size_bytes: int) -> BinaryIO:

@@ -417,3 +417,45 @@ def test_a_slice_that_fails_raises_in_the_loop(engine):
     )
     with pytest.raises(RoiRequestBatchError, match="TypeError"):
         next(iter(slices))
+
+
+def test_axes_that_a_volume_was_given_hold_in_the_workers(engine, tmp_path):
+    from blockmill.shared.volumes.npy import NpyVolume
+
+    voxels = np.random.default_rng(5).random((4, 30, 30), np.float32)
+    np.save(tmp_path / "in.npy", voxels)
+    source, out = NpyVolume(tmp_path / "in.npy", axes="tyx"), np.zeros_like(voxels)
+    streamer = BigRequestStreamer(source, operation={"gaussian": {"sigma": 2}}, engine=engine)
+    streamer.result_signal.subscribe(lambda roi, array: out.__setitem__(roi.to_slice(), array))
+    streamer.execute()
+    np.testing.assert_array_equal(out, ndimage.gaussian_filter(voxels, (0, 2, 2)))
+
+
+@pytest.mark.parametrize("roi", [None, ..., np.s_[:], np.s_[0:100, 0:100], ((0, 0), (100, 100))])
+def test_all_of_a_source_may_be_said_in_several_ways(engine, roi):
+    np.testing.assert_array_equal(collect(BigRequestStreamer(VOXELS, roi, engine=engine))[0], VOXELS)
+
+
+def test_rois_of_a_batch_may_be_slicings(engine):
+    out, rois, _ = collect(RoiRequestBatch(VOXELS, [np.s_[0:50], np.s_[50:, ...]], engine=engine))
+    np.testing.assert_array_equal(out, VOXELS)
+    assert sorted(rois) == [Roi((0, 0), (50, 100)), Roi((50, 0), (100, 100))]
+    for roi, words in (((1, 2), "corners"), (((0, 0), (1, 65.5)), "65.5")):
+        with pytest.raises(TypeError, match=words):
+            RoiRequestBatch(VOXELS, [roi], engine=engine).execute()
+        with pytest.raises(TypeError, match=words):
+            BigRequestStreamer(VOXELS, roi, engine=engine)
+
+
+@pytest.mark.parametrize("driver", [None, "core"])
+def test_an_open_dataset_is_a_source(engine, tmp_path, driver):
+    import h5py
+
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file["volume/data"] = VOXELS
+    options = {"driver": "core", "backing_store": False} if driver else {}
+    with h5py.File(tmp_path / "in.h5", "r", **options) as file:
+        streamer = BigRequestStreamer(file["volume/data"], engine=engine)
+        np.testing.assert_array_equal(collect(streamer)[0], VOXELS)
+        slices = list(RoiRequestBufferIter(file["volume/data"], 2, "y", engine=engine))
+        np.testing.assert_array_equal(np.concatenate(slices), VOXELS)

@@ -414,3 +414,19 @@ def test_the_home_of_an_account_may_be_named(tmp_path, monkeypatch):
     }.items():
         job = Job.of({"input": written, "output": "o.npy", "operation": "copy"}).resolved(tmp_path)
         assert job.input.address == meant
+
+
+def test_mistakes_in_a_job_that_is_made_in_python_are_told_in_our_words():
+    fields = {"input": "a.npy", "output": "b.npy", "operation": {"gaussian": {"sigma": -1}}, "worker": 3}
+    with pytest.raises(JobError) as caught:
+        Job(**fields)
+    with pytest.raises(JobError) as told:
+        Job.of(fields)
+    assert str(caught.value) == str(told.value)
+    assert "worker: unknown key; did you mean workers?" in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_paths_are_addresses_too():
+    job = Job(input=Path("a.npy"), output=Path("b.npy"), operation="copy")
+    assert (job.input.address, job.output.address) == ("a.npy", "b.npy")

@@ -1,3 +1,5 @@
+import functools
+import json
 import subprocess
 import sys
 
@@ -227,3 +229,34 @@ def test_operations_are_known_without_scipy():
     code = "import sys, blockmill.shared.jobs.operations; print('scipy' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def steps():
+    """A function of this module, which workers could import."""
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (steps, f'a function is named, not passed: {{"python": {{"function": "{__name__}:steps"}}}}'),
+        (json.dumps, '{"python": {"function": "json:dumps"}}'),
+        (np.sqrt, '{"python": {"function": "numpy:sqrt"}}'),
+        (lambda block: block, "can't see the functions of a notebook"),
+        (
+            functools.partial(steps, 1),
+            'put it into a file steps.py in the current folder and name it "steps:',
+        ),
+    ],
+)
+def test_a_function_that_is_passed_is_told_how_it_is_named(function, words):
+    for value in (function, {"python": {"function": function}}):
+        with pytest.raises(JobError) as caught:
+            parse_operation(value)
+        assert words in str(caught.value)
+
+
+def test_a_function_of_a_notebook_is_told_to_stand_in_a_file(monkeypatch):
+    monkeypatch.setattr(steps, "__module__", "__main__")
+    for value in (steps, {"python": {"function": "__main__:steps"}}):
+        with pytest.raises(JobError, match=r"notebook or of the running script; put it .* \"steps:steps\""):
+            parse_operation(value)

@@ -199,3 +199,11 @@ def test_blanks_in_the_keys_of_a_schema_are_underscores_as_well(tmp_path):
     schema = {"_schema_name": "s", "_schema_version": 1.0, "shoe size": float, "eye color": str}
     found = JsonConfigParser(schema).parse_config_file(path)
     assert (found.shoe_size, found.eye_color) == (12.0, "blue")
+
+
+def test_a_key_with_blanks_is_one_field_whether_the_file_has_it_or_not(tmp_path):
+    parser = JsonConfigParser({"_schema_name": "s", "_schema_version": 1.0, "shoe size": float})
+    for more, size in ((', "shoe size": 12', 12.0), (', "shoe_size": 12', 12.0), ("", None)):
+        (tmp_path / "a.json").write_text(f'{{"_schema_name": "s", "_schema_version": 1.0{more}}}')
+        found = dict(parser.parse_config_file(tmp_path / "a.json"))
+        assert found == {"_schema_name": "s", "_schema_version": 1.0, "shoe_size": size}

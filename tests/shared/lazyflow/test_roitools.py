@@ -150,3 +150,13 @@ def test_a_blockwise_view_is_the_array_itself():
     with pytest.raises(OutOfBounds):
         rt.blockwise_view(array, (3, 3))
     assert rt.blockwise_view(array, (3, 3), require_aligned_blocks=False).shape == (1, 2, 3, 3)
+
+
+def test_a_blockwise_view_may_be_a_list_of_blocks():
+    array = np.arange(24).reshape(4, 6)
+    blocks = rt.blockwise_view(array, (2, 3), as_list=True)
+    assert [block.tolist() for block in blocks] == [
+        array[y : y + 2, x : x + 3].tolist() for y in (0, 2) for x in (0, 3)
+    ]
+    blocks[3][0, 0] = -7
+    assert array[2, 3] == -7

@@ -148,6 +148,52 @@ def test_a_lock_is_not_re_entrant(path):
         assert lock.still_ours()
 
 
+def test_a_thread_that_does_not_hold_a_shared_lock_waits_for_it(path):
+    lock, told = FileLock(path), []
+
+    def ask():
+        told.append(lock.acquire(blocking=False))
+        try:
+            lock.acquire(timeout_s=0.01)
+        except LockTimeout as error:
+            told.append(str(error))
+
+    with lock:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        assert lock.still_ours()
+    assert told[0] is False
+    assert lock.lock_path in told[1]
+    thread = threading.Thread(target=lambda: told.append(lock.acquire()))
+    thread.start()
+    thread.join()
+    assert told[2] is True
+    lock.release()  # whoever has the instance may release it, as with threading.Lock
+    assert lock.available()
+
+
+def test_threads_that_share_a_lock_hand_it_on_as_a_status_too(path, tmp_path):
+    lock, status, failures = FileLock(path, timeout_s=60), tmp_path / "status", []
+
+    def work():
+        try:
+            for _ in range(30):
+                lock.acquire()
+                assert lock.still_ours()
+                assert lock.release_as(str(status), b"note")
+        except BaseException as error:  # noqa: BLE001 - told by the main thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert names(tmp_path) == ["status"]
+
+
 def test_a_lock_that_is_not_held_cannot_be_released(path):
     lock = FileLock(path)
     with pytest.raises(BlockmillError, match="does not hold it"):
@@ -277,11 +323,13 @@ def test_a_time_out_tells_what_is_known_of_a_foreign_holder(path, lock_path, con
     assert part in str(raised.value)
 
 
-def test_threads_exclude_each_other(path, tmp_path):
+@pytest.mark.parametrize("shared", [False, True])
+def test_threads_exclude_each_other(path, tmp_path, shared):
     total, inside, failures = [0], tmp_path / "inside", []
+    common = FileLock(path, timeout_s=60)
 
     def work():
-        lock = FileLock(path, timeout_s=60)
+        lock = common if shared else FileLock(path, timeout_s=60)
         try:
             for _ in range(20):
                 with lock:
@@ -476,15 +524,15 @@ def take(lock, start, won):
 
 def test_a_lock_that_is_made_while_a_taker_looks_is_not_robbed(path, lock_path, monkeypatch):
     leave_a_dead_lock(lock_path)
-    newcomer, flock = FileLock(path), filelock._try_flock
+    newcomer, flock = FileLock(path), filelock.try_flock
 
     def flock_after_a_purge(fd, path):
-        monkeypatch.setattr(filelock, "_try_flock", flock)
+        monkeypatch.setattr(filelock, "try_flock", flock)
         newcomer.purge()
         newcomer.acquire()
         return flock(fd, path)
 
-    monkeypatch.setattr(filelock, "_try_flock", flock_after_a_purge)
+    monkeypatch.setattr(filelock, "try_flock", flock_after_a_purge)
     taker = FileLock(path)
     assert taker.acquire(blocking=False) is False
     assert newcomer.still_ours() and newcomer.holder().token == newcomer.token
@@ -510,13 +558,13 @@ def test_a_lock_that_is_made_while_a_taker_takes_is_not_robbed(path, lock_path, 
 
 def test_the_owner_that_died_last_is_the_one_that_is_told(path, lock_path, monkeypatch):
     leave_a_dead_lock(lock_path)
-    flock = filelock._try_flock
+    flock = filelock.try_flock
 
     def flock_after_another_taker(fd, path):
         lock_path.write_bytes(foreign(token="f" * 16))  # took over, and died
         return flock(fd, path)
 
-    monkeypatch.setattr(filelock, "_try_flock", flock_after_another_taker)
+    monkeypatch.setattr(filelock, "try_flock", flock_after_another_taker)
     with FileLock(path) as lock:
         assert lock.took_over.token == "f" * 16
 

@@ -127,12 +127,12 @@ def test_the_ending_of_npy_counts_in_any_case(tmp_path):
 
 
 def test_what_has_neither_a_known_ending_nor_the_signature_is_refused(tmp_path):
-    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(600))
+    (tmp_path / "a.txt").write_bytes(b"text" + bytes(600))
     (tmp_path / "folder").mkdir()
     with pytest.raises(JobError, match="no address of a known kind"):
-        open_volume(f"{tmp_path}/a.tif")
-    with pytest.raises(JobError, match=r"a\.tif/x' is no address"):
-        open_volume(f"{tmp_path}/a.tif/x")
+        open_volume(f"{tmp_path}/a.txt")
+    with pytest.raises(JobError, match=r"a\.txt/x' is no address"):
+        open_volume(f"{tmp_path}/a.txt/x")
     with pytest.raises(JobError, match=r"gone\.tif does not exist"):
         open_volume(f"{tmp_path}/gone.tif")
     with pytest.raises(JobError, match="folder is a folder"):

@@ -1,3 +1,4 @@
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -554,3 +555,65 @@ def test_a_writer_makes_its_directory_again_when_a_sweep_takes_it_away(tmp_path,
     fileset.write(Roi((0,), (4,)), sample((4,)))
     assert swept
     assert fileset.read(Roi((0,), (4,))).tolist() == sample((4,)).tolist()
+
+
+LAYOUTS_ON_DISK = [
+    {},
+    {"chunks": (4, 8)},
+    {"chunks": (4, 8), "compression": "gzip", "compression_opts": 1},
+    {"chunks": (4, 8), "compression": "lzf"},
+]
+
+
+def opened_low(path):
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_SEMI)
+    return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=access))
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda path: h5py.File(path, "r"),
+        lambda path: h5py.File(path, "r+"),
+        lambda path: h5py.File(path, "r", locking=False),
+        opened_low,
+    ],
+    ids=["r", "r+", "without lock", "low level"],
+)
+@pytest.mark.parametrize("layout", LAYOUTS_ON_DISK, ids=["contiguous", "chunked", "gzip", "lzf"])
+def test_a_block_that_the_caller_has_open_is_read(tmp_path, layout, held):
+    data = sample((20, 30), "uint16")
+    with BlockwiseFileset.create(tmp_path / "x.json", described((20, 30), (20, 30), "u2", **layout)) as made:
+        made.write(None, data)
+    for roi in (Roi((0, 0), (20, 30)), Roi((3, 5), (9, 28))):
+        fileset = BlockwiseFileset(tmp_path / "x.json", lock_timeout_s=1)
+        with held(fileset.block_file((0, 0))) as file:
+            np.testing.assert_array_equal(fileset.read(roi), data[roi.to_slice()])
+            np.testing.assert_array_equal(file["volume/data"], data)  # the caller's is as open as before
+        with fileset.open_block_file((0, 0)):
+            np.testing.assert_array_equal(fileset.read(roi), data[roi.to_slice()])
+        assert not [
+            name for name in os.listdir("/proc/self/fd") if _leads_to(name, fileset.block_file((0, 0)))
+        ]
+
+
+def _leads_to(descriptor, path):
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}") == path
+    except FileNotFoundError:
+        return False
+
+
+def test_a_damaged_block_is_told_as_damaged_whoever_has_it_open(tmp_path):
+    with BlockwiseFileset.create(tmp_path / "x.json", described((20, 30), (20, 30), chunks=(5, 5))) as made:
+        made.write(None, sample((20, 30)))
+        path = Path(made.block_file((0, 0)))
+    content = path.read_bytes()
+    fileset = BlockwiseFileset(tmp_path / "x.json")
+    for damaged in (content[:1000], b"garbage" * 100, b"", bytes(len(content))):
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptBlock, match=r"no readable HDF5 file|can't be read"):
+            fileset.read()
+        with path.open("rb"), pytest.raises(CorruptBlock):
+            fileset.read()

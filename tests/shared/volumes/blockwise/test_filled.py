@@ -7,6 +7,7 @@ from blockmill.shared.volumes.base.api import Volume
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.blockwise.filled import FilledFileset
+from blockmill.shared.volumes.conformance import VolumeTests
 
 
 def make(tmp_path, dtype="u1", **options):
@@ -24,6 +25,22 @@ def make(tmp_path, dtype="u1", **options):
     fileset.write(Roi((0, 0), (20, 20)), np.full((20, 20), 3, dtype))
     fileset.set_block_status((8, 8), False)
     return fileset
+
+
+class TestFilledFileset(VolumeTests):
+    writable = False
+
+    def make(self, directory, data, axes):
+        description = FilesetDescription(
+            axes=axes,
+            shape=data.shape,
+            dtype=data.dtype,
+            block_shape=tuple(min(4, n) for n in data.shape),
+            block_file_name_format="b-{roiString}.h5/d",
+        )
+        with BlockwiseFileset.create(directory / "v.json", description) as fileset:
+            fileset.write(None, data)
+        return FilledFileset(directory / "v.json")
 
 
 def test_only_the_missing_part_is_filled_and_the_block_is_told(tmp_path):

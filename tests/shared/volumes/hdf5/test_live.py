@@ -4,6 +4,7 @@ import pytest
 
 from blockmill.shared.errors import JobError, OutOfBounds
 from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.conformance import VolumeTests
 from blockmill.shared.volumes.formats import open_volume
 from blockmill.shared.volumes.hdf5.live import LiveHdf5Volume
 
@@ -16,6 +17,16 @@ def path(tmp_path):
     with h5py.File(path, "w", libver="latest") as file:
         file.create_dataset("v", data=VOXELS, chunks=(2, 12), maxshape=(None, 12))
     return path
+
+
+class TestLiveHdf5Volume(VolumeTests):
+    writable = False
+
+    def make(self, directory, data, axes):
+        with h5py.File(directory / "a.h5", "w", libver="latest") as file:
+            file.create_dataset("v", data=data, chunks=True, maxshape=(None, *data.shape[1:]))
+            file["v"].attrs["axes"] = axes
+        return LiveHdf5Volume(directory / "a.h5", "v")
 
 
 def test_the_extent_is_kept_when_the_file_has_grown(path):

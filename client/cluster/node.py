@@ -20,6 +20,7 @@ from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.operation import Operation
 from ...shared.jobs.operations import peak_bytes
 from ...shared.lazyflow.clusterconfig import ClusterConfig
+from ...shared.locking.candidates import remove_dead_candidates
 from ...shared.units import format_count
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
@@ -61,7 +62,8 @@ def do_block(config: ClusterConfig, work: ClusterJob, block: Roi) -> bool:
     with work.open_output() as fileset:
         check_dtype(fileset, work.operation.output_dtype(work.source.dtype))
         _check_one_block(fileset, block)
-        with task_lock(fileset, block.start):
+        with task_lock(fileset, block.start) as lock:
+            remove_dead_candidates(lock.lock_path)
             if is_done(fileset, block.start, work.name):
                 return False
             _compute(config, work, fileset, block)

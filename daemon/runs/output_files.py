@@ -21,6 +21,7 @@ from typing import NamedTuple
 from ...shared.errors import OutputRefused, StorageError
 from ...shared.files.atomic import PARTIAL_MARK, remove_if_there, write_atomically
 from ...shared.files.refusals import storage_errors
+from ...shared.locking.candidates import remove_dead_candidates
 from ...shared.locking.filelock import FileLock
 from ...shared.volumes.claims import records_folder
 from ...shared.volumes.ledger import ledger_bytes
@@ -115,10 +116,12 @@ class OutputFiles:
             yield
 
     def _sweep_partials(self) -> None:
-        """Remove what a run that died in the middle of it left of a record, or of a fileset's description.
+        """Remove what a run that died in the middle of it left of a record, a description, or a lock.
 
-        Only who holds the output writes them.
+        Only who holds the output writes the first two.
         """
+        for lock in self._locks:
+            remove_dead_candidates(lock.lock_path)
         found = [*self.folder.glob(f"*{PARTIAL_MARK}*")]
         if self.output.suffix == ".json":
             found += self.output.parent.glob(

@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync summaries types check chaos simulate bench bench-docs \
-    compare lines man clean
+.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync summaries types check break chaos \
+    simulate bench bench-docs compare lines man clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -89,6 +89,10 @@ types: .venv/.dev  ## basedpyright
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 check: lint types test test-lowest test-newest dist  ## what CI runs; 15 minutes
+
+SOAK_S ?= 30
+break: .venv/.dev  ## break disks, bytes, processes, limits and the wire on purpose; SOAK_S=30; best as root
+	BLOCKMILL_BREAK_SOAK_S=$(SOAK_S) $(BIN)/python -m pytest -q -ra $(PARALLEL) -m breaking
 
 SEEDS ?= 1 2 3
 SIGNALS ?= 300

@@ -7,14 +7,49 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-_PROCESSES = tuple(f"tests/{folder}/" for folder in ("fixtures", "golden", "processes", "systemd"))
+_PROCESSES = tuple(
+    f"tests/{folder}/" for folder in ("breaking", "fixtures", "golden", "processes", "systemd")
+)
 _TOGETHER = ("tests/golden/", "tests/fixtures/test_outputs.py")
 """Tests that share a service are done in one process; xdist begins with the longest groups."""
 
-_path = Path(__file__).with_name("forked_commands.py")
-_spec = importlib.util.spec_from_file_location("forked_commands", _path)
-_commands = sys.modules["forked_commands"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_commands)
+_BREAKING = (
+    "tests/breaking/",
+    "tests/daemon/engine/test_engine.py",
+    "tests/daemon/executors/local/test_full_sockets.py",
+    "tests/daemon/journal/test_journal.py",
+    "tests/processes/test_checked_inputs.py",
+    "tests/processes/test_filelock_contention.py",
+    "tests/processes/test_fileset_kill.py",
+    "tests/processes/test_interrupted.py",
+    "tests/processes/test_journal_kill.py",
+    "tests/processes/test_no_locks.py",
+    "tests/processes/test_other_containers.py",
+    "tests/processes/test_overwrite.py",
+    "tests/processes/test_powercut.py",
+    "tests/processes/test_refusals.py",
+    "tests/processes/test_service_fuzz.py",
+    "tests/processes/test_service_kills.py",
+    "tests/processes/test_service_people.py",
+    "tests/processes/test_starts.py",
+    "tests/shared/files/test_refusals.py",
+    "tests/shared/jobs/test_yaml_file.py",
+    "tests/shared/locking/test_filelock.py",
+    "tests/shared/volumes/blockwise/test_powercut.py",
+)
+"""Tests that break something on purpose, which `make break` selects."""
+
+
+def _load(name):
+    """Load a module of helpers from this folder, which is no package; tests then import it by its name."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_commands = _load("forked_commands")
+_load("small_disks")
 
 # How fast a machine is, and what else it does, is no property of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -48,6 +83,8 @@ def new_commands(pytestconfig):
 def pytest_itemcollected(item):
     if item.nodeid.startswith(_PROCESSES):
         item.add_marker("processes")
+    if item.nodeid.startswith(_BREAKING):
+        item.add_marker("breaking")
     for together in _TOGETHER:
         if item.nodeid.startswith(together):
             item.add_marker(pytest.mark.xdist_group(together))

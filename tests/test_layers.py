@@ -60,7 +60,8 @@ MAY_IMPORT = {
     "client/doctor": "the-root shared shared/config shared/locking shared/messages shared/system"
     " daemon/executors/local daemon/service client/service",
     "client/cluster": "shared shared/geometry shared/jobs shared/lazyflow shared/locking shared/volumes"
-    " shared/volumes/base shared/volumes/blockwise daemon/engine client/formatting client/library",
+    " shared/volumes/base shared/volumes/blockwise daemon/engine daemon/runs client/formatting"
+    " client/library",
     "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base"
     " shared/volumes/blockwise shared/volumes/hdf5 daemon/runs",
     "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages shared/system"

@@ -12,7 +12,7 @@ from ...shared.errors import StorageError
 from ...shared.lazyflow.clusterconfig import ClusterConfig
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from .launching import Attempt, ClusterTask, launch, log_of
-from .output import ClusterJob, is_done, prepare_output, writer_of
+from .output import ClusterJob, ReadFiles, is_done, prepare_output, writer_of
 
 _POLL_S = 0.02
 _STATUS_S = 1.0
@@ -29,6 +29,8 @@ class ClusterOutcome:
     done, failed : list of ClusterTask
     locked : list of str
         Blocks that were left out, each with the process that is writing it.
+    changed : str
+        What the tasks read and has changed meanwhile; then none of the blocks of this run is available.
     """
 
     blocks: int = 0
@@ -36,11 +38,12 @@ class ClusterOutcome:
     done: list[ClusterTask] = field(default_factory=list)
     failed: list[ClusterTask] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
+    changed: str = ""
 
     @property
     def complete(self) -> bool:
         """True if every block is available now."""
-        return not self.failed and not self.locked
+        return not self.failed and not self.locked and not self.changed
 
 
 class Master:
@@ -108,6 +111,9 @@ class Master:
         BlockmillError
             If output or log directory can't be prepared, or a command can't be started.
         """
+        reads = ReadFiles(self._work, self._config.output_log_directory)
+        if note := self._work.input_check().note:
+            self._say(note)
         with prepare_output(self._work) as fileset:
             self._list_tasks(fileset)
             if self._waiting:
@@ -120,7 +126,16 @@ class Master:
             finally:
                 for attempt in self._running:
                     attempt.end()
+            self._check_reads(reads, fileset)
         return self._outcome
+
+    def _check_reads(self, reads: ReadFiles, fileset: BlockwiseFileset) -> None:
+        """Take back the blocks of this run if what they were made of has changed meanwhile."""
+        if not self._outcome.done or not (changed := reads.changed()):
+            return
+        self._outcome.changed = changed
+        for task in self._outcome.done:
+            fileset.set_block_status(task.block.start, available=False)
 
     def _list_tasks(self, fileset: BlockwiseFileset) -> None:
         for index, block in enumerate(fileset.block_rois()):

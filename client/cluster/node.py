@@ -9,14 +9,18 @@ import tempfile
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from ...daemon.engine.engine import Engine
+from ...daemon.runs.input_check import InputCheck
 from ...shared.errors import BlockError, JobError, OutOfBounds
 from ...shared.geometry.block_shapes import halved
+from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.operation import Operation
 from ...shared.jobs.operations import peak_bytes
 from ...shared.lazyflow.clusterconfig import ClusterConfig
+from ...shared.locking.candidates import remove_dead_candidates
 from ...shared.units import format_count
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
@@ -58,7 +62,8 @@ def do_block(config: ClusterConfig, work: ClusterJob, block: Roi) -> bool:
     with work.open_output() as fileset:
         check_dtype(fileset, work.operation.output_dtype(work.source.dtype))
         _check_one_block(fileset, block)
-        with task_lock(fileset, block.start):
+        with task_lock(fileset, block.start) as lock:
+            remove_dead_candidates(lock.lock_path)
             if is_done(fileset, block.start, work.name):
                 return False
             _compute(config, work, fileset, block)
@@ -81,8 +86,17 @@ def _check_one_block(fileset: BlockwiseFileset, block: Roi) -> None:
         raise OutOfBounds(f"roi {block} is not one whole block of {fileset.address}; there lies {full_block}")
 
 
+class _Parts(NamedTuple):
+    """What the parts of a block read, as `InputCheck` asks for it."""
+
+    roi: Roi
+    grid: BlockGrid
+    halo: Shape
+
+
 def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset, block: Roi) -> None:
     job = work.job
+    check = work.input_check()
     source_roi = block.shifted(work.roi.start)
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressCommand(config.task_progress_update_command))
@@ -97,6 +111,7 @@ def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset,
             engine=engine,
             retries=job.retries,
             block_timeout_s=job.block_timeout_s,
+            input_check=check.recipe,
         )
         fileset.set_block_status(block.start, available=False)
         streamer.result_signal.subscribe(
@@ -106,6 +121,15 @@ def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset,
         streamer.progress_signal.subscribe(progress.tell)
         _execute(streamer, config.task_timeout_secs)
         fileset.set_block_status(block.start, available=True)
+    grid = BlockGrid(Roi.from_shape(block.shape), streamer.block_shape)
+    _tell_unchecked(check, _Parts(source_roi, grid, work.operation.halo_per_axis(work.axes)))
+
+
+def _tell_unchecked(check: InputCheck, parts: _Parts) -> None:
+    unchecked = check.unchecked(parts, 0)
+    if unchecked is not None and unchecked[0]:
+        with contextlib.suppress(StdoutFailed):
+            say(f"{unchecked[0]} of {format_count(unchecked[1], 'block')} of the input were not checked")
 
 
 def _tell(percent: float) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ...daemon.runs.input_check import InputCheck, input_check_of
+from ...daemon.runs.input_state import changed_files, code_of, input_changed, input_state
+from ...daemon.runs.ownership import refuse_own_input
 from ...shared.errors import JobError
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job, job_hash
@@ -20,7 +23,8 @@ from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.info import meaning_as_said
 from ...shared.volumes.blockwise.description import FilesetDescription, read_description, write_description
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import open_volume, split_address
+from ...shared.volumes.claims import reads_of
+from ...shared.volumes.formats import open_volume, split_address, split_input
 
 TASK_NAME = "TASK"
 """A node holds the lock of this name in its block's directory, from the first voxel to the status."""
@@ -80,10 +84,59 @@ class ClusterJob:
         """Hash of the job, written into the status of each finished block."""
         return job_hash(self.job.identity(self.axes))
 
+    def input_check(self) -> InputCheck:
+        """How nodes check the input.
+
+        Raises
+        ------
+        JobError
+            If the record beside the input says that this is another file.
+        """
+        return input_check_of(self.job, split_input(self.job.input.address), self.source)
+
     def open_output(self) -> BlockwiseFileset:
         """Open the output for writing."""
         durability = "none" if self.job.output.durability == "none" else "block"
         return BlockwiseFileset(self.output, "a", job=self.name, durability=durability)
+
+
+class ReadFiles:
+    """What a cluster run reads, at its beginning: the input with all that it leads to, and the user's code.
+
+    Parameters
+    ----------
+    work : ClusterJob
+    logs : str
+        The folder of the tasks' logs; what lies in it is no code.
+
+    Raises
+    ------
+    JobError
+        If the output would replace part of the input.
+    """
+
+    def __init__(self, work: ClusterJob, logs: str) -> None:
+        self._job = work.job
+        self._besides = (os.path.realpath(logs),)
+        self._address = split_input(work.job.input.address)
+        reads = reads_of(self._address)
+        refuse_own_input(self._address, reads, split_address(work.job.output.address))
+        self._input: dict[str, object] = {**input_state(self._address, reads, live=self._job.input.live)}
+        self._code = code_of(self._job, reads, besides=self._besides)
+
+    def changed(self) -> str:
+        """What has changed since, for people; empty if nothing has.
+
+        Modules count as well as data files: each node imports them anew.
+        """
+        reads = reads_of(self._address)
+        if input_changed(self._job, self._address, reads, self._input):
+            return f"the input {self._job.input.address}"
+        before, now = self._code, code_of(self._job, reads, besides=self._besides)
+        if before is None or now is None:
+            return ""
+        files = changed_files(before.modules, now.modules) + changed_files(before.data, now.data)
+        return ", ".join(files[:3]) and f"{', '.join(files[:3])} of the user's code"
 
 
 def hash_of(description: FilesetDescription) -> str:

@@ -20,6 +20,7 @@ from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
 from ...shared.geometry.slicing import as_roi
 from ...shared.lazyflow.signal import OrderedSignal
+from ...shared.messages import engine as wire
 from ...shared.volumes.sources import Source, as_volume
 from .work import (
     AnyOperation,
@@ -68,6 +69,9 @@ class RoiRequestBatch:
     block_timeout_s : float, optional
         Longest time in seconds for one attempt; then its worker is killed, and the attempt
         has failed.
+    input_check : InputCheck, optional
+        What workers compare stored blocks of the source with; see `daemon.runs.input_check`.
+        Default: they compare nothing.
 
     Attributes
     ----------
@@ -98,6 +102,7 @@ class RoiRequestBatch:
         retries: int = 2,
         on_error: OnError = "fail",
         block_timeout_s: float | None = None,
+        input_check: wire.InputCheck | None = None,
     ) -> None:
         self._work = BlockWork(
             source=as_volume(source),
@@ -107,6 +112,7 @@ class RoiRequestBatch:
             retries=retries,
             on_error=on_error,
             block_timeout_s=block_timeout_s,
+            input_check=input_check,
         )
         self._rois = rois
         self._total_volume = total_volume

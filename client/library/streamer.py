@@ -16,6 +16,7 @@ from ...shared.geometry.roi import Roi, Shape, as_shape
 from ...shared.geometry.slicing import AnyRoi, as_roi
 from ...shared.jobs.operation import Operation
 from ...shared.jobs.operations import peak_bytes
+from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.sources import Source, as_volume
 from .batch import RoiRequestBatch
@@ -29,7 +30,8 @@ class BigRequestStreamer(RoiRequestBatch):
 
     Parameters
     ----------
-    source, allow_parallel_results, operation, engine, ordered, retries, on_error, block_timeout_s
+    source, allow_parallel_results, operation, engine, ordered, retries, on_error
+    block_timeout_s, input_check
         As for `RoiRequestBatch`. Ordered: in C order of the blocks.
     roi : (start, stop), Roi or slicing, optional
         Half-open, in voxels, within the source, or as ``np.s_[0:64, ..., 5:9]``. Default: all of it.
@@ -41,6 +43,11 @@ class BigRequestStreamer(RoiRequestBatch):
         Default: two for each worker, so that none waits for a callback.
     block_alignment : {"absolute", "relative"}
         The grid of blocks starts at the origin of the source, or at ``roi[0]``.
+
+    Attributes
+    ----------
+    block_shape : tuple of int
+        Of the blocks, those at the edges excepted.
 
     Raises
     ------
@@ -63,6 +70,7 @@ class BigRequestStreamer(RoiRequestBatch):
         retries: int = 2,
         on_error: OnError = "fail",
         block_timeout_s: float | None = None,
+        input_check: wire.InputCheck | None = None,
     ) -> None:
         if block_alignment not in ("absolute", "relative"):
             raise JobError(f'block_alignment {block_alignment!r}: it is "absolute" or "relative"')
@@ -74,9 +82,10 @@ class BigRequestStreamer(RoiRequestBatch):
         if block_shape is None:
             block_shape = _default_block(volume, full_roi, spec, workers)
         anchor = full_roi.start if block_alignment == "relative" else (0,) * full_roi.ndim
+        self.block_shape = as_shape(block_shape)
         super().__init__(
             volume,
-            BlockGrid(full_roi, as_shape(block_shape), anchor),
+            BlockGrid(full_roi, self.block_shape, anchor),
             total_volume=full_roi.volume,
             batch_size=2 * workers if batch_size is None else batch_size,
             allow_parallel_results=allow_parallel_results,
@@ -86,6 +95,7 @@ class BigRequestStreamer(RoiRequestBatch):
             retries=retries,
             on_error=on_error,
             block_timeout_s=block_timeout_s,
+            input_check=input_check,
         )
 
 

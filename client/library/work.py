@@ -74,6 +74,8 @@ class BlockWork:
         A block that fails for good ends the work, or the rest goes on.
     block_timeout_s : float or None
         Longest time for one attempt at a block, in seconds.
+    input_check : InputCheck or None
+        What workers compare stored blocks of the source with; None: they compare nothing.
 
     Raises
     ------
@@ -88,6 +90,7 @@ class BlockWork:
     retries: int = 2
     on_error: OnError = "fail"
     block_timeout_s: float | None = None
+    input_check: wire.InputCheck | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -136,6 +139,7 @@ class BlockWork:
                         axes=self.source.axes,
                         operation=self.operation.to_plain(),
                         code_files=_code_files(self.operation),
+                        input_check=self.input_check,
                     ),
                     blocks=blocks,
                     merge_dtype=self.operation.output_dtype(self.source.dtype),

@@ -109,6 +109,11 @@ class Engine:
         """True if it is neither closed nor broken down."""
         return self._thread.is_alive() and not self._dispatcher.ended
 
+    @property
+    def cause(self) -> str:
+        """Why it has ended, once it has."""
+        return self._dispatcher.cause
+
     def drain(self, draining: bool = True) -> None:
         """Start no more blocks at all. With False, start some again."""
         self._send_command("drain", draining)

@@ -121,6 +121,7 @@ class Dispatcher:
         config = self._config
         self._supervisor = Supervisor(config.workers, endpoint, folder, config.nursery, config.limits)
         self._health = WorkerHealth(self._supervisor, self._core, self._jobs, self._feed, config.memory_bytes)
+        self._feed(ev.Expect(config.workers))
         try:
             poller = zmq.Poller()
             for source in (self._router, self._mailbox.fileno(), self._supervisor.fileno()):
@@ -311,6 +312,7 @@ class Dispatcher:
             self._send(envelope)
 
     def _command_set_workers(self, count: int) -> None:
+        self._feed(ev.Expect(count))
         self._health.set_count(count)
 
     def _command_set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:

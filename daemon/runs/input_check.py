@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ...shared.errors import BlockmillError, JobError
 from ...shared.geometry.grid import BlockGrid
-from ...shared.geometry.roi import Roi
+from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
@@ -18,9 +19,29 @@ from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.formats import Address
 from ...shared.volumes.restful.description import schema_name
-from ..planning.plan import Plan
 from .output_files import OutputFiles
 from .output_record import OutputRecord
+
+
+class Reading(Protocol):
+    """What tasks read of an input, as a `Plan` has it.
+
+    Attributes
+    ----------
+    roi : Roi
+        The part of the input to compute.
+    grid : BlockGrid
+        Task blocks over ``[0, roi.shape)``.
+    halo : tuple of int
+        Voxels read around a block, per axis.
+    """
+
+    @property
+    def roi(self) -> Roi: ...
+    @property
+    def grid(self) -> BlockGrid: ...
+    @property
+    def halo(self) -> Shape: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +62,12 @@ class InputCheck:
     grid: BlockGrid | None = None
     note: str = ""
 
-    def unchecked(self, plan: Plan, unrecorded: int) -> tuple[int, int] | None:
+    def unchecked(self, plan: Reading, unrecorded: int) -> tuple[int, int] | None:
         """How many stored blocks a finished job has read without a check, and how many it has read.
 
         Parameters
         ----------
-        plan : Plan
+        plan : Reading
         unrecorded : int
             Blocks that were to be checked and have no checksum.
 
@@ -123,14 +144,14 @@ def _check_by_ledger(record: OutputRecord, ledger: str, source: Volume) -> Input
     return InputCheck(wire.InputCheck(ledger, record.task_block), grid)
 
 
-def blocks_read(stored: BlockGrid, plan: Plan) -> tuple[int, int]:
+def blocks_read(stored: BlockGrid, plan: Reading) -> tuple[int, int]:
     """How many stored blocks of the input a job reads, and how many its tasks check.
 
     Parameters
     ----------
     stored : BlockGrid
         The stored blocks, from the origin of the input.
-    plan : Plan
+    plan : Reading
 
     Returns
     -------
@@ -143,7 +164,7 @@ def blocks_read(stored: BlockGrid, plan: Plan) -> tuple[int, int]:
     return math.prod(touched for touched, _ in axes), math.prod(whole for _, whole in axes)
 
 
-def _blocks_on_axis(stored: BlockGrid, plan: Plan, axis: int) -> tuple[int, int]:
+def _blocks_on_axis(stored: BlockGrid, plan: Reading, axis: int) -> tuple[int, int]:
     """`blocks_read` on one axis; rois and grids have right angles, so that the axes multiply."""
     extent, block = stored.roi.stop[axis], stored.block_shape[axis]
     begin, end = plan.roi.start[axis], plan.roi.stop[axis]

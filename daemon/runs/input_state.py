@@ -55,7 +55,7 @@ def input_state(target: Address, reads: Claims, *, live: bool = False) -> dict[s
     return {"state": state.hexdigest()[:16], "content": content_of(files)}
 
 
-def code_of(job: Job, reads: Claims) -> CodeFiles | None:
+def code_of(job: Job, reads: Claims, *, besides: tuple[str, ...] = ()) -> CodeFiles | None:
     """The files behind the job's function, or None if its operation is no function of the user's.
 
     Parameters
@@ -63,6 +63,8 @@ def code_of(job: Job, reads: Claims) -> CodeFiles | None:
     job : Job
     reads : Claims
         The files that its input leads to; they are no files of the code.
+    besides : tuple of str
+        Further files and folders that are none, such as those of logs.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def code_of(job: Job, reads: Claims) -> CodeFiles | None:
     if not isinstance(job.operation, PythonFunction):
         return None
     volumes = (claims_of(split_address(job.output.address)), reads)
-    apart = tuple(place.real for claims in volumes for place in claims.places())
+    apart = (*besides, *(place.real for claims in volumes for place in claims.places()))
     return code_files(job.operation.function, job.user_code, apart)
 
 
@@ -105,20 +107,54 @@ def changed_while_running(job: Job, state: dict[str, object], code: CodeFiles | 
     """
     target = split_input(job.input.address)
     reads = reads_of(target)
-    if not input_state(target, reads, live=job.input.live).items() <= state.items():
+    if input_changed(job, target, reads, state):
         return (
             f"the input {job.input.address} changed while this job ran, so blocks of the output may be made "
             "of both; let it be finished, then run this again with --overwrite"
         )
     now = code_of(job, reads)
-    before = code.data.items() if code is not None and now is not None else ()
-    changed = [name for name, content in before if now is not None and now.data.get(name) != content]
+    changed = changed_files(code.data, now.data) if code is not None and now is not None else []
     if not changed:
         return ""
     return (
         f"{', '.join(changed[:3])} in user_code changed while this job ran. If the function reads it, run "
         "this again with --overwrite, else with --keep-finished"
     )
+
+
+def input_changed(job: Job, target: Address, reads: Claims, state: dict[str, object]) -> bool:
+    """Test if the input is no longer as it was.
+
+    Parameters
+    ----------
+    job : Job
+    target : Address
+        Of the input.
+    reads : Claims
+        The files that it leads to now.
+    state : dict
+        Its state at an earlier time; more keys than those of `input_state` don't matter.
+
+    Returns
+    -------
+    bool
+    """
+    return not input_state(target, reads, live=job.input.live).items() <= state.items()
+
+
+def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Names of the files that have another content than before, or are gone.
+
+    Parameters
+    ----------
+    before, now : dict of str
+        Contents by name, as in `CodeFiles`.
+
+    Returns
+    -------
+    list of str
+    """
+    return [name for name, content in before.items() if now.get(name) != content]
 
 
 def python_files_hash(job: Job) -> str | None:

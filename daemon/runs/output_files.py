@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import math
 import os
 import stat
@@ -19,8 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...shared.errors import OutputRefused, StorageError
-from ...shared.files.atomic import remove_if_there, write_atomically
+from ...shared.files.atomic import PARTIAL_MARK, remove_if_there, write_atomically
 from ...shared.files.refusals import refusal_of, storage_errors
+from ...shared.locking.candidates import remove_dead_candidates
 from ...shared.locking.filelock import FileLock
 from ...shared.volumes.claims import records_folder
 from ...shared.volumes.ledger import ledger_bytes
@@ -111,7 +113,24 @@ class OutputFiles:
             stack.callback(self._locks[0].release)
             self._acquire(self._locks[1])
             stack.callback(self._locks[1].release)
+            self._sweep_partials()
             yield
+
+    def _sweep_partials(self) -> None:
+        """Remove what a run that died in the middle of it left of a record, a description, or a lock.
+
+        Only who holds the output writes the first two.
+        """
+        for lock in self._locks:
+            remove_dead_candidates(lock.lock_path)
+        found = [*self.folder.glob(f"*{PARTIAL_MARK}*")]
+        if self.output.suffix == ".json":
+            found += self.output.parent.glob(
+                f"{glob.escape(self.output.name)}{PARTIAL_MARK}{'[0-9a-f]' * 12}"
+            )
+        for path in found:
+            with storage_errors("remove", path):
+                remove_if_there(str(path))
 
     def check_free(self) -> None:
         """Refuse an output that another run holds, without changing anything.

@@ -88,6 +88,11 @@ class BlockTable:
         self.states.extend(bytes(count_more))
         self.undrawn += count_more
 
+    @property
+    def free(self) -> int:
+        """Number of blocks that `draw` may lease."""
+        return self.undrawn + len(self.returned)
+
     def draw(self) -> tuple[int, int]:
         """Lease the next block; those that came back go first. Returns ``(block, attempt)``.
 

@@ -22,6 +22,8 @@ Invariants after every event:
 - A lease is (worker, job, block, attempt). Each lease of a block counts as an attempt; failures are
   counted separately. An answer without a lease changes nothing: late answers are normal, not errors.
 - Only `Scheduler.assign` gives leases, at the end of each event. `fair_share` chooses the job.
+- While expected workers still start, nobody gets a second lease of a job that has no more free blocks than
+  workers are expected: else whoever is up first would take long blocks that the others could begin.
 - A block that ran out of memory runs alone: it is leased when no worker is busy, and nothing else is
   leased until its lease is closed.
 - A block whose workers die is set aside after its tries, and does not end its job; one that fails with
@@ -64,6 +66,7 @@ class Coordinator:
             ev.Submit: self._submit,
             ev.Extend: self._extend,
             ev.Ready: workers.ready,
+            ev.Expect: self._expect,
             ev.Retire: workers.retire,
             ev.Done: workers.done,
             ev.Failed: workers.failed,
@@ -216,6 +219,11 @@ class Coordinator:
         if event.busy < 1:
             raise ValueError(f"{event.busy} workers can't be busy; allow 1 or more")
         self._pool.allowed = event.busy
+
+    def _expect(self, event: ev.Expect, actions: list[ev.Action]) -> None:
+        if event.workers < 0:
+            raise ValueError(f"{event.workers} workers can't be expected; give 0 or more")
+        self._pool.expect(event.workers)
 
     def _live_job(self, name: str, event: ev.Event, actions: list[ev.Action]) -> JobState | None:
         """The job of this name. If it is unknown, over or stopping, the event is rejected: None."""

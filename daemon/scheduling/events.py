@@ -100,6 +100,12 @@ class Ready(msgspec.Struct, frozen=True, gc=False):
     worker: int
 
 
+class Expect(msgspec.Struct, frozen=True, gc=False):
+    """So many workers are to be up; while some still start, the last blocks are kept for them."""
+
+    workers: int
+
+
 class Retire(msgspec.Struct, frozen=True, gc=False):
     """Give this worker no more leases; it finishes those that it has."""
 
@@ -210,6 +216,7 @@ Event = (
     Submit
     | Extend
     | Ready
+    | Expect
     | Retire
     | Done
     | Failed

@@ -40,8 +40,8 @@ class Scheduler:
         # theirs would take each place that comes free before it counts as room for this one.
         while (job := fair_share.choose()) is not None:
             worker = pool.with_room(job.name, job.credit)
-            if worker is None:
-                return
+            if worker is None or (pool.kept_blocks and worker.leases and job.blocks.free <= pool.kept_blocks):
+                return  # nobody has room, or the last blocks are for workers that still start
             block, attempt = job.blocks.draw()
             lease = Assign(worker.number, job.name, block, attempt)
             pool.give(worker, lease)

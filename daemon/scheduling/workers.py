@@ -30,13 +30,25 @@ class WorkerState:
 class WorkerPool:
     """All live workers; each may always hold `least_credit` leases."""
 
-    __slots__ = ("_least_credit", "_levels", "_lowest", "_reserved", "allowed", "busy", "workers")
+    __slots__ = (
+        "_expected",
+        "_least_credit",
+        "_levels",
+        "_lowest",
+        "_reserved",
+        "allowed",
+        "busy",
+        "kept_blocks",
+        "workers",
+    )
 
     def __init__(self, least_credit: int) -> None:
         self._least_credit = least_credit
         self.workers: dict[int, WorkerState] = {}
         self._reserved: dict[int, int] = {}  # worker -> ticks for which it is reserved
         self.busy = 0  # workers that hold a lease
+        self._expected = 0  # workers that are to be up
+        self.kept_blocks = 0  # a job with no more free blocks than these keeps them for workers that start
         self.allowed = sys.maxsize  # most workers that may hold a lease
         self._levels: list[dict[int, WorkerState]] = [{} for _ in range(MOST_CREDIT + 1)]
         self._lowest = 0  # no worker stands on a lower level; perhaps none on this one either
@@ -46,6 +58,15 @@ class WorkerPool:
         worker = self.workers[number] = WorkerState(number)
         self._levels[0][number] = worker
         self._lowest = 0
+        self._keep_blocks()
+
+    def expect(self, count: int) -> None:
+        """Set the number of workers that are to be up."""
+        self._expected = count
+        self._keep_blocks()
+
+    def _keep_blocks(self) -> None:
+        self.kept_blocks = self._expected if len(self.workers) < self._expected else 0
 
     def remove(self, number: int) -> WorkerState | None:
         """Remove a worker, with its leases. Returns None if there is no such worker."""
@@ -53,6 +74,7 @@ class WorkerPool:
         if worker is not None:
             self.withhold(worker)
             self.busy -= bool(worker.leases)
+            self._keep_blocks()
         return worker
 
     def withhold(self, worker: WorkerState) -> None:

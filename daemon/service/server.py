@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, cast
 
 from ...shared.errors import BlockmillError, Refused, WireError
+from ...shared.locking.candidates import remove_dead_candidates
 from ...shared.locking.filelock import FileLock
 from ...shared.messages import service as p
 from ..engine.mailbox import Mailbox
@@ -226,6 +227,7 @@ def _exclusive(path: Path, description: str) -> Iterator[None]:
         holder = lock.holder()
         owner = holder.describe() if holder is not None else "it has just ended"
         raise Refused(f"another service has {description} ({owner}); end it first, or give other places")
+    remove_dead_candidates(lock.lock_path)
     try:
         yield
     finally:

@@ -229,18 +229,21 @@ class Bench:
 
     def run(self, *args, code=0, stdin=""):
         """Run a command to its end, in a forked process unless the test has a `command` of its own."""
+        ended_with, out, err = self.end_of(*args, stdin=stdin)
+        assert ended_with == code, f"exit code {ended_with}\n{out}\n{err}"
+        return out, err
+
+    def end_of(self, *args, stdin="", timeout_s=LIMIT_S):
+        """Run a command as `run` does, whatever comes of it; exit code, stdout, stderr."""
         if self.command is COMMAND:
             environ = {**os.environ, **self.environ}
             ended = self._commands.run(
-                *args, folder=self.folder, environ=environ, stdin=stdin, timeout_s=LIMIT_S
+                *args, folder=self.folder, environ=environ, stdin=stdin, timeout_s=timeout_s
             )
-            ended_with, out, err = ended.code, ended.out, ended.err
-        else:
-            process = self.start(*args)
-            out, err = process.communicate(stdin, timeout=LIMIT_S)
-            ended_with = process.returncode
-        assert ended_with == code, f"exit code {ended_with}\n{out}\n{err}"
-        return out, err
+            return ended.code, ended.out, ended.err
+        process = self.start(*args)
+        out, err = process.communicate(stdin, timeout=timeout_s)
+        return process.returncode, out, err
 
     def read(self, address="out.json"):
         volume = open_volume(str(self.folder / address))

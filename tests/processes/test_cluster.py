@@ -425,3 +425,117 @@ def test_the_job_of_a_cluster_is_known_by_what_decides_its_voxels(folder):
     assert ClusterJob.of(load_job("job.yaml")).name == first
     write_job(operation="copy")
     assert ClusterJob.of(load_job("job.yaml")).name != first
+
+
+# -- what is read ---------------------------------------------------------------------
+
+
+def write_first(output):
+    """The job whose output is the input of the others, done; the path of its first file."""
+    job = {"input": "in.npy", "output": output, "operation": "copy", "block_shape": [10, 8]}
+    Path("first.yaml").write_text(yaml.safe_dump(job))
+    assert blockmill("run", "first.yaml").returncode == 0
+    address = output["address"]
+    return min(Path().glob("a_blocks/**/*.h5" if address.endswith("json") else address.split("/")[0]))
+
+
+OURS = {
+    "raw": {"address": "a.json", "block_shape": [10, 8]},
+    "gzip": {"address": "a.json", "block_shape": [10, 8], "compression": "gzip"},
+    "npy": {"address": "a.npy"},
+    "h5": {"address": "a.h5/v"},
+}
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_nodes_compare_an_input_of_ours_with_its_checksums(folder, kind):
+    path = write_first(OURS[kind])
+    write_job(input=OURS[kind]["address"], operation="copy")
+    whole = path.read_bytes()
+    hurt = bytearray(whole)
+    hurt[-100] ^= 4
+    path.write_bytes(hurt)
+    done = run("-n", "1")
+    assert done.returncode == 1
+    logs = "".join(log.read_text() for log in Path("logs").iterdir())
+    assert "is not what the job that wrote it has recorded" in logs
+    assert "checksum differs" in logs
+    with BlockwiseFileset("out.json") as fileset:
+        for roi in BLOCKS:
+            if fileset.block_status(roi.start):
+                np.testing.assert_array_equal(fileset.read(roi), VOXELS[roi.to_slice()])
+    write_job(input=OURS[kind]["address"], operation="copy", check_input=False)
+    assert run("-n", "1").returncode == 0
+    path.write_bytes(whole)
+
+
+def test_a_sound_input_of_ours_is_read_and_parts_that_check_nothing_are_counted(folder):
+    write_first(OURS["raw"])
+    write_job(input="a.json", operation="copy")
+    assert run("-n", "1").returncode == 0
+    np.testing.assert_array_equal(output(), VOXELS)
+    assert "not checked" not in "".join(log.read_text() for log in Path("logs").iterdir())
+    make_output(sub_block_shape=[5, 8], _schema_version=1.1)
+    with BlockwiseFileset("out.json", "a") as fileset:
+        fileset.set_block_status((0, 0), available=False)
+    done = do_block(BLOCKS[0])
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 blocks of the input were not checked" in done.stdout
+
+
+def test_an_input_of_ours_that_was_replaced_is_refused_by_the_master(folder):
+    write_first(OURS["npy"])
+    np.save("a.npy", VOXELS[:10])
+    write_job(input="a.npy", operation="copy")
+    done = run()
+    assert done.returncode == 5
+    assert "it was replaced" in done.stderr
+    assert not Path("out.json").exists()
+
+
+def test_an_input_that_changes_while_the_tasks_run_ends_the_run_as_failed_and_takes_its_blocks_back(folder):
+    script(
+        "changes",
+        f"""
+        #!/bin/sh
+        {BLOCKMILL} "$@" || exit
+        case "$*" in *"[0, 16]"*) cp other.npy in.npy;; esac
+        """,
+    )
+    np.save("other.npy", VOXELS + 1)
+    write_job(operation="copy")
+    write_config(command_format="./changes {task_args}")
+    done = run("-n", "1")
+    assert done.returncode == 1
+    assert f"failed: the input {folder}/in.npy changed while this job ran" in done.stderr
+    assert done.stdout == "not done: 0 of 2 blocks -> out.json\n"
+    write_config()
+    assert run("-n", "1").stdout == "done: 2 of 2 blocks -> out.json\n"
+    np.testing.assert_array_equal(output(), VOXELS + 1)
+
+
+def test_code_that_changes_while_the_tasks_run_ends_the_run_as_failed(folder):
+    Path("code").mkdir()
+    Path("code/steps.py").write_text("def f(block):\n    return block\n")
+    script(
+        "changes",
+        f"""
+        #!/bin/sh
+        {BLOCKMILL} "$@" && echo "# new" >>code/steps.py
+        """,
+    )
+    write_job(operation={"python": {"function": "steps:f"}}, user_code=str(folder / "code"))
+    write_config(command_format="./changes {task_args}")
+    done = run("-n", "1")
+    assert done.returncode == 1
+    assert "failed: steps.py of the user's code changed while this job ran" in done.stderr
+
+
+def test_an_output_that_would_replace_its_input_is_refused(folder):
+    write_first(OURS["raw"])
+    write_job(input="a.json", operation="copy", output={"address": "./a.json", "block_shape": [20, 16]})
+    before = {path: path.read_bytes() for path in folder.glob("a_blocks/**/*") if path.is_file()}
+    done = run()
+    assert done.returncode == 5
+    assert "is the input itself" in done.stderr
+    assert before == {path: path.read_bytes() for path in folder.glob("a_blocks/**/*") if path.is_file()}

@@ -1,19 +1,17 @@
 """The power is cut: a real ext4 on a loop device loses what had not reached it; and what such cuts leave."""
 
-import fcntl
 import os
 import shutil
-import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from small_disks import Disk
 
 from blockmill.shared.locking.filelock import FileLock
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
-SHUTDOWN, WITHOUT_FLUSH = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN
 HOLD = """if True:
     import os, sys, time
     from blockmill import FileLock
@@ -25,52 +23,10 @@ HOLD = """if True:
 """
 
 
-class Disk:
-    """A small ext4 in a file, whose power can be cut."""
-
-    def __init__(self, folder):
-        self.image, self.root = folder / "image", folder / "mnt"
-        self.root.mkdir()
-        with open(self.image, "wb") as file:
-            file.truncate(64 << 20)
-        subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
-        self.mount()
-
-    def mount(self):
-        done = subprocess.run(["mount", "-o", "loop", self.image, self.root], capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"loop devices can't be mounted here: {done.stderr.strip()}")
-
-    def cut_power(self):
-        """Lose all that is not on the medium; names get there by a sync, or else some seconds later."""
-        with open(self.root / "unsynced", "w") as file:
-            file.write("lost")
-        with open(self.root / "synced", "w") as file:
-            file.write("kept")
-            file.flush()
-            os.fsync(file.fileno())
-        descriptor = os.open(self.root, os.O_RDONLY)
-        try:
-            fcntl.ioctl(descriptor, SHUTDOWN, struct.pack("I", WITHOUT_FLUSH))
-        finally:
-            os.close(descriptor)
-
-    def back(self):
-        subprocess.run(["umount", self.root], check=True)
-        self.mount()
-        assert (self.root / "synced").read_text() == "kept"
-        assert (self.root / "unsynced").read_text() == ""
-
-
 @pytest.fixture
 def disk(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a file system and cuts its power")
-    if not all(map(shutil.which, ("mkfs.ext4", "mount", "umount"))):
-        pytest.skip("there is no mkfs.ext4, mount or umount")
-    made = Disk(tmp_path)
-    yield made
-    subprocess.run(["umount", "-l", made.root], check=True)
+    with Disk.mounted(tmp_path) as made:
+        yield made
 
 
 def test_after_a_power_cut_service_and_run_go_on_by_themselves(bench, disk, wait_until):

@@ -290,3 +290,18 @@ def test_a_journal_that_is_removed_under_a_service_refuses_submissions(bench):
     bench.serve(workers=1)
     bench.run("submit", "--wait", job)
     bench.end_service()
+
+
+def test_a_service_and_a_run_remove_candidates_for_locks_whose_makers_were_killed(bench):
+    bench.volume()
+    state = bench.folder / "state" / "blockmill"
+    for protected in (state / "service", bench.socket, bench.folder / "out.npy.job"):
+        protected.parent.mkdir(parents=True, exist_ok=True)
+        candidate = protected.with_name(f"{protected.name}.lock-0123456789abcdef")
+        candidate.touch()
+        os.utime(candidate, (0, 0))
+    bench.serve(workers=1)
+    bench.end_service()
+    bench.run("run", bench.job(input="in.npy", output="out.npy", operation="copy"))
+    places = (bench.folder, bench.socket.parent)
+    assert [path for place in places for path in place.rglob("*.lock-*")] == []

@@ -92,7 +92,12 @@ def _say_outcome(outcome: ClusterOutcome, work: ClusterJob) -> int:
         complain(f"left out: {line}")
     for task in outcome.failed:
         complain(f"failed: task {task.name}, block {task.block}: {task.reason}")
-    finished = outcome.skipped + len(outcome.done)
+    if outcome.changed:
+        complain(
+            f"failed: {outcome.changed} changed while this job ran, so blocks may be made of both; those of "
+            "this run are not available any more. Give the same command again to do them anew"
+        )
+    finished = outcome.skipped + (0 if outcome.changed else len(outcome.done))
     word = "done" if outcome.complete else "not done"
     skipped = f" ({outcome.skipped} found finished)" if outcome.skipped else ""
     say(f"{word}: {finished} of {outcome.blocks} blocks{skipped} -> {os.path.relpath(work.output)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +11,10 @@ from typing import Literal
 from ...errors import LockLost
 from ...files.atomic import PARTIAL_MARK, partial_name, remove_if_there
 from ...geometry.roi import Shape
-from ...locking.filelock import FileLock, stale
+from ...locking.candidates import is_dead_candidate
+from ...locking.filelock import FileLock
 from ...locking.lockfile import left_behind, lies_at, open_existing
 from .layout import BlockPaths
-
-_OLD_CANDIDATE_S = 600
 
 
 def remove_empty_until(directory: Path, end: Path) -> None:
@@ -73,21 +71,9 @@ def leftovers(paths: BlockPaths) -> list[str]:
     for directory in directories:
         for name in os.listdir(directory):  # noqa: PTH208 - Paths cost more than the system call
             path = f"{directory}/{name}"
-            if name.startswith(marks) or (name.startswith(candidates) and _is_dead_candidate(Path(path))):
+            if name.startswith(marks) or (name.startswith(candidates) and is_dead_candidate(Path(path))):
                 leftover_paths.append(path)
     return leftover_paths
-
-
-def _is_dead_candidate(entry: Path) -> bool:
-    """Test if the maker of a candidate for a lock died before it became one."""
-    if stale(entry):
-        return True
-    try:
-        facts = entry.stat()
-    except FileNotFoundError:
-        return False
-    # Killed before it wrote its owner's name. Living ones get their text within microseconds.
-    return facts.st_size == 0 and time.time() - facts.st_mtime > _OLD_CANDIDATE_S
 
 
 def remove_leftovers(paths: BlockPaths) -> int:

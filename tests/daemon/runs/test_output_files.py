@@ -252,3 +252,15 @@ def test_a_partial_file_beside_a_finished_output_of_version_0_1_is_somebody_else
     files.take_up_old()
     files.forget()
     assert (tmp_path / "out.npy.partial").read_bytes() == b"voxels"
+
+
+def test_a_record_and_a_description_that_a_dead_run_has_half_written_are_removed(tmp_path):
+    files = OutputFiles(tmp_path / "o[1].json")
+    with files.held():
+        files.make_folder()
+        left = [files.folder / "record.partial-0123456789ab", tmp_path / "o[1].json.partial-ba9876543210"]
+        others = [tmp_path / "o1.json.partial-ba9876543210", tmp_path / "o[1].json.partial-mine"]
+        for path in (*left, *others):
+            path.touch()
+    with files.held():
+        assert [path.exists() for path in (*left, *others)] == [False, False, True, True]

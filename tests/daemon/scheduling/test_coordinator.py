@@ -1,6 +1,8 @@
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from blockmill.daemon.scheduling import events as ev
 from blockmill.daemon.scheduling.coordinator import Coordinator
@@ -135,6 +137,33 @@ def test_with_a_least_credit_of_one_no_long_block_waits_behind_another():
     for _ in range(120):
         feed(core, done(core.leases(0)[0], seconds=0.001))
     assert len(core.leases(0)) == MOST_CREDIT
+
+
+@given(blocks=st.integers(1, 60), workers=st.integers(2, 8), short=st.integers(0, 60))
+def test_workers_that_come_up_late_find_blocks_that_nobody_else_waits_to_do(blocks, workers, short):
+    """The first worker does some short blocks, and may hold many; those that follow take long."""
+    core = Coordinator(least_credit=1)
+    feed(core, ev.Expect(workers), ev.Submit("a", blocks), ev.Ready(0))
+    for _ in range(min(short, blocks)):
+        feed(core, done(core.leases(0)[0], seconds=0.0001))
+    feed(core, *(ev.Ready(number) for number in range(1, workers)))
+    held = [len(core.leases(number)) for number in range(workers)]
+    assert 0 not in held or max(held) <= 1
+
+
+def test_once_all_workers_are_up_the_last_short_blocks_are_given_as_ever():
+    plain, told = Coordinator(), Coordinator()
+    feed(told, ev.Expect(2))
+    seen = [
+        run_to_end(core, feed(core, ev.Ready(0), ev.Ready(1), ev.Submit("a", 5))) for core in (plain, told)
+    ]
+    assert seen[0] == seen[1]
+
+
+def test_blocks_are_not_kept_for_workers_that_nobody_expects_any_more():
+    core = Coordinator()
+    assert len(only(ev.Assign, feed(core, ev.Expect(3), ev.Ready(0), ev.Submit("a", 2)))) == 1
+    assert len(only(ev.Assign, feed(core, ev.Expect(1)))) == 1
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e308, 0.0])

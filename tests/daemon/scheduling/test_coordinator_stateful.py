@@ -157,6 +157,7 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.now_s = 0.0
         self.draining = False
         self.allowed = 99
+        self.expected = 0
         self.steps = 0  # what ends jobs and workers goes by it: else few of them come far
 
     # ------------------------------------------------------------------ what comes out
@@ -200,9 +201,15 @@ class CoordinatorMachine(RuleBasedStateMachine):
         assert self.busy() < self.allowed or (held and self.busy() == self.allowed)
         assert held == min(self.candidates())
         assert held < MOST_CREDIT
+        assert not (held and self.keeps_for_others(job)), "a worker that still starts finds nothing"
         if held >= 2:
             assert job.had_short_blocks
             assert {other.job for other in worker.leases} == {lease.job}
+
+    def keeps_for_others(self, job: Job) -> bool:
+        """Whether the last blocks of a job are for workers that still start."""
+        free = job.blocks.count("pending") - len(job.alone)
+        return len(self.workers) < self.expected and free <= self.expected
 
     def busy(self) -> int:
         return sum(bool(worker.leases) for worker in self.workers.values())
@@ -472,6 +479,11 @@ class CoordinatorMachine(RuleBasedStateMachine):
         self.allowed = busy
         self.feed(ev.Allow(busy))
 
+    @rule(workers=st.integers(0, 6))
+    def expect(self, workers):
+        self.expected = workers
+        self.feed(ev.Expect(workers))
+
     @rule(pick=PICK, more=st.integers(0, 5), sealed=st.booleans())
     def extend(self, pick, more, sealed):
         name = self.live_job(pick)
@@ -558,8 +570,9 @@ class CoordinatorMachine(RuleBasedStateMachine):
             return
         if any(job.wants_alone for job in self.jobs.values()):
             assert self.has_leases() or not self.candidates()
-        elif any(job.can_start() for job in self.jobs.values()):
-            assert min(self.candidates(), default=99) >= 2
+        elif startable := [job for job in self.jobs.values() if job.can_start()]:
+            least = 1 if any(map(self.keeps_for_others, startable)) else 2
+            assert min(self.candidates(), default=99) >= least
 
     def teardown(self):
         for name, job in self.jobs.items():

@@ -16,7 +16,6 @@ from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape, as_shape
 from ...shared.jobs.operation import Operation
 from ...shared.jobs.operations import peak_bytes
-from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from .batch import RoiRequestBatch
 from .work import AnyOperation, Source, as_operation, as_volume, workers_for
@@ -29,8 +28,7 @@ class BigRequestStreamer(RoiRequestBatch):
 
     Parameters
     ----------
-    source, allow_parallel_results, operation, engine, ordered, retries, on_error
-    block_timeout_s, input_check
+    source, allow_parallel_results, operation, engine, ordered, retries, on_error, block_timeout_s
         As for `RoiRequestBatch`. Ordered: in C order of the blocks.
     roi : (start, stop)
         Half-open, in voxels, within the source.
@@ -69,7 +67,6 @@ class BigRequestStreamer(RoiRequestBatch):
         retries: int = 2,
         on_error: OnError = "fail",
         block_timeout_s: float | None = None,
-        input_check: wire.InputCheck | None = None,
     ) -> None:
         if block_alignment not in ("absolute", "relative"):
             raise JobError(f'block_alignment {block_alignment!r}: it is "absolute" or "relative"')
@@ -94,7 +91,6 @@ class BigRequestStreamer(RoiRequestBatch):
             retries=retries,
             on_error=on_error,
             block_timeout_s=block_timeout_s,
-            input_check=input_check,
         )
 
 

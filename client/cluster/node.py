@@ -111,8 +111,8 @@ def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset,
             engine=engine,
             retries=job.retries,
             block_timeout_s=job.block_timeout_s,
-            input_check=check.recipe,
         )
+        streamer._check_input(check.recipe)
         fileset.set_block_status(block.start, available=False)
         streamer.result_signal.subscribe(
             lambda roi, array: fileset.write(roi.relative_to(work.roi.start), array, status="none")

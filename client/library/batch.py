@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -69,9 +69,6 @@ class RoiRequestBatch:
     block_timeout_s : float, optional
         Longest time in seconds for one attempt; then its worker is killed, and the attempt
         has failed.
-    input_check : InputCheck, optional
-        What workers compare stored blocks of the source with; see `daemon.runs.input_check`.
-        Default: they compare nothing.
 
     Attributes
     ----------
@@ -102,7 +99,6 @@ class RoiRequestBatch:
         retries: int = 2,
         on_error: OnError = "fail",
         block_timeout_s: float | None = None,
-        input_check: wire.InputCheck | None = None,
     ) -> None:
         self._work = BlockWork(
             source=as_volume(source),
@@ -112,7 +108,6 @@ class RoiRequestBatch:
             retries=retries,
             on_error=on_error,
             block_timeout_s=block_timeout_s,
-            input_check=input_check,
         )
         self._rois = rois
         self._total_volume = total_volume
@@ -124,6 +119,10 @@ class RoiRequestBatch:
         self._handle: JobHandle | None = None
         self.result_signal = OrderedSignal()
         self.progress_signal = OrderedSignal()
+
+    def _check_input(self, recipe: wire.InputCheck | None) -> None:
+        """Have workers compare stored blocks of the source with what its job recorded; for cluster nodes."""
+        self._work = replace(self._work, input_check=recipe)
 
     def execute(self) -> None:
         """Run all requests; returns when the last callback has returned.

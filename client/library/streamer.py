@@ -16,7 +16,6 @@ from ...shared.geometry.roi import Roi, Shape, as_shape
 from ...shared.geometry.slicing import AnyRoi, as_roi
 from ...shared.jobs.operation import Operation
 from ...shared.jobs.operations import peak_bytes
-from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.sources import Source, as_volume
 from .batch import RoiRequestBatch
@@ -30,8 +29,7 @@ class BigRequestStreamer(RoiRequestBatch):
 
     Parameters
     ----------
-    source, allow_parallel_results, operation, engine, ordered, retries, on_error
-    block_timeout_s, input_check
+    source, allow_parallel_results, operation, engine, ordered, retries, on_error, block_timeout_s
         As for `RoiRequestBatch`. Ordered: in C order of the blocks.
     roi : (start, stop), Roi or slicing, optional
         Half-open, in voxels, within the source, or as ``np.s_[0:64, ..., 5:9]``. Default: all of it.
@@ -70,7 +68,6 @@ class BigRequestStreamer(RoiRequestBatch):
         retries: int = 2,
         on_error: OnError = "fail",
         block_timeout_s: float | None = None,
-        input_check: wire.InputCheck | None = None,
     ) -> None:
         if block_alignment not in ("absolute", "relative"):
             raise JobError(f'block_alignment {block_alignment!r}: it is "absolute" or "relative"')
@@ -95,7 +92,6 @@ class BigRequestStreamer(RoiRequestBatch):
             retries=retries,
             on_error=on_error,
             block_timeout_s=block_timeout_s,
-            input_check=input_check,
         )
 
 

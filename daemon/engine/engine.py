@@ -110,7 +110,7 @@ class Engine:
         return self._thread.is_alive() and not self._dispatcher.ended
 
     @property
-    def cause(self) -> str:
+    def _cause(self) -> str:
         """Why it has ended, once it has."""
         return self._dispatcher.cause
 

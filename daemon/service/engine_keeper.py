@@ -106,7 +106,7 @@ class EngineKeeper:
         """
         self.trouble = reason or self.trouble
         if self._engine is not None and not self._engine.alive and not in_use:
-            self.trouble = self._engine.cause  # of a run that used it, or else known to nobody yet
+            self.trouble = self._engine._cause  # of a run that used it, or else known to nobody yet
             self._engine.close()
             self._engine = None
             pause_s = min(2.0**self._breakdowns, _LONGEST_PAUSE_S)

@@ -83,7 +83,8 @@ def test_a_run_with_little_address_space_ends(bench, limited, smoothed, mib):
         is_right(bench, smoothed)
     else:
         assert err.strip() or code < 0
-    assert leavings(bench.folder) == []
+    kept = [".o.npy.blockmill/partial"] if code else []  # with what was merged the next run goes on
+    assert set(leavings(bench.folder)) <= {*kept}
 
 
 @pytest.mark.parametrize("mib", [400, 200, 120, 60])

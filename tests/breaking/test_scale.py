@@ -31,7 +31,8 @@ def test_a_thousand_queued_jobs_are_there_after_a_kill_and_all_are_done(bench):
         assert len(client.jobs("queued", limit=2 * count)) == count
         client.resume()
         for number in range(1, count + 1):
-            assert client.wait(number, timeout_s=300).state == "done"
+            info = client.wait(number, timeout_s=300)
+            assert info.state == "done", info.reason
     bench.end_service()
     for n in range(count):
         np.testing.assert_array_equal(np.load(bench.folder / f"q/{n}.npy"), voxels)

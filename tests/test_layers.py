@@ -37,9 +37,9 @@ MAY_IMPORT = {
     " shared/system shared/volumes shared/volumes/base shared/volumes/blockwise workers/kernels",
     "daemon/scheduling": "",
     "daemon/planning": "shared shared/geometry shared/jobs shared/volumes/base",
-    "daemon/executors": "",
+    "daemon/executors": "shared/geometry shared/memory shared/messages",
     "daemon/executors/local": "shared shared/locking shared/memory shared/messages shared/system"
-    " daemon/scheduling daemon/executors daemon/engine",
+    " daemon/executors",
     "daemon/engine": "shared shared/geometry shared/memory shared/messages shared/system"
     " daemon/scheduling daemon/executors daemon/executors/local",
     "daemon/journal": "shared shared/files shared/messages",
@@ -72,16 +72,14 @@ MAY_IMPORT = {
     " shared/volumes/base shared/volumes/blockwise shared/volumes/restful daemon/runs client/cli"
     " client/formatting client/http client/library client/verify",
 }
-CIRCLES = {  # packages that import each other, with the reason; no other pair may
-    frozenset({"daemon/engine", "daemon/executors/local"}): "the engine has one kind of executor as yet",
-}
+CIRCLES: dict[frozenset[str], str] = {}  # packages that import each other, with the reason
 KEEPERS = {  # which files may import what, as few as there are reasons
     "zmq": {
         "client/service/async_connection.py",
         "client/service/connection.py",
         "client/service/endpoint.py",
         "client/service/exchange.py",
-        "daemon/engine/loop.py",
+        "daemon/executors/local/executor.py",
         "daemon/service/sockets.py",
         "shared/config/keys.py",
         "workers/loop.py",

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ...daemon.engine.engine import Engine
 from ...daemon.engine.handle import Ended, JobHandle, block_error
-from ...daemon.engine.job import JobSpec, RoiList
+from ...daemon.engine.job import JobSpec
 from ...daemon.scheduling.events import OnError
 from ...shared.errors import BlockError, JobError
-from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.code_files import code_files
 from ...shared.jobs.operation import Operation

@@ -15,7 +15,7 @@ import msgspec
 from ...shared.errors import BlockmillError, EngineError, JobError, OutputRefused
 from ...shared.files.refusals import system_errors
 from ...shared.files.sync import sync_filesystem
-from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.outside_text import message_of
@@ -23,7 +23,7 @@ from ...shared.volumes.claims import reads_of
 from ...shared.volumes.formats import open_volume, split_address, split_input
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Result
-from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
+from ..engine.job import BlockLog, JobOwner, JobSpec
 from ..planning.plan import halo_check, make_plan
 from .input_check import input_check_of
 from .input_state import changed_while_running, code_notes, code_of, input_state, python_files_hash

@@ -18,8 +18,9 @@ from blockmill import (
     RoiRequestBatchError,
     RoiRequestBufferIter,
 )
-from blockmill.daemon.engine.job import JobSpec, RoiList
+from blockmill.daemon.engine.job import JobSpec
 from blockmill.shared.errors import EngineError, JobError, OutOfBounds
+from blockmill.shared.geometry.grid import RoiList
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.messages import engine as wire
 from blockmill.shared.volumes.base.memory import MemoryVolume

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from ..shared.errors import BlockError, StorageError
 from ..shared.files.checksum import crc32_of
 from ..shared.geometry.roi import Roi, Shape
-from ..shared.jobs.operations import Copy, PythonFunction, parse_operation
 from ..shared.memory.arena import Segment, attach_array
 from ..shared.messages import engine as wire
+from ..shared.operations.copy import Copy
+from ..shared.operations.python import PythonFunction
+from ..shared.operations.registry import parse_operation
 from ..shared.system.impersonation import acting_as
 from ..shared.volumes.base.api import Volume
 from ..shared.volumes.base.memory import MemoryVolume

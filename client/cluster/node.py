@@ -14,9 +14,8 @@ from ...daemon.engine.engine import Engine
 from ...shared.errors import BlockError, JobError, OutOfBounds
 from ...shared.geometry.block_shapes import halved
 from ...shared.geometry.roi import Roi, Shape
-from ...shared.jobs.operation import Operation
-from ...shared.jobs.operations import peak_bytes
 from ...shared.lazyflow.clusterconfig import ClusterConfig
+from ...shared.operations.base import Operation, peak_bytes
 from ...shared.units import format_count
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset

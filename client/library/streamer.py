@@ -14,8 +14,7 @@ from ...shared.errors import JobError
 from ...shared.geometry.block_shapes import block_count, default_block_shape, halved
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape, as_shape
-from ...shared.jobs.operation import Operation
-from ...shared.jobs.operations import peak_bytes
+from ...shared.operations.base import Operation, peak_bytes
 from ...shared.volumes.base.api import Volume
 from .batch import RoiRequestBatch
 from .work import AnyOperation, Source, as_operation, as_volume, workers_for

@@ -19,11 +19,12 @@ from ...shared.errors import BlockError, JobError
 from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.code_files import code_files
-from ...shared.jobs.operation import Operation
-from ...shared.jobs.operations import PythonFunction, parse_operation
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.memory.arena import share_array
 from ...shared.messages import engine as wire
+from ...shared.operations.base import Operation
+from ...shared.operations.python import PythonFunction
+from ...shared.operations.registry import parse_operation
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.memory import MemoryVolume, default_axes
 from ...shared.volumes.formats import open_volume

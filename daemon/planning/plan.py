@@ -18,7 +18,8 @@ from ...shared.geometry.block_shapes import default_block_shape
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
-from ...shared.jobs.operations import AnyOperation, PythonFunction, peak_bytes
+from ...shared.operations.base import Operation, peak_bytes
+from ...shared.operations.python import PythonFunction
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.info import Meaning, guess_note, meaning_as_said
 from .sizing import Sizing
@@ -59,7 +60,7 @@ class Plan:
     storage_block: Shape | None
     halo: Shape
     dtype: np.dtype
-    operation: AnyOperation
+    operation: Operation
     meaning: Meaning
     task_bytes: int
     notes: tuple[str, ...] = field(default=())
@@ -157,7 +158,7 @@ def halo_check(plan: Plan) -> dict[str, int]:
     return {"checked_block": blocks // 2, "check_voxels": int(_CHECK_SHARE * blocks * read)}
 
 
-def _meaning_of_output(meaning: Meaning, roi: Roi, operation: AnyOperation) -> Meaning:
+def _meaning_of_output(meaning: Meaning, roi: Roi, operation: Operation) -> Meaning:
     part = meaning.of_part(roi.start)
     return part if operation.keeps_range else replace(part, drange=None)
 

@@ -7,12 +7,12 @@ import os
 import time
 from collections.abc import Callable
 
+from ...shared.operations.registry import preloads
 from ..engine.engine import Engine
 from ..executors.api import WorkerLimits
 from .settings import Settings
 
 _LONGEST_PAUSE_S = 60.0
-_PRELOAD = ("scipy.ndimage",)  # what the operations that come with blockmill import
 _RESPONSIVE_S = 60.0
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class EngineKeeper:
     def _new_engine(self) -> Engine:
         settings = self._settings
         engine = self._make_engine(
-            self.workers, _PRELOAD, limits=_limits(settings), memory_bytes=settings.memory_bytes
+            self.workers, preloads(), limits=_limits(settings), memory_bytes=settings.memory_bytes
         )
         if self.draining:
             engine.drain()

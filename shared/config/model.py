@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..jobs.complaints import Complaint, complaints_of
-from ..jobs.fields import Extent, PositiveFloat, Size, Text
+from ..schema.complaints import Complaint, complaints_of
+from ..schema.fields import Extent, PositiveFloat, Size, Text
 
 Paths = tuple[Text, ...]
 Names = tuple[Text, ...]

@@ -18,8 +18,10 @@ from pydantic import ValidationError, model_validator
 
 from ..errors import JobError, JobFileError
 from ..files.places import absolute
-from .complaints import Complaint, complaints_of
-from .fields import (
+from ..operations.python import PythonFunction
+from ..operations.registry import OperationField
+from ..schema.complaints import Complaint, complaints_of
+from ..schema.fields import (
     Count,
     CountPerAxis,
     Extent,
@@ -34,7 +36,6 @@ from .fields import (
     Text,
     parse_size,
 )
-from .operations import OperationField, PythonFunction
 from .volumes import InputVolume, Model, OutputVolume, Problems, mistakes_at
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
 
@@ -190,7 +191,7 @@ def _unequal_axes(job: Job) -> Problems:
         (("input", "voxel_size"), job.input.voxel_size),
         *(
             (("operation", job.operation.name, key), getattr(job.operation, key, None))
-            for key in ("sigma", "halo")
+            for key in job.operation.per_axis
         ),
     ]
     counts = [(path, len(value)) for path, value in entries if isinstance(value, tuple)]

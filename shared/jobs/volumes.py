@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import InitErrorDetails
 
-from .fields import AxesField, Count, Extents, Switch, Text, VoxelSize, nearest, shown, validation_error
+from ..schema.fields import (
+    AxesField,
+    Count,
+    Extents,
+    Switch,
+    Text,
+    VoxelSize,
+    nearest,
+    shown,
+    validation_error,
+)
 
 _COMPRESSIONS = ("gzip", "lzf")
 Problems = list[tuple[tuple[str | int, ...], str]]

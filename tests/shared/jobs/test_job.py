@@ -382,7 +382,7 @@ def test_json_schema_describes_the_file():
         next(iter(branch.get("properties", {"": 0})))
         for branch in flattened(schema["properties"]["operation"])
     ]
-    assert sorted(filter(None, names)) == ["copy", "gaussian", "python", "threshold"]
+    assert sorted(filter(None, names)) == ["copy", "gaussian", "median", "python", "threshold"]
     assert schema["$defs"]["Gaussian"]["properties"]["truncate"]["exclusiveMinimum"] == 0
     assert "halo" in schema["$defs"]["PythonFunction"]["properties"]
     json.dumps(Job.model_json_schema(mode="serialization"))

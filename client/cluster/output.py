@@ -68,6 +68,7 @@ class ClusterJob:
         roi.check_within(source.shape, f"input {source.address}")
         meaning, _ = meaning_as_said(source, job.input)
         job.operation.check(meaning.axes, source.dtype)
+        job.operation.check_keeps_shape(meaning.axes, "a cluster run")
         return cls(job, source, roi, os.fspath(target.file), meaning.axes)
 
     @property

@@ -105,6 +105,7 @@ class BlockWork:
         if self.block_timeout_s is not None and not self.block_timeout_s > 0:
             raise JobError(f"block_timeout_s {self.block_timeout_s}: give more than 0, or None")
         self.operation.check(self.source.axes, self.source.dtype)
+        self.operation.check_keeps_shape(self.source.axes, "a request for a roi")
 
     @contextmanager
     def run(

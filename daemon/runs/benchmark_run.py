@@ -252,4 +252,4 @@ class _Rounds:
     def _voxels_read(self, roi: Roi) -> int:
         """Number of voxels that are read for a block."""
         plan = self._run.plan
-        return roi.shifted(plan.roi.start).grown(plan.halo, within=self._input_roi).volume
+        return plan.reads.kept(roi).grown(plan.halo, within=self._input_roi).volume

@@ -147,7 +147,7 @@ def _blocks_on_axis(stored: BlockGrid, plan: Plan, axis: int) -> tuple[int, int]
     """`blocks_read` on one axis; rois and grids have right angles, so that the axes multiply."""
     extent, block = stored.roi.stop[axis], stored.block_shape[axis]
     begin, end = plan.roi.start[axis], plan.roi.stop[axis]
-    task, halo = plan.grid.block_shape[axis], plan.halo[axis]
+    task, halo = plan.grid.block_shape[axis] * plan.reads.scale[axis], plan.halo[axis]
     first, last = max(begin - halo, 0) // block, (min(end + halo, extent) - 1) // block
     starts = np.arange(-(-begin // block), -(-end // block)) * block
     task_stops = np.minimum(begin + ((starts - begin) // task + 1) * task, end)

@@ -203,6 +203,7 @@ class JobRun:
             operation=self.plan.operation.to_plain(),
             axes=self.plan.axes,
             offset=self.plan.roi.start,
+            part_stop=self.plan.roi.stop,
             user_code=self._job.user_code,
             code_files={} if self._code is None else self._code.own,
             identity=self._owner.identity,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from ..errors import JobError
 from ..geometry.roi import Shape
 
 
@@ -68,6 +69,26 @@ class Operation(BaseModel, ABC):
             If a parameter that has entries per axis does not fit `axes`.
         """
         return (0,) * len(axes)
+
+    def scale(self, axes: str) -> Shape:
+        """Voxels of the input for one voxel of the result, per axis.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+
+        Returns
+        -------
+        tuple of int
+            At the end of an axis fewer voxels may be left for the last one of the result.
+
+        Raises
+        ------
+        JobError
+            As `halo_per_axis`.
+        """
+        return (1,) * len(axes)
 
     def lengths(self, axes: str) -> dict[str, tuple[Any, ...]]:
         """The parameters that are lengths, by their attribute, with an entry per axis.
@@ -133,6 +154,23 @@ class Operation(BaseModel, ABC):
     def bytes_per_byte(self) -> float:
         """The `peak_factor`, unless a parameter says another one."""
         return self.peak_factor
+
+    def check_keeps_shape(self, axes: str, where: str) -> None:
+        """Refuse an operation whose result has another shape than its input.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+        where : str
+            What can't do that, for the message.
+
+        Raises
+        ------
+        JobError
+        """
+        if any(s != 1 for s in self.scale(axes)):
+            raise JobError(f"{self.name} changes the shape of the volume, and {where} can't; run it as a job")
 
     def to_plain(self) -> dict[str, Any]:
         """As in a job file: one key, the name, and all parameters below it; plain JSON.

@@ -1,7 +1,8 @@
 """The operations that a worker can apply to a block.
 
 A kernel takes a block with its halo (shape ``context.read_roi.shape``) and returns the result for
-``context.roi`` alone, in the operation's output dtype. It owns the block and may work in place.
+``context.roi`` alone, in the operation's output dtype: a voxel for each, or for each box of its `scale`.
+It owns the block and may work in place.
 
 May import: shared.
 """

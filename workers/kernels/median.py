@@ -17,6 +17,8 @@ def median_kernel(spec: Median) -> Kernel:
 
     def filtered(block: NDArray, context: BlockContext) -> NDArray:
         dtype, sizes = spec.output_dtype(block.dtype), spec.sizes(context.axes)
+        if spec.mode != "constant":  # one voxel is all that there is; scipy's "mirror" reads beyond it
+            sizes = tuple(1 if n == 1 else size for n, size in zip(context.volume_shape, sizes, strict=True))
         if all(size == 1 for size in sizes):
             return crop(block, context).astype(dtype, copy=False)
         native = block.astype(dtype, copy=False)

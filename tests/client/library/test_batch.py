@@ -418,3 +418,9 @@ def test_a_slice_that_fails_raises_in_the_loop(engine):
     )
     with pytest.raises(RoiRequestBatchError, match="TypeError"):
         next(iter(slices))
+
+
+def test_an_operation_that_changes_the_shape_is_refused():
+    volume = np.zeros((8, 8, 8), np.uint8)
+    with pytest.raises(JobError, match=r"downsample changes the shape .* run it as a job"):
+        RoiRequestBatch(volume, [([0, 0, 0], [8, 8, 8])], operation={"downsample": {"factor": 2}})

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from fractions import Fraction
 
 import h5py
 import numpy as np
@@ -35,6 +36,10 @@ def job_of(tmp_path, output="out.json", **keys):
     if output.endswith(".json"):
         output = {"address": output, "block_shape": [4, 12, 16]}
     return Job.of({"input": "in.npy", "output": output, **keys}).resolved(tmp_path)
+
+
+def with_output(job, **options):
+    return Job.of(job.model_dump(mode="json") | {"output": {"address": job.output.address, **options}})
 
 
 def run(job, script, **options):
@@ -123,3 +128,31 @@ def test_the_record_says_finished_only_at_the_end(tmp_path, voxels):
     run(job_of(tmp_path), Script(before=look))
     assert seen == [False] * BLOCKS
     assert json.loads(record.read_text())["finished"] is True
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])
+def test_an_output_may_have_another_shape(tmp_path, voxels, output):
+    operation, roi = {"downsample": {"factor": [2, 3, 4]}}, [[3, 0, 1], [20, 11, 16]]
+    job = job_of(tmp_path, output, operation=operation, roi=roi, block_shape=[3, 2, 2])
+    if output == "out.json":
+        job = with_output(job, block_shape=[3, 2, 2])
+    assert run(job, Script(dies=[(0, 1)])).outcome == "done"
+    part = voxels[3:20, 0:11, 1:16].astype(object)
+    expected = [
+        [
+            [round(Fraction(int(box.sum()), box.size)) for box in np.array_split(row, range(4, 15, 4), 2)]
+            for row in np.array_split(plane, range(3, 11, 3), 1)
+        ]
+        for plane in np.array_split(part, range(2, 17, 2), 0)
+    ]
+    np.testing.assert_array_equal(content(tmp_path, output), expected)
+
+
+def test_voxel_size_and_origin_follow_a_change_of_the_shape(tmp_path, voxels):
+    said = {"address": "in.npy", "axes": "zyx", "voxel_size": [1.0, 0.5, 0.25], "unit": "um"}
+    operation, roi = {"downsample": {"factor": {"yx": 2}}}, [[4, 2, 2], [8, 6, 6]]
+    run(with_output(job_of(tmp_path, input=said, operation=operation, roi=roi)), Script())
+    description = json.loads((tmp_path / "out.json").read_text())
+    assert description["shape"] == [4, 2, 2]
+    assert description["voxel_size"] == [1.0, 1.0, 0.5]
+    assert description["position"] == [4.0, 2 * 0.5 + 0.25, 2 * 0.25 + 0.125]

@@ -42,6 +42,8 @@ def test_blocks_together_are_the_whole_bit_for_bit(case):
         n if letter in "xyz" or isinstance(spec.size, tuple) else 1
         for letter, n in zip(axes, spec.sizes(axes), strict=True)
     ]
+    if spec.mode == "mirror":  # where it has one voxel, scipy takes values from beyond the array
+        sizes = [1 if n == 1 else size for n, size in zip(volume.shape, sizes, strict=True)]
     native = volume.astype(volume.dtype.newbyteorder("="))
     assert out.tobytes() == median_filter(native, size=sizes, mode=spec.mode, cval=1.0).tobytes()
 

@@ -20,8 +20,10 @@ MAY_IMPORT = {
     "shared/system": "shared",
     "shared/messages": "shared shared/system",
     "shared/memory": "shared/messages",
-    "shared/jobs": "shared shared/files shared/geometry",
-    "shared/config": "shared shared/files shared/jobs",
+    "shared/schema": "shared shared/geometry",
+    "shared/operations": "shared shared/geometry shared/schema",
+    "shared/jobs": "shared shared/files shared/operations shared/schema",
+    "shared/config": "shared shared/files shared/jobs shared/schema",
     "shared/volumes/base": "shared shared/geometry",
     "shared/volumes/hdf5": "shared shared/files shared/geometry shared/volumes/base",
     "shared/volumes/blockwise/fast": "shared/files shared/geometry shared/volumes/hdf5",
@@ -31,58 +33,57 @@ MAY_IMPORT = {
     " shared/volumes/hdf5 shared/volumes/blockwise shared/volumes/blockwise/fast",
     "shared/volumes": "shared shared/files shared/geometry shared/volumes/base shared/volumes/hdf5"
     " shared/volumes/blockwise shared/volumes/restful",
-    "shared/lazyflow": "shared shared/files shared/geometry shared/jobs shared/volumes/base",
-    "workers/kernels": "shared shared/geometry shared/jobs",
-    "workers": "shared shared/files shared/geometry shared/jobs shared/memory shared/messages"
-    " shared/system shared/volumes shared/volumes/base shared/volumes/blockwise workers/kernels",
+    "shared/lazyflow": "shared shared/files shared/geometry shared/schema shared/volumes/base",
+    "workers/kernels": "shared shared/geometry shared/operations",
+    "workers": "shared shared/files shared/geometry shared/memory shared/messages shared/system"
+    " shared/operations shared/volumes shared/volumes/base shared/volumes/blockwise workers/kernels",
     "daemon/scheduling": "",
-    "daemon/planning": "shared shared/geometry shared/jobs shared/volumes/base",
-    "daemon/executors": "",
+    "daemon/planning": "shared shared/geometry shared/operations shared/jobs shared/volumes/base",
+    "daemon/executors": "shared/geometry shared/memory shared/messages",
     "daemon/executors/local": "shared shared/locking shared/memory shared/messages shared/system"
-    " daemon/scheduling daemon/executors daemon/engine",
+    " daemon/executors",
     "daemon/engine": "shared shared/geometry shared/memory shared/messages shared/system"
     " daemon/scheduling daemon/executors daemon/executors/local",
     "daemon/journal": "shared shared/files shared/messages",
-    "daemon/runs": "shared shared/files shared/geometry shared/jobs shared/locking shared/messages"
-    " shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
+    "daemon/runs": "shared shared/files shared/geometry shared/operations shared/jobs shared/locking"
+    " shared/messages shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
     " shared/volumes/restful daemon/engine daemon/executors/local daemon/planning daemon/scheduling",
     "daemon/service/jobs": "shared shared/jobs shared/messages shared/volumes daemon/journal",
-    "daemon/service": "shared shared/config shared/files shared/geometry shared/jobs shared/locking"
-    " shared/messages shared/system shared/volumes shared/volumes/blockwise daemon/engine"
-    " daemon/executors daemon/journal daemon/service/jobs daemon/planning daemon/runs daemon/scheduling",
+    "daemon/service": "shared shared/schema shared/operations shared/config shared/files"
+    " shared/geometry shared/jobs shared/locking shared/messages shared/system shared/volumes"
+    " shared/volumes/blockwise daemon/engine daemon/executors daemon/journal daemon/service/jobs"
+    " daemon/planning daemon/runs daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
-    "client/library": "shared shared/files shared/geometry shared/jobs shared/lazyflow shared/memory"
-    " shared/messages shared/volumes shared/volumes/base shared/volumes/blockwise daemon/engine"
-    " daemon/planning daemon/scheduling",
+    "client/library": "shared shared/files shared/geometry shared/operations shared/jobs"
+    " shared/lazyflow shared/memory shared/messages shared/volumes shared/volumes/base"
+    " shared/volumes/blockwise daemon/engine daemon/planning daemon/scheduling",
     "client/formatting": "shared shared/messages",
     "client/http": "shared shared/geometry shared/volumes/base shared/volumes/restful",
     "client/manpages": "the-root shared/config shared/jobs",
     "client/doctor": "the-root shared shared/config shared/locking shared/messages shared/system"
     " daemon/executors/local daemon/service client/service",
-    "client/cluster": "shared shared/geometry shared/jobs shared/lazyflow shared/locking shared/volumes"
-    " shared/volumes/base shared/volumes/blockwise daemon/engine daemon/runs client/formatting"
-    " client/library",
+    "client/cluster": "shared shared/geometry shared/operations shared/jobs shared/lazyflow"
+    " shared/locking shared/volumes shared/volumes/base shared/volumes/blockwise daemon/engine"
+    " daemon/runs client/formatting client/library",
     "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base"
     " shared/volumes/blockwise shared/volumes/hdf5 daemon/runs",
     "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages shared/system"
     " daemon/engine daemon/planning daemon/runs client/formatting client/service",
-    "client/cli/verbs": "the-root shared shared/config shared/jobs shared/lazyflow shared/messages"
-    " shared/system daemon/runs daemon/service client/cli client/cluster client/doctor client/formatting"
-    " client/manpages client/service",
+    "client/cli/verbs": "the-root shared shared/schema shared/operations shared/config shared/jobs"
+    " shared/lazyflow shared/messages shared/system daemon/runs daemon/service client/cli client/cluster"
+    " client/doctor client/formatting client/manpages client/service",
     "client/cli/verbs/volume": "shared shared/geometry shared/lazyflow shared/volumes"
     " shared/volumes/base shared/volumes/blockwise shared/volumes/restful daemon/runs client/cli"
     " client/formatting client/http client/library client/verify",
 }
-CIRCLES = {  # packages that import each other, with the reason; no other pair may
-    frozenset({"daemon/engine", "daemon/executors/local"}): "the engine has one kind of executor as yet",
-}
+CIRCLES: dict[frozenset[str], str] = {}  # packages that import each other, with the reason
 KEEPERS = {  # which files may import what, as few as there are reasons
     "zmq": {
         "client/service/async_connection.py",
         "client/service/connection.py",
         "client/service/endpoint.py",
         "client/service/exchange.py",
-        "daemon/engine/loop.py",
+        "daemon/executors/local/executor.py",
         "daemon/service/listener.py",
         "daemon/service/sockets.py",
         "shared/config/keys.py",

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from ..shared.errors import BlockError, StorageError
 from ..shared.files.checksum import crc32_of
+from ..shared.geometry.reads import Reads
 from ..shared.geometry.roi import Roi, Shape
-from ..shared.jobs.operations import Copy, PythonFunction, parse_operation
 from ..shared.memory.arena import Segment, attach_array
 from ..shared.messages import engine as wire
+from ..shared.operations.copy import Copy
+from ..shared.operations.python import PythonFunction
+from ..shared.operations.registry import parse_operation
 from ..shared.system.impersonation import acting_as
 from ..shared.volumes.base.api import Volume
 from ..shared.volumes.base.memory import MemoryVolume
@@ -67,8 +70,8 @@ class PreparedJob:
         source = self._files.run(self._open_volumes)
         self._bounds = Roi.from_shape(source.shape)
         self._axes = recipe.axes or source.axes
-        self._halo = self._spec.halo_per_axis(self._axes)
-        self._offset = recipe.offset or (0,) * len(source.shape)
+        part = Roi(recipe.offset or (0,) * len(source.shape), recipe.part_stop or source.shape)
+        self._reads = Reads(part, self._spec.scale(self._axes), self._spec.halo_per_axis(self._axes))
         self._source = source
         return source
 
@@ -109,12 +112,12 @@ class PreparedJob:
             return BlockOutcome()
         if self._recipe.resume and self._output is not None and self._finished(self._output, roi):
             return BlockOutcome(skipped=True)
-        kept_roi = roi.shifted(self._offset)
+        kept_roi = self._reads.kept(roi)
         if task.slot is not None and segment is not None and self._is_plain_copy(source):
             target = slot_array(task.slot, segment, roi, source.dtype)
             unrecorded = self._read_checked(source, kept_roi, kept_roi, target)[1]
             return self._outcome(target, target.nbytes, unrecorded)
-        read_roi = kept_roi.grown(self._halo, within=self._bounds)
+        read_roi = kept_roi.grown(self._reads.halo, within=self._bounds)
         block, unrecorded = self._read_checked(source, kept_roi, read_roi)
         with acting_as(self._recipe.identity):
             result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, self._axes))
@@ -140,7 +143,7 @@ class PreparedJob:
                 return np.array(self._kernel(block, context))
 
         pieces = not takes_context(self._spec.function)
-        check = HaloCheck(self._bounds, block, self._halo, self._recipe.check_voxels, compute, pieces)
+        check = HaloCheck(self._bounds, block, self._reads.halo, self._recipe.check_voxels, compute, pieces)
         return check.note()
 
     def _read_checked(

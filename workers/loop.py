@@ -7,44 +7,20 @@ import os
 import signal
 import sys
 import threading
-import time
-import traceback
 from collections import deque
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import psutil
 import zmq
 
-from ..shared.errors import BlockError, BlockmillError, DamagedInput, JobError, MissingBlock, StorageError
-from ..shared.memory.arena import Segment
 from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
 from ..shared.messages.log_trailers import trailer
-from ..shared.outside_text import clean, error_text, message_of
-from .block_task import PreparedJob
+from .jobs import WorkerJobs
 from .reply_batch import ReplyBatch
-from .transfer import OpenVolumes, TransferJob
 
 HEARTBEAT_S = 1.0
-_PACKAGE = Path(__file__).parent.parent
-_MAX_FRAMES = 5
-_MOST_FRAME_CHARACTERS = 1000
-
-
-# What is wrong with the job, its function or the result's form: it is the same at every attempt.
-_SURE_TO_COME_AGAIN = (
-    JobError,
-    MissingBlock,
-    DamagedInput,
-    BlockError,
-    TypeError,
-    NameError,
-    AttributeError,
-    SyntaxError,
-    SystemExit,
-)
 
 
 class Terminated(BaseException):
@@ -101,7 +77,7 @@ class _Log:
 
 
 class Worker:
-    """One worker process: its jobs, its shared memory, its queue of tasks.
+    """One worker process: its jobs, its queue of tasks, its socket.
 
     Parameters
     ----------
@@ -121,9 +97,7 @@ class Worker:
         self._replies = replies
         self._counters = counters
         self._index = index
-        self._jobs: dict[str, PreparedJob | TransferJob] = {}
-        self._volumes = OpenVolumes()
-        self._segments: dict[int, Segment | OSError] = {}
+        self._jobs = WorkerJobs()
         self._tasks: deque[wire.Task] = deque()
         self._log = _Log()
         self._pid = os.getpid()
@@ -137,7 +111,7 @@ class Worker:
                 self._counters.begin(self._index)
                 reply = self._reply_to(task)
                 self._log.end(task)
-                may_wait = bool(self._tasks) and not self._jobs[task.job].prompt
+                may_wait = bool(self._tasks) and not self._jobs.prompt(task.job)
                 self._replies.add(reply, self._sock.send, may_wait=may_wait)
                 # Only now: a worker that dies of its reply has failed an attempt, and not for ever.
                 self._counters.end(self._index)
@@ -154,82 +128,23 @@ class Worker:
             self._handle(wire.decode_to_worker(data))
 
     def _handle(self, message: wire.ToWorker) -> None:
-        match message:
-            case wire.Run():
-                self._tasks.extend(message.tasks)
-            case wire.Prepare():
-                self._jobs[message.job] = self._prepared(message.recipe)
-            case wire.MapSegment():
-                self._map_segment(message)
-            case wire.Forget():
-                self._forget(message)
-
-    def _prepared(self, recipe: wire.Recipe) -> PreparedJob | TransferJob:
-        if (transfer := recipe.transfer) is None:
-            return PreparedJob(recipe)
-        return TransferJob(recipe, transfer, self._volumes, lambda: self._segment_of(transfer.view))
-
-    def _map_segment(self, message: wire.MapSegment) -> None:
-        try:
-            self._segments[message.segment] = Segment(message.nbytes, message.path, populate=message.populate)
-        except OSError as error:
-            self._segments[message.segment] = error  # the reply to tasks that need it
-
-    def _forget(self, message: wire.Forget) -> None:
-        if (job := self._jobs.pop(message.job, None)) is not None:
-            job.close()
-        for number in message.segments:
-            self._segments.pop(number, None)
+        if isinstance(message, wire.Run):
+            self._tasks.extend(message.tasks)
+        else:
+            self._jobs.handle(message)
 
     def _reply_to(self, task: wire.Task) -> wire.TaskDone | wire.TaskFailed:
         reply = None
         try:
-            reply = self._do(task)
+            reply = self._jobs.do(task)
             return reply
         finally:
             if os.getpid() != self._pid:
                 _end_child(reply)
 
-    def _do(self, task: wire.Task) -> wire.TaskDone | wire.TaskFailed:
-        started_s = time.monotonic()
-        try:
-            job = self._jobs[task.job]
-            roi = job.roi_of(task)
-            outcome = job.do(task, roi, self._segment_of(task.slot))
-        except Exception as error:  # noqa: BLE001 - any error of a block is its reply
-            return _failure(task, error)
-        except SystemExit as error:
-            if os.getpid() != self._pid:
-                raise  # a child that user code has forked ends as it wants
-            return _failure(task, error)
-        seconds = time.monotonic() - started_s
-        return wire.TaskDone(
-            task.job,
-            task.block,
-            task.attempt,
-            seconds,
-            outcome.nbytes_read,
-            outcome.nbytes_written,
-            outcome.skipped,
-            outcome.crc32,
-            roi.volume,
-            outcome.note,
-            outcome.unrecorded,
-        )
-
-    def _segment_of(self, memory: wire.Slot | wire.ArrayView | None) -> Segment | None:
-        if memory is None:
-            return None
-        segment = self._segments[memory.segment]
-        if isinstance(segment, OSError):
-            raise StorageError(f"the shared memory for voxels can't be opened: {segment}") from segment
-        return segment
-
     def close(self) -> None:
         """Close the volumes of all jobs."""
-        for job in self._jobs.values():
-            job.close()
-        self._volumes.close()
+        self._jobs.close()
 
 
 def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
@@ -238,28 +153,6 @@ def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
         print("in a forked child:", reply.error, file=sys.stderr)
     sys.stdout.flush()
     os._exit(0 if isinstance(reply, wire.TaskDone) else 1)
-
-
-def _failure(task: wire.Task, error: Exception | SystemExit) -> wire.TaskFailed:
-    """The reply that carries an error; an error that would come again is not retried."""
-    if isinstance(error, MemoryError):
-        text = "\n".join([f"out of memory: {message_of(error)}".rstrip(": "), *_user_frames(error)])
-    elif isinstance(error, BlockmillError):
-        text = message_of(error)
-    else:
-        text = "\n".join([error_text(error), *_user_frames(error)])
-    retry = not isinstance(error, _SURE_TO_COME_AGAIN)
-    memory = isinstance(error, MemoryError)
-    kind = type(error).__name__ if isinstance(error, BlockmillError) else ""
-    return wire.TaskFailed(task.job, task.block, task.attempt, text, retry, memory, kind)
-
-
-def _user_frames(error: BaseException) -> list[str]:
-    """The frames of an error in code outside this package, innermost last."""
-    frames = traceback.extract_tb(error.__traceback__)
-    user_frames = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)]
-    lines = traceback.format_list(user_frames[-_MAX_FRAMES:])
-    return [clean(line.rstrip(), _MOST_FRAME_CHARACTERS) for line in lines]
 
 
 def run_worker(spawn: wire.Spawn) -> int:

@@ -25,8 +25,8 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..shared.jobs.operations import parse_operation
 from ..shared.messages import engine as wire
+from ..shared.operations.registry import parse_operation
 
 _LARGEST_PACKET_BYTES = 1 << 16
 

@@ -9,18 +9,17 @@ import tempfile
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 from ...daemon.engine.engine import Engine
 from ...daemon.runs.input_check import InputCheck
 from ...shared.errors import BlockError, JobError, OutOfBounds
 from ...shared.geometry.block_shapes import halved
 from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Roi, Shape
-from ...shared.jobs.operation import Operation
-from ...shared.jobs.operations import peak_bytes
 from ...shared.lazyflow.clusterconfig import ClusterConfig
 from ...shared.locking.candidates import remove_dead_candidates
+from ...shared.operations.base import Operation, peak_bytes
 from ...shared.units import format_count
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
@@ -86,14 +85,6 @@ def _check_one_block(fileset: BlockwiseFileset, block: Roi) -> None:
         raise OutOfBounds(f"roi {block} is not one whole block of {fileset.address}; there lies {full_block}")
 
 
-class _Parts(NamedTuple):
-    """What the parts of a block read, as `InputCheck` asks for it."""
-
-    roi: Roi
-    grid: BlockGrid
-    halo: Shape
-
-
 def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset, block: Roi) -> None:
     job = work.job
     check = work.input_check()
@@ -122,11 +113,12 @@ def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset,
         _execute(streamer, config.task_timeout_secs)
         fileset.set_block_status(block.start, available=True)
     grid = BlockGrid(Roi.from_shape(block.shape), streamer.block_shape)
-    _tell_unchecked(check, _Parts(source_roi, grid, work.operation.halo_per_axis(work.axes)))
+    halo = work.operation.halo_per_axis(work.axes)
+    _tell_unchecked(check, grid, Reads(source_roi, (1,) * len(halo), halo))
 
 
-def _tell_unchecked(check: InputCheck, parts: _Parts) -> None:
-    unchecked = check.unchecked(parts, 0)
+def _tell_unchecked(check: InputCheck, tasks: BlockGrid, reads: Reads) -> None:
+    unchecked = check.unchecked(tasks, reads, 0)
     if unchecked is not None and unchecked[0]:
         with contextlib.suppress(StdoutFailed):
             say(f"{unchecked[0]} of {format_count(unchecked[1], 'block')} of the input were not checked")

@@ -17,8 +17,8 @@ from ...daemon.runs.ownership import refuse_own_input
 from ...shared.errors import JobError
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job, job_hash
-from ...shared.jobs.operations import AnyOperation
 from ...shared.locking.filelock import FileLock
+from ...shared.operations.base import Operation
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.info import meaning_as_said
 from ...shared.volumes.blockwise.description import FilesetDescription, read_description, write_description
@@ -72,10 +72,11 @@ class ClusterJob:
         roi.check_within(source.shape, f"input {source.address}")
         meaning, _ = meaning_as_said(source, job.input)
         job.operation.check(meaning.axes, source.dtype)
+        job.operation.check_keeps_shape(meaning.axes, "a cluster run")
         return cls(job, source, roi, os.fspath(target.file), meaning.axes)
 
     @property
-    def operation(self) -> AnyOperation:
+    def operation(self) -> Operation:
         """The job's, with an entry per axis in each length."""
         return self.job.operation.resolved(self.axes)
 

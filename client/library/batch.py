@@ -13,10 +13,9 @@ from typing import Any
 
 from ...daemon.engine.engine import Engine
 from ...daemon.engine.handle import Ended, JobHandle, Notice, Result
-from ...daemon.engine.job import RoiList
 from ...daemon.scheduling.events import OnError
 from ...shared.errors import JobError
-from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.geometry.roi import Roi
 from ...shared.geometry.slicing import as_roi
 from ...shared.lazyflow.signal import OrderedSignal

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ...daemon.engine.engine import Engine
 from ...daemon.engine.handle import Ended, JobHandle, Notice, Result
-from ...daemon.engine.job import RoiList
 from ...shared.errors import JobError
+from ...shared.geometry.grid import RoiList
 from ...shared.geometry.roi import Roi
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.volumes.sources import Source, as_volume

@@ -12,10 +12,10 @@ from ...daemon.scheduling.events import OnError
 from ...shared.errors import JobError
 from ...shared.geometry.block_shapes import block_count, default_block_shape, halved
 from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Roi, Shape, as_shape
 from ...shared.geometry.slicing import AnyRoi, as_roi
-from ...shared.jobs.operation import Operation
-from ...shared.jobs.operations import peak_bytes
+from ...shared.operations.base import Operation, peak_bytes
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.sources import Source, as_volume
 from .batch import RoiRequestBatch
@@ -98,9 +98,8 @@ class BigRequestStreamer(RoiRequestBatch):
 def _default_block(volume: Volume, roi: Roi, spec: Operation, workers: int) -> Shape:
     step = volume.block_shape or default_block_shape(roi.shape, volume.axes)
     sizing = Sizing(
-        shape=roi.shape,
+        reads=Reads(roi, (1,) * roi.ndim, spec.halo_per_axis(volume.axes)),
         step=step,
-        halo=spec.halo_per_axis(volume.axes),
         voxel_bytes=peak_bytes(spec, (1,) * roi.ndim, volume.dtype),
         memory_bytes=default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,

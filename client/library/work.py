@@ -10,17 +10,18 @@ from typing import Any
 
 from ...daemon.engine.engine import Engine
 from ...daemon.engine.handle import Ended, JobHandle, block_error
-from ...daemon.engine.job import JobSpec, RoiList
+from ...daemon.engine.job import JobSpec
 from ...daemon.scheduling.events import OnError
 from ...shared.errors import BlockError, JobError
-from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.code_files import code_files
-from ...shared.jobs.operation import Operation
-from ...shared.jobs.operations import PythonFunction, parse_operation
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.memory.arena import share_array
 from ...shared.messages import engine as wire
+from ...shared.operations.base import Operation
+from ...shared.operations.python import PythonFunction
+from ...shared.operations.registry import parse_operation
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.memory import MemoryVolume
 
@@ -102,6 +103,7 @@ class BlockWork:
         if self.block_timeout_s is not None and not self.block_timeout_s > 0:
             raise JobError(f"block_timeout_s {self.block_timeout_s}: give more than 0, or None")
         self.operation.check(self.source.axes, self.source.dtype)
+        self.operation.check_keeps_shape(self.source.axes, "a request for a roi")
 
     @contextmanager
     def run(

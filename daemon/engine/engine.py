@@ -15,11 +15,12 @@ from typing import Any
 
 from ...shared.errors import EngineError
 from ...shared.memory.arena import SharedBuffer
-from ..executors.api import WorkerLimits
+from ..executors.api import Executor, Resizable, WorkerLimits
+from ..executors.local.executor import LocalExecutor, LocalWorkers
 from ..executors.local.nursery import NurseryProcess
 from .handle import JobHandle
 from .job import EngineJob, JobSpec
-from .loop import Dispatcher, EngineConfig, View
+from .loop import Dispatcher, View
 from .mailbox import Mailbox
 
 
@@ -44,6 +45,8 @@ class Engine:
     memory_bytes : int, optional
         Memory of all workers together, in bytes; fewer are busy if they would need more. In any case
         fewer are busy when the machine runs short of memory.
+    executor : Executor, optional
+        Does the tasks, not started yet; then nothing else is given. Default: processes of this machine.
     """
 
     def __init__(
@@ -54,24 +57,38 @@ class Engine:
         fork: bool = False,
         limits: WorkerLimits | None = None,
         memory_bytes: int | None = None,
+        executor: Executor | None = None,
     ) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self._forked: NurseryProcess | None = None
+        self._executor = executor or self._local(
+            workers or len(os.sched_getaffinity(0)), tuple(preload), fork, limits, memory_bytes
+        )
+        self.workers = self._executor.count
         self._numbers = itertools.count(1)
         self._mailbox = Mailbox()
-        modules = tuple(preload)
-        self._forked = forked = _forked_nursery(modules) if fork and threading.active_count() == 1 else None
-        config = EngineConfig(
-            workers=self.workers,
-            nursery=lambda: forked or NurseryProcess(modules),
-            limits=limits or WorkerLimits(),
-            memory_bytes=memory_bytes,
-        )
-        self._dispatcher = Dispatcher(config, self._mailbox)
+        self._dispatcher = Dispatcher(self._executor, self._mailbox)
         # A daemon thread: an engine that nobody closed must not keep the interpreter from its end.
         self._thread = threading.Thread(target=self._dispatcher.run, name="blockmill-engine", daemon=True)
         self._owner = os.getpid()
         self._thread.start()
         atexit.register(self.close)
+
+    def _local(
+        self,
+        count: int,
+        preload: tuple[str, ...],
+        fork: bool,
+        limits: WorkerLimits | None,
+        memory_bytes: int | None,
+    ) -> LocalExecutor:
+        self._forked = forked = _forked_nursery(preload) if fork and threading.active_count() == 1 else None
+        workers = LocalWorkers(
+            count=count,
+            nursery=lambda: forked or NurseryProcess(preload),
+            limits=limits or WorkerLimits(),
+            memory_bytes=memory_bytes,
+        )
+        return LocalExecutor(workers)
 
     def submit(self, order: JobSpec) -> JobHandle:
         """Start a job.
@@ -86,7 +103,7 @@ class Engine:
         EngineError
             If the engine is closed or has broken down.
         """
-        job = EngineJob(f"j{next(self._numbers)}", order, self._send_command, self._dispatcher.arenas)
+        job = EngineJob(f"j{next(self._numbers)}", order, self._send_command)
         if not self._mailbox.put("submit", job):
             raise EngineError(f"{self._dispatcher.cause}; make a new one")
         return job.handle
@@ -96,8 +113,7 @@ class Engine:
 
         Workers release it by themselves once no array uses it any more.
         """
-        number = next(self._dispatcher.segment_numbers)
-        return SharedBuffer(number, nbytes, lambda number: self._send_command("release", number))
+        return self._executor.lend(nbytes, lambda number: self._send_command("release", number))
 
     @property
     def view(self) -> View:
@@ -119,7 +135,14 @@ class Engine:
         self._send_command("drain", draining)
 
     def set_workers(self, count: int) -> None:
-        """Set the number of workers. Surplus workers end after their current block."""
+        """Set the number of workers. Surplus workers end after their current block.
+
+        Raises
+        ------
+        EngineError
+            If the executor can't do that.
+        """
+        self._check_resizable()
         self.workers = count
         self._send_command("set_workers", count)
 
@@ -132,8 +155,18 @@ class Engine:
             Memory limits of a worker, and the conditions under which it is replaced.
         memory_bytes : int or None
             Memory of all workers together, in bytes; None sets no limit.
+
+        Raises
+        ------
+        EngineError
+            If the executor can't do that.
         """
+        self._check_resizable()
         self._send_command("set_limits", limits, memory_bytes)
+
+    def _check_resizable(self) -> None:
+        if not isinstance(self._executor, Resizable):
+            raise EngineError("the workers of this executor can't be changed while it runs")
 
     def close(self) -> None:
         """Cancel running jobs, end the workers, remove everything that the engine made."""

@@ -1,41 +1,23 @@
-"""One job as the engine's thread holds it: messages for workers, slots of results."""
+"""One job as its submitter gives it to the engine, and as the engine's thread holds it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.geometry.roi import Roi
-from ...shared.memory.arena import Arena, Arenas
 from ...shared.messages import engine as wire
 from ...shared.system.confinement import Confinement
 from ...shared.system.impersonation import Identity
+from ..executors.api import ExecutorJob
 from ..scheduling.events import Attempted, OnError, Persist, Submit
 from .handle import JobHandle, Result
-
-
-class RoiList:
-    """A list of blocks, any rois, that may grow."""
-
-    def __init__(self, rois: list[Roi] | None = None) -> None:
-        self._rois = list(rois or ())
-
-    def __len__(self) -> int:
-        return len(self._rois)
-
-    def roi_of(self, number: int) -> Roi:
-        """The voxels of block `number`."""
-        return self._rois[number]
-
-    def extend(self, rois: list[Roi]) -> None:
-        """Append blocks."""
-        self._rois.extend(rois)
 
 
 class BlockLog(Protocol):
@@ -138,22 +120,15 @@ class JobSpec:
 
 
 class EngineJob:
-    """A job inside the engine: the slots of its results, the workers that hold its recipe, its totals."""
+    """A job inside the engine: its blocks that are with workers or with the submitter, and its totals."""
 
-    def __init__(self, name: str, spec: JobSpec, send_command: Callable[..., None], arenas: Arenas) -> None:
+    def __init__(self, name: str, spec: JobSpec, send_command: Callable[..., None]) -> None:
         self.name = name
         self.spec = spec
-        self.recipe = _complete_recipe(spec)
         self.handle = JobHandle(name, send_command)
-        self.prepared_workers: set[int] = set()  # workers that hold the recipe
         self.leased_blocks: set[int] = set()  # blocks given to a worker that have not come back
         self.merging_blocks: set[int] = set()  # results that are with the submitter
         self.error_kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
-        self._arenas = arenas
-        self._arena: Arena | None = None  # until it needs one
-        grid = spec.blocks
-        self._block_voxels = math.prod(grid.block_shape) if isinstance(grid, BlockGrid) else None
-        self._slots: dict[int, wire.Slot] = {}
         self._replies: dict[int, wire.TaskDone] = {}  # of blocks that are not final yet
 
     def submission(self) -> Submit:
@@ -176,49 +151,22 @@ class EngineJob:
             probe=spec.recipe.probe and len(spec.blocks) == 1,
         )
 
+    def for_executor(self) -> ExecutorJob:
+        """The job as the executor takes it."""
+        spec = self.spec
+        return ExecutorJob(
+            name=self.name,
+            recipe=msgspec.structs.replace(spec.recipe, prompt=spec.block_timeout_s is not None),
+            blocks=spec.blocks,
+            result_dtype=spec.merge_dtype,
+            shared_buffers=spec.shared_buffers,
+            memory_bytes=spec.memory_bytes,
+            number=spec.number,
+        )
+
     def cut_off(self) -> list[Roi]:
         """The blocks that were with a worker when the job ended."""
         return [self.spec.blocks.roi_of(block) for block in self.leased_blocks]
-
-    def task(self, block: int, attempt: int) -> wire.Task:
-        """The message for one attempt at a block, with a slot for its result.
-
-        Parameters
-        ----------
-        block : int
-            Number of the block.
-        attempt : int
-            Counts the leases of the block from 1.
-
-        Returns
-        -------
-        Task
-        """
-        self.leased_blocks.add(block)
-        if self._block_voxels is not None:
-            return wire.Task(self.name, block, attempt, slot=self._slot_for(block, self._block_voxels))
-        roi = self.spec.blocks.roi_of(block)
-        slot = self._slot_for(block, roi.volume)
-        return wire.Task(self.name, block, attempt, roi.start, roi.stop, slot)
-
-    def _slot_for(self, block: int, voxels: int) -> wire.Slot | None:
-        slot = None
-        if self.spec.merge_dtype is not None:
-            # The slot of an earlier attempt serves again: whoever had it has answered or is dead.
-            slot = self._slots.get(block) or self._free_slot(voxels * self.spec.merge_dtype.itemsize)
-            self._slots[block] = slot
-        return slot
-
-    def _free_slot(self, nbytes: int) -> wire.Slot:
-        if self._arena is None:
-            self._arena = self._arenas.take(nbytes)
-        return self._arena.take(nbytes)
-
-    def map_segment(self, slot: wire.Slot) -> wire.MapSegment:
-        """The message that lets a worker open the segment of a slot."""
-        assert self._arena is not None, "the slot is one of its own"
-        segment = self._arena.segments[slot.segment]
-        return wire.MapSegment(slot.segment, segment.path, segment.nbytes)
 
     def keep_reply(self, reply: wire.TaskDone) -> None:
         """Keep a worker's answer about a finished block until the block is final."""
@@ -235,17 +183,23 @@ class EngineJob:
         totals.bytes_written += reply.nbytes_written
         totals.unrecorded += reply.unrecorded
 
-    def result(self, block: int) -> Result:
-        """The result of a block, to be merged; its slot is free again once the array is gone."""
-        assert self.spec.merge_dtype is not None and self._arena is not None
-        roi = self.spec.blocks.roi_of(block)
-        array = self._arena.result(self._slots.pop(block), roi.shape, self.spec.merge_dtype)
-        return Result(block, roi, array, self._replies[block].crc32)
+    def result(self, block: int, array: NDArray[Any]) -> Result:
+        """The result of a block, to be merged.
+
+        Parameters
+        ----------
+        block : int
+        array : ndarray
+            The voxels that the executor returned.
+
+        Returns
+        -------
+        Result
+        """
+        return Result(block, self.spec.blocks.roi_of(block), array, self._replies[block].crc32)
 
     def drop(self, block: int) -> None:
-        """Release a result that will not be merged."""
-        if (slot := self._slots.pop(block, None)) is not None and self._arena is not None:
-            self._arena.give_back(slot)
+        """Forget the answer about a block whose result will not be merged."""
         self._replies.pop(block, None)
 
     def persist(self, ended: Persist) -> None:
@@ -260,50 +214,3 @@ class EngineJob:
         """Record a failed attempt in the submitter's log, if there is one."""
         if (events := self.spec.events) is not None:
             events.attempt(attempt)
-
-    def close(self) -> list[int]:
-        """Give back the shared memory. Returns the numbers of the segments that workers may release.
-
-        It is not kept for the next job if a worker may still write to it, or if this job acted as a user:
-        the next one may be another's.
-        """
-        if self._arena is None:
-            return []
-        for block in list(self._slots):  # results that nobody has merged
-            self.drop(block)
-        keep = not self.leased_blocks and self.recipe.identity is None
-        return self._arenas.give_back(self._arena, keep=keep)
-
-
-def _complete_recipe(spec: JobSpec) -> wire.Recipe:
-    """The recipe, completed with the settings of the spec."""
-    prompt, blocks, grid = spec.block_timeout_s is not None, spec.blocks, None
-    if isinstance(blocks, BlockGrid):
-        grid = wire.Grid(blocks.roi.start, blocks.roi.stop, blocks.block_shape, blocks.anchor)
-    return msgspec.structs.replace(spec.recipe, grid=grid, prompt=prompt)
-
-
-class SentTasks:
-    """The tasks that a worker was sent and has not answered, numbered from 1 in order of sending."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._leases: dict[int, wire.Lease] = {}
-
-    def add(self, lease: wire.Lease) -> None:
-        """Note a task that goes out."""
-        self._count += 1
-        self._leases[self._count] = lease
-
-    def remove(self, lease: wire.Lease) -> None:
-        """Forget a task, and those sent before it: a worker does them in order."""
-        first = next(iter(self._leases), 0)
-        if self._leases.get(first) == lease:
-            del self._leases[first]
-        elif lease in self._leases.values():  # else a later one was answered before it
-            while self._leases.pop(first) != lease:
-                first = next(iter(self._leases))
-
-    def number(self, number: int | None) -> wire.Lease | None:
-        """The lease of the `number`-th task that was sent, or None if it has been answered."""
-        return None if number is None else self._leases.get(number)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..executors.local.outbox import Outbox
-from ..executors.local.worker_log import Printed
+from ..executors.api import Printed
 from ..scheduling.events import Notify, Reject
 from .handle import Notice
 from .job import EngineJob
@@ -14,19 +13,16 @@ _CONSEQUENCES = {"retry": "is tried again", "given_up": "is given up", "quaranti
 
 
 class Notices:
-    """Sends news to the submitters, as `Outbox` sends tasks to the workers.
+    """Sends news to the submitters.
 
     Parameters
     ----------
     jobs : dict of str to EngineJob
         The engine's jobs, by name.
-    outbox : Outbox
-        Knows the task in which a worker printed something.
     """
 
-    def __init__(self, jobs: dict[str, EngineJob], outbox: Outbox) -> None:
+    def __init__(self, jobs: dict[str, EngineJob]) -> None:
         self._jobs = jobs
-        self._outbox = outbox
 
     def notify(self, action: Notify) -> None:
         """Report that a failed block is tried again, or has failed for good."""
@@ -45,7 +41,7 @@ class Notices:
     def relay(self, output: Iterable[Printed]) -> None:
         """Hand each line of output to the job whose task printed it, or to all jobs if that is unknown."""
         for printed in output:
-            lease = printed.lease or self._outbox.lease_of(printed.worker, printed.running)
+            lease = printed.lease
             job = self._jobs.get(lease.job) if lease is not None else None
             if job is not None and lease is not None:
                 start = job.spec.blocks.roi_of(lease.block).start

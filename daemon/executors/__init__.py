@@ -1,4 +1,4 @@
-"""The interface between the engine and the executors, which start its workers.
+"""The interface between the engine and its executors, and what executors of this machine share.
 
-May import: nothing of ours.
+May import: shared.
 """

@@ -40,15 +40,21 @@ def read_voxels(plan: Plan, source_shape: Shape) -> int:
     product of the sums along its axes.
     """
     return math.prod(
-        _read_along(total, begin, extent, block, halo)
-        for total, begin, extent, block, halo in zip(
-            source_shape, plan.roi.start, plan.shape, plan.grid.block_shape, plan.halo, strict=True
+        _read_along(total, begin, extent, block * scale, halo)
+        for total, begin, extent, block, scale, halo in zip(
+            source_shape,
+            plan.roi.start,
+            plan.roi.shape,
+            plan.grid.block_shape,
+            plan.reads.scale,
+            plan.halo,
+            strict=True,
         )
     )
 
 
 def _read_along(total: int, begin: int, extent: int, block: int, halo: int) -> int:
-    """Voxels that the blocks of one row read along one axis, summed."""
+    """Voxels that the blocks of one row read along one axis, summed; all lengths are of the input."""
     return sum(
         min(begin + min(start + block, extent) + halo, total) - max(begin + start - halo, 0)
         for start in range(0, extent, block)
@@ -57,7 +63,7 @@ def _read_along(total: int, begin: int, extent: int, block: int, halo: int) -> i
 
 def written_bytes(plan: Plan) -> int:
     """Bytes of all voxels of the output."""
-    return plan.roi.volume * plan.dtype.itemsize
+    return math.prod(plan.shape) * plan.dtype.itemsize
 
 
 def files_made(plan: Plan, *, per_file_blocks: bool) -> int:

@@ -16,9 +16,11 @@ import psutil
 from ...shared.errors import JobError, OutOfBounds
 from ...shared.geometry.block_shapes import default_block_shape
 from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
-from ...shared.jobs.operations import AnyOperation, PythonFunction, peak_bytes
+from ...shared.operations.base import Operation, peak_bytes
+from ...shared.operations.python import PythonFunction
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.info import Meaning, guess_note, meaning_as_said
 from .sizing import Sizing
@@ -37,11 +39,11 @@ class Plan:
     roi : Roi
         The part of the input to compute, in input voxels.
     grid : BlockGrid
-        Task blocks over ``[0, roi.shape)``, the coordinates of the output.
+        Task blocks over ``[0, shape)``, the coordinates of the output.
     storage_block : tuple of int or None
         Extent of the output's block files or chunks; None if it has none.
-    halo : tuple of int
-        Voxels read around a block, per axis.
+    reads : Reads
+        The voxels of the input that a block is made of.
     dtype : numpy.dtype
         Element type of the output.
     operation : Operation
@@ -57,9 +59,9 @@ class Plan:
     roi: Roi
     grid: BlockGrid
     storage_block: Shape | None
-    halo: Shape
+    reads: Reads
     dtype: np.dtype
-    operation: AnyOperation
+    operation: Operation
     meaning: Meaning
     task_bytes: int
     notes: tuple[str, ...] = field(default=())
@@ -67,7 +69,12 @@ class Plan:
     @property
     def shape(self) -> Shape:
         """Shape of the output."""
-        return self.roi.shape
+        return self.reads.shape
+
+    @property
+    def halo(self) -> Shape:
+        """Voxels read around a block, per axis."""
+        return self.reads.halo
 
     @property
     def axes(self) -> str:
@@ -104,22 +111,23 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     axes = meaning.axes
     job.operation.check(axes, source.dtype)
     operation = job.operation.resolved(axes)
-    storage = _check_block(job.output.block_shape, roi.shape, "output.block_shape")
+    reads = Reads(roi, operation.scale(axes), operation.halo_per_axis(axes))
+    shape = reads.shape
+    storage = _check_block(job.output.block_shape, shape, "output.block_shape")
     if storage is None and per_file_blocks:
-        storage = default_block_shape(roi.shape, axes)
-    storage = storage or _check_block(job.output.chunks, roi.shape, "output.chunks")
+        storage = default_block_shape(shape, axes)
+    storage = storage or _check_block(job.output.chunks, shape, "output.chunks")
     sizing = Sizing(
-        shape=roi.shape,
+        reads=reads,
         step=storage or (1,) * ndim,
-        halo=operation.halo_per_axis(axes),
         voxel_bytes=peak_bytes(job.operation, (1,) * ndim, source.dtype),
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
-    job_block = _check_block(job.block_shape, roi.shape, "block_shape")
+    job_block = _check_block(job.block_shape, shape, "block_shape")
     if job_block is not None:
         job_block = sizing.clip(job_block)
-    start = job_block or storage or default_block_shape(roi.shape, axes)
+    start = job_block or storage or default_block_shape(shape, axes)
     block, cut_notes = sizing.align(start)
     if job_block is None:
         block = sizing.grow(block)
@@ -127,12 +135,12 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     sizing.check_memory(block)
     return Plan(
         roi=roi,
-        grid=BlockGrid(Roi.from_shape(roi.shape), block),
+        grid=BlockGrid(Roi.from_shape(shape), block),
         storage_block=storage,
-        halo=sizing.halo,
+        reads=reads,
         dtype=job.operation.output_dtype(source.dtype),
         operation=operation,
-        meaning=_meaning_of_output(meaning, roi, operation),
+        meaning=_meaning_of_output(meaning, reads, operation),
         task_bytes=sizing.task_bytes(block),
         notes=(*notes, *([guess] if (guess := guess_note(meaning, job.input.address)) else []), *cut_notes),
     )
@@ -157,8 +165,8 @@ def halo_check(plan: Plan) -> dict[str, int]:
     return {"checked_block": blocks // 2, "check_voxels": int(_CHECK_SHARE * blocks * read)}
 
 
-def _meaning_of_output(meaning: Meaning, roi: Roi, operation: AnyOperation) -> Meaning:
-    part = meaning.of_part(roi.start)
+def _meaning_of_output(meaning: Meaning, reads: Reads, operation: Operation) -> Meaning:
+    part = meaning.of_part(reads.part.start).reduced(reads.scale)
     return part if operation.keeps_range else replace(part, drange=None)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ...shared.errors import JobError
 from ...shared.geometry.block_shapes import block_count
-from ...shared.geometry.roi import Shape
+from ...shared.geometry.reads import Reads
+from ...shared.geometry.roi import Roi, Shape
 from ...shared.units import format_size
 
 _HALO_COST_ALLOWED = 1.15
@@ -20,12 +21,10 @@ class Sizing:
 
     Attributes
     ----------
-    shape : tuple of int
-        Voxels per axis of the volume that is cut into blocks.
+    reads : Reads
+        The voxels of the input that a block of the output is made of.
     step : tuple of int
         A block should be a whole multiple of this.
-    halo : tuple of int
-        Voxels read around a block, per axis.
     voxel_bytes : float
         Memory that a task takes for each voxel that it reads.
     memory_bytes : int
@@ -34,12 +33,16 @@ class Sizing:
         Growing a block stops before there are fewer.
     """
 
-    shape: Shape
+    reads: Reads
     step: Shape
-    halo: Shape
     voxel_bytes: float
     memory_bytes: int
     least_blocks: int
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels per axis of the output, which is cut into blocks."""
+        return self.reads.shape
 
     def align(self, block: Shape) -> tuple[Shape, tuple[str, ...]]:
         """Round `block` up to whole storage blocks. Returns it, and a note for people if it has changed."""
@@ -72,15 +75,18 @@ class Sizing:
         return tuple(map(min, block, self.shape))
 
     def _bytes(self, block: Shape) -> float:
-        return math.prod(self.clip(block)) * self.voxel_bytes
+        return math.prod(self._input_extent(block)) * self.voxel_bytes
+
+    def _input_extent(self, block: Shape) -> Shape:
+        return self.reads.kept(Roi.from_shape(self.clip(block))).shape
 
     def _with_halo(self, block: Shape) -> int:
-        clipped = self.clip(block)
-        return math.prod(min(n + 2 * h, m) for n, h, m in zip(clipped, self.halo, self.shape, strict=True))
+        extents = zip(self._input_extent(block), self.reads.halo, self.reads.part.shape, strict=True)
+        return math.prod(min(n + 2 * h, m) for n, h, m in extents)
 
     def _reread(self, block: Shape) -> float:
-        """Voxels read per voxel kept."""
-        return self._with_halo(block) / math.prod(self.clip(block))
+        """Voxels read per voxel of the input that a block stands for."""
+        return self._with_halo(block) / math.prod(self._input_extent(block))
 
     def task_bytes(self, block: Shape) -> int:
         """Estimated memory of one task."""
@@ -90,7 +96,7 @@ class Sizing:
         """Refuse a block that no worker could hold."""
         if (needed := self.task_bytes(block)) > self.memory_bytes:
             raise JobError(
-                f"one block of {list(block)} voxels with halo {list(self.halo)} needs about "
+                f"one block of {list(block)} voxels with halo {list(self.reads.halo)} needs about "
                 f"{format_size(needed)}, a worker may take {format_size(self.memory_bytes)}: "
                 "choose a smaller block_shape, fewer workers, or more memory_per_worker"
             )

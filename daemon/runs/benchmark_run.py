@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from ...shared.files.sync import sync_filesystem
+from ...shared.geometry.grid import RoiList
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ..engine.engine import Engine
 from ..engine.handle import Ended, Result, block_error, failure_text
-from ..engine.job import RoiList
 from ..planning.cost import BenchmarkTimes
 from ..scheduling.events import Attempted, Persist
 from .output_base import Output
@@ -252,4 +252,4 @@ class _Rounds:
     def _voxels_read(self, roi: Roi) -> int:
         """Number of voxels that are read for a block."""
         plan = self._run.plan
-        return roi.shifted(plan.roi.start).grown(plan.halo, within=self._input_roi).volume
+        return plan.reads.kept(roi).grown(plan.halo, within=self._input_roi).volume

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from ...shared.errors import BlockmillError, JobError
 from ...shared.geometry.grid import BlockGrid
-from ...shared.geometry.roi import Roi, Shape
+from ...shared.geometry.reads import Reads
+from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
@@ -21,27 +21,6 @@ from ...shared.volumes.formats import Address
 from ...shared.volumes.restful.description import schema_name
 from .output_files import OutputFiles
 from .output_record import OutputRecord
-
-
-class Reading(Protocol):
-    """What tasks read of an input, as a `Plan` has it.
-
-    Attributes
-    ----------
-    roi : Roi
-        The part of the input to compute.
-    grid : BlockGrid
-        Task blocks over ``[0, roi.shape)``.
-    halo : tuple of int
-        Voxels read around a block, per axis.
-    """
-
-    @property
-    def roi(self) -> Roi: ...
-    @property
-    def grid(self) -> BlockGrid: ...
-    @property
-    def halo(self) -> Shape: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +41,15 @@ class InputCheck:
     grid: BlockGrid | None = None
     note: str = ""
 
-    def unchecked(self, plan: Reading, unrecorded: int) -> tuple[int, int] | None:
+    def unchecked(self, tasks: BlockGrid, reads: Reads, unrecorded: int) -> tuple[int, int] | None:
         """How many stored blocks a finished job has read without a check, and how many it has read.
 
         Parameters
         ----------
-        plan : Reading
+        tasks : BlockGrid
+            Task blocks.
+        reads : Reads
+            What they read of the input.
         unrecorded : int
             Blocks that were to be checked and have no checksum.
 
@@ -78,7 +60,7 @@ class InputCheck:
         """
         if self.grid is None:
             return None
-        touched, whole = blocks_read(self.grid, plan)
+        touched, whole = blocks_read(self.grid, tasks, reads)
         if self.recipe is None:
             return touched, touched
         if unrecorded and unrecorded == whole:  # such as a fileset of lazyflow: it has no checksums at all
@@ -144,14 +126,17 @@ def _check_by_ledger(record: OutputRecord, ledger: str, source: Volume) -> Input
     return InputCheck(wire.InputCheck(ledger, record.task_block), grid)
 
 
-def blocks_read(stored: BlockGrid, plan: Reading) -> tuple[int, int]:
+def blocks_read(stored: BlockGrid, tasks: BlockGrid, reads: Reads) -> tuple[int, int]:
     """How many stored blocks of the input a job reads, and how many its tasks check.
 
     Parameters
     ----------
     stored : BlockGrid
         The stored blocks, from the origin of the input.
-    plan : Reading
+    tasks : BlockGrid
+        Task blocks.
+    reads : Reads
+        What they read of the input.
 
     Returns
     -------
@@ -160,15 +145,15 @@ def blocks_read(stored: BlockGrid, plan: Reading) -> tuple[int, int]:
     whole : int
         Blocks that begin in the part of a task which reads them whole.
     """
-    axes = [_blocks_on_axis(stored, plan, axis) for axis in range(stored.roi.ndim)]
+    axes = [_blocks_on_axis(stored, tasks, reads, axis) for axis in range(stored.roi.ndim)]
     return math.prod(touched for touched, _ in axes), math.prod(whole for _, whole in axes)
 
 
-def _blocks_on_axis(stored: BlockGrid, plan: Reading, axis: int) -> tuple[int, int]:
+def _blocks_on_axis(stored: BlockGrid, tasks: BlockGrid, reads: Reads, axis: int) -> tuple[int, int]:
     """`blocks_read` on one axis; rois and grids have right angles, so that the axes multiply."""
     extent, block = stored.roi.stop[axis], stored.block_shape[axis]
-    begin, end = plan.roi.start[axis], plan.roi.stop[axis]
-    task, halo = plan.grid.block_shape[axis], plan.halo[axis]
+    begin, end = reads.part.start[axis], reads.part.stop[axis]
+    task, halo = tasks.block_shape[axis] * reads.scale[axis], reads.halo[axis]
     first, last = max(begin - halo, 0) // block, (min(end + halo, extent) - 1) // block
     starts = np.arange(-(-begin // block), -(-end // block)) * block
     task_stops = np.minimum(begin + ((starts - begin) // task + 1) * task, end)

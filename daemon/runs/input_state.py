@@ -9,7 +9,7 @@ from pathlib import Path
 from ...shared.files.fingerprints import content_of, file_state
 from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files
 from ...shared.jobs.job import Job
-from ...shared.jobs.operations import PythonFunction
+from ...shared.operations.python import PythonFunction
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.blockwise.layout import STATUS_NAME

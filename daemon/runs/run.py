@@ -15,7 +15,7 @@ import msgspec
 from ...shared.errors import BlockmillError, EngineError, JobError, OutputRefused
 from ...shared.files.refusals import system_errors
 from ...shared.files.sync import sync_filesystem
-from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.outside_text import message_of
@@ -23,7 +23,7 @@ from ...shared.volumes.claims import reads_of
 from ...shared.volumes.formats import open_volume, split_address, split_input
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Result
-from ..engine.job import BlockLog, JobOwner, JobSpec, RoiList
+from ..engine.job import BlockLog, JobOwner, JobSpec
 from ..planning.plan import halo_check, make_plan
 from .input_check import input_check_of
 from .input_state import changed_while_running, code_notes, code_of, input_state, python_files_hash
@@ -203,6 +203,7 @@ class JobRun:
             operation=self.plan.operation.to_plain(),
             axes=self.plan.axes,
             offset=self.plan.roi.start,
+            part_stop=self.plan.roi.stop,
             user_code=self._job.user_code,
             code_files={} if self._code is None else self._code.own,
             identity=self._owner.identity,
@@ -352,8 +353,9 @@ class JobRun:
         if ended.cause and not failures:
             failures = [("the job", ended.cause)]
         finished_before = sum(done)
-        done_now = ended.outcome == "done"
-        checked = self._input_check.unchecked(self.plan, totals.unrecorded) if done_now else None
+        checked = None
+        if ended.outcome == "done":
+            checked = self._input_check.unchecked(self.plan.grid, self.plan.reads, totals.unrecorded)
         return Summary(
             outcome=ended.outcome,
             blocks=len(self.plan.grid),

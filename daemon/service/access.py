@@ -16,7 +16,7 @@ from pathlib import Path
 from ...shared.config.model import Access
 from ...shared.errors import Refused
 from ...shared.jobs.job import Job
-from ...shared.jobs.operations import PythonFunction
+from ...shared.operations.python import PythonFunction
 from ...shared.system.confinement import Confinement, can_confine
 from ...shared.system.impersonation import Identity, acting_as, identity_of, may_act, user_name, user_number
 from ..journal.records import JobRecord

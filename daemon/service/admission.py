@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ...shared.config.model import Limits
 from ...shared.errors import Refused
-from ...shared.jobs.fields import INT64_MAX, INT64_MIN
 from ...shared.jobs.job import Job
 from ...shared.messages.records import JobInfo
 from ...shared.messages.service import RetryJob
+from ...shared.schema.fields import INT64_MAX, INT64_MIN
 from .access import Rights
 from .jobs.job_table import EditedJob, JobTable
 

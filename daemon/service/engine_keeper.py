@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 
+from ...shared.operations.registry import preloads
 from ..engine.engine import Engine
 from ..executors.api import WorkerLimits
 from .settings import Settings
 
 _LONGEST_PAUSE_S = 60.0
-_PRELOAD = ("scipy.ndimage",)  # what the operations that come with blockmill import
 _RESPONSIVE_S = 60.0
 _log = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ class EngineKeeper:
     Parameters
     ----------
     settings : Settings
+    make_engine : callable
+        Takes the arguments of `Engine`.
 
     Attributes
     ----------
@@ -31,7 +34,8 @@ class EngineKeeper:
         Reason why there is no engine, while there is none.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, make_engine: Callable[..., Engine] = Engine) -> None:
+        self._make_engine = make_engine
         self.draining = False
         self.trouble = ""
         self.workers = settings.workers or len(os.sched_getaffinity(0))
@@ -43,7 +47,9 @@ class EngineKeeper:
 
     def _new_engine(self) -> Engine:
         settings = self._settings
-        engine = Engine(self.workers, _PRELOAD, limits=_limits(settings), memory_bytes=settings.memory_bytes)
+        engine = self._make_engine(
+            self.workers, preloads(), limits=_limits(settings), memory_bytes=settings.memory_bytes
+        )
         if self.draining:
             engine.drain()
         return engine

@@ -19,6 +19,7 @@ from ...shared.messages.records import JobInfo
 from ...shared.messages.service import RetryJob, SubmitJob
 from ...shared.outside_text import message_of
 from ...shared.system.impersonation import acting_as
+from ..engine.engine import Engine
 from ..engine.handle import Notice
 from ..engine.mailbox import Mailbox
 from ..journal.journal import Journal
@@ -48,6 +49,8 @@ class JobQueue:
     settings : Settings
     mailbox : Mailbox
         Its commands, except those for the server, belong to `handle_news`.
+    make_engine : callable
+        Takes the arguments of `Engine`; tests give one without processes.
 
     Raises
     ------
@@ -55,14 +58,16 @@ class JobQueue:
         If the journal can't be read.
     """
 
-    def __init__(self, settings: Settings, mailbox: Mailbox) -> None:
+    def __init__(
+        self, settings: Settings, mailbox: Mailbox, make_engine: Callable[..., Engine] = Engine
+    ) -> None:
         self.settings = settings
         self.rights = Rights(settings.access, settings.system)
         self._mailbox = mailbox
         self.journal = Journal(settings.state_dir / "journal.db", on_trouble=_log.error)
         loaded = self.journal.loaded
         self.table = JobTable(loaded.jobs, last_id=loaded.last_id, paused_all=loaded.paused_all)
-        self.keeper = EngineKeeper(settings)
+        self.keeper = EngineKeeper(settings, make_engine)
         self.logs = JobLogs(settings.state_dir / "jobs")
         self.logs.remove_unknown(self.table, loaded.last_id)
         self._runners: dict[int, Runner] = {}

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, JobFileError
-from ..jobs.complaints import Complaint, KeyPath, format_key_path
 from ..jobs.yaml_file import YamlDocument, parse_yaml, read_yaml
+from ..schema.complaints import Complaint, KeyPath, format_key_path
 from .locations import config_dirs
 from .model import Config, check_config
 

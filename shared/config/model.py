@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from ..jobs.bounded_model import BoundedModel
-from ..jobs.complaints import Complaint, complaints_of, left_out
-from ..jobs.fields import Extent, Integer, PositiveFloat, Size, Text
+from ..schema.bounded_model import BoundedModel
+from ..schema.complaints import Complaint, complaints_of, left_out
+from ..schema.fields import Extent, Integer, PositiveFloat, Size, Text
 
 Paths = tuple[Text, ...]
 Names = tuple[Text, ...]

@@ -1,4 +1,4 @@
-"""The block grid: cuts a box of voxels into blocks, without ever listing them all."""
+"""The block grid, which cuts a box of voxels into blocks without listing them; and a list of blocks."""
 
 from __future__ import annotations
 
@@ -112,3 +112,21 @@ class BlockGrid:
             cell = self.cell_at(index).intersection(self.roi)
             assert cell is not None
             yield cell
+
+
+class RoiList:
+    """A list of blocks, any rois, that may grow."""
+
+    def __init__(self, rois: list[Roi] | None = None) -> None:
+        self._rois = list(rois or ())
+
+    def __len__(self) -> int:
+        return len(self._rois)
+
+    def roi_of(self, number: int) -> Roi:
+        """The voxels of block `number`."""
+        return self._rois[number]
+
+    def extend(self, rois: list[Roi]) -> None:
+        """Append blocks."""
+        self._rois.extend(rois)

@@ -18,9 +18,11 @@ from pydantic import ValidationError, model_validator
 
 from ..errors import JobError, JobFileError
 from ..files.places import absolute
-from .bounded_model import BoundedModel, within_bounds
-from .complaints import Complaint, complaints_of, left_out
-from .fields import (
+from ..operations.python import PythonFunction
+from ..operations.registry import OperationField
+from ..schema.bounded_model import BoundedModel, within_bounds
+from ..schema.complaints import Complaint, complaints_of, left_out
+from ..schema.fields import (
     Count,
     CountPerAxis,
     Extent,
@@ -35,7 +37,6 @@ from .fields import (
     Text,
     parse_size,
 )
-from .operations import OperationField, PythonFunction
 from .volumes import InputVolume, OutputVolume, Problems, mistakes_at
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
 
@@ -222,7 +223,7 @@ def _unequal_axes(job: Job) -> Problems:
         (("input", "voxel_size"), job.input.voxel_size),
         *(
             (("operation", job.operation.name, key), getattr(job.operation, key, None))
-            for key in ("sigma", "halo")
+            for key in job.operation.per_axis
         ),
     ]
     counts = [(path, len(value)) for path, value in entries if isinstance(value, tuple)]

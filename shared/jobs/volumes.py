@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import InitErrorDetails
 
-from .bounded_model import BoundedModel, validation_error
-from .fields import AxesField, Count, Extents, Switch, Text, VoxelSize, nearest, shown
+from ..schema.bounded_model import BoundedModel, validation_error
+from ..schema.fields import AxesField, Count, Extents, Switch, Text, VoxelSize, nearest, shown
 
 _COMPRESSIONS = ("gzip", "lzf")
 Problems = list[tuple[tuple[str | int, ...], str]]

@@ -11,7 +11,7 @@ from ..files.field_kinds import as_switch
 from ..files.json_file import JsonObject, read_json
 from ..files.places import absolute
 from ..files.schema import ParsingError, Schema, report, version_kind
-from ..jobs.fields import nearest
+from ..schema.fields import nearest
 from .jsonfields import AutoEval, FormattedField
 
 _RETIRED = "was retired by the original and does nothing; remove it"

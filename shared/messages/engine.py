@@ -15,7 +15,7 @@ from ..errors import WireError
 from ..system.confinement import Confinement
 from ..system.impersonation import Identity
 
-VERSION = 3
+VERSION = 4
 """Protocol version, sent in the hello; both sides must agree."""
 
 
@@ -119,6 +119,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Of the input, one letter per axis; None: as the volume itself says.
     offset : tuple of int
         Input coordinate of the origin of block coordinates.
+    part_stop : tuple of int
+        End of the part of the input that the output is made of; empty: that of the input itself.
     output : str or None
         Address of a volume with one file per block, which the workers write themselves.
         None: results go to the coordinator.
@@ -158,6 +160,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     operation: dict[str, Any] | None = None
     axes: str | None = None
     offset: tuple[int, ...] = ()
+    part_stop: tuple[int, ...] = ()
     output: str | None = None
     job_hash: str = ""
     resume: bool = False

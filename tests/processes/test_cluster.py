@@ -17,10 +17,10 @@ from blockmill.client.cluster.node import part_shape
 from blockmill.client.cluster.output import ClusterJob, hash_of
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.jobs.job import load_job
-from blockmill.shared.jobs.operations import parse_operation
 from blockmill.shared.lazyflow.clusterconfig import ClusterConfig
 from blockmill.shared.lazyflow.roistrings import format_subregion
 from blockmill.shared.locking.filelock import FileLock
+from blockmill.shared.operations.registry import parse_operation
 from blockmill.shared.volumes.base.memory import MemoryVolume
 from blockmill.shared.volumes.blockwise.description import FilesetDescription, read_description
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset

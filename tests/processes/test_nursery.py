@@ -33,8 +33,8 @@ blockmill.daemon.executors.local.nursery._MODULE = "no_such_module"
 """
 NO_RUN_DIR = """
 import psutil
-import blockmill.daemon.engine.loop
-blockmill.daemon.engine.loop.run_dir = None
+import blockmill.daemon.executors.local.executor
+blockmill.daemon.executors.local.executor.run_dir = None
 """
 PROGRAM = """
 import blockmill, sys

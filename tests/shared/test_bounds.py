@@ -9,8 +9,8 @@ from blockmill.shared.bounds import MOST_DEPTH, MOST_VALUES, excess_of
 from blockmill.shared.config.model import check_config
 from blockmill.shared.errors import JobError, JobFileError, WireError
 from blockmill.shared.jobs.job import Job, load_job
-from blockmill.shared.jobs.operations import parse_operation
 from blockmill.shared.messages import service as p
+from blockmill.shared.operations.registry import parse_operation
 
 JOB = {"input": "/a.npy", "output": "/b.npy", "operation": "copy"}
 

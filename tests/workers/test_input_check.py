@@ -4,7 +4,6 @@ import itertools
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from blockmill.daemon.runs.input_check import blocks_read
 from blockmill.shared.errors import DamagedInput
 from blockmill.shared.geometry.grid import BlockGrid
+from blockmill.shared.geometry.reads import Reads
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.messages import engine as wire
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
@@ -108,11 +108,12 @@ def test_counts_agree_with_a_walk_over_all_blocks_and_tasks(seed):
     stop = tuple(random.integers(a + 1, n + 1) for a, n in zip(start, shape, strict=True))
     roi, halo = Roi(start, stop), tuple(random.integers(0, 5, 2))
     stored = BlockGrid(Roi.from_shape(shape), tuple(random.integers(1, 9, 2)))
-    tasks = BlockGrid(Roi.from_shape(roi.shape), tuple(random.integers(1, 9, 2)))
+    reads = Reads(roi, tuple(random.integers(1, 4, 2)), halo)
+    tasks = BlockGrid(Roi.from_shape(reads.shape), tuple(random.integers(1, 9, 2)))
     bounds = Roi.from_shape(shape)
     checked, touched = [], set()
     for task in tasks:
-        kept = task.shifted(roi.start)
+        kept = reads.kept(task)
         read = kept.grown(halo, within=bounds)
         touched |= {block.start for block in stored if block.intersection(read)}
         found = [
@@ -124,8 +125,7 @@ def test_counts_agree_with_a_walk_over_all_blocks_and_tasks(seed):
         assert [block.start for block, _ in _begun_and_whole(stored, kept, read)] == found
         checked += found
     assert len(set(checked)) == len(checked)  # each once a job
-    plan = SimpleNamespace(roi=roi, grid=tasks, halo=halo)
-    assert blocks_read(stored, plan) == (len(touched), len(checked))
+    assert blocks_read(stored, tasks, reads) == (len(touched), len(checked))
 
 
 def _voxels(roi):

@@ -1,15 +1,18 @@
 """The operations that a worker can apply to a block.
 
 A kernel takes a block with its halo (shape ``context.read_roi.shape``) and returns the result for
-``context.roi`` alone, in the operation's output dtype. It owns the block and may work in place.
+``context.roi`` alone, in the operation's output dtype: a voxel for each, or for each box of its `scale`.
+It owns the block and may work in place.
 
 May import: shared.
 """
 
 from __future__ import annotations
 
-from ...shared.jobs.operation import Operation
-from ...shared.jobs.operations import Copy, Gaussian, PythonFunction, Threshold
+from importlib import import_module
+
+from ...shared.errors import JobError
+from ...shared.operations.base import Operation
 from .context import BlockContext, Kernel, crop
 
 __all__ = ["BlockContext", "Kernel", "crop", "kernel_for"]
@@ -21,26 +24,13 @@ def kernel_for(operation: Operation) -> Kernel:
     Raises
     ------
     JobError
-        If the user's function can't be found.
-    NotImplementedError
-        For an operation that is not one of blockmill's.
+        If the kernel, or the user's function, can't be found.
     """
-    match operation:
-        case Gaussian():
-            from .gaussian import gaussian_kernel
-
-            return gaussian_kernel(operation)
-        case Threshold():
-            from .threshold import threshold_kernel
-
-            return threshold_kernel(operation)
-        case Copy():
-            from .copy import copy_kernel
-
-            return copy_kernel(operation)
-        case PythonFunction():
-            from .python import python_kernel
-
-            return python_kernel(operation)
-        case _:
-            raise NotImplementedError(f"there is no kernel for {type(operation).__name__}")
+    module, _, function = operation.kernel.partition(":")
+    try:
+        make_kernel = getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise JobError(
+            f"{operation.name}: its kernel {operation.kernel} can't be imported: {error}"
+        ) from error
+    return make_kernel(operation)

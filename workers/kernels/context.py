@@ -19,7 +19,7 @@ class BlockContext:
     read_roi : Roi
         The roi that was read, halo included, in the input's voxels.
     roi : Roi
-        The roi of the result; inside of `read_roi`.
+        The voxels that the result stands for; inside of `read_roi`.
     volume_shape : tuple of int
         Shape of the input.
     axes : str

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...shared.errors import BlockError
-from ...shared.jobs.operations import Copy, value_range
+from ...shared.operations.copy import Copy
+from ...shared.operations.dtypes import value_range
 from .context import BlockContext, Kernel, crop
 
 _PIECE_VOXELS = 1 << 14  # bounds what the checks take in memory, and stays in the cache

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from ...shared.jobs.operations import SMALLEST_SIGMA, Gaussian
+from ...shared.operations.gaussian import SMALLEST_SIGMA, Gaussian
 from .context import BlockContext, Kernel, crop
 
 

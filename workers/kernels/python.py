@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...shared.errors import BlockError, JobError
-from ...shared.jobs.operations import PythonFunction
+from ...shared.operations.python import PythonFunction
 from .context import BlockContext, Kernel, crop
 
 

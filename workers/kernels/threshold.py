@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...shared.jobs.operations import Threshold, value_range
+from ...shared.operations.dtypes import value_range
+from ...shared.operations.threshold import Threshold
 from .context import BlockContext, Kernel, crop
 
 _Test = Callable[..., NDArray[np.bool_]]

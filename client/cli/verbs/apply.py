@@ -25,16 +25,17 @@ blockmill apply scipy.ndimage:median_filter in.npy out.npy size=3 --set halo=1""
 
 
 def _operations(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from ....shared.jobs.operations import OPERATIONS
+    from ....shared.operations.registry import operation_names
 
-    return [CompletionItem(name) for name in OPERATIONS if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in operation_names() if name.startswith(incomplete)]
 
 
 def _parameters(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from ....shared.jobs.operations import OPERATIONS
+    from ....shared.operations.registry import operation_class, operation_names
 
-    operation = OPERATIONS.get(context.params.get("operation") or "")
-    names = [] if operation is None else [f"{name}=" for name in operation.model_fields]
+    operation = context.params.get("operation")
+    fields = operation_class(operation).model_fields if operation in operation_names() else ()
+    names = [f"{name}=" for name in fields]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
@@ -57,7 +58,7 @@ def command(
 ) -> int:
     """Run one operation on a volume here and now, without a job file.
 
-    OPERATION is copy, gaussian, python, threshold, or MODULE:FUNCTION for a function of Python, whose
+    OPERATION is its name in job files, such as gaussian, or MODULE:FUNCTION for a function of Python, whose
     arguments the parameters are then. Values are written as in a job file (YAML), keys below others with
     dots. All operations and keys are in blockmill-job(5).
     """

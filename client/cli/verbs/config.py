@@ -14,7 +14,7 @@ from ..groups import SERVICE, group
 
 if TYPE_CHECKING:
     from ....shared.config.layers import LoadedConfig
-    from ....shared.jobs.complaints import KeyPath
+    from ....shared.schema.complaints import KeyPath
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _file = click.argument("file", required=False, type=options.FILE)
@@ -32,7 +32,7 @@ def command() -> None:
 def show(file: str | None, origin: bool, as_json: bool) -> int:
     """Show the configuration as a service started now would take it, or that of one file."""
     from ....shared.config.layers import load_config
-    from ....shared.jobs.complaints import format_key_path
+    from ....shared.schema.complaints import format_key_path
 
     loaded = load_config(only=file)
     data = loaded.config.model_dump(mode="json")

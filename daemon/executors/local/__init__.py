@@ -1,4 +1,4 @@
 """Workers on this machine: fork server, supervision, memory limits, their output and logs.
 
-May import: shared, scheduling, executors, engine.
+May import: shared, executors.
 """

@@ -1,20 +1,20 @@
 """Periodic care of local workers: memory limits, recycling, pool size.
 
-The supervisor knows processes, the coordinator knows leases. This module looks at both, in the engine's
-thread: a worker is drained before it is ended, and no more workers are busy than the memory of the
-machine allows.
+The supervisor knows processes, the outbox knows their tasks. This module looks at both: a worker is drained
+before it is ended, and no more workers are to be busy than the memory of the machine allows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 
+from ....shared.messages.engine import Lease
 from ....shared.messages.records import WorkerInfo
 from ....shared.units import format_size
-from ...engine.job import EngineJob
-from ...scheduling import events as ev
-from ...scheduling.coordinator import Coordinator
-from ..api import WorkerLimits
+from ..api import Capacity, News, Retiring, WorkerLimits
+from ..outbox import Outbox
+from ..slotted_job import SlottedJob
 from .memory import MemoryGovernor, available_bytes, total_bytes
 from .supervisor import Supervisor
 
@@ -27,11 +27,10 @@ class WorkerHealth:
     Parameters
     ----------
     supervisor : Supervisor
-    core : Coordinator
-    jobs : dict of str to EngineJob
-        The engine's jobs, by name.
-    feed : callable
-        Passes an event to the coordinator, and carries out the actions that follow.
+    jobs : dict of str to SlottedJob
+        The executor's jobs, by name.
+    outbox : Outbox
+        Knows the tasks of each worker.
     memory_bytes : int or None
         Memory limit of all workers together, in bytes.
     """
@@ -39,21 +38,36 @@ class WorkerHealth:
     def __init__(
         self,
         supervisor: Supervisor,
-        core: Coordinator,
-        jobs: dict[str, EngineJob],
-        feed: Callable[[ev.Event], None],
+        jobs: dict[str, SlottedJob],
+        outbox: Outbox,
         memory_bytes: int | None,
     ) -> None:
-        self.allowed = supervisor.count
         self._supervisor = supervisor
-        self._core = core
         self._jobs = jobs
-        self._feed = feed
+        self._outbox = outbox
+        self._allowed = supervisor.count
         self._governor = MemoryGovernor(budget_bytes=memory_bytes)
         self._total_bytes = total_bytes()
+        self._news: deque[News] = deque()
         self._retiring: dict[int, str] = {}
-        self._since_s: dict[int, tuple[ev.Assign, float]] = {}  # worker -> lease, time it was first seen
+        self._alone: dict[int, Lease] = {}
+        self._since_s: dict[int, tuple[Lease, float]] = {}  # worker -> lease, time it was first seen
         self._next_poll_s = 0.0
+
+    def news(self) -> Iterator[News]:
+        """Yield what was decided about workers since the last call."""
+        while self._news:
+            yield self._news.popleft()
+
+    def works_alone(self, worker: int, lease: Lease) -> None:
+        """Note that a worker may take the memory of all for a block.
+
+        Parameters
+        ----------
+        worker : int
+        lease : Lease
+        """
+        self._alone[worker] = lease
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
         """Change the memory limits.
@@ -75,7 +89,6 @@ class WorkerHealth:
             self._next_poll_s = now_s + _POLL_S
             self._govern(now_s)
             self._choose_retiring(now_s)
-        self._retire_the_idle(now_s)
 
     def set_count(self, count: int) -> None:
         """Set the number of workers. Surplus workers end after their current tasks."""
@@ -100,18 +113,18 @@ class WorkerHealth:
 
     def forget(self, worker: int) -> None:
         """Forget a worker that has ended."""
-        self._retiring.pop(worker, None)
-        self._since_s.pop(worker, None)
+        for table in (self._retiring, self._since_s, self._alone):
+            table.pop(worker, None)
 
     # -- memory ---------------------------------------------------------------------
 
     def _limit_of(self, worker: int) -> int | None:
         """Memory limit of a worker at this moment; one that works alone may take as much as all together."""
-        leases = self._core.leases(worker)
+        leases = self._outbox.leases(worker)
         job = self._jobs.get(leases[0].job) if leases else None
-        own_limit_bytes = job.spec.memory_bytes if job is not None else None
+        own_limit_bytes = job.job.memory_bytes if job is not None else None
         limit_bytes = own_limit_bytes or self._supervisor.limits.memory_bytes
-        if limit_bytes is not None and leases and leases[0].alone:
+        if limit_bytes is not None and leases and leases[0] == self._alone.get(worker):
             limit_bytes *= self._supervisor.count
         return limit_bytes
 
@@ -123,7 +136,7 @@ class WorkerHealth:
     def _busy(self) -> dict[int, int]:
         """Resident memory of each worker that has something to do."""
         workers = self._supervisor.workers
-        return {number: workers[number].rss_bytes for number in workers if self._core.leases(number)}
+        return {number: workers[number].rss_bytes for number in workers if self._outbox.leases(number)}
 
     def _govern(self, now_s: float) -> None:
         busy, free = self._busy(), available_bytes()
@@ -134,9 +147,9 @@ class WorkerHealth:
             busy_rss_bytes=busy,
             count=self._supervisor.count,
         )
-        if allowed != self.allowed:
-            self.allowed = allowed
-            self._feed(ev.Allow(allowed))
+        if allowed != self._allowed:
+            self._allowed = allowed
+            self._news.append(Capacity(allowed))
         victim = self._governor.emergency(
             available_bytes=free, total_bytes=self._total_bytes, busy_rss_bytes=busy
         )
@@ -151,7 +164,7 @@ class WorkerHealth:
             for worker, reason in self._supervisor.needs_recycling(now_s):
                 self.retire(worker, reason)
         spare = [w for w in self._supervisor.workers if w not in self._retiring]
-        spare.sort(key=lambda worker: len(self._core.leases(worker)))
+        spare.sort(key=lambda worker: len(self._outbox.leases(worker)))
         for worker in spare[: self._supervisor.surplus()]:
             self.retire(worker, "one worker less was asked for")
 
@@ -168,11 +181,12 @@ class WorkerHealth:
         if worker not in self._retiring:
             self._retiring[worker] = reason
             self._supervisor.retiring(worker)
-            self._feed(ev.Retire(worker))
+            self._news.append(Retiring(worker))
 
-    def _retire_the_idle(self, now_s: float) -> None:
+    def retire_idle(self, now_s: float) -> None:
+        """End the retiring workers that have done their tasks; call it once `news` was acted upon."""
         for worker, reason in self._retiring.items():
-            if not self._core.leases(worker):
+            if not self._outbox.leases(worker):
                 self._supervisor.retire(worker, reason, now_s)
 
     # -- for people -----------------------------------------------------------------
@@ -183,7 +197,7 @@ class WorkerHealth:
 
     def _infos(self, now_s: float) -> Iterable[WorkerInfo]:
         for number, process in self._supervisor.workers.items():
-            leases = self._core.leases(number)
+            leases = self._outbox.leases(number)
             fields = {
                 "worker": number,
                 "pid": process.pid,
@@ -203,8 +217,8 @@ class WorkerHealth:
                 self._since_s[number] = since = (lease, now_s)
             yield WorkerInfo(
                 **fields,
-                job=job.spec.number,
-                block=job.spec.blocks.roi_of(lease.block).start,
+                job=job.job.number,
+                block=job.job.blocks.roi_of(lease.block).start,
                 attempt=lease.attempt,
                 busy_s=now_s - since[1],
             )

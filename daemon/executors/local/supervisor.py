@@ -25,7 +25,7 @@ from .nursery import NurseryProcess
 from .post_mortem import PostMortem
 from .starts import START_PROCESSOR_S, Starts
 from .worker import WorkerProcess
-from .worker_log import Printed, tail
+from .worker_log import OutputLine, tail
 
 GRACE_S = 0.7
 """Time that a worker gets to unwind after SIGTERM, before SIGKILL follows."""
@@ -98,7 +98,7 @@ class Supervisor:
         self._spawned = False
         self._starts = Starts()
         self.workers: dict[int, WorkerProcess] = {}
-        self._output: list[Printed] = []
+        self._output: list[OutputLine] = []
         self._oom_kills = oom_kills()
         self._counters = TaskCounters(_MOST_WORKERS)
         self._free_counters = list(range(_MOST_WORKERS))
@@ -324,7 +324,7 @@ class Supervisor:
             kernel_killed=kernel_killed,
         )
 
-    def output(self) -> list[Printed]:
+    def output(self) -> list[OutputLine]:
         """Lines that workers (and the user's code in them) have printed since the last call."""
         for worker in self.workers.values():
             self._collect_output(worker, self._counters.running(worker.counters_index))

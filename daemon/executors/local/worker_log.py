@@ -26,7 +26,7 @@ _libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class OutputLine:
     """A line that a worker printed.
 
     Attributes
@@ -61,7 +61,7 @@ class LogReader:
         self._partial_line = b""  # a line that has no end yet
         self._unattributed: list[bytes] = []  # lines without a trailer
 
-    def read(self, *, last: bool = False) -> list[Printed]:
+    def read(self, *, last: bool = False) -> list[OutputLine]:
         """The lines that got a trailer since the last call.
 
         `last` means that the worker has ended: an unfinished line then counts as a line.
@@ -70,7 +70,7 @@ class LogReader:
         if (last or len(self._partial_line) > _MOST_LINE_BYTES) and self._partial_line:
             lines.append(self._partial_line)
             self._partial_line = b""
-        printed: list[Printed] = []
+        printed: list[OutputLine] = []
         for line in lines:
             text, separator, trailer = line.rpartition(TRAILER)
             lease = trailer_lease(trailer) if separator else None
@@ -82,13 +82,13 @@ class LogReader:
             printed += self._attribute(lease=lease)
         return printed
 
-    def take_unattributed(self, running: int | None) -> list[Printed]:
+    def take_unattributed(self, running: int | None) -> list[OutputLine]:
         """Lines not yet attributed by a trailer, attributed to task `running`."""
         return self._attribute(running=running)
 
-    def _attribute(self, lease: Lease | None = None, running: int | None = None) -> list[Printed]:
+    def _attribute(self, lease: Lease | None = None, running: int | None = None) -> list[OutputLine]:
         lines, self._unattributed = self._unattributed, []
-        return [Printed(self._worker, decoded(line, _MOST_LINE_BYTES), lease, running) for line in lines]
+        return [OutputLine(self._worker, decoded(line, _MOST_LINE_BYTES), lease, running) for line in lines]
 
     def _more(self) -> bytes:
         try:

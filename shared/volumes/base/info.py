@@ -68,6 +68,25 @@ class Meaning:
         moved = tuple(o + n * size for o, n, size in zip(origin, start, self.voxel_size, strict=True))
         return replace(self, origin=moved)
 
+    def reduced(self, scale: Shape) -> Meaning:
+        """The meaning where each voxel stands for a box of them; its centre is that of the box.
+
+        Parameters
+        ----------
+        scale : tuple of int
+            Voxels of this volume for one of the other, per axis.
+
+        Returns
+        -------
+        Meaning
+        """
+        if self.voxel_size is None or all(s == 1 for s in scale):
+            return self
+        origin = self.origin or (0.0,) * len(scale)
+        sizes = tuple(size * s for size, s in zip(self.voxel_size, scale, strict=True))
+        moved = (o + (new - old) / 2 for o, old, new in zip(origin, self.voxel_size, sizes, strict=True))
+        return replace(self, voxel_size=sizes, origin=tuple(moved))
+
     def micrometers(self) -> tuple[float, ...] | None:
         """Voxel size of the axes z, y and x in micrometers, or None if it is not known of all three."""
         if self.voxel_size is None or self.units is None:

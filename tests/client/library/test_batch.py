@@ -18,8 +18,9 @@ from blockmill import (
     RoiRequestBatchError,
     RoiRequestBufferIter,
 )
-from blockmill.daemon.engine.job import JobSpec, RoiList
+from blockmill.daemon.engine.job import JobSpec
 from blockmill.shared.errors import EngineError, JobError, OutOfBounds
+from blockmill.shared.geometry.grid import RoiList
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.messages import engine as wire
 from blockmill.shared.volumes.base.memory import MemoryVolume
@@ -459,3 +460,9 @@ def test_an_open_dataset_is_a_source(engine, tmp_path, driver):
         np.testing.assert_array_equal(collect(streamer)[0], VOXELS)
         slices = list(RoiRequestBufferIter(file["volume/data"], 2, "y", engine=engine))
         np.testing.assert_array_equal(np.concatenate(slices), VOXELS)
+
+
+def test_an_operation_that_changes_the_shape_is_refused():
+    volume = np.zeros((8, 8, 8), np.uint8)
+    with pytest.raises(JobError, match=r"downsample changes the shape .* run it as a job"):
+        RoiRequestBatch(volume, [([0, 0, 0], [8, 8, 8])], operation={"downsample": {"factor": 2}})

@@ -1,18 +1,14 @@
 """Who is told what of a job's blocks, and of what workers print."""
 
-import itertools
-
 import pytest
 
 from blockmill.daemon.engine.handle import Notice
 from blockmill.daemon.engine.job import EngineJob, JobSpec
 from blockmill.daemon.engine.notices import Notices
-from blockmill.daemon.executors.local.outbox import Outbox
-from blockmill.daemon.executors.local.worker_log import Printed
+from blockmill.daemon.executors.api import Printed
 from blockmill.daemon.scheduling.events import Notify, Reject
 from blockmill.shared.geometry.grid import BlockGrid
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.memory.arena import Arenas
 from blockmill.shared.messages import engine as wire
 
 SECOND = (10,)  # first corner of block 1
@@ -20,20 +16,13 @@ SECOND = (10,)  # first corner of block 1
 
 @pytest.fixture
 def jobs():
-    arenas = Arenas(itertools.count())
     spec = JobSpec(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
-    yield {name: EngineJob(name, spec, lambda *command: None, arenas) for name in ("j1", "j2")}
-    arenas.close()
+    return {name: EngineJob(name, spec, lambda *command: None) for name in ("j1", "j2")}
 
 
 @pytest.fixture
-def outbox(jobs):
-    return Outbox(jobs)
-
-
-@pytest.fixture
-def notices(jobs, outbox):
-    return Notices(jobs, outbox)
+def notices(jobs):
+    return Notices(jobs)
 
 
 def notices_of(job):
@@ -66,14 +55,6 @@ def test_what_names_its_task_goes_to_the_job_of_that(jobs, notices):
     notices.relay([Printed(7, "hello", lease=wire.Lease("j1", 1, 3))])
     assert notices_of(jobs["j1"]) == [Notice("hello", "printed", 7, SECOND, 3)]
     assert notices_of(jobs["j2"]) == []
-
-
-def test_what_names_no_task_goes_to_the_job_of_the_one_that_runs(jobs, outbox, notices):
-    outbox.add(7, jobs["j2"].task(1, 1))
-    assert [envelope.worker for envelope in outbox.envelopes()] == [7, 7]
-    notices.relay([Printed(7, "hello", running=1)])
-    assert notices_of(jobs["j1"]) == []
-    assert notices_of(jobs["j2"]) == [Notice("hello", "printed", 7, SECOND, 1)]
 
 
 def test_what_is_of_no_known_task_goes_to_all(jobs, notices):

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from blockmill.daemon.planning.plan import make_plan
 from blockmill.daemon.planning.sizing import Sizing
 from blockmill.shared.errors import JobError, OutOfBounds
+from blockmill.shared.geometry.reads import Reads
+from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.jobs.job import Job
 from blockmill.shared.volumes.base.memory import MemoryVolume
 
@@ -43,6 +45,10 @@ def test_the_output_of_a_roi_has_the_shape_of_the_roi():
     assert made.shape == (40, 40, 40)
 
 
+def reads(shape, halo, scale=1):
+    return Reads(Roi.from_shape(shape), (scale,) * 3, (halo,) * 3)
+
+
 @given(
     shape=st.tuples(*[st.integers(1, 300)] * 3),
     step=st.tuples(*[st.integers(1, 70)] * 3),
@@ -50,7 +56,7 @@ def test_the_output_of_a_roi_has_the_shape_of_the_roi():
     memory=st.integers(1 << 16, 1 << 30),
 )
 def test_a_chosen_block_is_whole_storage_blocks_and_fits(shape, step, halo, memory):
-    sizing = Sizing(shape, step, (halo,) * 3, 4.0, memory, 16)
+    sizing = Sizing(reads(shape, halo), step, 4.0, memory, 16)
     block = sizing.grow(step)
     assert all(n % s == 0 for n, s in zip(block, step, strict=True))
     if block != step:
@@ -59,8 +65,8 @@ def test_a_chosen_block_is_whole_storage_blocks_and_fits(shape, step, halo, memo
 
 
 def test_a_large_halo_makes_larger_tasks():
-    small = Sizing((1024,) * 3, (64,) * 3, (0,) * 3, 4.0, 1 << 30, 16).grow((64,) * 3)
-    large = Sizing((1024,) * 3, (64,) * 3, (16,) * 3, 4.0, 1 << 30, 16).grow((64,) * 3)
+    small = Sizing(reads((1024,) * 3, 0), (64,) * 3, 4.0, 1 << 30, 16).grow((64,) * 3)
+    large = Sizing(reads((1024,) * 3, 16), (64,) * 3, 4.0, 1 << 30, 16).grow((64,) * 3)
     assert math.prod(large) > math.prod(small)
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from blockmill.shared.errors import BlockError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.fields import DTYPES
-from blockmill.shared.jobs.operations import Copy, value_range
+from blockmill.shared.operations.copy import Copy
+from blockmill.shared.operations.dtypes import value_range
+from blockmill.shared.schema.fields import DTYPES
 from blockmill.workers.kernels import BlockContext, kernel_for
 
 

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from blockmill.shared.geometry.grid import BlockGrid
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.operations import Gaussian
+from blockmill.shared.operations.gaussian import Gaussian
 from blockmill.workers.kernels import BlockContext, kernel_for
 
 DTYPES = [

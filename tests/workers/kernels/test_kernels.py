@@ -7,9 +7,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from blockmill.shared.errors import JobError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.operation import Operation
-from blockmill.shared.jobs.operations import Copy, Gaussian, PythonFunction, Threshold, peak_bytes
+from blockmill.shared.operations.base import Operation, peak_bytes
+from blockmill.shared.operations.copy import Copy
+from blockmill.shared.operations.gaussian import Gaussian
+from blockmill.shared.operations.median import Median
+from blockmill.shared.operations.python import PythonFunction
+from blockmill.shared.operations.threshold import Threshold
 from blockmill.workers.kernels import BlockContext, crop, kernel_for
 
 CONTEXT = BlockContext(Roi((2, 3), (7, 9)), Roi((3, 5), (6, 8)), (20, 20), "yx")
@@ -22,6 +27,7 @@ ALL = [
     Gaussian(sigma=(0, 1)),
     Threshold(above=100),
     Threshold(at_least=3, at_most=99),
+    Median(size=3),
     PythonFunction(function="numpy:negative"),
 ]
 
@@ -62,23 +68,24 @@ def test_a_kernel_stays_within_the_memory_that_is_promised(operation, dtype):
     assert block.nbytes + peak <= peak_bytes(operation, shape, block.dtype)
 
 
-def test_an_operation_of_somebody_else_has_no_kernel():
+def test_a_kernel_that_is_not_there_is_told_of():
     class Other(Operation):
         name = "other"
+        kernel = "no.such.module:kernel"
 
         def output_dtype(self, dtype):
             return dtype
 
-    with pytest.raises(NotImplementedError, match="no kernel for Other"):
+    with pytest.raises(JobError, match=r"other: its kernel no\.such\.module:kernel can't be imported"):
         kernel_for(Other())
 
 
-@pytest.mark.parametrize(("operation", "needed"), [("Copy()", False), ("Gaussian(sigma=1)", True)])
+@pytest.mark.parametrize(("operation", "needed"), [("'copy'", False), ("{'gaussian': {'sigma': 1}}", True)])
 def test_scipy_is_loaded_by_who_needs_it(operation, needed):
     code = (
-        "import sys; from blockmill.shared.jobs.operations import *; "
+        "import sys; from blockmill.shared.operations.registry import parse_operation; "
         "from blockmill.workers.kernels import kernel_for; "
-        f"kernel_for({operation}); print('scipy' in sys.modules)"
+        f"kernel_for(parse_operation({operation})); print('scipy' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == str(needed)

@@ -5,7 +5,7 @@ import pytest
 
 from blockmill.shared.errors import BlockError, JobError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.operations import PythonFunction
+from blockmill.shared.operations.python import PythonFunction
 from blockmill.workers.kernels import BlockContext, kernel_for
 
 STEPS = """

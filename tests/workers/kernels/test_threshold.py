@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.operations import Threshold
+from blockmill.shared.operations.threshold import Threshold
 from blockmill.workers.kernels import BlockContext, kernel_for
 
 DTYPES = [

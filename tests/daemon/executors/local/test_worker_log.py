@@ -1,4 +1,4 @@
-from blockmill.daemon.executors.local.worker_log import LogReader, Printed, tail
+from blockmill.daemon.executors.local.worker_log import LogReader, OutputLine, tail
 from blockmill.shared.messages.engine import Lease
 from blockmill.shared.messages.log_trailers import trailer, trailer_lease
 
@@ -17,9 +17,9 @@ def add(path, content):
 def test_text_belongs_to_the_trailer_that_follows_it(tmp_path):
     _, log = reader(tmp_path, b"one\ntwo\n" + trailer("j1", 5, 2) + b"no line break" + trailer("j2", 6, 1))
     assert log.read() == [
-        Printed(3, "one", Lease("j1", 5, 2)),
-        Printed(3, "two", Lease("j1", 5, 2)),
-        Printed(3, "no line break", Lease("j2", 6, 1)),
+        OutputLine(3, "one", Lease("j1", 5, 2)),
+        OutputLine(3, "two", Lease("j1", 5, 2)),
+        OutputLine(3, "no line break", Lease("j2", 6, 1)),
     ]
     assert log.take_unattributed(None) == []
 
@@ -27,23 +27,23 @@ def test_text_belongs_to_the_trailer_that_follows_it(tmp_path):
 def test_text_without_a_trailer_belongs_to_what_runs(tmp_path):
     path, log = reader(tmp_path, b"begun\nhalf a li")
     assert log.read() == []
-    assert log.take_unattributed(7) == [Printed(3, "begun", None, 7)]
+    assert log.take_unattributed(7) == [OutputLine(3, "begun", None, 7)]
     add(path, b"ne\n")
     assert log.read() == []
-    assert log.take_unattributed(None) == [Printed(3, "half a line", None, None)]
+    assert log.take_unattributed(None) == [OutputLine(3, "half a line", None, None)]
 
 
 def test_what_was_not_taken_waits_for_its_trailer(tmp_path):
     path, log = reader(tmp_path, b"text\n")
     assert log.read() == []
     add(path, trailer("j1", 1, 1))
-    assert log.read() == [Printed(3, "text", Lease("j1", 1, 1))]
+    assert log.read() == [OutputLine(3, "text", Lease("j1", 1, 1))]
 
 
 def test_the_last_words_need_no_line_break(tmp_path):
     _, log = reader(tmp_path, b"last wor")
     assert log.read(last=True) == []
-    assert log.take_unattributed(2) == [Printed(3, "last wor", None, 2)]
+    assert log.take_unattributed(2) == [OutputLine(3, "last wor", None, 2)]
 
 
 def test_programs_may_print_what_looks_like_a_trailer(tmp_path):

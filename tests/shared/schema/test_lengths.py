@@ -3,8 +3,8 @@
 import pytest
 
 from blockmill.shared.errors import JobError
-from blockmill.shared.jobs.lengths import per_axis
-from blockmill.shared.jobs.operations import parse_operation
+from blockmill.shared.operations.registry import parse_operation
+from blockmill.shared.schema.lengths import per_axis
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from blockmill.daemon.engine.job import EngineJob, JobSpec
+from blockmill.daemon.executors.api import ExecutorJob
+from blockmill.daemon.executors.slotted_job import SlottedJob
 from blockmill.shared.geometry.grid import BlockGrid
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.memory.arena import Arenas
@@ -22,36 +23,34 @@ def arenas():
 
 def job_of(arenas, identity=None):
     recipe = wire.Recipe(source="in.npy", identity=identity)
-    spec = JobSpec(recipe=recipe, blocks=BlockGrid(Roi((0,), (40,)), (10,)), merge_dtype=np.dtype(np.uint8))
-    return EngineJob("j1", spec, lambda *command: None, arenas)
+    blocks = BlockGrid(Roi((0,), (40,)), (10,))
+    job = ExecutorJob(name="j1", recipe=recipe, blocks=blocks, result_dtype=np.dtype(np.uint8))
+    return SlottedJob(job, arenas)
 
 
 def segment_of(job, block):
-    return job.task(block, 1).slot.segment
+    return job.task(wire.Lease("j1", block, 1)).slot.segment
 
 
 def test_the_next_job_has_the_memory_of_one_whose_blocks_all_came_back(arenas):
     job = job_of(arenas)
     segments = {segment_of(job, block) for block in range(3)}
-    job.leased_blocks.clear()
-    assert job.close() == []
+    assert job.close(in_use=False) == []
     assert segment_of(job_of(arenas), 0) in segments
 
 
 def test_what_a_worker_may_still_write_to_is_not_kept(arenas):
     job = job_of(arenas)
     segments = {segment_of(job, block) for block in range(3)}
-    job.leased_blocks -= {0, 1}
-    assert set(job.close()) == segments
+    assert set(job.close(in_use=True)) == segments
     assert segment_of(job_of(arenas), 0) not in segments
 
 
 def test_what_was_done_for_somebody_is_not_kept(arenas):
     job = job_of(arenas, Identity(1000, 1000, ()))
     segment = segment_of(job, 0)
-    job.leased_blocks.clear()
-    assert job.close() == [segment]
+    assert job.close(in_use=False) == [segment]
 
 
 def test_a_job_without_results_has_no_memory(arenas):
-    assert job_of(arenas).close() == []
+    assert job_of(arenas).close(in_use=False) == []

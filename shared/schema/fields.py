@@ -351,6 +351,12 @@ CountPerAxis = Annotated[
     Discriminator(_one_or_each),
     BeforeValidator(few_axes),
 ]
+ExtentPerAxis = Annotated[
+    Annotated[Extent, Tag("<one>")]
+    | Annotated[tuple[Extent, ...], Field(min_length=1), Tag("<each>")]
+    | Annotated[dict[str, Extent], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
+    Discriminator(_one_or_each),
+]
 RoiField = Annotated[Roi, _RoiPair()]
 Text = Annotated[_Text, AfterValidator(_printable)]
 AxesField = Annotated[_Text, AfterValidator(_axes)]

@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 
 from blockmill.shared.errors import JobError
-from blockmill.shared.jobs.operations import (
-    OPERATIONS,
-    Copy,
-    Gaussian,
-    PythonFunction,
-    Threshold,
-    parse_operation,
-    peak_bytes,
-)
+from blockmill.shared.operations.base import peak_bytes
+from blockmill.shared.operations.copy import Copy
+from blockmill.shared.operations.gaussian import Gaussian
+from blockmill.shared.operations.python import PythonFunction
+from blockmill.shared.operations.registry import operation_class, operation_names, parse_operation
+from blockmill.shared.operations.threshold import Threshold
 
 U8, F4 = np.dtype(np.uint8), np.dtype(np.float32)
 
@@ -55,7 +52,9 @@ def test_mistakes_come_all_at_once_with_their_keys():
 
 
 def test_every_operation_is_known_by_its_name():
-    assert {name: kind.name for name, kind in OPERATIONS.items()} == {name: name for name in OPERATIONS}
+    assert {name: operation_class(name).name for name in operation_names()} == {
+        n: n for n in operation_names()
+    }
 
 
 @pytest.mark.parametrize(
@@ -226,7 +225,7 @@ def test_a_function_is_named_by_module_and_name(name):
 
 
 def test_operations_are_known_without_scipy():
-    code = "import sys, blockmill.shared.jobs.operations; print('scipy' in sys.modules)"
+    code = "import sys, blockmill.shared.operations; print('scipy' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 

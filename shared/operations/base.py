@@ -1,28 +1,53 @@
-"""The base of operations: what every kind of them says of itself."""
+"""The base of operations: parameters and their consequences, without the arithmetic."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ..errors import JobError
 from ..geometry.roi import Shape
-from .bounded_model import BoundedModel
+from ..schema.bounded_model import BoundedModel
 
 
 class Operation(BoundedModel, ABC):
     """Parameters of one operation; frozen, checked when made.
 
-    Every operation also has ``memory_factor``: the bytes at its peak (input, output and
-    temporary arrays) for each byte of the larger of input block and output block.
+    Attributes
+    ----------
+    name : str
+        As in a job file.
+    kernel : str
+        ``module:function``; called in a worker with the operation, it returns the kernel.
+    version : int
+        Goes up with a change of the result; half-done outputs are not gone on with then.
+    peak_factor : float
+        Bytes at the peak (input, output and temporary arrays) for each byte of the larger of input block
+        and output block.
+    per_axis : tuple of str
+        Parameters that may have an entry per axis.
+    runs_user_code : bool
+        The kernel calls a function that is no part of an installed package.
+    depends_on_blocks : bool
+        Another cut into blocks may change voxels.
+    keeps_range : bool
+        The input's range of values holds for the result.
+    preload : tuple of str
+        Modules that workers share if their nursery imports them.
     """
 
     name: ClassVar[str]
-    version: ClassVar[int] = 1  # goes up with a change of the result; half-done outputs are not gone on with
-    depends_on_blocks: ClassVar[bool] = False  # True: another cut into blocks may change voxels
-    keeps_range: ClassVar[bool] = False  # whether the input's range of values holds for the result
-    preload: ClassVar[tuple[str, ...]] = ()  # modules that workers share if their nursery imports them
+    kernel: ClassVar[str]
+    version: ClassVar[int] = 1
+    peak_factor: ClassVar[float] = 3.0
+    per_axis: ClassVar[tuple[str, ...]] = ()
+    runs_user_code: ClassVar[bool] = False
+    depends_on_blocks: ClassVar[bool] = False
+    keeps_range: ClassVar[bool] = False
+    preload: ClassVar[tuple[str, ...]] = ()
 
     def halo_per_axis(self, axes: str) -> Shape:
         """Voxels that must be read around a block, per axis.
@@ -42,6 +67,26 @@ class Operation(BoundedModel, ABC):
             If a parameter that has entries per axis does not fit `axes`.
         """
         return (0,) * len(axes)
+
+    def scale(self, axes: str) -> Shape:
+        """Voxels of the input for one voxel of the result, per axis.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+
+        Returns
+        -------
+        tuple of int
+            At the end of an axis fewer voxels may be left for the last one of the result.
+
+        Raises
+        ------
+        JobError
+            As `halo_per_axis`.
+        """
+        return (1,) * len(axes)
 
     def lengths(self, axes: str) -> dict[str, tuple[Any, ...]]:
         """The parameters that are lengths, by their attribute, with an entry per axis.
@@ -104,10 +149,31 @@ class Operation(BoundedModel, ABC):
         """
         self.halo_per_axis(axes)
 
+    def bytes_per_byte(self) -> float:
+        """The `peak_factor`, unless a parameter says another one."""
+        return self.peak_factor
+
+    def check_keeps_shape(self, axes: str, where: str) -> None:
+        """Refuse an operation whose result has another shape than its input.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+        where : str
+            What can't do that, for the message.
+
+        Raises
+        ------
+        JobError
+        """
+        if any(s != 1 for s in self.scale(axes)):
+            raise JobError(f"{self.name} changes the shape of the volume, and {where} can't; run it as a job")
+
     def to_plain(self) -> dict[str, Any]:
         """As in a job file: one key, the name, and all parameters below it; plain JSON.
 
-        `parse_operation` takes it back.
+        `registry.parse_operation` takes it back.
         """
         return {self.name: self.model_dump(mode="json")}
 
@@ -134,3 +200,22 @@ class Operation(BoundedModel, ABC):
         }
         plain = self.model_copy(update=meant).model_dump(mode="json")
         return plain if self.version == 1 else {**plain, "version": self.version}
+
+
+def peak_bytes(operation: Operation, shape: Shape, dtype: np.dtype) -> int:
+    """Estimate the bytes that a worker needs at once for a block.
+
+    Parameters
+    ----------
+    operation : Operation
+    shape : tuple of int
+        Voxels per axis of the block, its halo included.
+    dtype : numpy.dtype
+        Of the input.
+
+    Returns
+    -------
+    int
+    """
+    itemsize = max(dtype.itemsize, operation.output_dtype(dtype).itemsize)
+    return math.ceil(operation.bytes_per_byte() * itemsize * math.prod(shape))

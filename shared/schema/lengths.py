@@ -16,18 +16,20 @@ def spatial_axes(axes: str) -> str:
     return spatial or "".join(letter for letter in axes if letter not in _NEVER_SPATIAL)
 
 
-def per_axis(value: Any, axes: str, what: str) -> tuple[Any, ...]:
+def per_axis(value: Any, axes: str, what: str, unnamed: Any = 0) -> tuple[Any, ...]:
     """A length as a job file has it, with an entry per axis.
 
     Parameters
     ----------
     value : number, tuple of numbers, or dict
         One number is for the spatial axes, a tuple has an entry per axis, and a mapping such as
-        ``{"z": 1, "yx": 2}`` names axes. An axis that is not named gets 0.
+        ``{"z": 1, "yx": 2}`` names axes.
     axes : str
         One letter per axis of the volume.
     what : str
         The key, for the error.
+    unnamed : number
+        The length along an axis that is not named; it gets the type of the others.
 
     Returns
     -------
@@ -54,5 +56,5 @@ def per_axis(value: Any, axes: str, what: str) -> tuple[Any, ...]:
         )
     if absent := "".join(letter for letter in by_axis if letter not in axes):
         raise JobError(f"{what}: the volume has no axis {', '.join(absent)}; its axes are {axes}")
-    zero = type(next(iter(by_axis.values())))()
-    return tuple(by_axis.get(letter, zero) for letter in axes)
+    rest = type(next(iter(by_axis.values())))(unnamed)
+    return tuple(by_axis.get(letter, rest) for letter in axes)

@@ -1,0 +1,158 @@
+"""Runs, from the job to the finished output, on an engine without processes."""
+
+import contextlib
+import json
+from fractions import Fraction
+
+import h5py
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from blockmill.daemon.engine.engine import Engine
+from blockmill.daemon.executors.inline import InlineExecutor
+from blockmill.daemon.executors.scripted import Script, ScriptedServer
+from blockmill.daemon.runs.reports import Watcher
+from blockmill.daemon.runs.run import JobRun
+from blockmill.shared.errors import OutputRefused
+from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.jobs.job import Job
+from blockmill.shared.volumes.formats import open_volume
+from blockmill.workers.jobs import WorkerJobs
+
+SHAPE = (20, 12, 16)
+BLOCKS = 5  # of 4 x 12 x 16
+
+
+@pytest.fixture
+def voxels(tmp_path):
+    data = np.random.default_rng(1).integers(0, 255, SHAPE, np.uint8)
+    np.save(tmp_path / "in.npy", data)
+    return data
+
+
+def job_of(tmp_path, output="out.json", **keys):
+    keys = {"operation": "copy", "block_shape": [4, 12, 16], **keys}
+    if output.endswith(".json"):
+        output = {"address": output, "block_shape": [4, 12, 16]}
+    return Job.of({"input": "in.npy", "output": output, **keys}).resolved(tmp_path)
+
+
+def with_output(job, **options):
+    return Job.of(job.model_dump(mode="json") | {"output": {"address": job.output.address, **options}})
+
+
+def run(job, script, **options):
+    executor = InlineExecutor(lambda: ScriptedServer(WorkerJobs(), script), 2)
+    with Engine(executor=executor) as engine:
+        return JobRun(job, engine.workers, **options).execute(engine)
+
+
+def content(tmp_path, output):
+    with contextlib.closing(open_volume(str(tmp_path / output))) as volume:
+        return volume.read(Roi.from_shape(volume.shape))
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/volume/data"])
+def test_every_kind_of_output_holds_what_the_operation_gives(tmp_path, voxels, output):
+    job = job_of(tmp_path, output, operation={"gaussian": {"sigma": 1.5}})
+    assert run(job, Script()).outcome == "done"
+    expected = ndimage.gaussian_filter(voxels, 1.5)
+    if output.endswith(".npy"):
+        np.testing.assert_array_equal(np.load(tmp_path / output), expected)
+    elif ".h5" in output:
+        with h5py.File(tmp_path / "out.h5") as file:
+            np.testing.assert_array_equal(file["volume/data"], expected)
+    else:
+        np.testing.assert_array_equal(content(tmp_path, output), expected)
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy"])
+def test_attempts_that_fail_or_die_are_made_again(tmp_path, voxels, output):
+    script = Script(fails=[(0, 1), (3, 1), (3, 2)], dies=[(1, 1), (4, 1)])
+    summary = run(job_of(tmp_path, output, retries=2), script)
+    assert summary.outcome == "done"
+    assert {(0, 2), (3, 3), (1, 2), (4, 2)} <= set(script.tasks)
+    np.testing.assert_array_equal(content(tmp_path, output), voxels)
+
+
+def test_a_block_that_fails_for_good_ends_the_job_or_not(tmp_path, voxels):
+    always = [(2, attempt) for attempt in (1, 2, 3)]
+    first = run(job_of(tmp_path, retries=1), Script(fails=always))
+    assert first.outcome == "failed"
+    ((block, reason),) = first.failures
+    assert "the script says so" in reason and "8" in block
+    second = run(job_of(tmp_path, retries=1, on_error="finish"), Script(fails=always))
+    assert (second.outcome, second.finished) == ("done_with_failures", BLOCKS - 1)
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy"])
+def test_what_is_finished_is_not_done_again(tmp_path, voxels, output):
+    job = job_of(tmp_path, output, on_error="finish", retries=0)
+    assert run(job, Script(fails=[(2, 1)])).outcome == "done_with_failures"
+    again = Script()
+    summary = run(job, again)
+    assert summary.outcome == "done"
+    if output.endswith(".npy"):  # of block files the workers find out themselves
+        assert again.tasks == [(2, 1)]
+    else:
+        assert summary.skipped == BLOCKS - 1
+    np.testing.assert_array_equal(content(tmp_path, output), voxels)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path, voxels):
+    job, interrupted = job_of(tmp_path, "out.npy"), []
+    script = Script(before=lambda task: task.block == 2 and interrupted.append(True))
+    with pytest.raises(KeyboardInterrupt):
+        run(job, script, watcher=Watcher(interrupted=lambda: bool(interrupted)))
+    assert not (tmp_path / "out.npy").exists()
+    assert run(job, Script()).outcome == "done"
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), voxels)
+
+
+def test_the_output_of_another_job_is_refused_before_any_block(tmp_path, voxels):
+    run(job_of(tmp_path), Script())
+    script = Script()
+    with pytest.raises(OutputRefused):
+        run(job_of(tmp_path, operation={"threshold": {"above": 9}}), script)
+    assert script.tasks == []
+    np.testing.assert_array_equal(content(tmp_path, "out.json"), voxels)
+
+
+def test_the_record_says_finished_only_at_the_end(tmp_path, voxels):
+    record, seen = tmp_path / ".out.json.blockmill" / "record", []
+
+    def look(task):
+        seen.append(json.loads(record.read_text())["finished"])
+
+    run(job_of(tmp_path), Script(before=look))
+    assert seen == [False] * BLOCKS
+    assert json.loads(record.read_text())["finished"] is True
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy", "out.h5/v"])
+def test_an_output_may_have_another_shape(tmp_path, voxels, output):
+    operation, roi = {"downsample": {"factor": [2, 3, 4]}}, [[3, 0, 1], [20, 11, 16]]
+    job = job_of(tmp_path, output, operation=operation, roi=roi, block_shape=[3, 2, 2])
+    if output == "out.json":
+        job = with_output(job, block_shape=[3, 2, 2])
+    assert run(job, Script(dies=[(0, 1)])).outcome == "done"
+    part = voxels[3:20, 0:11, 1:16].astype(object)
+    expected = [
+        [
+            [round(Fraction(int(box.sum()), box.size)) for box in np.array_split(row, range(4, 15, 4), 2)]
+            for row in np.array_split(plane, range(3, 11, 3), 1)
+        ]
+        for plane in np.array_split(part, range(2, 17, 2), 0)
+    ]
+    np.testing.assert_array_equal(content(tmp_path, output), expected)
+
+
+def test_voxel_size_and_origin_follow_a_change_of_the_shape(tmp_path, voxels):
+    said = {"address": "in.npy", "axes": "zyx", "voxel_size": [1.0, 0.5, 0.25], "unit": "um"}
+    operation, roi = {"downsample": {"factor": {"yx": 2}}}, [[4, 2, 2], [8, 6, 6]]
+    run(with_output(job_of(tmp_path, input=said, operation=operation, roi=roi)), Script())
+    description = json.loads((tmp_path / "out.json").read_text())
+    assert description["shape"] == [4, 2, 2]
+    assert description["voxel_size"] == [1.0, 1.0, 0.5]
+    assert description["position"] == [4.0, 2 * 0.5 + 0.25, 2 * 0.25 + 0.125]

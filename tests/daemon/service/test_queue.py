@@ -17,7 +17,7 @@ from blockmill.daemon.service.queue import JobQueue
 from blockmill.daemon.service.settings import Settings
 from blockmill.shared.errors import Refused
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.messages.service import SubmitJob
+from blockmill.shared.messages.service import RetryJob, SubmitJob
 from blockmill.shared.volumes.formats import open_volume
 from blockmill.workers.jobs import WorkerJobs
 
@@ -101,7 +101,7 @@ def test_a_job_whose_block_fails_tells_which_and_can_be_tried_again(bench):
     assert "the script says so" in bench.queue.table.get(number).info.reason
     bench.script = Script()
     bench.restart()
-    bench.queue.retry(number, failed_only=True)
+    bench.queue.retry(RetryJob(id=number, failed_only=True))
     bench.queue.save().result(LIMIT_S)
     bench.queue.accept(number)
     bench.until(number, "done")

@@ -123,8 +123,6 @@ def _words(kind: str, finding: Any) -> str:
         return f"must be {_EXPECTED[kind]} (is {note}{value}){_decimal_comma(kind, finding['input'])}"
     if kind == "literal_error":
         return f"must be {context['expected'].replace(chr(39), '')} (is {value})"
-    if kind == "string_too_long":
-        return f"must be a text of at most {context['max_length']} characters (is {value})"
     if kind == "too_short":
         return "must not be an empty list"
     return f"{finding['msg']} (is {value})"

@@ -132,6 +132,13 @@ def _exact_number(value: object) -> int | float:
     return number
 
 
+def _of_bounded_length(text: str) -> str:
+    """Pydantic's own bound takes texts of Unicode alone, and names of files may be others."""
+    if len(text) > MOST_TEXT:
+        raise validation_error(f"must be a text of at most {MOST_TEXT} characters (has {len(text)})")
+    return text
+
+
 def _printable(text: str) -> str:
     strange = [part for part in text.split("/") if any("\ud800" <= c <= "\udfff" for c in part)]
     if strange:
@@ -306,7 +313,7 @@ class Keyed:
         return {} if inner is None else inner
 
 
-_Text = Annotated[str, StringConstraints(strict=True, max_length=MOST_TEXT)]
+_Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_of_bounded_length)]
 
 # The bounds stand inside of the conversion, so that JSON Schema sees them.
 Count = Annotated[int, Field(strict=True, ge=0, le=INT64_MAX), BeforeValidator(_plain_number)]

@@ -211,9 +211,12 @@ def _reply_maker(future: Future[Any], later: Later) -> Callable[[], p.Reply]:
     """A function that makes the reply in the service's thread, once the journal's future is done."""
 
     def make() -> p.Reply:
-        if (error := future.exception()) is None:
-            return later.reply(future.result())
-        later.undo()
+        try:
+            if (error := future.exception()) is None:
+                return later.reply(future.result())
+            later.undo()
+        except BlockmillError as gone:  # such as a job that was removed meanwhile
+            error = gone
         return refusal(error)
 
     return make

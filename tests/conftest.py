@@ -1,11 +1,17 @@
 import importlib.util
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in the background of a shell; commands would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _PROCESSES = tuple(
     f"tests/{folder}/" for folder in ("breaking", "fixtures", "golden", "processes", "systemd")

@@ -67,6 +67,8 @@ def foreign_format(path: str) -> Foreign | None:
         if not os.path.lexists(path) and glob.has_magic(path):
             found = sorted(glob.glob(path))  # noqa: PTH207
             return _slices(path, found) if found else None
+        if os.path.lexists(path) and not os.path.isfile(path):  # noqa: PTH113
+            return None  # to open a pipe would wait for ever
         with open(path, "rb") as file:  # noqa: PTH123
             return _by_content(path, file.read(_HEAD_BYTES))
     except (OSError, EOFError, zipfile.BadZipFile):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import JobError
+from ..masked_arrays import is_masked
 from .base.api import Volume
 from .base.memory import MemoryVolume, default_axes
 from .formats import Address, open_volume, split_input
@@ -39,7 +40,7 @@ def as_volume(source: Source) -> Volume:
     StorageError
         If it can't be read.
     """
-    if isinstance(source, np.ma.MaskedArray):
+    if is_masked(source):
         raise JobError("a volume has no place for the mask of an array; fill it first: source.filled(0)")
     if isinstance(source, np.ndarray):
         return MemoryVolume(source, axes=default_axes(source.ndim))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...shared.errors import BlockError, JobError
+from ...shared.masked_arrays import is_masked
 from ...shared.operations.python import PythonFunction
 from .context import BlockContext, Kernel, crop
 
@@ -111,7 +112,7 @@ def takes_context(name: str) -> bool:
 
 def _filled(result: object, spec: PythonFunction) -> Any:
     """A masked array as a plain one: by the job's own value, or as it is if nothing is masked."""
-    if not isinstance(result, np.ma.MaskedArray):
+    if not is_masked(result):
         return result
     if spec.fill_masked is not None:
         return result.filled(spec.fill_masked)

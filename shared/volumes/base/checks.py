@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import JobError
 from ...geometry.roi import Roi
+from ...masked_arrays import is_masked
 
 _USUAL_AXES = "tczyx"
 _MORE_AXES = "nopqrsuvw"
@@ -120,7 +121,7 @@ def check_data(roi: Roi, data: Any, dtype: np.dtype, where: str) -> None:
     ValueError
         With both shapes, or both dtypes.
     """
-    if isinstance(data, np.ma.MaskedArray):
+    if is_masked(data):
         raise ValueError(
             "the data is a masked array, and a volume has no mask; fill it first: data.filled(0)"
         )

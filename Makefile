@@ -24,8 +24,8 @@ demo: .venv/.core  ## write a sample volume, smooth it block by block
 JOBS ?= 2
 PARALLEL := --numprocesses $(JOBS) --dist loadgroup
 
-test: .venv/.dev  ## all tests, JOBS=2 at a time; 5 minutes at most
-	@echo "all tests, $(JOBS) at a time: about 4 minutes on two cores that do nothing else (make test-quick: one minute)"
+test: .venv/.dev  ## all tests, JOBS=2 at a time; 6 minutes at most
+	@echo "all tests, $(JOBS) at a time: about 5 minutes on two cores that do nothing else (make test-quick: one minute)"
 	$(BIN)/python -m pytest -q $(PARALLEL)
 
 test-quick: .venv/.dev  ## those that start no services, runs or workers; a minute

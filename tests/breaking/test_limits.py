@@ -62,7 +62,7 @@ def test_a_run_with_few_open_files(bench, limited, files):
     assert leavings(bench.folder) == []
 
 
-@pytest.mark.parametrize("files", [300, 256, 64])
+@pytest.mark.parametrize("files", [300, 256, 96])
 def test_a_service_with_few_open_files(bench, files):
     need("prlimit")
     voxels = bench.volume(shape=(64, 64, 64))

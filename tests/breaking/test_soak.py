@@ -63,7 +63,7 @@ class Soak:
         cancelled = self.submit("copy", "o{}.npy")
         self.client.cancel(cancelled)
         for place, number in enumerate(copies):
-            assert self.end_of(number) == "done"
+            assert self.end_of(number) == "done", self.client.job(number).reason
             name = COPIES[place].format(first + place + 1)
             if self.rng.random() < 0.3:
                 np.testing.assert_array_equal(self.bench.read(name), self.voxels)

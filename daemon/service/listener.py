@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -218,14 +218,14 @@ class Listener:
         self._clients.remove(descriptor)
         self._waiting.pop(descriptor, None)
         self._leaving.add(descriptor)
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as peer:
+        with contextlib.suppress(OSError), _socket_at(descriptor) as peer:
             # It may have ended by itself, and its number may be something else's by now.
             if _local_address(peer) == _local_address(self.listening):
                 peer.shutdown(socket.SHUT_RDWR)
 
     def _origin(self, descriptor: int) -> Hashable:
         """The user at the other end of a unix socket, the address at that of another; None: it has gone."""
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as peer:
+        with contextlib.suppress(OSError), _socket_at(descriptor) as peer:
             if self.listening.family != socket.AF_UNIX:
                 return peer.getpeername()[0]
             credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -238,6 +238,19 @@ class Listener:
         self.monitor.close(0)
         self.router.close(0)
         self.listening.close()
+
+
+@contextlib.contextmanager
+def _socket_at(descriptor: int) -> Iterator[socket.socket]:
+    """The socket at a descriptor of libzmq's, which stays open; OSError if something else is there by now.
+
+    A duplicate would do harm: of a file that has got the number it would hold the lock.
+    """
+    sock = socket.socket(fileno=descriptor)
+    try:
+        yield sock
+    finally:
+        sock.detach()
 
 
 def _local_address(sock: socket.socket) -> tuple[int, object]:

@@ -1,6 +1,13 @@
 """Which connection must go when there are too many."""
 
-from blockmill.daemon.service.listener import Places
+import fcntl
+import os
+import socket
+
+import pytest
+import zmq
+
+from blockmill.daemon.service.listener import Listener, Places
 
 
 def places(most, newest_goes, *origins):
@@ -42,3 +49,39 @@ def test_a_descriptor_that_is_used_again_is_a_new_connection():
     assert made.descriptors() == [1, 0]
     assert made.origin_of(0) == "b"
     assert made.older_than(2.0) == [1]
+
+
+@pytest.fixture
+def listener(tmp_path):
+    with zmq.Context() as context, socket.socket(socket.AF_UNIX) as listening:
+        path = str(tmp_path / "s")
+        listening.bind(path)
+        listening.listen()
+        made = Listener(
+            context.socket(zmq.ROUTER),
+            listening,
+            f"ipc://{path}",
+            most_clients=2,
+            most_pending=2,
+            on_full=lambda count: None,
+        )
+        yield made
+        made.close()
+
+
+def test_a_file_that_has_the_number_of_a_connection_that_ended_keeps_no_lock(listener, tmp_path):
+    descriptor = os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    assert listener._origin(descriptor) is None
+    listener._turn_away(descriptor)
+    os.close(descriptor)  # gives the lock free, unless a duplicate is left
+    with (tmp_path / "f").open() as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_to_look_at_a_connection_does_not_close_it(listener):
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        assert listener._origin(peer.fileno()) == os.getuid()
+        ours.sendall(b"x")
+        assert peer.recv(1) == b"x"

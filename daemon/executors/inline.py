@@ -9,17 +9,14 @@ from __future__ import annotations
 import itertools
 import select
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Protocol
 
-from numpy.typing import NDArray
-
-from ...shared.memory.arena import Arenas, SharedBuffer
 from ...shared.messages import engine as wire
 from ...shared.messages.records import WorkerInfo
-from .api import Answered, Died, ExecutorJob, News, Printed, Retiring, Up, WorkerLimits
-from .outbox import Envelope, Outbox
-from .slotted_job import SlottedJob
+from .api import Answered, Died, News, Printed, Retiring, Up, WorkerLimits
+from .outbox import Envelope
+from .shared_memory import SharedMemoryExecutor
 
 
 class WorkerDied(BaseException):
@@ -47,7 +44,7 @@ class _Worker:
         self.done = 0
 
 
-class InlineExecutor:
+class InlineExecutor(SharedMemoryExecutor):
     """Workers that are no processes; see `api.Executor` for what the methods do.
 
     Parameters
@@ -59,12 +56,9 @@ class InlineExecutor:
     """
 
     def __init__(self, make_server: Callable[[], TaskServer], count: int = 1) -> None:
+        super().__init__()
         self.count = count
         self._make_server = make_server
-        self._segment_numbers = itertools.count(1)
-        self._arenas = Arenas(self._segment_numbers)
-        self._jobs: dict[str, SlottedJob] = {}
-        self._outbox = Outbox(self._jobs)
         self._worker_numbers = itertools.count()
         self._workers: dict[int, _Worker] = {}
         self._news: deque[News] = deque()
@@ -106,10 +100,7 @@ class InlineExecutor:
         for worker in self._workers.values():
             worker.server.close()
         self._workers.clear()
-        for job in self._jobs.values():
-            job.close(in_use=True)
-        self._jobs.clear()
-        self._arenas.close()
+        self._release_memory()
 
     # -- news -----------------------------------------------------------------------
 
@@ -165,43 +156,11 @@ class InlineExecutor:
 
     # -- orders ---------------------------------------------------------------------
 
-    def add_job(self, job: ExecutorJob) -> None:
-        """Take a job."""
-        self._jobs[job.name] = SlottedJob(job, self._arenas)
-
-    def assign(self, worker: int, lease: wire.Lease, *, alone: bool) -> None:
-        """Hand a block to a worker with the next `flush`."""
-        self._outbox.add(worker, lease)
-
-    def flush(self) -> None:
-        """Hand the tasks over."""
-        self._send(self._outbox.envelopes())
-
     def kill(self, worker: int, reason: str, grace_s: float) -> None:
         """End a worker; no task of it runs at this moment."""
         if worker in self._workers:
             self._retiring.discard(worker)
             self._end(worker, reason)
-
-    def take_result(self, job: str, block: int) -> NDArray[Any]:
-        """Return the array in the block's slot."""
-        return self._jobs[job].take_result(block)
-
-    def drop_result(self, job: str, block: int) -> None:
-        """Release the block's slot."""
-        self._jobs[job].drop_result(block)
-
-    def end_job(self, name: str) -> None:
-        """Let the workers forget a job, and give its memory back."""
-        self._send(self._outbox.end_job(self._jobs.pop(name), self._workers))
-
-    def lend(self, nbytes: int, on_release: Callable[[int], None]) -> SharedBuffer:
-        """Return memory that the workers open by its number."""
-        return SharedBuffer(next(self._segment_numbers), nbytes, on_release)
-
-    def release(self, segment: int) -> None:
-        """Let the workers forget a lent buffer."""
-        self._send(self._outbox.release(segment))
 
     def set_count(self, count: int) -> None:
         """Set the number of workers."""
@@ -214,6 +173,9 @@ class InlineExecutor:
 
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
         """Do nothing: the workers have no memory of their own."""
+
+    def _living(self) -> Collection[int]:
+        return self._workers
 
     def _send(self, envelopes: Iterable[Envelope]) -> None:
         for envelope in envelopes:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import zmq
-from numpy.typing import NDArray
 
 from ....shared.errors import WireError
-from ....shared.memory.arena import Arenas, SharedBuffer
 from ....shared.messages import engine as wire
 from ....shared.messages.records import WorkerInfo
-from ..api import Answered, Died, ExecutorJob, News, Printed, Remark, Up, WorkerLimits
-from ..outbox import Envelope, Outbox
-from ..slotted_job import SlottedJob
+from ..api import Answered, Died, News, Printed, Remark, Up, WorkerLimits
+from ..outbox import Envelope
+from ..shared_memory import SharedMemoryExecutor
 from .health import WorkerHealth
 from .nursery import NurseryProcess
 from .run_dir import run_dir
@@ -49,7 +45,7 @@ class LocalWorkers:
     memory_bytes: int | None = None
 
 
-class LocalExecutor:
+class LocalExecutor(SharedMemoryExecutor):
     """Worker processes of this machine; see `api.Executor` for what the methods do.
 
     Parameters
@@ -58,12 +54,9 @@ class LocalExecutor:
     """
 
     def __init__(self, workers: LocalWorkers) -> None:
+        super().__init__()
         self.count = workers.count
         self._asked = workers
-        self._segment_numbers = itertools.count(1)
-        self._arenas = Arenas(self._segment_numbers)
-        self._jobs: dict[str, SlottedJob] = {}
-        self._outbox = Outbox(self._jobs)
         self._resources = contextlib.ExitStack()
         self._stopping = False
         self._next_care_s = 0.0
@@ -109,10 +102,7 @@ class LocalExecutor:
         try:
             self._resources.close()
         finally:
-            for job in self._jobs.values():
-                job.close(in_use=True)
-            self._jobs.clear()
-            self._arenas.close()
+            self._release_memory()
 
     # -- news -----------------------------------------------------------------------
 
@@ -194,44 +184,16 @@ class LocalExecutor:
 
     # -- orders ---------------------------------------------------------------------
 
-    def add_job(self, job: ExecutorJob) -> None:
-        """Take a job."""
-        self._jobs[job.name] = SlottedJob(job, self._arenas)
-
     def assign(self, worker: int, lease: wire.Lease, *, alone: bool) -> None:
         """Send a block to a worker with the next `flush`."""
-        self._outbox.add(worker, lease)
+        super().assign(worker, lease, alone=alone)
         if alone:
             self._health.works_alone(worker, lease)
-
-    def flush(self) -> None:
-        """Send the tasks."""
-        self._send(self._outbox.envelopes())
 
     def kill(self, worker: int, reason: str, grace_s: float) -> None:
         """Send SIGTERM, and SIGKILL after the time of grace."""
         self._outbox.withdraw(worker)
         self._supervisor.kill(worker, reason, time.monotonic(), grace_s)
-
-    def take_result(self, job: str, block: int) -> NDArray[Any]:
-        """Return the array in the block's slot."""
-        return self._jobs[job].take_result(block)
-
-    def drop_result(self, job: str, block: int) -> None:
-        """Release the block's slot."""
-        self._jobs[job].drop_result(block)
-
-    def end_job(self, name: str) -> None:
-        """Let the workers forget a job, and give its memory back."""
-        self._send(self._outbox.end_job(self._jobs.pop(name), self._supervisor.workers))
-
-    def lend(self, nbytes: int, on_release: Callable[[int], None]) -> SharedBuffer:
-        """Return memory that workers open by its number."""
-        return SharedBuffer(next(self._segment_numbers), nbytes, on_release)
-
-    def release(self, segment: int) -> None:
-        """Let the workers forget a lent buffer."""
-        self._send(self._outbox.release(segment))
 
     def set_count(self, count: int) -> None:
         """Set the number of workers."""
@@ -241,6 +203,9 @@ class LocalExecutor:
     def set_limits(self, limits: WorkerLimits, memory_bytes: int | None) -> None:
         """Change the memory limits."""
         self._health.set_limits(limits, memory_bytes)
+
+    def _living(self) -> Collection[int]:
+        return self._supervisor.workers
 
     def _send(self, envelopes: Iterable[Envelope]) -> None:
         for envelope in envelopes:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -313,6 +313,7 @@ class Keyed:
         return {} if inner is None else inner
 
 
+_T = TypeVar("_T")
 _Text = Annotated[str, StringConstraints(strict=True), AfterValidator(_of_bounded_length)]
 
 # The bounds stand inside of the conversion, so that JSON Schema sees them.
@@ -344,26 +345,16 @@ def _axes(value: str) -> str:
 
 
 # One number is for the spatial axes; a list has an entry per axis; a mapping names axes.
-WidthPerAxis = Annotated[
-    Annotated[Width, Tag("<one>")]
-    | Annotated[tuple[Width, ...], Field(min_length=1), Tag("<each>")]
-    | Annotated[dict[str, Width], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
+_PerAxis = Annotated[
+    Annotated[_T, Tag("<one>")]
+    | Annotated[tuple[_T, ...], Field(min_length=1), Tag("<each>")]
+    | Annotated[dict[str, _T], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
     Discriminator(_one_or_each),
     BeforeValidator(few_axes),
 ]
-CountPerAxis = Annotated[
-    Annotated[Count, Tag("<one>")]
-    | Annotated[tuple[Count, ...], Field(min_length=1), Tag("<each>")]
-    | Annotated[dict[str, Count], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
-    Discriminator(_one_or_each),
-    BeforeValidator(few_axes),
-]
-ExtentPerAxis = Annotated[
-    Annotated[Extent, Tag("<one>")]
-    | Annotated[tuple[Extent, ...], Field(min_length=1), Tag("<each>")]
-    | Annotated[dict[str, Extent], Field(min_length=1), AfterValidator(_each_axis_once), Tag("<named>")],
-    Discriminator(_one_or_each),
-]
+WidthPerAxis = _PerAxis[Width]
+CountPerAxis = _PerAxis[Count]
+ExtentPerAxis = _PerAxis[Extent]
 RoiField = Annotated[Roi, _RoiPair()]
 Text = Annotated[_Text, AfterValidator(_printable)]
 AxesField = Annotated[_Text, AfterValidator(_axes)]

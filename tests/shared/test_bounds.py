@@ -70,7 +70,9 @@ def test_of_many_mistakes_the_first_are_told_and_the_others_counted():
     assert lines[-1] == "and 70 more mistakes"
 
 
-@pytest.mark.parametrize("key", ["roi", "block_shape", "halo", "input", "chunks", "sigma", "axes"])
+@pytest.mark.parametrize(
+    "key", ["roi", "block_shape", "halo", "input", "chunks", "sigma", "size", "factor", "axes"]
+)
 def test_very_many_axes_are_refused_at_once(key, no_guesses):
     many = ["x"] * 200_000  # each of them wrong
     jobs = {
@@ -80,6 +82,8 @@ def test_very_many_axes_are_refused_at_once(key, no_guesses):
         "input": {"input": {"address": "/a.npy", "voxel_size": many}},
         "chunks": {"output": {"address": "/b.npy", "chunks": many}},
         "sigma": {"operation": {"gaussian": {"sigma": many}}},
+        "size": {"operation": {"median": {"size": many}}},
+        "factor": {"operation": {"downsample": {"factor": many}}},
         "axes": {"operation": {"gaussian": {"sigma": {str(i): 1 for i in range(200)}}}},
     }
     text = refusal(JOB | jobs[key])
@@ -89,6 +93,9 @@ def test_very_many_axes_are_refused_at_once(key, no_guesses):
 
 def test_33_axes_are_too_many_and_32_are_not():
     assert refusal(JOB | {"roi": [[0] * 33, [1] * 33]}).startswith("roi: has 33 entries")
+    for name, key in (("gaussian", "sigma"), ("median", "size"), ("downsample", "factor")):
+        text = refusal(JOB | {"operation": {name: {key: [1] * 33}}})
+        assert text.startswith(f"operation.{name}.{key}: has 33 entries")
     assert Job.of(JOB | {"roi": [[0] * 32, [1] * 32]}).roi.stop == (1,) * 32
 
 

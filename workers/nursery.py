@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..shared.messages import engine as wire
-from ..shared.operations.registry import parse_operation
+from ..shared.operations.registry import build_own
 
 _LARGEST_PACKET_BYTES = 1 << 16
 
@@ -151,7 +151,6 @@ def serve(control: socket.socket, lifeline_fd: int, preload: Iterable[str]) -> N
         importlib.import_module(module)
     from . import loop  # noqa: F401 - so that the forked workers have it
 
-    parse_operation("copy")  # it builds its models at the first call; forked workers then have them
     # Without this, a garbage collection in a worker would write to the shared pages, and so copy them.
     gc.freeze()
     with control:
@@ -163,6 +162,7 @@ def main() -> None:
     control_fd, lifeline_fd, paths, *preload = sys.argv[1:]
     present = {str(Path(entry).resolve()) for entry in sys.path}
     sys.path += [p for p in paths.split(os.pathsep) if p and str(Path(p).resolve()) not in present]
+    build_own()  # for all workers; a program that forks its nursery has built what its job needs
     serve(socket.socket(fileno=int(control_fd)), int(lifeline_fd), preload)
 
 

@@ -170,6 +170,12 @@ def parse_operation(value: object) -> Operation:
         raise JobError("\n".join([*lines, *left_out(error)])) from None
 
 
+def build_own() -> None:
+    """Build the models of blockmill's own operations, which are built at their first use otherwise."""
+    for name in _own():
+        _adapter_of(name)
+
+
 def preloads() -> tuple[str, ...]:
     """Modules that the operations that come with blockmill import in workers."""
     return tuple(sorted({module for name in _own() for module in operation_class(name).preload}))

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from ....shared.errors import NoSuchJob, Refused
 from ....shared.messages.records import JobInfo, State
 from ....shared.outside_text import clean
-from ...journal.records import JobRecord
 from .job_store import JobStore
-
-Jobs = Mapping[int, JobRecord]
 
 
 def predecessors(jobs: JobStore, after: tuple[int | str, ...], owner: int) -> tuple[int, ...]:
@@ -37,7 +34,7 @@ def predecessors(jobs: JobStore, after: tuple[int | str, ...], owner: int) -> tu
     return tuple(dict.fromkeys(_predecessor(jobs, item, newest) for item in dict.fromkeys(after)))
 
 
-def _predecessor(jobs: Jobs, item: int | str, newest: Mapping[str, int]) -> int:
+def _predecessor(jobs: JobStore, item: int | str, newest: Mapping[str, int]) -> int:
     if isinstance(item, int):
         if item not in jobs:
             raise no_such_job(item)
@@ -61,12 +58,12 @@ def no_such_job(number: int) -> NoSuchJob:
     return NoSuchJob(f"there is no job {number}; `blockmill ls --all` lists those that are known")
 
 
-def ancestors(jobs: Jobs, numbers: tuple[int, ...]) -> set[int]:
+def ancestors(jobs: JobStore, numbers: tuple[int, ...]) -> set[int]:
     """These jobs and all jobs that they follow, directly or not.
 
     Parameters
     ----------
-    jobs : mapping of int to JobRecord
+    jobs : JobStore
     numbers : tuple of int
 
     Returns
@@ -79,16 +76,16 @@ def ancestors(jobs: Jobs, numbers: tuple[int, ...]) -> set[int]:
         number = pending.pop()
         if number not in collected:
             collected.add(number)
-            pending += jobs[number].info.after if number in jobs else ()
+            pending += jobs.after_of(number)
     return collected
 
 
-def unfinished(jobs: Jobs, info: JobInfo) -> list[int]:
+def unfinished(jobs: JobStore, info: JobInfo) -> list[int]:
     """The jobs that a job follows and that are not done; a job that was pruned counts as done.
 
     Parameters
     ----------
-    jobs : mapping of int to JobRecord
+    jobs : JobStore
     info : JobInfo
         The job that follows them.
 
@@ -96,15 +93,15 @@ def unfinished(jobs: Jobs, info: JobInfo) -> list[int]:
     -------
     list of int
     """
-    return [number for number in info.after if number in jobs and jobs[number].info.state != "done"]
+    return [number for number in info.after if number in jobs and not jobs.is_done(number)]
 
 
-def waiting_reason(jobs: Jobs, info: JobInfo) -> str:
+def waiting_reason(jobs: JobStore, info: JobInfo) -> str:
     """The reason why a queued job waits; empty if it only waits for its turn.
 
     Parameters
     ----------
-    jobs : mapping of int to JobRecord
+    jobs : JobStore
     info : JobInfo
 
     Returns

@@ -6,7 +6,7 @@ journal; `progress` alone is not journaled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -44,7 +44,6 @@ class JobIndex:
     def __init__(self, records: Iterable[JobRecord] = (), *, last_id: int = 0) -> None:
         self.active: set[int] = set()
         self._jobs = JobStore()
-        self._open: dict[int, JobRecord] = {}  # those that have not ended
         self._tokens: dict[str, int] = {}
         self._seen, self.last_id = 0, last_id
         for job_record in records:
@@ -54,6 +53,11 @@ class JobIndex:
         self._seen += _SEEN_STEP  # beyond what a client may have seen before the restart, progress included
         self._changed: set[int] = set()
         self.files = JobFilesTable()
+
+    @property
+    def _open(self) -> Mapping[int, JobRecord]:
+        """The jobs that have not ended."""
+        return self._jobs.open
 
     def __contains__(self, number: int) -> bool:
         return number in self._jobs
@@ -203,8 +207,6 @@ class JobIndex:
         info = msgspec.structs.replace(job_record.info, **fields, seen=self._seen)
         job_record = msgspec.structs.replace(job_record, info=info)
         self._jobs[number] = job_record
-        if number in self._open:
-            self._open[number] = job_record
         if journal:
             self._changed.add(number)
         return job_record

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
 import msgspec
 
@@ -81,9 +81,10 @@ class JobStore(MutableMapping[int, JobRecord]):
     def __len__(self) -> int:
         return len(self._open) + len(self._ended)
 
-    def open_ones(self) -> list[JobRecord]:
+    @property
+    def open(self) -> Mapping[int, JobRecord]:
         """The jobs that have not ended."""
-        return list(self._open.values())
+        return self._open
 
     def newest_ended(self, states: tuple[State, ...], label: str | None, limit: int) -> list[JobInfo]:
         """The ended jobs that ended last, the last one first.
@@ -121,23 +122,28 @@ class JobStore(MutableMapping[int, JobRecord]):
         -------
         list of (int, int)
         """
-        jobs: list[tuple[int, JobInfo | _Ended]] = []
-        if ended is not True:
-            jobs += [(number, job_record.info) for number, job_record in self._open.items()]
-        if ended is not False:
-            jobs += self._ended.items()
         return [
             (number, job.owner)
-            for number, job in jobs
-            if (name is None or job.name == name) and (label is None or job.label == label)
+            for number, job in self._all()
+            if (name is None or job.name == name)
+            and (label is None or job.label == label)
+            and (ended is None or isinstance(job, _Ended) == ended)
         ]
+
+    def _all(self) -> Iterator[tuple[int, JobInfo | _Ended]]:
+        """All jobs with what they are looked for by; none is unpacked."""
+        yield from ((number, job_record.info) for number, job_record in self._open.items())
+        yield from self._ended.items()
 
     def followers(self) -> Iterator[tuple[int, int]]:
         """Pairs of a job and one that comes after it."""
-        for number, job_record in self._open.items():
-            yield from ((before, number) for before in job_record.info.after)
-        for number, ended in self._ended.items():
-            yield from ((before, number) for before in ended.after)
+        return ((before, number) for number, job in self._all() for before in job.after)
+
+    def after_of(self, number: int) -> tuple[int, ...]:
+        """The jobs that a job follows; none if it is unknown."""
+        if number in self._open:
+            return self._open[number].info.after
+        return self._ended[number].after if number in self._ended else ()
 
     def is_done(self, number: int) -> bool:
         """Test if a job has ended as done."""
@@ -157,10 +163,9 @@ class JobStore(MutableMapping[int, JobRecord]):
         dict
         """
         newest: dict[str, int] = {}
-        if names:
-            for number, job in [*((n, r.info) for n, r in self._open.items()), *self._ended.items()]:
-                if job.name in names and job.owner == owner:
-                    newest[job.name] = max(number, newest.get(job.name, 0))
+        for number, job in self._all() if names else ():
+            if job.name in names and job.owner == owner:
+                newest[job.name] = max(number, newest.get(job.name, 0))
         return newest
 
     def expired(self, before_s: float, most: int) -> list[int]:

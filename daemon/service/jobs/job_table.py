@@ -67,12 +67,11 @@ class JobTable(PausableJobs):
     def __init__(self, records: Iterable[JobRecord] = (), *, last_id: int = 0, paused_all: str = "") -> None:
         super().__init__(records, last_id=last_id, paused_all=paused_all)
         self._unaccepted: set[int] = set()
-        for job_record in self._jobs.open_ones():
+        for job_record in list(self._open.values()):
             self._take_up(job_record.info.id, job_record)
 
     def _take_up(self, number: int, job_record: JobRecord) -> None:
         state = job_record.info.state
-        self._open[number] = job_record
         if state == "running":
             self._change(number, state="queued", reason=_RESTARTED, running=0, eta_s=None)
         elif state == "cancelling":
@@ -143,7 +142,7 @@ class JobTable(PausableJobs):
         job_record = JobRecord(
             info=info, spec=spec, token=token, overwrite=overwrite, keep_finished=keep_finished, file=file
         )
-        self._jobs[info.id] = self._open[info.id] = job_record
+        self._jobs[info.id] = job_record
         self._tokens[token] = info.id
         self._unaccepted.add(info.id)
         return self._change(info.id, reason=waiting_reason(self._jobs, info), **self._paused_with_all())
@@ -228,7 +227,7 @@ class JobTable(PausableJobs):
             Number of blocks that were finished before.
         """
         job_record = self._jobs[number]
-        self._jobs[number] = self._open[number] = msgspec.structs.replace(job_record, overwrite=False)
+        self._jobs[number] = msgspec.structs.replace(job_record, overwrite=False)
         self._change(number, **_RUN_COUNTS)
         self._change(number, blocks=blocks, done=done, skipped=done)
 
@@ -267,7 +266,6 @@ class JobTable(PausableJobs):
         self.active.discard(number)
         self._unaccepted.discard(number)
         self._change(number, state=outcome, reason=reason, ended_s=now_s, **counts)
-        del self._open[number]
         self.files.forget(number)  # a retry looks them up again
         if outcome == "done":
             self._tell_followers(number)
@@ -387,7 +385,7 @@ class JobTable(PausableJobs):
         if edited is not None:
             job_record = msgspec.structs.replace(job_record, spec=edited.spec, file=edited.file)
             self.files.note(number, edited.files)
-        self._jobs[number] = self._open[number] = job_record
+        self._jobs[number] = job_record
         pause = {"paused": False, "paused_by": "", **self._paused_with_all()}
         job_record = self._change(number, state="queued", ended_s=None, reason="", **pause)
         return self._change(number, reason=waiting_reason(self._jobs, job_record.info))

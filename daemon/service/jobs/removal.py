@@ -41,7 +41,6 @@ class RemovableJobs(JobIndex):
     def _forget(self, number: int) -> JobRecord:
         job_record = self._jobs.pop(number)
         self._tokens.pop(job_record.token, None)
-        self._open.pop(number, None)
         self._changed.discard(number)
         self.files.forget(number)
         return job_record

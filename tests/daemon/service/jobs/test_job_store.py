@@ -32,7 +32,7 @@ def test_what_is_stored_comes_back_as_it_was():
     assert [both[1], both[2]] == records
     assert msgspec.json.encode(both[1]) == msgspec.json.encode(records[0])
     assert sorted(both) == [1, 2] and 1 in both and 3 not in both and len(both) == 2
-    assert both.open_ones() == [records[1]]
+    assert list(both.open.values()) == [records[1]]
     with pytest.raises(KeyError):
         both[3]
 
@@ -40,9 +40,9 @@ def test_what_is_stored_comes_back_as_it_was():
 def test_a_job_may_end_and_be_queued_again():
     one = JobStore([record(1, "queued", name="a")])
     one[1] = record(1, name="a", ended_s=1.0)
-    assert one.open_ones() == [] and len(one) == 1
+    assert list(one.open.values()) == [] and len(one) == 1
     one[1] = record(1, "queued", name="a")
-    assert one.open_ones() == [record(1, "queued", name="a")] and len(one) == 1
+    assert list(one.open.values()) == [record(1, "queued", name="a")] and len(one) == 1
     del one[1]
     assert not one
 

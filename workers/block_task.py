@@ -14,7 +14,6 @@ from ..shared.geometry.roi import Roi, Shape
 from ..shared.memory.arena import Segment, attach_array
 from ..shared.messages import engine as wire
 from ..shared.operations.copy import Copy
-from ..shared.operations.python import PythonFunction
 from ..shared.operations.registry import parse_operation
 from ..shared.system.impersonation import acting_as
 from ..shared.volumes.base.api import Volume
@@ -65,8 +64,9 @@ class PreparedJob:
                 self._user_code.check()
         self._kernel = kernel_for(self._spec)
         folders = recipe.confinement.code if recipe.confinement is not None else None
-        if folders is not None and recipe.user_code is not None and isinstance(self._spec, PythonFunction):
-            check_definition(self._spec.function, folders)
+        function = self._spec.user_function
+        if folders is not None and recipe.user_code is not None and function is not None:
+            check_definition(function, folders)
         source = self._files.run(self._open_volumes)
         self._bounds = Roi.from_shape(source.shape)
         self._axes = recipe.axes or source.axes
@@ -133,7 +133,7 @@ class PreparedJob:
 
     def _check_halo(self, source: Volume, block: Roi) -> str:
         """What is to be said about the halo of the user's function."""
-        if not isinstance(self._spec, PythonFunction):
+        if (function := self._spec.user_function) is None:
             return ""
 
         def compute(read_roi: Roi, kept_roi: Roi) -> NDArray[Any]:
@@ -142,7 +142,7 @@ class PreparedJob:
             with acting_as(self._recipe.identity):
                 return np.array(self._kernel(block, context))
 
-        pieces = not takes_context(self._spec.function)
+        pieces = not takes_context(function)
         check = HaloCheck(self._bounds, block, self._reads.halo, self._recipe.check_voxels, compute, pieces)
         return check.note()
 

@@ -20,7 +20,6 @@ from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.memory.arena import share_array
 from ...shared.messages import engine as wire
 from ...shared.operations.base import Operation
-from ...shared.operations.python import PythonFunction
 from ...shared.operations.registry import parse_operation
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.memory import MemoryVolume
@@ -173,7 +172,8 @@ class BlockWork:
 
 def _code_files(operation: Operation) -> dict[str, str]:
     """The user's own modules, so that workers of an engine that has run before import changed ones anew."""
-    return code_files(operation.function, None).own if isinstance(operation, PythonFunction) else {}
+    function = operation.user_function
+    return {} if function is None else code_files(function, None).own
 
 
 def end_now(handle: JobHandle) -> Ended:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,23 +81,20 @@ class ExecutorJob:
 # -- news ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
+class Up(msgspec.Struct, frozen=True):
     """A worker is ready for blocks."""
 
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """A worker has done tasks, in this order."""
 
     worker: int
     replies: Sequence[TaskReply]
 
 
-@dataclass(frozen=True, slots=True)
-class Died:
+class Died(msgspec.Struct, frozen=True):
     """A worker has ended, and all that it held with it.
 
     Attributes
@@ -118,29 +116,25 @@ class Died:
     out_of_memory: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Retiring:
+class Retiring(msgspec.Struct, frozen=True):
     """A worker ends once its tasks are done; it is to get no more of them."""
 
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(msgspec.Struct, frozen=True):
     """So many workers may be busy at the same time."""
 
     busy: int
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(msgspec.Struct, frozen=True):
     """A message for the submitters of all jobs."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Printed:
+class Printed(msgspec.Struct, frozen=True):
     """A line that a worker or the user's code in it has printed, in its attempt `lease` if that is known."""
 
     worker: int

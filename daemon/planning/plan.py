@@ -20,7 +20,6 @@ from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.operations.base import Operation, peak_bytes
-from ...shared.operations.python import PythonFunction
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.info import Meaning, guess_note, meaning_as_said
 from .sizing import Sizing
@@ -159,7 +158,7 @@ def halo_check(plan: Plan) -> dict[str, int]:
         Fields of `Recipe`; empty where there is nothing to check.
     """
     operation, blocks = plan.operation, len(plan.grid)
-    if not isinstance(operation, PythonFunction) or not operation.halo_check or blocks < 2:
+    if not operation.checks_halo or blocks < 2:
         return {}
     read = math.prod(n + 2 * h for n, h in zip(plan.grid.block_shape, plan.halo, strict=True))
     return {"checked_block": blocks // 2, "check_voxels": int(_CHECK_SHARE * blocks * read)}

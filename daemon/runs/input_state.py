@@ -9,7 +9,6 @@ from pathlib import Path
 from ...shared.files.fingerprints import content_of, file_state
 from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files
 from ...shared.jobs.job import Job
-from ...shared.operations.python import PythonFunction
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.blockwise.layout import STATUS_NAME
@@ -70,11 +69,11 @@ def code_of(job: Job, reads: Claims, *, besides: tuple[str, ...] = ()) -> CodeFi
     -------
     CodeFiles or None
     """
-    if not isinstance(job.operation, PythonFunction):
+    if (function := job.operation.user_function) is None:
         return None
     volumes = (claims_of(split_address(job.output.address)), reads)
     apart = (*besides, *(place.real for claims in volumes for place in claims.places()))
-    return code_files(job.operation.function, job.user_code, apart)
+    return code_files(function, job.user_code, apart)
 
 
 def code_notes(code: CodeFiles | None) -> tuple[str, ...]:
@@ -159,7 +158,7 @@ def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 def python_files_hash(job: Job) -> str | None:
     """The hash of all Python files in `user_code`, as records of version 0.1 have it; None without one."""
-    if not isinstance(job.operation, PythonFunction) or job.user_code is None:
+    if job.operation.user_function is None or job.user_code is None:
         return None
     content = hashlib.sha256()
     root = Path(job.user_code)

@@ -16,7 +16,6 @@ from pathlib import Path
 from ...shared.config.model import Access
 from ...shared.errors import Refused
 from ...shared.jobs.job import Job
-from ...shared.operations.python import PythonFunction
 from ...shared.system.confinement import Confinement, can_confine
 from ...shared.system.impersonation import Identity, acting_as, identity_of, may_act, user_name, user_number
 from ..journal.records import JobRecord
@@ -170,8 +169,8 @@ class Rights:
                     _check_below(place.path, self._roots, key, "access.data_roots")
             if job.user_code is not None:
                 _check_below(job.user_code, self._code, "user_code", "access.user_code")
-            if self._code is not None and isinstance(job.operation, PythonFunction):
-                _check_function(job.operation.function, job.user_code)
+            if self._code is not None and (function := job.operation.user_function) is not None:
+                _check_function(function, job.user_code)
         return files
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 
@@ -38,7 +37,7 @@ class EngineKeeper:
         self._make_engine = make_engine
         self.draining = False
         self.trouble = ""
-        self.workers = settings.workers or len(os.sched_getaffinity(0))
+        self.workers = settings.worker_count
         self._settings = settings
         self._engine: Engine | None = self._new_engine()
         self._breakdowns = 0
@@ -85,7 +84,7 @@ class EngineKeeper:
         if self._engine is not None:
             self._engine.set_limits(_limits(settings), settings.memory_bytes)
         if settings.workers != before.workers:
-            self.set_workers(settings.workers or len(os.sched_getaffinity(0)))
+            self.set_workers(settings.worker_count)
 
     @property
     def responsive(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +58,11 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     tcp: Tcp = field(default_factory=Tcp)
     system: bool = False
+
+    @property
+    def worker_count(self) -> int:
+        """Worker processes to start with."""
+        return self.workers or len(os.sched_getaffinity(0))
 
     @property
     def keys_dir(self) -> Path:

@@ -299,7 +299,7 @@ def connections_for(settings: Settings) -> tuple[int, int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit, file_limit))
     if file_limit == resource.RLIM_INFINITY:
         file_limit = 1 << 20
-    workers = settings.workers or len(os.sched_getaffinity(0))
+    workers = settings.worker_count
     listening = 1 if settings.tcp.listen is None else 2
     own = _OWN_FILES + _FILES_A_WORKER * workers
     needed = own + 2 * listening * _LEAST_CLIENTS

@@ -18,7 +18,6 @@ from pydantic import ValidationError, model_validator
 
 from ..errors import JobError, JobFileError
 from ..files.places import absolute
-from ..operations.python import PythonFunction
 from ..operations.registry import OperationField
 from ..schema.bounded_model import BoundedModel, within_bounds
 from ..schema.complaints import Complaint, complaints_of, left_out
@@ -145,7 +144,7 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
             raise mistakes_at(problems)
         if self.input.address == self.output.address:
             raise mistakes_at([(("output",), "is the input itself; name another output")])
-        if self.halo is not None and isinstance(self.operation, PythonFunction):
+        if self.halo is not None:
             merged = self.operation.model_copy(update={"halo": self.halo})
             object.__setattr__(self, "operation", merged)
         return self
@@ -240,9 +239,9 @@ def _unequal_axes(job: Job) -> Problems:
 def _halo_misplaced(job: Job) -> Problems:
     if job.halo is None:
         return []
-    if not isinstance(job.operation, PythonFunction):
+    if "halo" not in job.operation.per_axis:
         return [(("halo",), f"follows from the parameters of {job.operation.name}; leave it out")]
-    if "halo" in job.operation.model_fields_set and job.operation.halo != job.halo:
+    if "halo" in job.operation.model_fields_set and getattr(job.operation, "halo", None) != job.halo:
         return [(("halo",), "is given twice and differently; keep operation.python.halo alone")]
     return []
 

@@ -29,8 +29,6 @@ class Operation(BoundedModel, ABC):
         and output block.
     per_axis : tuple of str
         Parameters that may have an entry per axis.
-    runs_user_code : bool
-        The kernel calls a function that is no part of an installed package.
     depends_on_blocks : bool
         Another cut into blocks may change voxels.
     keeps_range : bool
@@ -44,10 +42,19 @@ class Operation(BoundedModel, ABC):
     version: ClassVar[int] = 1
     peak_factor: ClassVar[float] = 3.0
     per_axis: ClassVar[tuple[str, ...]] = ()
-    runs_user_code: ClassVar[bool] = False
     depends_on_blocks: ClassVar[bool] = False
     keeps_range: ClassVar[bool] = False
     preload: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def user_function(self) -> str | None:
+        """The user's own function that the kernel calls, as ``module:name``; None: it calls none."""
+        return None
+
+    @property
+    def checks_halo(self) -> bool:
+        """True if a job is to find out whether the halo is enough."""
+        return False
 
     def halo_per_axis(self, axes: str) -> Shape:
         """Voxels that must be read around a block, per axis.

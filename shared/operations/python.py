@@ -74,7 +74,6 @@ class PythonFunction(Operation):
     name: ClassVar[str] = "python"
     kernel: ClassVar[str] = "blockmill.workers.kernels.python:python_kernel"
     per_axis: ClassVar[tuple[str, ...]] = ("halo",)
-    runs_user_code: ClassVar[bool] = True
     depends_on_blocks: ClassVar[bool] = True
 
     function: Annotated[Text, BeforeValidator(_no_callable), AfterValidator(_function_name)]
@@ -84,6 +83,16 @@ class PythonFunction(Operation):
     halo_check: Switch = True
     memory_factor: Factor = 4.0
     args: PlainArguments = Field(default_factory=dict)
+
+    @property
+    def user_function(self) -> str | None:
+        """As `Operation.user_function`."""
+        return self.function
+
+    @property
+    def checks_halo(self) -> bool:
+        """As `Operation.checks_halo`."""
+        return self.halo_check
 
     def halo_per_axis(self, axes: str) -> Shape:
         """As `Operation.halo_per_axis`."""

@@ -186,7 +186,7 @@ class LocalExecutor(SharedMemoryExecutor):
 
     def assign(self, worker: int, lease: wire.Lease, *, alone: bool) -> None:
         """Send a block to a worker with the next `flush`."""
-        super().assign(worker, lease, alone=alone)
+        self._outbox.add(worker, lease)
         if alone:
             self._health.works_alone(worker, lease)
 

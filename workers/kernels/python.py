@@ -10,15 +10,17 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...shared.errors import BlockError, JobError
 from ...shared.masked_arrays import is_masked
-from ...shared.operations.python import PythonFunction
 from .context import BlockContext, Kernel, crop
+
+if TYPE_CHECKING:  # its model takes time to build, and few jobs have one
+    from ...shared.operations.python import PythonFunction
 
 
 def python_kernel(spec: PythonFunction) -> Kernel:

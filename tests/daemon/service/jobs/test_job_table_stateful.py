@@ -90,7 +90,11 @@ class BookMachine(RuleBasedStateMachine):
         info = self.info(number)
         if info.paused or number in self.unaccepted:
             return False
-        return all(self.states[n] == "done" for n in info.after)
+        return all(self.state(n) == "done" for n in info.after)
+
+    def state(self, number):
+        """The state of a job as of the last look; one that was removed while others follow it was done."""
+        return self.states.get(number, "done")
 
     def running(self):
         return [n for n in self.journal if self.states.get(n) in ("running", "cancelling")]
@@ -115,7 +119,7 @@ class BookMachine(RuleBasedStateMachine):
 
     def follows(self, number, before):
         after = self.info(number).after
-        return before in after or any(self.states[n] == "queued" and self.follows(n, before) for n in after)
+        return before in after or any(self.state(n) == "queued" and self.follows(n, before) for n in after)
 
     @rule(pick=PICK)
     def put_back(self, pick):
@@ -252,7 +256,7 @@ class BookMachine(RuleBasedStateMachine):
                 self.unaccepted.discard(number)
             assert (info.ended_s is not None) == (info.state in ENDED)
             if info.state == "running":
-                assert all(self.states.get(n, "done") == "done" for n in info.after)
+                assert all(self.state(n) == "done" for n in info.after)
         for number in self.journal:
             text = self.journal[number]
             assert (

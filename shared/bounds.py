@@ -19,6 +19,8 @@ MOST_KEYS = 100
 """Entries of a mapping whose keys are known."""
 MOST_AXES = 32
 """Axes of a volume, as many as HDF5 takes."""
+MOST_INPUTS = 26
+"""Volumes that one operation takes."""
 MOST_JOBS = 10_000
 """Jobs that one call names."""
 MOST_PREDECESSORS = 1_000

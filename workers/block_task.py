@@ -10,22 +10,19 @@ from numpy.typing import NDArray
 from ..shared.errors import BlockError, StorageError
 from ..shared.files.checksum import crc32_of
 from ..shared.geometry.reads import Reads
-from ..shared.geometry.roi import Roi, Shape
-from ..shared.memory.arena import Segment, attach_array
+from ..shared.geometry.roi import Roi
+from ..shared.memory.arena import Segment
 from ..shared.messages import engine as wire
 from ..shared.operations.copy import Copy
 from ..shared.operations.registry import parse_operation
 from ..shared.system.impersonation import acting_as
-from ..shared.volumes.base.api import Volume
-from ..shared.volumes.base.memory import MemoryVolume
 from ..shared.volumes.blockwise.fileset import BlockwiseFileset
-from ..shared.volumes.formats import open_volume
 from .file_access import FileAccess
 from .halo_check import HaloCheck
-from .input_check import NoCheck, input_check
 from .kernels import kernel_for
-from .kernels.context import BlockContext
+from .kernels.context import BlockContext, BlockResult
 from .kernels.python import check_definition, takes_context
+from .sources import Sources
 from .task_rois import rois_of
 from .user_code import UserCode
 
@@ -39,6 +36,7 @@ class BlockOutcome(NamedTuple):
     crc32: int = 0
     note: str = ""
     unrecorded: int = 0
+    record: bytes = b""
 
 
 class PreparedJob:
@@ -49,13 +47,12 @@ class PreparedJob:
         self.prompt = recipe.prompt
         self._recipe = recipe
         self._files = FileAccess(recipe)
-        self._source: Volume | None = None
-        self._input_check = NoCheck()
+        self._sources: Sources | None = None
         self._output: BlockwiseFileset | None = None
         has_code = recipe.user_code is not None or bool(recipe.code_files)
         self._user_code = UserCode(recipe.user_code, recipe.code_files) if has_code else None
 
-    def _open(self) -> Volume:
+    def _open(self) -> Sources:
         """Open everything; done late, so that an error here is the reply to a block."""
         recipe = self._recipe
         self._spec = parse_operation(recipe.operation or "copy")
@@ -67,23 +64,22 @@ class PreparedJob:
         function = self._spec.user_function
         if folders is not None and recipe.user_code is not None and function is not None:
             check_definition(function, folders)
-        source = self._files.run(self._open_volumes)
-        self._bounds = Roi.from_shape(source.shape)
-        self._axes = recipe.axes or source.axes
-        part = Roi(recipe.offset or (0,) * len(source.shape), recipe.part_stop or source.shape)
+        sources = self._files.run(self._open_volumes)
+        self._bounds = Roi.from_shape(sources.shape)
+        self._axes = recipe.axes or sources.first.axes
+        part = Roi(recipe.offset or (0,) * len(sources.shape), recipe.part_stop or sources.shape)
         self._reads = Reads(part, self._spec.scale(self._axes), self._spec.halo_per_axis(self._axes))
-        self._source = source
-        return source
+        self._sources = sources
+        return sources
 
-    def _open_volumes(self) -> Volume:
+    def _open_volumes(self) -> Sources:
         recipe = self._recipe
-        source = open_source(recipe.source, recipe.live_extent)
-        self._input_check = input_check(recipe.input_check, source)
+        sources = Sources(recipe)
         if recipe.output is not None:
             self._output = BlockwiseFileset(
                 recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
             )
-        return source
+        return sources
 
     def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> BlockOutcome:
         """Compute one block; write it, or put it into the task's slot.
@@ -107,38 +103,61 @@ class PreparedJob:
         """
         if self._user_code is not None:
             self._user_code.activate()
-        source = self._source or self._open()
+        sources = self._sources or self._open()
         if self._recipe.probe:
             return BlockOutcome()
         if self._recipe.resume and self._output is not None and self._finished(self._output, roi):
             return BlockOutcome(skipped=True)
         kept_roi = self._reads.kept(roi)
-        if task.slot is not None and segment is not None and self._is_plain_copy(source):
-            target = slot_array(task.slot, segment, roi, source.dtype)
-            unrecorded = self._read_checked(source, kept_roi, kept_roi, target)[1]
-            return self._outcome(target, target.nbytes, unrecorded)
+        if task.slot is not None and segment is not None and self._is_plain_copy(sources):
+            target = slot_array(task.slot, segment, roi, sources.first.dtype)
+            unrecorded = self._files.run(lambda: sources.read_into(kept_roi, target))
+            return self._in_slot(BlockOutcome(target.nbytes, unrecorded=unrecorded), target)
         read_roi = kept_roi.grown(self._reads.halo, within=self._bounds)
-        block, unrecorded = self._read_checked(source, kept_roi, read_roi)
-        with acting_as(self._recipe.identity):
-            result = self._kernel(block, BlockContext(read_roi, kept_roi, source.shape, self._axes))
-        note = self._check_halo(source, kept_roi) if task.block == self._recipe.checked_block else ""
-        if (output := self._output) is not None:
-            self._files.run(lambda: output.write(roi, result))
-            return BlockOutcome(block.nbytes, result.nbytes, note=note, unrecorded=unrecorded)
-        if task.slot is None or segment is None:
-            raise BlockError("the task names no place for its result")
-        target = slot_array(task.slot, segment, roi, result.dtype)
-        target[...] = result
-        return self._outcome(target, block.nbytes, unrecorded, note)
+        blocks, unrecorded = self._files.run(lambda: sources.read(kept_roi, read_roi))
+        nbytes = sum(block.nbytes for block in blocks.values())
+        result = self._compute(blocks, BlockContext(read_roi, kept_roi, sources.shape, self._axes))
+        note = self._check_halo(sources, kept_roi) if task.block == self._recipe.checked_block else ""
+        outcome = BlockOutcome(nbytes, note=note, unrecorded=unrecorded, record=result.record)
+        return self._deliver(result.array, outcome, task.slot, roi, segment)
 
-    def _check_halo(self, source: Volume, block: Roi) -> str:
+    def _compute(self, blocks: dict[str, NDArray[Any]], context: BlockContext) -> BlockResult:
+        """The kernel's result for a block. It empties `blocks`, so that the kernel owns the voxels."""
+        spec = self._spec
+        voxels = dict(blocks) if spec.takes_several else next(iter(blocks.values()))
+        blocks.clear()
+        with acting_as(self._recipe.identity):
+            result = self._kernel(voxels, context)
+        return result if isinstance(result, BlockResult) else BlockResult(result)
+
+    def _deliver(
+        self,
+        array: NDArray[Any] | None,
+        outcome: BlockOutcome,
+        slot: wire.Slot | None,
+        roi: Roi,
+        segment: Segment | None,
+    ) -> BlockOutcome:
+        """Write the voxels of a block, or put them into its slot; a block may be a record alone."""
+        if array is None:
+            return outcome
+        if (output := self._output) is not None:
+            self._files.run(lambda: output.write(roi, array))
+            return outcome._replace(nbytes_written=array.nbytes)
+        if slot is None or segment is None:
+            raise BlockError("the task names no place for its result")
+        target = slot_array(slot, segment, roi, array.dtype)
+        target[...] = array
+        return self._in_slot(outcome, target)
+
+    def _check_halo(self, sources: Sources, block: Roi) -> str:
         """What is to be said about the halo of the user's function."""
         if (function := self._spec.user_function) is None:
             return ""
 
         def compute(read_roi: Roi, kept_roi: Roi) -> NDArray[Any]:
-            context = BlockContext(read_roi, kept_roi, source.shape, self._axes)
-            block = self._files.run(lambda: source.read(read_roi))
+            context = BlockContext(read_roi, kept_roi, sources.shape, self._axes)
+            block = self._files.run(lambda: sources.first.read(read_roi))
             with acting_as(self._recipe.identity):
                 return np.array(self._kernel(block, context))
 
@@ -146,21 +165,9 @@ class PreparedJob:
         check = HaloCheck(self._bounds, block, self._reads.halo, self._recipe.check_voxels, compute, pieces)
         return check.note()
 
-    def _read_checked(
-        self, source: Volume, kept_roi: Roi, read_roi: Roi, out: Any = None
-    ) -> tuple[NDArray[Any], int]:
-        """The voxels of `read_roi`, checked, and how many blocks have nothing to check them by."""
-        check = self._input_check
-
-        def read() -> tuple[NDArray[Any], int]:
-            unrecorded = check.before_read(kept_roi, read_roi)
-            voxels = source.read(read_roi, out)
-            return voxels, unrecorded + check.after_read(kept_roi, read_roi, voxels)
-
-        return self._files.run(read)
-
-    def _is_plain_copy(self, source: Volume) -> bool:
-        return isinstance(self._spec, Copy) and self._spec.output_dtype(source.dtype) == source.dtype
+    def _is_plain_copy(self, sources: Sources) -> bool:
+        dtype = sources.first.dtype
+        return isinstance(self._spec, Copy) and self._spec.output_dtype(dtype) == dtype
 
     def _finished(self, output: BlockwiseFileset, roi: Roi) -> bool:
         """Test if each block file of `roi` is this job's and agrees with its checksum."""
@@ -171,29 +178,19 @@ class PreparedJob:
             )
         )
 
-    def _outcome(
-        self, result: NDArray[Any], nbytes_read: int, unrecorded: int, note: str = ""
-    ) -> BlockOutcome:
+    def _in_slot(self, outcome: BlockOutcome, result: NDArray[Any]) -> BlockOutcome:
         """The outcome of a block whose result lies in its slot."""
-        crc = crc32_of(result) if self._recipe.checksum else 0
-        return BlockOutcome(nbytes_read, result.nbytes, crc32=crc, note=note, unrecorded=unrecorded)
+        crc32 = crc32_of(result) if self._recipe.checksum else 0
+        return outcome._replace(nbytes_written=result.nbytes, crc32=crc32)
 
     def close(self) -> None:
         """Close the volumes."""
-        self._input_check.close()
-        for volume in (self._source, self._output):
-            if volume is not None:
-                volume.close()
+        for opened in (self._sources, self._output):
+            if opened is not None:
+                opened.close()
         self._files.close()
         if self._user_code is not None:
             self._user_code.forget()
-
-
-def open_source(source: str | wire.SharedArray, live_extent: Shape | None = None) -> Volume:
-    """Open the input volume, from its address or in shared memory; as for `Recipe`."""
-    if isinstance(source, str):
-        return open_volume(source, live=live_extent is not None, extent=live_extent)
-    return MemoryVolume(attach_array(source), axes=source.axes)
 
 
 def slot_array(slot: wire.Slot, segment: Segment, roi: Roi, dtype: np.dtype) -> NDArray[Any]:

@@ -103,6 +103,7 @@ class WorkerJobs:
             roi.volume,
             outcome.note,
             outcome.unrecorded,
+            outcome.record,
         )
 
     def _segment_of(self, memory: wire.Slot | wire.ArrayView | None) -> Segment | None:

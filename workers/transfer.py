@@ -105,8 +105,9 @@ class TransferJob:
             Whatever the volume raises.
         """
         transfer = self._transfer
-        assert isinstance(self._recipe.source, str)
-        volume = self._volumes.volume(transfer.volume_id, self._recipe.source, transfer.write is not None)
+        address = self._recipe.sources[0].volume
+        assert isinstance(address, str)
+        volume = self._volumes.volume(transfer.volume_id, address, transfer.write is not None)
         memory, view = self._segment(), transfer.view
         if memory is None:
             raise StorageError("the transfer names no shared memory")

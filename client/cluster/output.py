@@ -67,11 +67,12 @@ class ClusterJob:
         target = split_address(job.output.address)
         if target.kind != "fileset":
             raise JobError(f"output: {target.file} is no fileset (.json); cluster tasks write one")
-        source = open_volume(job.input.address, live=job.input.live)
+        said = job.only_input("a cluster run")
+        source = open_volume(said.address, live=said.live)
         roi = Roi.of(job.roi) if job.roi is not None else Roi.from_shape(source.shape)
         roi.check_within(source.shape, f"input {source.address}")
-        meaning, _ = meaning_as_said(source, job.input)
-        job.operation.check(meaning.axes, source.dtype)
+        meaning, _ = meaning_as_said(source, said)
+        job.operation.check_inputs(meaning.axes, {"input": source.dtype})
         job.operation.check_keeps_shape(meaning.axes, "a cluster run")
         return cls(job, source, roi, os.fspath(target.file), meaning.axes)
 
@@ -93,7 +94,10 @@ class ClusterJob:
         JobError
             If the record beside the input says that this is another file.
         """
-        return input_check_of(self.job, split_input(self.job.input.address), self.source)
+        if not self.job.check_input:
+            return InputCheck()
+        said = self.job.only_input("a cluster run")
+        return input_check_of(said, split_input(said.address), self.source)
 
     def open_output(self) -> BlockwiseFileset:
         """Open the output for writing."""
@@ -119,10 +123,11 @@ class ReadFiles:
     def __init__(self, work: ClusterJob, logs: str) -> None:
         self._job = work.job
         self._besides = (os.path.realpath(logs),)
-        self._address = split_input(work.job.input.address)
+        self._said = work.job.only_input("a cluster run")
+        self._address = split_input(self._said.address)
         reads = reads_of(self._address)
         refuse_own_input(self._address, reads, split_address(work.job.output.address))
-        self._input: dict[str, object] = {**input_state(self._address, reads, live=self._job.input.live)}
+        self._input: dict[str, object] = {**input_state(self._address, reads, live=self._said.live)}
         self._code = code_of(self._job, reads, besides=self._besides)
 
     def changed(self) -> str:
@@ -131,8 +136,8 @@ class ReadFiles:
         Modules count as well as data files: each node imports them anew.
         """
         reads = reads_of(self._address)
-        if input_changed(self._job, self._address, reads, self._input):
-            return f"the input {self._job.input.address}"
+        if input_changed(self._said, self._address, reads, self._input):
+            return f"the input {self._said.address}"
         before, now = self._code, code_of(self._job, reads, besides=self._besides)
         if before is None or now is None:
             return ""

@@ -262,7 +262,7 @@ class ParallelVolume(ArrayVolume):
         self, roi: Roi, view: wire.ArrayView, buffer: SharedBuffer, status: WriteStatus | None
     ) -> JobHandle:
         transfer = wire.Transfer(view=view, origin=roi.start, write=status, volume_id=self._volume_id)
-        recipe = wire.Recipe(source=self._path, transfer=transfer)
+        recipe = wire.Recipe(sources=(wire.Source(self._path),), transfer=transfer)
         return self._engine.submit(
             JobSpec(recipe=recipe, blocks=self._tasks(roi), shared_buffers=(buffer.map_segment,))
         )

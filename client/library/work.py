@@ -136,11 +136,10 @@ class BlockWork:
             handle = engine.submit(
                 JobSpec(
                     recipe=wire.Recipe(
-                        source=source,
+                        sources=(wire.Source(source, check=self.input_check),),
                         axes=self.source.axes,
                         operation=self.operation.to_plain(),
                         code_files=_code_files(self.operation),
-                        input_check=self.input_check,
                     ),
                     blocks=blocks,
                     merge_dtype=self.operation.output_dtype(self.source.dtype),

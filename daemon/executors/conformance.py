@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
-from ...shared.messages.engine import Lease, Recipe, TaskDone, TaskFailed
+from ...shared.messages.engine import Lease, Recipe, Source, TaskDone, TaskFailed
 from .api import Answered, Died, Executor, ExecutorJob, News, NoRoom, Resizable, Retiring, Up
 
 _PATIENCE_S = 60.0
@@ -106,7 +106,7 @@ class ExecutorTests:
         """A job of four blocks whose results come back, and what it copies."""
         voxels = np.random.default_rng(3).integers(0, 200, _SHAPE, np.uint8)
         np.save(tmp_path / f"{name}.npy", voxels)
-        recipe = Recipe(source=str(tmp_path / f"{name}.npy"))
+        recipe = Recipe(sources=(Source(str(tmp_path / f"{name}.npy")),))
         blocks = BlockGrid(Roi.from_shape(_SHAPE), _BLOCK)
         return ExecutorJob(name=name, recipe=recipe, blocks=blocks, result_dtype=voxels.dtype), voxels
 

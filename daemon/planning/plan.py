@@ -8,6 +8,7 @@ the memory of a worker, and still leaves enough blocks to keep all workers busy.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -81,14 +82,14 @@ class Plan:
         return self.meaning.axes
 
 
-def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) -> Plan:
-    """Plan `job` on its opened input.
+def make_plan(job: Job, sources: Mapping[str, Volume], workers: int, *, per_file_blocks: bool) -> Plan:
+    """Plan `job` on its opened inputs.
 
     Parameters
     ----------
     job : Job
-    source : Volume
-        The input.
+    sources : dict of str to Volume
+        The inputs by their names.
     workers : int
         Number of workers that share the job.
     per_file_blocks : bool
@@ -104,11 +105,13 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         If roi, block shapes or operation don't fit the input, or a block needs more
         memory than a worker may take.
     """
+    source = next(iter(sources.values()))
     ndim = len(source.shape)
     roi = _roi_of(job, source)
-    meaning, notes = meaning_as_said(source, job.input)
+    meaning, notes = _common_meaning(job, sources)
     axes = meaning.axes
-    job.operation.check(axes, source.dtype)
+    dtypes = {name: volume.dtype for name, volume in sources.items()}
+    job.operation.check_inputs(axes, dtypes)
     operation = job.operation.resolved(axes)
     reads = Reads(roi, operation.scale(axes), operation.halo_per_axis(axes))
     shape = reads.shape
@@ -119,7 +122,7 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
     sizing = Sizing(
         reads=reads,
         step=storage or (1,) * ndim,
-        voxel_bytes=peak_bytes(job.operation, (1,) * ndim, source.dtype),
+        voxel_bytes=peak_bytes(job.operation, (1,) * ndim, dtypes),
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
@@ -137,12 +140,36 @@ def make_plan(job: Job, source: Volume, workers: int, *, per_file_blocks: bool) 
         grid=BlockGrid(Roi.from_shape(shape), block),
         storage_block=storage,
         reads=reads,
-        dtype=job.operation.output_dtype(source.dtype),
+        dtype=job.operation.dtype_of(dtypes),
         operation=operation,
         meaning=_meaning_of_output(meaning, reads, operation),
         task_bytes=sizing.task_bytes(block),
-        notes=(*notes, *([guess] if (guess := guess_note(meaning, job.input.address)) else []), *cut_notes),
+        notes=(*notes, *([guess] if (guess := guess_note(meaning, source.address)) else []), *cut_notes),
     )
+
+
+def _common_meaning(job: Job, sources: Mapping[str, Volume]) -> tuple[Meaning, list[str]]:
+    """What the first input says about its voxels, and what people are told; all inputs agree with it."""
+    said = job.inputs
+    (first, source), *others = sources.items()
+    meaning, notes = meaning_as_said(source, said[first])
+    for name, volume in others:
+        other, more = meaning_as_said(volume, said[name])
+        if volume.shape != source.shape:
+            raise JobError(
+                f"input.{name}: {volume.address} has shape {list(volume.shape)}, and input.{first}, "
+                f"{source.address}, has {list(source.shape)}; all inputs of an operation have one shape"
+            )
+        if other.axes != meaning.axes and "guess" not in (other.axes_from, meaning.axes_from):
+            raise JobError(
+                f"input.{name}: {volume.address} has the axes {other.axes}, and input.{first}, "
+                f"{source.address}, has {meaning.axes}; if they are the same, say so: "
+                f"input: {{{name}: {{address: ..., axes: {meaning.axes}}}}}"
+            )
+        if meaning.guessed and not other.guessed:
+            meaning = replace(meaning, axes=other.axes, axes_from=other.axes_from)
+        notes += more
+    return meaning, notes
 
 
 def halo_check(plan: Plan) -> dict[str, int]:

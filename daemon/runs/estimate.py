@@ -13,7 +13,6 @@ from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.units import format_size
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import open_volume
 from ...shared.volumes.ledger import Ledger
 from ..engine.engine import Engine
 from ..executors.local.memory import available_bytes, total_bytes
@@ -108,11 +107,7 @@ def estimate(
     """
     run = JobRun(job, engine.workers, overwrite=overwrite)
     finished = 0 if overwrite else finished_blocks(run)
-    source = open_volume(job.input.address, live=job.input.live)
-    try:
-        source_shape, source_dtype = source.shape, source.dtype
-    finally:
-        source.close()
+    source_shape = run.inputs.shape
     times = None
     if shutil.disk_usage(folder).free > _room(run, engine.workers):
         times = benchmark_blocks(run, job, engine, folder, source_shape, poll)
@@ -137,7 +132,7 @@ def estimate(
         memory_limit_bytes=limit,
         memory_bytes=memory,
         memory_available_bytes=available,
-        bytes_read=voxels * source_dtype.itemsize,
+        bytes_read=voxels * run.inputs.itemsize,
         bytes_written=written_bytes(plan),
         files=files_made(plan, per_file_blocks=per_file_blocks),
         disk_needed_bytes=disk,

@@ -12,7 +12,7 @@ from ...shared.errors import BlockmillError, JobError
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Roi
-from ...shared.jobs.job import Job
+from ...shared.jobs.volumes import InputVolume
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
@@ -68,12 +68,13 @@ class InputCheck:
         return touched - whole + unrecorded, touched
 
 
-def input_check_of(job: Job, target: Address, source: Volume) -> InputCheck:
-    """The check for a job.
+def input_check_of(said: InputVolume, target: Address, source: Volume) -> InputCheck:
+    """The check of an input.
 
     Parameters
     ----------
-    job : Job
+    said : InputVolume
+        What the job says of it.
     target : Address
         Of the input.
     source : Volume
@@ -88,7 +89,7 @@ def input_check_of(job: Job, target: Address, source: Volume) -> InputCheck:
     JobError
         If the record beside the input says that this is another file.
     """
-    if not job.check_input or job.input.live:
+    if said.live:
         return InputCheck()
     if target.kind == "fileset":
         if not isinstance(source, BlockwiseFileset) or schema_name(target.file) != SCHEMA_NAME:

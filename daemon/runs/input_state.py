@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...shared.files.fingerprints import content_of, file_state
 from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files
 from ...shared.jobs.job import Job
+from ...shared.jobs.volumes import InputVolume
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.blockwise.layout import STATUS_NAME
-from ...shared.volumes.claims import Claims, claims_of, reads_of
-from ...shared.volumes.formats import Address, split_address, split_input
+from ...shared.volumes.claims import Claims, claims_of
+from ...shared.volumes.formats import Address, split_address
 from ...shared.volumes.restful.description import schema_name
 
 
@@ -86,16 +88,18 @@ def code_notes(code: CodeFiles | None) -> tuple[str, ...]:
     return (f"{text}put the code into a folder of its own",)
 
 
-def changed_while_running(job: Job, state: dict[str, object], code: CodeFiles | None) -> str:
+def changed_while_running(address: str, job: Job, reads: Claims, code: CodeFiles | None) -> str:
     """Why a job can't end as done: what it reads is no longer as it was when the job began.
 
     Changed modules don't count: workers have imported them, and refuse to import others.
 
     Parameters
     ----------
+    address : str
+        Of an input that has changed; empty: none has.
     job : Job
-    state : dict
-        The state of the input at the beginning; more keys than those of `input_state` don't matter.
+    reads : Claims
+        The files that its inputs lead to.
     code : CodeFiles or None
         The files behind the job's function at the beginning.
 
@@ -104,11 +108,9 @@ def changed_while_running(job: Job, state: dict[str, object], code: CodeFiles | 
     str
         Empty if nothing has changed.
     """
-    target = split_input(job.input.address)
-    reads = reads_of(target)
-    if input_changed(job, target, reads, state):
+    if address:
         return (
-            f"the input {job.input.address} changed while this job ran, so blocks of the output may be made "
+            f"the input {address} changed while this job ran, so blocks of the output may be made "
             "of both; let it be finished, then run this again with --overwrite"
         )
     now = code_of(job, reads)
@@ -121,12 +123,13 @@ def changed_while_running(job: Job, state: dict[str, object], code: CodeFiles | 
     )
 
 
-def input_changed(job: Job, target: Address, reads: Claims, state: dict[str, object]) -> bool:
-    """Test if the input is no longer as it was.
+def input_changed(said: InputVolume, target: Address, reads: Claims, state: Mapping[str, object]) -> bool:
+    """Test if an input is no longer as it was.
 
     Parameters
     ----------
-    job : Job
+    said : InputVolume
+        What the job says of it.
     target : Address
         Of the input.
     reads : Claims
@@ -138,7 +141,7 @@ def input_changed(job: Job, target: Address, reads: Claims, state: dict[str, obj
     -------
     bool
     """
-    return not input_state(target, reads, live=job.input.live).items() <= state.items()
+    return not input_state(target, reads, live=said.live).items() <= state.items()
 
 
 def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ _MEANINGS = {
     "input_is.content": "the content of the input's files has changed since",
     "user_code_is": "the Python files in user_code have changed since",
 }
+_INPUT = re.compile(r"inputs_are\.\w+\.")
 
 
 class OtherRecordVersion(ValueError):
@@ -120,8 +122,8 @@ def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
     """
     old, new = dict(_flatten(recorded)), dict(_flatten(current))
     keys = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
-    if "input_is.state" in keys:  # then its content is no news
-        keys = [key for key in keys if key != "input_is.content"]
+    touched = {key.removesuffix(".state") for key in keys if key.endswith(".state")}
+    keys = [key for key in keys if key.removesuffix(".content") not in touched]  # then content is no news
     if "user_code_is" in keys:  # a hash of all, or no code at all: then single files say nothing
         keys = [key for key in keys if not key.startswith("user_code_is.")]
     return [_describe(key, old, new) for key in keys]
@@ -129,8 +131,9 @@ def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
 
 def _describe(key: str, old: dict[str, str], new: dict[str, str]) -> str:
     """One difference as a sentence. A changed hash means nothing to a person, so its meaning is given."""
-    if key in _MEANINGS and (key == "user_code_is" or (key in old and key in new)):
-        return f"{key}: {_MEANINGS[key]}"
+    meaning = _MEANINGS.get(_INPUT.sub("input_is.", key))
+    if meaning is not None and (key == "user_code_is" or (key in old and key in new)):
+        return f"{key}: {meaning}"
     kind, _, name = key.removeprefix("user_code_is.").partition(".")
     if key.startswith("user_code_is.") and name:
         what = "is new" if key not in old else "is no longer there" if key not in new else "has changed since"

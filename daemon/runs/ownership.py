@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,6 @@ from ...shared.errors import JobError, OutputRefused, StorageError
 from ...shared.files.places import absolute
 from ...shared.jobs.code_files import CodeFiles
 from ...shared.jobs.job import Job
-from ...shared.volumes.base.api import Volume
 from ...shared.volumes.claims import Claims, claims_of
 from ...shared.volumes.formats import Address
 from ..planning.plan import Plan
@@ -22,9 +21,8 @@ from .output_record import OutputRecord, differences, json_values
 def identity_of(
     job: Job,
     plan: Plan,
-    source: Volume,
+    inputs: Mapping[str, Any],
     target: Address,
-    state: dict[str, str],
     code: CodeFiles | None,
 ) -> dict[str, Any]:
     """The job's identity, with the state of its input and code and the layout of its output.
@@ -33,12 +31,10 @@ def identity_of(
     ----------
     job : Job
     plan : Plan
-    source : Volume
-        The opened input.
+    inputs : dict
+        Shape, dtype and state of the inputs; see `RunInputs.identity`.
     target : Address
         Address of the output.
-    state : dict
-        Of the input; see `input_state`.
     code : CodeFiles or None
         The files behind the job's function.
 
@@ -50,11 +46,7 @@ def identity_of(
     return json_values(
         {
             **_with_plain_paths(job.identity(plan.axes)),
-            "input_is": {
-                "shape": source.shape,
-                "dtype": source.dtype.str,
-                **state,
-            },
+            **inputs,
             "user_code_is": None if code is None else {"modules": code.modules, "data": code.data},
             "output_is": {
                 "shape": plan.shape,
@@ -70,7 +62,7 @@ def identity_of(
 def _with_plain_paths(identity: dict[str, Any]) -> dict[str, Any]:
     """An identity with paths without ``..``; earlier versions kept them as they were written."""
     paths = {key: identity[key] for key in ("input", "user_code") if isinstance(identity.get(key), str)}
-    return identity | {key: absolute(path) for key, path in paths.items()}
+    return identity | {key: absolute(path) for key, path in paths.items()}  # several inputs came later
 
 
 def refuse_own_input(source: Address, reads: Claims, target: Address) -> None:
@@ -165,7 +157,7 @@ def _translate(
     translated = _with_plain_paths(recorded)
     if isinstance(layout, dict) and "inside" not in layout and "inside" in current["output_is"]:
         translated["output_is"] = layout | {"inside": output.inside()}
-    if isinstance(source, dict) and "content" not in source and "content" in current["input_is"]:
+    if isinstance(source, dict) and "content" not in source and "content" in current.get("input_is", {}):
         translated["input_is"] = source | {"content": current["input_is"]["content"]}
     if isinstance(code, dict) and isinstance(current["user_code_is"], dict):
         translated["user_code_is"] = code | {"data": _with_new_files(code, current["user_code_is"])}
@@ -176,7 +168,7 @@ def _translate(
 
 def _is_of_today(record: OutputRecord) -> bool:
     code, source = record.identity.get("user_code_is"), record.identity.get("input_is")
-    return not isinstance(code, str) and isinstance(source, dict) and "content" in source
+    return not isinstance(code, str) and (not isinstance(source, dict) or "content" in source)
 
 
 def _with_new_files(recorded: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:

@@ -19,17 +19,16 @@ from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.outside_text import message_of
-from ...shared.volumes.claims import reads_of
-from ...shared.volumes.formats import open_volume, split_address, split_input
+from ...shared.volumes.formats import split_address
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec
 from ..planning.plan import halo_check, make_plan
-from .input_check import input_check_of
-from .input_state import changed_while_running, code_notes, code_of, input_state, python_files_hash
+from .input_state import changed_while_running, code_notes, code_of, python_files_hash
+from .inputs import RunInputs
 from .output_record import OutputRecord
 from .outputs import output_for
-from .ownership import begin, identity_of, own_record, refuse_own_input
+from .ownership import begin, identity_of, own_record
 from .reports import Summary, Watcher
 
 _POLL_S = 0.1
@@ -92,19 +91,12 @@ class JobRun:
         if job.user_code is not None and not Path(job.user_code).is_dir():
             raise JobError(f"user_code: there is no folder {job.user_code}")
         target = split_address(job.output.address)
-        source_address = split_input(job.input.address)
-        reads = reads_of(source_address)
-        refuse_own_input(source_address, reads, target)
-        source = open_volume(job.input.address, live=job.input.live)
-        try:
-            self.plan = make_plan(job, source, workers, per_file_blocks=target.kind == "fileset")
-            self._code = code_of(job, reads)
-            self._input_check = input_check_of(job, source_address, source)
-            self._live_extent = source.shape if job.input.live else None
-            state = input_state(source_address, reads, live=job.input.live)
-            self._identity = identity_of(job, self.plan, source, target, state, self._code)
-        finally:
-            source.close()
+        self.inputs = RunInputs(job, target)
+        with self.inputs.opened() as volumes:
+            self.plan = make_plan(job, volumes, workers, per_file_blocks=target.kind == "fileset")
+            self._code = code_of(job, self.inputs.reads)
+            self.inputs.note(volumes)
+        self._identity = identity_of(job, self.plan, self.inputs.identity(), target, self._code)
         self._earlier: OutputRecord | None = None
         self._target = target
         self.output = output_for(target, job, self.plan)
@@ -128,9 +120,8 @@ class JobRun:
         self._probe(engine)
         with self.output.files.held():
             done, resumed = self._take_output()
-            for note in (*self.plan.notes, *code_notes(self._code), self._input_check.note):
-                if note:
-                    self._notify(note)
+            for note in (*self.plan.notes, *code_notes(self._code), *self.inputs.notes()):
+                self._notify(note)
             self._watcher.planned(self.plan, done)
             try:
                 ended, handle = self._run_blocks(engine, done, resumed)
@@ -197,9 +188,7 @@ class JobRun:
     def _recipe(self) -> wire.Recipe:
         """The recipe of a probe: input and operation, nothing of the output."""
         return wire.Recipe(
-            source=self._job.input.address,
-            live_extent=self._live_extent,
-            input_check=self._input_check.recipe,
+            sources=self.inputs.sources(),
             operation=self.plan.operation.to_plain(),
             axes=self.plan.axes,
             offset=self.plan.roi.start,
@@ -284,7 +273,7 @@ class JobRun:
         """The end of the job: failed if what it reads has changed since its beginning."""
         if ended.outcome != "done":
             return ended
-        cause = changed_while_running(self._job, self._identity["input_is"], self._code)
+        cause = changed_while_running(self.inputs.changed(), self._job, self.inputs.reads, self._code)
         return replace(ended, outcome="failed", cause=cause) if cause else ended
 
     def _with_job_settings(self, spec: JobSpec) -> JobSpec:
@@ -355,7 +344,7 @@ class JobRun:
         finished_before = sum(done)
         checked = None
         if ended.outcome == "done":
-            checked = self._input_check.unchecked(self.plan.grid, self.plan.reads, totals.unrecorded)
+            checked = self.inputs.unchecked(self.plan.grid, self.plan.reads, totals.unrecorded)
         return Summary(
             outcome=ended.outcome,
             blocks=len(self.plan.grid),

@@ -36,7 +36,7 @@ from ..schema.fields import (
     Text,
     parse_size,
 )
-from .volumes import InputVolume, OutputVolume, Problems, mistakes_at
+from .volumes import UNNAMED, InputField, InputVolume, OutputVolume, Problems, mistakes_at
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
 
 __all__ = [
@@ -72,8 +72,11 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
 
     Attributes
     ----------
-    input, output : InputVolume, OutputVolume
-        In files and mappings a bare address may stand for either.
+    input : InputVolume, or dict of str to InputVolume
+        Operations of several volumes take them by name. In files and mappings a bare address may stand
+        for a volume.
+    output : OutputVolume
+        A bare address may stand for it, too.
     operation : Operation
         ``{gaussian: {sigma: 1.5}}``, or a bare word such as ``copy``.
     name : str, optional
@@ -116,7 +119,7 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
 
     name: Text | None = None
     label: Text | None = None
-    input: Annotated[InputVolume, ShortForm("address")]
+    input: InputField
     output: Annotated[OutputVolume, ShortForm("address")]
     operation: OperationField
     roi: RoiField | None = None
@@ -142,12 +145,38 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
     def _fields_agree(self) -> Job:
         if problems := [*_unequal_axes(self), *_halo_misplaced(self)]:
             raise mistakes_at(problems)
-        if self.input.address == self.output.address:
+        if any(volume.address == self.output.address for volume in self.inputs.values()):
             raise mistakes_at([(("output",), "is the input itself; name another output")])
         if self.halo is not None:
             merged = self.operation.model_copy(update={"halo": self.halo})
             object.__setattr__(self, "operation", merged)
         return self
+
+    @property
+    def inputs(self) -> Mapping[str, InputVolume]:
+        """The inputs by their names, in the order of the job; an only one has the name "input"."""
+        return {UNNAMED: self.input} if isinstance(self.input, InputVolume) else self.input
+
+    def inputs_by_key(self) -> Mapping[str, InputVolume]:
+        """The inputs by their keys in a job file, such as ``input`` or ``input.mask``."""
+        return {_input_key(name): volume for name, volume in self.inputs.items()}
+
+    def only_input(self, where: str) -> InputVolume:
+        """The job's input.
+
+        Parameters
+        ----------
+        where : str
+            What takes one input alone, for the message.
+
+        Raises
+        ------
+        JobError
+            If it has several.
+        """
+        if len(self.inputs) > 1:
+            raise JobError(f"input: {where} takes one volume, and the job names {', '.join(self.inputs)}")
+        return next(iter(self.inputs.values()))
 
     @classmethod
     def of(cls, data: object) -> Job:
@@ -165,7 +194,8 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
 
     def relative_paths(self) -> list[str]:
         """Those paths of the job that mean another file in another working folder, with their keys."""
-        paths = {"input": self.input.address, "output": self.output.address, "user_code": self.user_code}
+        paths = {key: volume.address for key, volume in self.inputs_by_key().items()}
+        paths |= {"output": self.output.address, "user_code": self.user_code or ""}
         return [
             f"{key}: {path}"
             for key, path in paths.items()
@@ -195,8 +225,9 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
         """
         plain = self.model_dump(mode="json")
         layout = ("block_shape", "chunks", "compression", "compression_opts")
+        named = {name: volume.address for name, volume in self.inputs.items()}
         identity = {
-            "input": self.input.address,
+            **({"input": named[UNNAMED]} if [*named] == [UNNAMED] else {"inputs": named}),
             "operation": {self.operation.name: self.operation.identity(axes)},
             "roi": plain["roi"],
             "output": {key: plain["output"][key] for key in layout},
@@ -204,6 +235,11 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
         if self.operation.depends_on_blocks:
             identity |= {"block_shape": plain["block_shape"], "user_code": self.user_code}
         return identity
+
+
+def _input_key(name: str) -> str:
+    """Where an input stands in a job file."""
+    return UNNAMED if name == UNNAMED else f"{UNNAMED}.{name}"
 
 
 def _job_error(error: ValidationError) -> JobError:
@@ -218,8 +254,11 @@ def _unequal_axes(job: Job) -> Problems:
         (("output", "chunks"), job.output.chunks),
         (("block_shape",), job.block_shape),
         (("halo",), job.halo),
-        (("input", "axes"), tuple(job.input.axes) if job.input.axes else None),
-        (("input", "voxel_size"), job.input.voxel_size),
+        *(
+            ((*where.split("."), key), tuple(value) if value else None)
+            for where, volume in job.inputs_by_key().items()
+            for key, value in (("axes", volume.axes), ("voxel_size", volume.voxel_size))
+        ),
         *(
             (("operation", job.operation.name, key), getattr(job.operation, key, None))
             for key in job.operation.per_axis
@@ -357,14 +396,22 @@ def _with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any
     """A copy of a job's mapping, checked or not, in which no path depends on the current folder."""
     copied = dict(data)
     for key in ("input", "output"):
-        value = copied.get(key)
-        if isinstance(value, str):
-            copied[key] = _absolute(value, folder)
-        elif isinstance(value, dict) and isinstance(value.get("address"), str):
-            copied[key] = value | {"address": _absolute(value["address"], folder)}
+        if key in copied:
+            copied[key] = _absolute_volume(copied[key], folder, named=key == "input")
     if isinstance(copied.get("user_code"), str):
         copied["user_code"] = _absolute(copied["user_code"], folder)
     return copied
+
+
+def _absolute_volume(value: Any, folder: Path, *, named: bool) -> Any:
+    """A volume as a job file has it, or several by their names, with absolute paths."""
+    if isinstance(value, str):
+        return _absolute(value, folder)
+    if isinstance(value, dict) and isinstance(value.get("address"), str):
+        return value | {"address": _absolute(value["address"], folder)}
+    if named and isinstance(value, dict):
+        return {name: _absolute_volume(volume, folder, named=False) for name, volume in value.items()}
+    return value
 
 
 def _absolute(address: str, folder: Path) -> str:

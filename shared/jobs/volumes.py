@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails
 
+from ..bounds import MOST_INPUTS
 from ..schema.bounded_model import BoundedModel, validation_error
-from ..schema.fields import AxesField, Count, Extents, Switch, Text, VoxelSize, nearest, shown
+from ..schema.fields import AxesField, Count, Extents, ShortForm, Switch, Text, VoxelSize, nearest, shown
 
+UNNAMED = "input"
+"""The name of an input that has none."""
 _COMPRESSIONS = ("gzip", "lzf")
+_NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 Problems = list[tuple[tuple[str | int, ...], str]]
 
 
@@ -63,6 +78,36 @@ class InputVolume(BoundedModel):
         if self.unit is not None and self.voxel_size is None:
             raise mistakes_at([(("unit",), "is given, but voxel_size is not")])
         return self
+
+
+def _form_of_input(value: object) -> str:
+    """One volume is an address or a mapping with an address; else each key is the name of an input."""
+    if not isinstance(value, Mapping) or not 0 < len(value) <= MOST_INPUTS:
+        return "<one>"
+    misspelled = any(nearest(key, _VOLUME_KEYS) for key in value)
+    return "<one>" if misspelled else "<named>"
+
+
+def _input_names(value: dict[str, InputVolume]) -> dict[str, InputVolume]:
+    if wrong := [name for name in value if not _NAME.fullmatch(name)]:
+        raise validation_error(
+            f"{shown(wrong[0])} is no name for an input; a name has letters, digits and underscores alone"
+        )
+    return value
+
+
+_VOLUME_KEYS = frozenset(InputVolume.model_fields)
+_OneInput = Annotated[InputVolume, ShortForm("address")]
+InputField = Annotated[
+    Annotated[_OneInput, Tag("<one>")]
+    | Annotated[
+        dict[str, _OneInput],
+        Field(min_length=1, max_length=MOST_INPUTS),
+        AfterValidator(_input_names),
+        Tag("<named>"),
+    ],
+    Discriminator(_form_of_input),
+]
 
 
 class OutputVolume(BoundedModel):

@@ -15,7 +15,7 @@ from ..errors import WireError
 from ..system.confinement import Confinement
 from ..system.impersonation import Identity
 
-VERSION = 4
+VERSION = 5
 """Protocol version, sent in the hello; both sides must agree."""
 
 
@@ -102,21 +102,38 @@ class InputCheck(msgspec.Struct, frozen=True):
     block_shape: tuple[int, ...] = ()
 
 
+class Source(msgspec.Struct, frozen=True):
+    """One input of a job.
+
+    Attributes
+    ----------
+    volume : str or SharedArray
+        Its address, or an array in shared memory.
+    name : str
+        As the operation knows it.
+    live_extent : tuple of int or None
+        Voxels per axis of a volume that another program is writing; None: it is an ordinary one.
+    check : InputCheck or None
+        Check its stored blocks; None: don't.
+    """
+
+    volume: str | SharedArray
+    name: str = "input"
+    live_extent: tuple[int, ...] | None = None
+    check: InputCheck | None = None
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker must know of a job to do any block of it.
 
     Attributes
     ----------
-    source : str or SharedArray
-        Address of the input volume, or an array in shared memory.
-    live_extent : tuple of int or None
-        Voxels per axis of an input that another program is writing; None: it is an ordinary one.
-    input_check : InputCheck or None
-        Check the blocks of the input; None: don't.
+    sources : tuple of Source
+        The inputs, all of one shape.
     operation : dict or None
         As in the job file, one key; None copies.
     axes : str or None
-        Of the input, one letter per axis; None: as the volume itself says.
+        Of the inputs, one letter per axis; None: as the first volume itself says.
     offset : tuple of int
         Input coordinate of the origin of block coordinates.
     part_stop : tuple of int
@@ -143,7 +160,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     confinement : Confinement or None
         The folders that the job may reach; None: all.
     transfer : Transfer or None
-        Copy voxels between `source` and an array; then the rest of the recipe is not used.
+        Copy voxels between the only source and an array; then the rest of the recipe is not used.
     grid : Grid or None
         Of the blocks; tasks then hold nothing but the number.
     checked_block : int or None
@@ -154,9 +171,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Send each answer at once, instead of several together.
     """
 
-    source: str | SharedArray
-    live_extent: tuple[int, ...] | None = None
-    input_check: InputCheck | None = None
+    sources: tuple[Source, ...]
     operation: dict[str, Any] | None = None
     axes: str | None = None
     offset: tuple[int, ...] = ()
@@ -247,7 +262,7 @@ class TaskDone(Message, frozen=True):
     `nbytes_read` and `nbytes_written` count voxel data; `skipped`: a finished
     block was found and left alone; `crc32` is that of the result if the recipe asks for it;
     `voxels` are those of the block; `note` is for people; `unrecorded` counts blocks of the input
-    that were to be checked and have no checksum.
+    that were to be checked and have no checksum; `record` goes to the operation's reducer.
     """
 
     job: str
@@ -261,6 +276,7 @@ class TaskDone(Message, frozen=True):
     voxels: int = 0
     note: str = ""
     unrecorded: int = 0
+    record: bytes = b""
 
 
 class TaskFailed(Message, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -33,6 +34,8 @@ class Operation(BoundedModel, ABC):
         Another cut into blocks may change voxels.
     keeps_range : bool
         The input's range of values holds for the result.
+    takes_several : bool
+        It takes any number of inputs, by their names; else one.
     preload : tuple of str
         Modules that workers share if their nursery imports them.
     """
@@ -44,6 +47,7 @@ class Operation(BoundedModel, ABC):
     per_axis: ClassVar[tuple[str, ...]] = ()
     depends_on_blocks: ClassVar[bool] = False
     keeps_range: ClassVar[bool] = False
+    takes_several: ClassVar[bool] = False
     preload: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -139,6 +143,39 @@ class Operation(BoundedModel, ABC):
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """The dtype of the result for an input of `dtype`; always of native byte order."""
 
+    def dtype_of(self, dtypes: Mapping[str, np.dtype]) -> np.dtype:
+        """The dtype of the result for several inputs; always of native byte order.
+
+        Parameters
+        ----------
+        dtypes : dict of str to numpy.dtype
+            Of each input, by its name.
+
+        Returns
+        -------
+        numpy.dtype
+        """
+        return self.output_dtype(next(iter(dtypes.values())))
+
+    def check_inputs(self, axes: str, dtypes: Mapping[str, np.dtype]) -> None:
+        """Refuse inputs on which the operation makes no sense.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of each input.
+        dtypes : dict of str to numpy.dtype
+            Of each input, by its name.
+
+        Raises
+        ------
+        JobError
+            As `check`, and for several inputs where the operation takes one.
+        """
+        if len(dtypes) > 1:
+            raise JobError(f"input: {self.name} takes one volume, and the job names {', '.join(dtypes)}")
+        self.check(axes, next(iter(dtypes.values())))
+
     def check(self, axes: str, dtype: np.dtype) -> None:
         """Refuse a volume on which the operation makes no sense.
 
@@ -209,7 +246,7 @@ class Operation(BoundedModel, ABC):
         return plain if self.version == 1 else {**plain, "version": self.version}
 
 
-def peak_bytes(operation: Operation, shape: Shape, dtype: np.dtype) -> int:
+def peak_bytes(operation: Operation, shape: Shape, dtypes: np.dtype | Mapping[str, np.dtype]) -> int:
     """Estimate the bytes that a worker needs at once for a block.
 
     Parameters
@@ -217,12 +254,14 @@ def peak_bytes(operation: Operation, shape: Shape, dtype: np.dtype) -> int:
     operation : Operation
     shape : tuple of int
         Voxels per axis of the block, its halo included.
-    dtype : numpy.dtype
-        Of the input.
+    dtypes : numpy.dtype, or dict of str to numpy.dtype
+        Of the only input, or of each by its name.
 
     Returns
     -------
     int
     """
-    itemsize = max(dtype.itemsize, operation.output_dtype(dtype).itemsize)
+    by_name = {"input": dtypes} if isinstance(dtypes, np.dtype) else dtypes
+    read_bytes = sum(dtype.itemsize for dtype in by_name.values())
+    itemsize = max(read_bytes, operation.dtype_of(by_name).itemsize)
     return math.ceil(operation.bytes_per_byte() * itemsize * math.prod(shape))

@@ -167,6 +167,7 @@ def known_keys(schema: dict[str, Any], path: KeyPath) -> list[str]:
 
 def _step(branch: dict[str, Any], key: str | int, root: dict[str, Any]) -> Iterable[dict[str, Any]]:
     below = branch.get("items") if isinstance(key, int) else branch.get("properties", {}).get(key)
+    below = below or branch.get("additionalProperties")  # of a mapping whose keys are names
     return _branches(below, root) if isinstance(below, dict) else ()
 
 

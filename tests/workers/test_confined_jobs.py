@@ -31,7 +31,7 @@ def work(place, source, *, operation=None, probe=False):
     code = {} if operation is None else {"user_code": str(place / "code")}
     job = PreparedJob(
         wire.Recipe(
-            source=str(source),
+            sources=(wire.Source(str(source)),),
             operation=operation,
             probe=probe,
             confinement=confinement,

@@ -2,7 +2,8 @@
 
 A kernel takes a block with its halo (shape ``context.read_roi.shape``) and returns the result for
 ``context.roi`` alone, in the operation's output dtype: a voxel for each, or for each box of its `scale`.
-It owns the block and may work in place.
+It owns the block and may work in place. Where the operation takes several inputs it gets a dict of blocks,
+all of that shape; where it has records for a reducer it returns a `BlockResult`.
 
 May import: shared.
 """
@@ -13,9 +14,9 @@ from importlib import import_module
 
 from ...shared.errors import JobError
 from ...shared.operations.base import Operation
-from .context import BlockContext, Kernel, crop
+from .context import BlockContext, BlockResult, Kernel, crop
 
-__all__ = ["BlockContext", "Kernel", "crop", "kernel_for"]
+__all__ = ["BlockContext", "BlockResult", "Kernel", "crop", "kernel_for"]
 
 
 def kernel_for(operation: Operation) -> Kernel:

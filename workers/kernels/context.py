@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -32,7 +33,23 @@ class BlockContext:
     axes: str
 
 
-Kernel = Callable[[NDArray, BlockContext], NDArray]
+class BlockResult(NamedTuple):
+    """The result of a kernel that has more to say than voxels.
+
+    Attributes
+    ----------
+    array : ndarray or None
+        The voxels; None for an operation without a volume as its output.
+    record : bytes
+        What the operation's reducer adds up, as `shared.records` packs it.
+    """
+
+    array: NDArray[Any] | None
+    record: bytes = b""
+
+
+Kernel = Callable[[Any, BlockContext], "NDArray[Any] | BlockResult"]
+"""Takes a block, or a dict of blocks by their inputs' names where the operation takes several."""
 
 
 def crop(array: NDArray, context: BlockContext) -> NDArray:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ...shared.errors import BlockError
 from ...shared.operations.copy import Copy
-from ...shared.operations.dtypes import value_range
 from .context import BlockContext, Kernel, crop
-
-_PIECE_VOXELS = 1 << 14  # bounds what the checks take in memory, and stays in the cache
+from .conversion import converted
 
 
 def copy_kernel(spec: Copy) -> Kernel:
@@ -23,7 +18,7 @@ def copy_kernel(spec: Copy) -> Kernel:
         target = spec.output_dtype(block.dtype)
         if _always_exact(voxels.dtype, target):
             return voxels.astype(target)
-        return _converted(voxels, target, spec.clip, context)
+        return converted(voxels, target, spec.clip, context, f"copy to {target.name}")
 
     return copy
 
@@ -34,86 +29,3 @@ def _always_exact(source: np.dtype, target: np.dtype) -> bool:
     # numpy calls 64-bit integers to float64 safe, but a float64 has 53 bits for them.
     loses_bits = source.kind in "iu" and source.itemsize == 8 and target.kind == "f"
     return np.can_cast(source, target, "safe") and not loses_bits
-
-
-def _converted(voxels: NDArray, target: np.dtype, clip: bool, context: BlockContext) -> NDArray:
-    out = np.empty(voxels.shape, target)
-    flat, flat_out = np.ascontiguousarray(voxels).reshape(-1), out.reshape(-1)
-    for start in range(0, flat.size, _PIECE_VOXELS):
-        piece = flat[start : start + _PIECE_VOXELS]
-        nearest, inexact = _nearest(piece.view(np.uint8) if piece.dtype == np.bool_ else piece, target)
-        # NaN is the only value that has no nearest one at all.
-        refused = inexact & (piece != piece) if clip else inexact
-        if refused.any():
-            first = int(refused.argmax())
-            position = np.unravel_index(start + first, voxels.shape)
-            raise BlockError(_inexact_message(piece[first], position, target, context))
-        flat_out[start : start + _PIECE_VOXELS] = nearest
-    return out
-
-
-def _inexact_message(value: Any, position: Any, target: np.dtype, context: BlockContext) -> str:
-    where = [int(p) + a for p, a in zip(position, context.roi.start, strict=True)]
-    lowest, highest = value_range(target)
-    text = f"copy to {target.name}: voxel {where} is {value}, which {target.name} can't hold exactly"
-    if value != value:
-        return f"{text}, and no integer is near to it; replace NaN before this step"
-    return (
-        f"{text} (it goes from {lowest} to {highest}); "
-        "choose a wider dtype, or clip: true for the nearest value"
-    )
-
-
-def _nearest(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:
-    """The values of `target` nearest to `voxels`, and a mask of those that are not exact."""
-    if target.kind == "f":
-        return _to_float(voxels, target) if voxels.dtype.kind in "iu" else _to_narrower_float(voxels, target)
-    lowest, highest = (int(limit) for limit in value_range(target))
-    if voxels.dtype.kind in "iu":
-        return _integer_to_integer(voxels, target, lowest, highest)
-    return _float_to_integer(voxels, target, lowest, highest)
-
-
-def _integer_to_integer(
-    voxels: NDArray, target: np.dtype, lowest: int, highest: int
-) -> tuple[NDArray, NDArray[np.bool_]]:
-    own_lowest, own_highest = value_range(voxels.dtype)
-    number = voxels.dtype.newbyteorder("=").type
-    low, high = number(max(lowest, own_lowest)), number(min(highest, own_highest))
-    return np.clip(voxels, low, high).astype(target), (voxels < low) | (voxels > high)
-
-
-def _float_to_integer(
-    voxels: NDArray, target: np.dtype, lowest: int, highest: int
-) -> tuple[NDArray, NDArray[np.bool_]]:
-    rounded = np.rint(voxels.astype(np.float64))
-    # 2**64 - 1 is no float64, 2**64 is: so the upper limit is compared as an open one.
-    too_low, fits = rounded < lowest, (rounded >= lowest) & (rounded < float(highest + 1))
-    out = np.where(fits, rounded, 0).astype(target)
-    out[too_low] = lowest
-    out[~fits & ~too_low] = highest
-    return out, ~fits | (rounded != voxels)
-
-
-def _to_float(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:
-    # numpy goes to float16 by way of float32, rounding twice; float64 holds exactly whatever
-    # comes near to a float16.
-    source = voxels.astype(np.float64) if target == np.float16 else voxels
-    with np.errstate(over="ignore"):
-        out = source.astype(target)
-    limit = np.finfo(target).max
-    np.clip(out, -limit, limit, out=out)
-    back = out.astype(np.float64)
-    # Rounding may have carried the largest integers beyond their own dtype; those are inexact.
-    fits = back < float(int(value_range(voxels.dtype)[1]) + 1)
-    return out, ~fits | (np.where(fits, back, 0).astype(voxels.dtype) != voxels)
-
-
-def _to_narrower_float(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:
-    with np.errstate(over="ignore", under="ignore"):
-        out = voxels.astype(target)
-    overflowed = np.isinf(out) & np.isfinite(voxels)
-    if overflowed.any():
-        limit = np.finfo(target).max
-        out[overflowed] = np.copysign(limit, out[overflowed])
-    return out, overflowed

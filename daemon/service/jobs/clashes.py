@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ....shared.jobs.job import Job
@@ -15,7 +15,7 @@ from ....shared.volumes.formats import split_address, split_input
 class JobFiles:
     """The files that a job reads, and the files that its output owns."""
 
-    reads: Claims
+    reads: Mapping[str, Claims]
     claims: Claims
 
     @classmethod
@@ -32,12 +32,15 @@ class JobFiles:
         -------
         JobFiles
         """
-        source, target = split_input(job.input.address), split_address(job.output.address)
-        return cls(reads_of(source, follow_links=follow_links), claims_of(target))
+        reads = {
+            key: reads_of(split_input(volume.address), follow_links=follow_links)
+            for key, volume in job.inputs_by_key().items()
+        }
+        return cls(reads, claims_of(split_address(job.output.address)))
 
     def by_key(self) -> Iterator[tuple[str, Claims]]:
-        """Both, each with its key in a job file."""
-        yield "input", self.reads
+        """All of them, each with its key in a job file."""
+        yield from self.reads.items()
         yield "output", self.claims
 
     def clash(self, earlier: JobFiles) -> str | None:
@@ -50,10 +53,12 @@ class JobFiles:
         """
         if (path := self.claims.meeting(earlier.claims)) is not None:
             return f"writes {path}, as this job would"
-        if (path := self.claims.meeting(earlier.reads)) is not None:
-            return f"reads {path}, which this job would replace"
-        if (path := earlier.claims.meeting(self.reads)) is not None:
-            return f"writes {path}, which this job reads"
+        for reads in earlier.reads.values():
+            if (path := self.claims.meeting(reads)) is not None:
+                return f"reads {path}, which this job would replace"
+        for reads in self.reads.values():
+            if (path := earlier.claims.meeting(reads)) is not None:
+                return f"writes {path}, which this job reads"
         return None
 
 

@@ -342,7 +342,7 @@ def test_an_engine_that_cannot_start_says_so(monkeypatch):
 
 
 def test_an_order_that_makes_no_sense_harms_no_other_job(engine):
-    recipe = wire.Recipe(source="nothing.npy")
+    recipe = wire.Recipe(sources=(wire.Source("nothing.npy"),))
     bad = engine.submit(JobSpec(recipe=recipe, blocks=RoiList(TILES), block_timeout_s=-1.0))
     assert "block_timeout_s" in bad.next().cause
     test_all_rois_come_back_right_with_their_progress(engine)

@@ -24,7 +24,8 @@ def test_whoever_is_told_of_a_breakdown_finds_the_engine_dead_already(monkeypatc
     monkeypatch.setattr(engine_module, "NurseryProcess", nursery)
     with Engine(1) as engine:
         assert engine.alive
-        spec = JobSpec(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
+        recipe = wire.Recipe(sources=(wire.Source("in.npy"),))
+        spec = JobSpec(recipe=recipe, blocks=BlockGrid(Roi((0,), (40,)), (10,)))
         handle = engine.submit(spec)
         put = handle.put
         monkeypatch.setattr(handle, "put", lambda item: (told.append(engine.alive), put(item)))

@@ -22,7 +22,8 @@ class Loop:
         self.executor = InlineExecutor(WorkerJobs, 2)
         self.dispatcher = Dispatcher(self.executor, self.mailbox)
         self.executor.start()
-        spec = JobSpec(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
+        recipe = wire.Recipe(sources=(wire.Source("in.npy"),))
+        spec = JobSpec(recipe=recipe, blocks=BlockGrid(Roi((0,), (40,)), (10,)))
         self.job = EngineJob("j1", spec, lambda *command: None)
         self.dispatcher._command_submit(self.job)
 

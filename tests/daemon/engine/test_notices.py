@@ -16,7 +16,8 @@ SECOND = (10,)  # first corner of block 1
 
 @pytest.fixture
 def jobs():
-    spec = JobSpec(recipe=wire.Recipe(source="in.npy"), blocks=BlockGrid(Roi((0,), (40,)), (10,)))
+    recipe = wire.Recipe(sources=(wire.Source("in.npy"),))
+    spec = JobSpec(recipe=recipe, blocks=BlockGrid(Roi((0,), (40,)), (10,)))
     return {name: EngineJob(name, spec, lambda *command: None) for name in ("j1", "j2")}
 
 

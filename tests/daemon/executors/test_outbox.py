@@ -18,7 +18,7 @@ from blockmill.shared.messages import engine as wire
 def jobs():
     arenas = Arenas(itertools.count(1))
     blocks = BlockGrid(Roi((0,), (40,)), (10,))
-    recipe = wire.Recipe(source="in.npy")
+    recipe = wire.Recipe(sources=(wire.Source("in.npy"),))
     made = {
         name: SlottedJob(
             ExecutorJob(name=name, recipe=recipe, blocks=blocks, result_dtype=np.dtype(np.uint8)), arenas

@@ -22,7 +22,7 @@ def arenas():
 
 
 def job_of(arenas, identity=None):
-    recipe = wire.Recipe(source="in.npy", identity=identity)
+    recipe = wire.Recipe(sources=(wire.Source("in.npy"),), identity=identity)
     blocks = BlockGrid(Roi((0,), (40,)), (10,))
     job = ExecutorJob(name="j1", recipe=recipe, blocks=blocks, result_dtype=np.dtype(np.uint8))
     return SlottedJob(job, arenas)

@@ -25,7 +25,7 @@ def volume(shape=(100, 90, 80), dtype=np.uint8):
 
 
 def plan(source=None, workers=2, per_file_blocks=True, **fields):
-    return make_plan(job(**fields), source or volume(), workers, per_file_blocks=per_file_blocks)
+    return make_plan(job(**fields), {"input": source or volume()}, workers, per_file_blocks=per_file_blocks)
 
 
 def output(**fields):

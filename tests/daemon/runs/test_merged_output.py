@@ -22,7 +22,7 @@ def output_of(tmp_path):
         job = load_job(tmp_path / "job.yaml", yaml.safe_dump(fields))
         with_input = open_volume(job.input.address)
         try:
-            plan = make_plan(job, with_input, 1, per_file_blocks=False)
+            plan = make_plan(job, {"input": with_input}, 1, per_file_blocks=False)
         finally:
             with_input.close()
         return MergedOutput(split_address(job.output.address), job, plan)

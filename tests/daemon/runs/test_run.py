@@ -14,7 +14,7 @@ from blockmill.daemon.executors.inline import InlineExecutor
 from blockmill.daemon.executors.scripted import Script, ScriptedServer
 from blockmill.daemon.runs.reports import Watcher
 from blockmill.daemon.runs.run import JobRun
-from blockmill.shared.errors import OutputRefused
+from blockmill.shared.errors import JobError, OutputRefused
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.jobs.job import Job
 from blockmill.shared.volumes.formats import open_volume
@@ -65,6 +65,52 @@ def test_every_kind_of_output_holds_what_the_operation_gives(tmp_path, voxels, o
             np.testing.assert_array_equal(file["volume/data"], expected)
     else:
         np.testing.assert_array_equal(content(tmp_path, output), expected)
+
+
+SUM = {"arithmetic": {"expression": "a + b", "dtype": "uint16"}}
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy"])
+def test_several_inputs_are_read_together(tmp_path, voxels, output):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["v"] = other = np.random.default_rng(2).integers(0, 9, SHAPE, np.uint8)
+    job = job_of(tmp_path, output, input={"a": "in.npy", "b": {"address": "other.h5/v"}}, operation=SUM)
+    assert run(job, Script()).outcome == "done"
+    np.testing.assert_array_equal(content(tmp_path, output), voxels.astype(np.uint16) + other)
+    assert run(job, Script()).skipped == BLOCKS
+    with h5py.File(tmp_path / "other.h5", "r+") as file:
+        file["v"][0, 0, 0] = 77
+    with pytest.raises(OutputRefused, match=r"inputs_are\.b\.state: the input's files have changed"):
+        run(job, Script())
+
+
+def test_several_inputs_are_one_part_of_each(tmp_path, voxels):
+    np.save(tmp_path / "other.npy", voxels[::-1])
+    part = [[3, 2, 1], [17, 12, 16]]
+    job = job_of(tmp_path, "out.npy", input={"a": "in.npy", "b": "other.npy"}, operation=SUM, roi=part)
+    assert run(job, Script()).outcome == "done"
+    expected = (voxels.astype(np.uint16) + voxels[::-1])[3:17, 2:12, 1:16]
+    np.testing.assert_array_equal(content(tmp_path, "out.npy"), expected)
+
+
+def test_inputs_that_do_not_fit_each_other_are_refused(tmp_path, voxels):
+    np.save(tmp_path / "small.npy", voxels[1:])
+    with pytest.raises(JobError, match=r"input\.b: .*small.npy has shape .*19, 12, 16.*20, 12, 16"):
+        run(job_of(tmp_path, input={"a": "in.npy", "b": "small.npy"}, operation=SUM), Script())
+    with pytest.raises(JobError, match="copy takes one volume, and the job names a, b"):
+        run(job_of(tmp_path, input={"a": "in.npy", "b": "in.npy"}), Script())
+    with pytest.raises(JobError, match="output: is the input itself"):
+        job_of(tmp_path, "small.npy", input={"a": "in.npy", "b": "small.npy"}, operation=SUM)
+
+
+def test_a_damaged_block_of_any_input_of_ours_ends_the_job(tmp_path, voxels):
+    assert run(job_of(tmp_path, "made.json"), Script()).outcome == "done"
+    block = next(tmp_path.joinpath("made_blocks").rglob("*.h5"))
+    block.write_bytes(block.read_bytes()[:-1] + b"\1")
+    job = job_of(tmp_path, "out.npy", input={"a": "in.npy", "b": "made.json"}, operation=SUM)
+    summary = run(job, Script())
+    assert summary.outcome == "failed"
+    assert "is not what the job that wrote it has recorded" in summary.failures[0][1]
 
 
 @pytest.mark.parametrize("output", ["out.json", "out.npy"])

@@ -16,10 +16,15 @@ DECODERS = [
 TASK = wire.Task("j1", 3, 1, (0, 0), (4, 4), wire.Slot(1, 4096, 16))
 MESSAGES = [
     (wire.decode_to_worker, wire.MapSegment(1, "/proc/1/fd/3", 4096)),
-    (wire.decode_to_worker, wire.Prepare("j1", wire.Recipe(source="a.npy", operation={"copy": {}}))),
     (
         wire.decode_to_worker,
-        wire.Prepare("j1", wire.Recipe(source=wire.SharedArray("/proc/1/fd/3", (2, 3), "<u2", "yx"))),
+        wire.Prepare("j1", wire.Recipe(sources=(wire.Source("a.npy"),), operation={"copy": {}})),
+    ),
+    (
+        wire.decode_to_worker,
+        wire.Prepare(
+            "j1", wire.Recipe(sources=(wire.Source(wire.SharedArray("/proc/1/fd/3", (2, 3), "<u2", "yx")),))
+        ),
     ),
     (wire.decode_to_worker, wire.Run([TASK])),
     (wire.decode_to_worker, wire.Forget("j1", [1, 2])),

@@ -1,0 +1,180 @@
+"""The inputs of a run: opened together for its plan, and looked at again at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from ...shared.geometry.grid import BlockGrid
+from ...shared.geometry.reads import Reads
+from ...shared.geometry.roi import Shape
+from ...shared.jobs.job import Job
+from ...shared.jobs.volumes import UNNAMED, InputVolume
+from ...shared.messages import engine as wire
+from ...shared.volumes.base.api import Volume
+from ...shared.volumes.claims import Claims, reads_of
+from ...shared.volumes.formats import Address, open_volume, split_input
+from .input_check import InputCheck, input_check_of
+from .input_state import input_changed, input_state
+from .ownership import refuse_own_input
+
+
+class RunInput:
+    """One input of a run.
+
+    Parameters
+    ----------
+    said : InputVolume
+        What the job says of it.
+
+    Attributes
+    ----------
+    address : Address
+    reads : Claims
+        All files that it leads to.
+    """
+
+    def __init__(self, said: InputVolume) -> None:
+        self.said = said
+        self.address: Address = split_input(said.address)
+        self.reads: Claims = reads_of(self.address)
+        self.shape: Shape = ()
+        self.dtype = np.dtype(np.uint8)
+        self.check = InputCheck()
+        self._state: dict[str, str] = {}
+
+    def open(self) -> Volume:
+        """The volume, for reading."""
+        return open_volume(self.said.address, live=self.said.live)
+
+    def note(self, volume: Volume, *, check: bool) -> None:
+        """Note shape, dtype, state of the files, and how its blocks are checked.
+
+        Parameters
+        ----------
+        volume : Volume
+            It, opened.
+        check : bool
+            The job wants its stored blocks checked.
+        """
+        self.shape, self.dtype = volume.shape, volume.dtype
+        self.check = input_check_of(self.said, self.address, volume) if check else InputCheck()
+        self._state = input_state(self.address, self.reads, live=self.said.live)
+
+    def identity(self) -> dict[str, Any]:
+        """Its part of the job's identity."""
+        return {"shape": self.shape, "dtype": self.dtype.str, **self._state}
+
+    def changed(self) -> bool:
+        """Test if its files are no longer as they were."""
+        return input_changed(self.said, self.address, reads_of(self.address), self._state)
+
+    def source(self, name: str) -> wire.Source:
+        """What workers need to open it, by the name that the operation has for it."""
+        extent = self.shape if self.said.live else None
+        return wire.Source(self.said.address, name, live_extent=extent, check=self.check.recipe)
+
+
+class RunInputs:
+    """All inputs of a run, by their names.
+
+    Parameters
+    ----------
+    job : Job
+    output : Address
+        Must meet none of them.
+
+    Raises
+    ------
+    JobError
+        If the output would replace part of an input.
+    """
+
+    def __init__(self, job: Job, output: Address) -> None:
+        self._job = job
+        self.by_name = {name: RunInput(said) for name, said in job.inputs.items()}
+        for one in self.by_name.values():
+            refuse_own_input(one.address, one.reads, output)
+
+    @property
+    def reads(self) -> Claims:
+        """All files that the inputs lead to."""
+        claims = [one.reads for one in self.by_name.values()]
+        files = tuple(place for one in claims for place in one.files)
+        return Claims(files, tuple(tree for one in claims for tree in one.trees))
+
+    @contextmanager
+    def opened(self) -> Iterator[Mapping[str, Volume]]:
+        """Open all of them for the time of a plan.
+
+        Yields
+        ------
+        dict of str to Volume
+        """
+        with ExitStack() as stack:
+            volumes: dict[str, Volume] = {}
+            for name, one in self.by_name.items():
+                volumes[name] = one.open()
+                stack.callback(volumes[name].close)
+            yield volumes
+
+    def note(self, volumes: Mapping[str, Volume]) -> None:
+        """Note the facts of the opened inputs; see `RunInput.note`."""
+        for name, one in self.by_name.items():
+            one.note(volumes[name], check=self._job.check_input)
+
+    def identity(self) -> dict[str, Any]:
+        """Their part of the job's identity."""
+        if [*self.by_name] == [UNNAMED]:
+            return {"input_is": self.by_name[UNNAMED].identity()}
+        return {"inputs_are": {name: one.identity() for name, one in self.by_name.items()}}
+
+    def sources(self) -> tuple[wire.Source, ...]:
+        """What workers need to open them."""
+        return tuple(one.source(name) for name, one in self.by_name.items())
+
+    def notes(self) -> Iterator[str]:
+        """Reasons why inputs of ours are not checked, for people."""
+        return (one.check.note for one in self.by_name.values() if one.check.note)
+
+    def changed(self) -> str:
+        """The address of an input that is no longer as it was, or an empty text."""
+        return next((one.said.address for one in self.by_name.values() if one.changed()), "")
+
+    def unchecked(self, tasks: BlockGrid, reads: Reads, unrecorded: int) -> tuple[int, int] | None:
+        """How many stored blocks a finished job has read without a check, and how many it has read.
+
+        Parameters
+        ----------
+        tasks : BlockGrid
+            Task blocks.
+        reads : Reads
+            What they read of each input.
+        unrecorded : int
+            Blocks that were to be checked and have no checksum.
+
+        Returns
+        -------
+        tuple of int, or None
+            None if no input is ours, or the job does not want them checked.
+        """
+        checks = [one.check for one in self.by_name.values()]
+        if len(checks) == 1:
+            return checks[0].unchecked(tasks, reads, unrecorded)
+        counts = [count for check in checks if (count := check.unchecked(tasks, reads, 0)) is not None]
+        if not counts:
+            return None
+        return sum(unchecked for unchecked, _ in counts) + unrecorded, sum(read for _, read in counts)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes that are read for one voxel of all inputs."""
+        return sum(one.dtype.itemsize for one in self.by_name.values())
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels per axis of each input."""
+        return next(iter(self.by_name.values())).shape

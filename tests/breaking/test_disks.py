@@ -95,7 +95,7 @@ def test_a_power_cut_while_a_job_and_a_run_are_at_work(bench, wait_until):
             process.wait()
         wait_until(lambda: bench.gone(children), "the end of the workers")
         disk.back()
-        available(disk.root, "raw", voxels)
+        available(disk.root, "raw", voxels, power_cut=True)
         bench.open_gate()
         bench.serve()
         with bench.client(timeout_s=60) as client:

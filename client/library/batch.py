@@ -20,6 +20,7 @@ from ...shared.geometry.roi import Roi
 from ...shared.geometry.slicing import as_roi
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.messages import engine as wire
+from ...shared.operations.reducer import Reducer, Table
 from ...shared.volumes.sources import Source, as_volume
 from .work import (
     AnyOperation,
@@ -73,10 +74,13 @@ class RoiRequestBatch:
     ----------
     result_signal : OrderedSignal
         ``callback(roi, array)``: `roi` unpacks to ``start, stop``, `array` has its shape.
-        A reference to the array keeps its memory; nothing overwrites it.
+        A reference to the array keeps its memory; nothing overwrites it. For an operation that makes a
+        table, such as statistics: ``callback(roi, table)``, with that of this roi alone, a dict.
     progress_signal : OrderedSignal
         ``callback(percent)``: 0 first, the percentage rounded down after each result (given
         `total_volume`), 100 at the end.
+    table : dict or None
+        The table of all rois that were called back so far, for an operation that makes one.
 
     Raises
     ------
@@ -116,12 +120,18 @@ class RoiRequestBatch:
         self._executing = threading.Lock()
         self._cancelled = threading.Event()
         self._handle: JobHandle | None = None
+        self._reducer: Reducer | None = None
         self.result_signal = OrderedSignal()
         self.progress_signal = OrderedSignal()
 
     def _check_input(self, recipe: wire.InputCheck | None) -> None:
         """Have workers compare stored blocks of the source with what its job recorded; for cluster nodes."""
         self._work = replace(self._work, input_check=recipe)
+
+    @property
+    def table(self) -> Table | None:
+        """See the class."""
+        return None if self._reducer is None else self._reducer.table()
 
     def execute(self) -> None:
         """Run all requests; returns when the last callback has returned.
@@ -161,6 +171,7 @@ class RoiRequestBatch:
 
     def _execute(self) -> None:
         rois = self._new_iterator()
+        self._reducer = self._work.operation.reducer() if self._work.operation.has_table else None
         tell_percent(self.progress_signal, 0)
         with ExitStack() as stack:
             execution = _Execution(self, rois)
@@ -189,7 +200,7 @@ class RoiRequestBatch:
 
     def _call_back(self, result: Result) -> None:
         try:
-            self.result_signal(result.roi, result.array)
+            self.result_signal(result.roi, self._work.value_of(result))
         except Exception as error:
             raise RoiRequestBatchError(f"the callback for {result.roi} raised {error!r}") from error
 
@@ -214,6 +225,8 @@ class _Execution:
         self._check_end(item)
 
     def _process(self, handle: JobHandle, item: object) -> None:
+        if isinstance(item, Result) and self._batch._reducer is not None:
+            self._batch._reducer.add(item.block, item.record)
         match item:
             case Result() as result if self.pool is not None:
                 self._results.put(result)

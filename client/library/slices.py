@@ -100,7 +100,7 @@ class RoiRequestBufferIter:
         with self._work.run(RoiList(list(self.rois())), ordered=True) as handle:
             count = 0
             while (result := _next_result(handle)) is not None:
-                yield result.array
+                yield self._work.value_of(result)
                 block = result.block
                 del result  # before its memory is given to another one
                 handle.merged(block)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...daemon.engine.engine import Engine
-from ...daemon.engine.handle import Ended, JobHandle, block_error
+from ...daemon.engine.handle import Ended, JobHandle, Result, block_error
 from ...daemon.engine.job import JobSpec
 from ...daemon.scheduling.events import OnError
 from ...shared.errors import BlockError, JobError
 from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.code_files import code_files
+from ...shared.jobs.volumes import UNNAMED
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.memory.arena import share_array
 from ...shared.messages import engine as wire
@@ -101,7 +102,7 @@ class BlockWork:
             raise JobError(f'on_error {self.on_error!r}: it is "fail" or "finish"')
         if self.block_timeout_s is not None and not self.block_timeout_s > 0:
             raise JobError(f"block_timeout_s {self.block_timeout_s}: give more than 0, or None")
-        self.operation.check(self.source.axes, self.source.dtype)
+        self.operation.check_inputs(self.source.axes, {UNNAMED: self.source.dtype})
         self.operation.check_keeps_shape(self.source.axes, "a request for a roi")
 
     @contextmanager
@@ -131,7 +132,7 @@ class BlockWork:
         JobHandle
         """
         with ExitStack() as stack:
-            source = self._shared_source(stack)
+            source, has_table = self._shared_source(stack), self.operation.has_table
             engine = self.engine or stack.enter_context(self._own_engine())
             handle = engine.submit(
                 JobSpec(
@@ -142,7 +143,8 @@ class BlockWork:
                         code_files=_code_files(self.operation),
                     ),
                     blocks=blocks,
-                    merge_dtype=self.operation.output_dtype(self.source.dtype),
+                    merge_dtype=None if has_table else self.operation.output_dtype(self.source.dtype),
+                    merge_records=has_table,
                     max_open=self.batch_size,
                     parallel_merges=parallel_results,
                     retries=self.retries,
@@ -157,6 +159,14 @@ class BlockWork:
             except BaseException:
                 end_now(handle)
                 raise
+
+    def value_of(self, result: Result) -> Any:
+        """What a block has come to: its voxels, or its table where the operation makes one."""
+        if not self.operation.has_table:
+            return result.array
+        reducer = self.operation.reducer()
+        reducer.add(result.block, result.record)
+        return reducer.table()
 
     def _own_engine(self) -> Engine:
         return Engine(workers_for(self.batch_size), preload=self.operation.preload)

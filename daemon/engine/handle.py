@@ -28,16 +28,20 @@ class Result:
         Number of the block in its job.
     roi : Roi
         Its voxels, in block coordinates, without halo.
-    array : ndarray of shape ``roi.shape``
-        In shared memory; valid as long as any reference to it (or to a view) lives.
+    array : ndarray of shape ``roi.shape``, or None
+        In shared memory; valid as long as any reference to it (or to a view) lives. None if the operation
+        gives no voxels.
     crc32 : int
         Checksum of the array's bytes if the recipe asks for one, else 0.
+    record : bytes
+        For the reducer of the operation.
     """
 
     block: int
     roi: Roi
-    array: NDArray[Any]
+    array: NDArray[Any] | None
     crc32: int = 0
+    record: bytes = b""
 
 
 NoticeKind = Literal["printed", "retry", "failed", "worker"]

@@ -76,6 +76,8 @@ class JobSpec:
         The blocks; a RoiList may grow while `sealed` is False.
     merge_dtype : numpy.dtype or None
         Results of this element type come back to the submitter; None: workers write them.
+    merge_records : bool
+        Records of the blocks come back to the submitter, with or without voxels.
     max_open : int or None
         Most blocks that are running or waiting to be merged: the bound on memory.
     parallel_merges : int
@@ -104,6 +106,7 @@ class JobSpec:
     recipe: wire.Recipe
     blocks: BlockGrid | RoiList
     merge_dtype: np.dtype | None = None
+    merge_records: bool = False
     max_open: int | None = None
     parallel_merges: int = 1
     retries: int = 2
@@ -139,7 +142,7 @@ class EngineJob:
             len(spec.blocks),
             retries=spec.retries,
             on_error=spec.on_error,
-            merge=spec.merge_dtype is not None,
+            merge=spec.merge_dtype is not None or spec.merge_records,
             max_open=spec.max_open,
             parallel_merges=spec.parallel_merges,
             ordered=spec.ordered,
@@ -183,20 +186,21 @@ class EngineJob:
         totals.bytes_written += reply.nbytes_written
         totals.unrecorded += reply.unrecorded
 
-    def result(self, block: int, array: NDArray[Any]) -> Result:
+    def result(self, block: int, array: NDArray[Any] | None) -> Result:
         """The result of a block, to be merged.
 
         Parameters
         ----------
         block : int
-        array : ndarray
-            The voxels that the executor returned.
+        array : ndarray or None
+            The voxels that the executor returned; None: the block has a record alone.
 
         Returns
         -------
         Result
         """
-        return Result(block, self.spec.blocks.roi_of(block), array, self._replies[block].crc32)
+        reply = self._replies[block]
+        return Result(block, self.spec.blocks.roi_of(block), array, reply.crc32, reply.record)
 
     def drop(self, block: int) -> None:
         """Forget the answer about a block whose result will not be merged."""

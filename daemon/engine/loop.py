@@ -286,7 +286,9 @@ class Dispatcher:
     def _merge(self, action: ev.Merge) -> None:
         job = self._jobs[action.job]
         job.merging_blocks.add(action.block)
-        job.handle.put(job.result(action.block, self._executor.take_result(job.name, action.block)))
+        has_voxels = job.spec.merge_dtype is not None
+        array = self._executor.take_result(job.name, action.block) if has_voxels else None
+        job.handle.put(job.result(action.block, array))
 
     def _kill(self, action: ev.Kill) -> None:
         self._executor.kill(action.worker, action.reason, self._grace_s)

@@ -191,6 +191,7 @@ class MergedOutput:
 
     def merge(self, result: Result) -> None:
         """Write one result into the file."""
+        assert result.array is not None, "the job has voxels"
         self._file.merge(result.block, result.roi, result.array, result.crc32)
 
     def sweep(self, rois: list[Roi]) -> None:

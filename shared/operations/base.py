@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import JobError
 from ..geometry.roi import Shape
 from ..schema.bounded_model import BoundedModel
+from .reducer import Reducer
 
 
 class Operation(BoundedModel, ABC):
@@ -34,6 +35,8 @@ class Operation(BoundedModel, ABC):
         Another cut into blocks may change voxels.
     keeps_range : bool
         The input's range of values holds for the result.
+    has_table : bool
+        Its result is a table, which a reducer adds up of the records of all blocks; else a volume.
     takes_several : bool
         It takes any number of inputs, by their names; else one.
     preload : tuple of str
@@ -47,6 +50,7 @@ class Operation(BoundedModel, ABC):
     per_axis: ClassVar[tuple[str, ...]] = ()
     depends_on_blocks: ClassVar[bool] = False
     keeps_range: ClassVar[bool] = False
+    has_table: ClassVar[bool] = False
     takes_several: ClassVar[bool] = False
     preload: ClassVar[tuple[str, ...]] = ()
 
@@ -192,6 +196,10 @@ class Operation(BoundedModel, ABC):
             With the mismatch and what to write instead.
         """
         self.halo_per_axis(axes)
+
+    def reducer(self) -> Reducer:
+        """What adds up the records of the blocks; of operations with a table alone."""
+        raise NotImplementedError(f"{self.name} has no table")
 
     def bytes_per_byte(self) -> float:
         """The `peak_factor`, unless a parameter says another one."""

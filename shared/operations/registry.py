@@ -26,7 +26,7 @@ from ..schema.fields import Keyed, nearest, shown
 from .base import Operation
 
 _GROUP = "blockmill.operations"
-_NO_OPERATIONS = ("base", "dtypes", "formula", "registry")
+_NO_OPERATIONS = ("base", "dtypes", "formula", "reducer", "registry")
 
 
 @cache

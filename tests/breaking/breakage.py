@@ -50,7 +50,7 @@ def gated_job(bench, kind, folder=".", free=32, **fields):
 def available(folder, kind, want, *, power_cut=False):
     """How many blocks are available, or 1 for a merged output that has its name; all of it must be right.
 
-    After a power cut a block may have its name and status, but not yet its bytes: then it is refused in words.
+    After a power cut a block may have its name and status, but not yet its bytes: then it is refused.
     """
     path = folder / KINDS[kind]["address"].removesuffix("/v")
     if not path.exists():

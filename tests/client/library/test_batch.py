@@ -466,3 +466,21 @@ def test_an_operation_that_changes_the_shape_is_refused():
     volume = np.zeros((8, 8, 8), np.uint8)
     with pytest.raises(JobError, match=r"downsample changes the shape .* run it as a job"):
         RoiRequestBatch(volume, [([0, 0, 0], [8, 8, 8])], operation={"downsample": {"factor": 2}})
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_statistics_come_as_tables_of_each_roi_and_of_all(engine, parallel):
+    tables = {}
+    batch = RoiRequestBatch(
+        VOXELS, TILES, operation="statistics", engine=engine, allow_parallel_results=parallel
+    )
+    batch.result_signal.subscribe(lambda roi, table: tables.update({tuple(map(tuple, roi)): table}))
+    assert batch.table is None
+    batch.execute()
+    for start, stop in TILES:
+        part = VOXELS[Roi(start, stop).to_slice()]
+        table = tables[tuple(start), tuple(stop)]
+        assert (table["count"], table["sum"], table["max"]) == (part.size, part.sum(), part.max())
+    whole = np.concatenate([VOXELS[Roi(start, stop).to_slice()].ravel() for start, stop in TILES])
+    assert (batch.table["count"], batch.table["sum"]) == (whole.size, whole.sum())
+    assert batch.table["mean"] == whole.mean()

@@ -21,6 +21,8 @@ MOST_AXES = 32
 """Axes of a volume, as many as HDF5 takes."""
 MOST_INPUTS = 26
 """Volumes that one operation takes."""
+MOST_STEPS = 64
+"""Operations that are done one after the other in one pass."""
 MOST_JOBS = 10_000
 """Jobs that one call names."""
 MOST_PREDECESSORS = 1_000

@@ -45,8 +45,8 @@ MAY_IMPORT = {
     "daemon/engine": "shared shared/geometry shared/memory shared/messages shared/system"
     " daemon/scheduling daemon/executors daemon/executors/local",
     "daemon/journal": "shared shared/files shared/messages",
-    "daemon/runs": "shared shared/files shared/geometry shared/jobs shared/locking shared/messages"
-    " shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
+    "daemon/runs": "shared shared/files shared/geometry shared/operations shared/jobs shared/locking"
+    " shared/messages shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
     " shared/volumes/restful daemon/engine daemon/executors/local daemon/planning daemon/scheduling",
     "daemon/service/jobs": "shared shared/jobs shared/messages shared/volumes daemon/journal",
     "daemon/service": "shared shared/schema shared/operations shared/config shared/files"

@@ -61,9 +61,9 @@ class PreparedJob:
                 self._user_code.check()
         self._kernel = kernel_for(self._spec)
         folders = recipe.confinement.code if recipe.confinement is not None else None
-        function = self._spec.user_function
-        if folders is not None and recipe.user_code is not None and function is not None:
-            check_definition(function, folders)
+        if folders is not None and recipe.user_code is not None:
+            for function in self._spec.user_functions:
+                check_definition(function, folders)
         sources = self._files.run(self._open_volumes)
         self._bounds = Roi.from_shape(sources.shape)
         self._axes = recipe.axes or sources.first.axes
@@ -116,10 +116,13 @@ class PreparedJob:
         read_roi = kept_roi.grown(self._reads.halo, within=self._bounds)
         blocks, unrecorded = self._files.run(lambda: sources.read(kept_roi, read_roi))
         nbytes = sum(block.nbytes for block in blocks.values())
-        result = self._compute(blocks, BlockContext(read_roi, kept_roi, sources.shape, self._axes))
+        result = self._compute(blocks, self._context(read_roi, kept_roi))
         note = self._check_halo(sources, kept_roi) if task.block == self._recipe.checked_block else ""
         outcome = BlockOutcome(nbytes, note=note, unrecorded=unrecorded, record=result.record)
         return self._deliver(result.array, outcome, task.slot, roi, segment)
+
+    def _context(self, read_roi: Roi, kept_roi: Roi) -> BlockContext:
+        return BlockContext(read_roi, kept_roi, self._bounds.shape, self._axes, self._reads.part)
 
     def _compute(self, blocks: dict[str, NDArray[Any]], context: BlockContext) -> BlockResult:
         """The kernel's result for a block. It empties `blocks`, so that the kernel owns the voxels."""
@@ -152,16 +155,14 @@ class PreparedJob:
 
     def _check_halo(self, sources: Sources, block: Roi) -> str:
         """What is to be said about the halo of the user's function."""
-        if (function := self._spec.user_function) is None:
-            return ""
 
         def compute(read_roi: Roi, kept_roi: Roi) -> NDArray[Any]:
-            context = BlockContext(read_roi, kept_roi, sources.shape, self._axes)
+            context = self._context(read_roi, kept_roi)
             block = self._files.run(lambda: sources.first.read(read_roi))
             with acting_as(self._recipe.identity):
                 return np.array(self._kernel(block, context))
 
-        pieces = not takes_context(function)
+        pieces = not any(map(takes_context, self._spec.user_functions))
         check = HaloCheck(self._bounds, block, self._reads.halo, self._recipe.check_voxels, compute, pieces)
         return check.note()
 

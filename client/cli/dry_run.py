@@ -61,7 +61,7 @@ def say_estimate(job: Job, path: str, *, workers: int | None, as_json: bool, ove
 def _estimate(job: Job, workers: int | None, overwrite: bool, poll: Callable[[], None]) -> Estimate:
     """Estimate on an engine like that of ``run``."""
     count = workers or job.workers or len(os.sched_getaffinity(0))
-    with scratch_folder(job) as folder, Engine(count, preload=job.operation.preload, fork=True) as engine:
+    with scratch_folder(job) as folder, Engine(count, preload=job.operation.preloads, fork=True) as engine:
         return estimate(job, engine, folder, overwrite=overwrite, poll=poll)
 
 

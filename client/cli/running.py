@@ -88,7 +88,7 @@ def _run(job: Job, options: RunOptions, display: Display, interrupt: Interrupt) 
     processors = len(os.sched_getaffinity(0))
     count = options.workers or job.workers or processors
     # How many blocks there are is not known yet.
-    with Engine(min(count, processors), preload=job.operation.preload, fork=True) as engine:
+    with Engine(min(count, processors), preload=job.operation.preloads, fork=True) as engine:
 
         def planned(plan: Plan, done: bytes) -> None:
             display.start(len(plan.grid), sum(done))

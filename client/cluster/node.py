@@ -91,7 +91,7 @@ def _compute(config: ClusterConfig, work: ClusterJob, fileset: BlockwiseFileset,
     source_roi = block.shifted(work.roi.start)
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressCommand(config.task_progress_update_command))
-        engine = stack.enter_context(Engine(config.workers, preload=job.operation.preload))
+        engine = stack.enter_context(Engine(config.workers, preload=job.operation.preloads))
         streamer = BigRequestStreamer(
             work.source,
             source_roi,

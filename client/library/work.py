@@ -16,11 +16,10 @@ from ...shared.errors import BlockError, JobError
 from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.code_files import code_files
-from ...shared.jobs.volumes import UNNAMED
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.memory.arena import share_array
 from ...shared.messages import engine as wire
-from ...shared.operations.base import Operation
+from ...shared.operations.base import UNNAMED, Operation
 from ...shared.operations.registry import parse_operation
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.memory import MemoryVolume
@@ -169,7 +168,7 @@ class BlockWork:
         return reducer.table()
 
     def _own_engine(self) -> Engine:
-        return Engine(workers_for(self.batch_size), preload=self.operation.preload)
+        return Engine(workers_for(self.batch_size), preload=self.operation.preloads)
 
     def _shared_source(self, stack: ExitStack) -> str | wire.SharedArray:
         if not isinstance(self.source, MemoryVolume):
@@ -181,8 +180,8 @@ class BlockWork:
 
 def _code_files(operation: Operation) -> dict[str, str]:
     """The user's own modules, so that workers of an engine that has run before import changed ones anew."""
-    function = operation.user_function
-    return {} if function is None else code_files(function, None).own
+    functions = operation.user_functions
+    return {path: found for function in functions for path, found in code_files(function, None).own.items()}
 
 
 def end_now(handle: JobHandle) -> Ended:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...shared.files.fingerprints import content_of, file_state
-from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files
+from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files, merged
 from ...shared.jobs.job import Job
 from ...shared.jobs.volumes import InputVolume
 from ...shared.volumes.blockwise.description import SCHEMA_NAME
@@ -71,11 +71,11 @@ def code_of(job: Job, reads: Claims, *, besides: tuple[str, ...] = ()) -> CodeFi
     -------
     CodeFiles or None
     """
-    if (function := job.operation.user_function) is None:
+    if not job.operation.user_functions:
         return None
     volumes = (claims_of(split_address(job.output.address)), reads)
     apart = (*besides, *(place.real for claims in volumes for place in claims.places()))
-    return code_files(function, job.user_code, apart)
+    return merged(code_files(function, job.user_code, apart) for function in job.operation.user_functions)
 
 
 def code_notes(code: CodeFiles | None) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 def python_files_hash(job: Job) -> str | None:
     """The hash of all Python files in `user_code`, as records of version 0.1 have it; None without one."""
-    if job.operation.user_function is None or job.user_code is None:
+    if not job.operation.user_functions or job.user_code is None:
         return None
     content = hashlib.sha256()
     root = Path(job.user_code)

@@ -12,8 +12,9 @@ from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Shape
 from ...shared.jobs.job import Job
-from ...shared.jobs.volumes import UNNAMED, InputVolume
+from ...shared.jobs.volumes import InputVolume
 from ...shared.messages import engine as wire
+from ...shared.operations.base import UNNAMED
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.claims import Claims, reads_of
 from ...shared.volumes.formats import Address, open_volume, split_input

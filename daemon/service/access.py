@@ -169,7 +169,7 @@ class Rights:
                     _check_below(place.path, self._roots, key, "access.data_roots")
             if job.user_code is not None:
                 _check_below(job.user_code, self._code, "user_code", "access.user_code")
-            if self._code is not None and (function := job.operation.user_function) is not None:
+            for function in job.operation.user_functions if self._code is not None else ():
                 _check_function(function, job.user_code)
         return files
 

@@ -13,7 +13,7 @@ import importlib
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -48,6 +48,19 @@ class CodeFiles:
     data: dict[str, str] = field(default_factory=dict)
     own: dict[str, str] = field(default_factory=dict)
     too_many: bool = False
+
+
+def merged(several: Iterable[CodeFiles]) -> CodeFiles:
+    """The files behind several functions."""
+    found = CodeFiles()
+    for one in several:
+        found = CodeFiles(
+            found.modules | one.modules,
+            found.data | one.data,
+            found.own | one.own,
+            found.too_many or one.too_many,
+        )
+    return found
 
 
 def code_files(function: str, folder: str | None, outputs: tuple[str, ...] = ()) -> CodeFiles:

@@ -18,9 +18,10 @@ from pydantic import ValidationError, model_validator
 
 from ..errors import JobError, JobFileError
 from ..files.places import absolute
+from ..operations.base import UNNAMED, Operation
 from ..operations.registry import OperationField
 from ..schema.bounded_model import BoundedModel, within_bounds
-from ..schema.complaints import Complaint, complaints_of, left_out
+from ..schema.complaints import Complaint, complaints_of, format_key_path, left_out
 from ..schema.fields import (
     Count,
     CountPerAxis,
@@ -36,7 +37,7 @@ from ..schema.fields import (
     Text,
     parse_size,
 )
-from .volumes import UNNAMED, InputField, InputVolume, OutputVolume, Problems, mistakes_at
+from .volumes import InputField, InputVolume, OutputVolume, Problems, mistakes_at
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
 
 __all__ = [
@@ -228,7 +229,7 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
         named = {name: volume.address for name, volume in self.inputs.items()}
         identity = {
             **({"input": named[UNNAMED]} if [*named] == [UNNAMED] else {"inputs": named}),
-            "operation": {self.operation.name: self.operation.identity(axes)},
+            "operation": self.operation.plain_identity(axes),
             "roi": plain["roi"],
             "output": {key: plain["output"][key] for key in layout},
         }
@@ -248,7 +249,7 @@ def _job_error(error: ValidationError) -> JobError:
 
 def _unequal_axes(job: Job) -> Problems:
     """The fields whose number of entries differs from that of the first field with an entry per axis."""
-    entries: list[tuple[tuple[str, ...], object]] = [
+    entries: list[tuple[tuple[str | int, ...], object]] = [
         (("roi",), job.roi.start if job.roi else None),
         (("output", "block_shape"), job.output.block_shape),
         (("output", "chunks"), job.output.chunks),
@@ -259,20 +260,25 @@ def _unequal_axes(job: Job) -> Problems:
             for where, volume in job.inputs_by_key().items()
             for key, value in (("axes", volume.axes), ("voxel_size", volume.voxel_size))
         ),
-        *(
-            (("operation", job.operation.name, key), getattr(job.operation, key, None))
-            for key in job.operation.per_axis
-        ),
+        *(((*path, key), getattr(step, key, None)) for path, step in _steps(job) for key in step.per_axis),
     ]
     counts = [(path, len(value)) for path, value in entries if isinstance(value, tuple)]
     if not counts:
         return []
     first, ndim = counts[0]
     return [
-        (path, f"is for {count} axes, but {'.'.join(first)} for {ndim}")
+        (path, f"is for {count} axes, but {format_key_path(first)} for {ndim}")
         for path, count in counts[1:]
         if count != ndim
     ]
+
+
+def _steps(job: Job) -> list[tuple[tuple[str | int, ...], Operation]]:
+    """The steps of the operation, each with its path in the job."""
+    steps = job.operation.steps
+    if steps == (job.operation,):
+        return [(("operation", job.operation.name), job.operation)]
+    return [(("operation", number, step.name), step) for number, step in enumerate(steps)]
 
 
 def _halo_misplaced(job: Job) -> Problems:

@@ -22,8 +22,6 @@ from ..bounds import MOST_INPUTS
 from ..schema.bounded_model import BoundedModel, validation_error
 from ..schema.fields import AxesField, Count, Extents, ShortForm, Switch, Text, VoxelSize, nearest, shown
 
-UNNAMED = "input"
-"""The name of an input that has none."""
 _COMPRESSIONS = ("gzip", "lzf")
 _NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 Problems = list[tuple[tuple[str | int, ...], str]]

@@ -130,8 +130,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     sources : tuple of Source
         The inputs, all of one shape.
-    operation : dict or None
-        As in the job file, one key; None copies.
+    operation : dict, list of dict, or None
+        As in the job file, one key, or a list of such; None copies.
     axes : str or None
         Of the inputs, one letter per axis; None: as the first volume itself says.
     offset : tuple of int
@@ -172,7 +172,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sources: tuple[Source, ...]
-    operation: dict[str, Any] | None = None
+    operation: dict[str, Any] | list[dict[str, Any]] | None = None
     axes: str | None = None
     offset: tuple[int, ...] = ()
     part_stop: tuple[int, ...] = ()

@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 from ..errors import JobError
 from ..schema.bounded_model import validation_error
 from ..schema.fields import DtypeName, Switch, Text
-from .base import Operation
+from .base import UNNAMED, Operation
 from .dtypes import is_real
 from .formula import Formula
 
@@ -52,7 +52,7 @@ class Arithmetic(Operation):
 
     def output_dtype(self, dtype: np.dtype) -> np.dtype:
         """The dtype of the result for an only input."""
-        return self.dtype_of({"input": dtype})
+        return self.dtype_of({UNNAMED: dtype})
 
     def dtype_of(self, dtypes: Mapping[str, np.dtype]) -> np.dtype:
         """As `Operation.dtype_of`."""

@@ -14,6 +14,9 @@ from ..geometry.roi import Shape
 from ..schema.bounded_model import BoundedModel
 from .reducer import Reducer
 
+UNNAMED = "input"
+"""The name of an input that has none."""
+
 
 class Operation(BoundedModel, ABC):
     """Parameters of one operation; frozen, checked when made.
@@ -55,9 +58,19 @@ class Operation(BoundedModel, ABC):
     preload: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def user_function(self) -> str | None:
-        """The user's own function that the kernel calls, as ``module:name``; None: it calls none."""
-        return None
+    def user_functions(self) -> tuple[str, ...]:
+        """The user's own functions that the kernel calls, as ``module:name``."""
+        return ()
+
+    @property
+    def steps(self) -> tuple[Operation, ...]:
+        """The operations that are done one after the other: this one alone, but of a chain."""
+        return (self,)
+
+    @property
+    def preloads(self) -> tuple[str, ...]:
+        """Modules that workers share if their nursery imports them."""
+        return self.preload
 
     @property
     def checks_halo(self) -> bool:
@@ -201,6 +214,20 @@ class Operation(BoundedModel, ABC):
         """What adds up the records of the blocks; of operations with a table alone."""
         raise NotImplementedError(f"{self.name} has no table")
 
+    def largest_itemsize(self, dtypes: Mapping[str, np.dtype]) -> int:
+        """Bytes of a voxel where they are most: in all inputs together, or in the result.
+
+        Parameters
+        ----------
+        dtypes : dict of str to numpy.dtype
+            Of each input, by its name.
+
+        Returns
+        -------
+        int
+        """
+        return max(sum(dtype.itemsize for dtype in dtypes.values()), self.dtype_of(dtypes).itemsize)
+
     def bytes_per_byte(self) -> float:
         """The `peak_factor`, unless a parameter says another one."""
         return self.peak_factor
@@ -222,12 +249,26 @@ class Operation(BoundedModel, ABC):
         if any(s != 1 for s in self.scale(axes)):
             raise JobError(f"{self.name} changes the shape of the volume, and {where} can't; run it as a job")
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any] | list[dict[str, Any]]:
         """As in a job file: one key, the name, and all parameters below it; plain JSON.
 
         `registry.parse_operation` takes it back.
         """
         return {self.name: self.model_dump(mode="json")}
+
+    def plain_identity(self, axes: str) -> dict[str, Any] | list[dict[str, Any]]:
+        """The identity by the name of the operation; of a chain, a list with that of each step.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per axis of the volume.
+
+        Returns
+        -------
+        dict or list of dict
+        """
+        return {self.name: self.identity(axes)}
 
     def identity(self, axes: str) -> dict[str, Any]:
         """All parameters that decide the result, the defaults written out; plain JSON.
@@ -269,7 +310,5 @@ def peak_bytes(operation: Operation, shape: Shape, dtypes: np.dtype | Mapping[st
     -------
     int
     """
-    by_name = {"input": dtypes} if isinstance(dtypes, np.dtype) else dtypes
-    read_bytes = sum(dtype.itemsize for dtype in by_name.values())
-    itemsize = max(read_bytes, operation.dtype_of(by_name).itemsize)
-    return math.ceil(operation.bytes_per_byte() * itemsize * math.prod(shape))
+    by_name = {UNNAMED: dtypes} if isinstance(dtypes, np.dtype) else dtypes
+    return math.ceil(operation.bytes_per_byte() * operation.largest_itemsize(by_name) * math.prod(shape))

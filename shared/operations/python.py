@@ -85,9 +85,9 @@ class PythonFunction(Operation):
     args: PlainArguments = Field(default_factory=dict)
 
     @property
-    def user_function(self) -> str | None:
-        """As `Operation.user_function`."""
-        return self.function
+    def user_functions(self) -> tuple[str, ...]:
+        """As `Operation.user_functions`."""
+        return (self.function,)
 
     @property
     def checks_halo(self) -> bool:

@@ -1,14 +1,15 @@
 """The operations by their names: each module of this package with one, and those that others install.
 
 An operation stands in a job file as a mapping with one key, its name: ``{gaussian: {sigma: 2}}``;
-one that needs no parameters may be a bare word: ``copy``. An installed package adds operations by entry
-points of the group ``blockmill.operations``, from a name to a subclass of `Operation`.
+one that needs no parameters may be a bare word: ``copy``; a list is done step by step.
+An installed package adds operations by entry points of the group ``blockmill.operations``, from a name to a
+subclass of `Operation`.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -16,17 +17,25 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticKnownError, core_schema
+from pydantic_core import (
+    CoreSchema,
+    InitErrorDetails,
+    PydanticCustomError,
+    PydanticKnownError,
+    core_schema,
+)
 
+from ..bounds import MOST_STEPS
 from ..errors import JobError
 from ..outside_text import clean, error_text
 from ..schema.bounded_model import validation_error
 from ..schema.complaints import complaints_of, left_out
 from ..schema.fields import Keyed, nearest, shown
 from .base import Operation
+from .chain import chained
 
 _GROUP = "blockmill.operations"
-_NO_OPERATIONS = ("base", "dtypes", "formula", "reducer", "registry")
+_NO_OPERATIONS = ("base", "chain", "dtypes", "formula", "reducer", "registry")
 
 
 @cache
@@ -106,6 +115,28 @@ def _checked_name(value: object) -> str:
 def _validated(value: object) -> Operation:
     if isinstance(value, Operation):
         return value
+    return _chain(value) if isinstance(value, list | tuple) else _single(value)
+
+
+def _chain(steps: Sequence[object]) -> Operation:
+    """The operation that does several ones one after the other."""
+    if not 1 <= len(steps) <= MOST_STEPS:
+        raise validation_error(f"is a list of {len(steps)} operations; give 1 to {MOST_STEPS}")
+    made: list[Operation] = []
+    for number, step in enumerate(steps):
+        if isinstance(step, list | tuple):
+            raise validation_error("is a list in a list; write all steps in one")
+        try:
+            made.append(step if isinstance(step, Operation) else _single(step))
+        except ValidationError as error:
+            raise _below(number, error) from None
+        except PydanticCustomError as error:
+            details = InitErrorDetails(type=error, loc=(number,), input=step)
+            raise ValidationError.from_exception_data("Job", [details]) from None
+    return made[0] if len(made) == 1 else chained(made)
+
+
+def _single(value: object) -> Operation:
     name = _checked_name(value)
     try:
         adapter = _adapter_of(name)
@@ -117,7 +148,7 @@ def _validated(value: object) -> Operation:
         raise _below(name, error) from None
 
 
-def _below(name: str, error: ValidationError) -> ValidationError:
+def _below(name: str | int, error: ValidationError) -> ValidationError:
     """The same findings, with the operation's name before their keys."""
     findings: list[InitErrorDetails] = []
     for one in error.errors(include_url=False):
@@ -143,7 +174,8 @@ class _AnyOperation:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"oneOf": [handler(_adapter_of(name).core_schema) for name in operation_names()]}
+        single = [handler(_adapter_of(name).core_schema) for name in operation_names()]
+        return {"oneOf": [*single, {"type": "array", "items": {"oneOf": single}, "minItems": 1}]}
 
 
 OperationField = Annotated[Operation, _AnyOperation()]

@@ -41,7 +41,7 @@ def arithmetic_kernel(spec: Arithmetic) -> Kernel:
         target = spec.dtype_of(dtypes)
         with np.errstate(all="ignore"):  # inf and NaN are what the operation promises
             value = _evaluate(root, voxels, dtypes)
-        result = np.broadcast_to(np.asarray(value.array), context.roi.shape)
+        result = np.asarray(value.array)
         if result.dtype == np.bool_:
             return result.astype(target)
         if result.dtype.kind == "f" and target == result.dtype:

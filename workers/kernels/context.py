@@ -25,12 +25,15 @@ class BlockContext:
         Shape of the input.
     axes : str
         One letter per axis of the input.
+    part : Roi or None
+        The part of the input that the whole output is made of; None: all of it.
     """
 
     read_roi: Roi
     roi: Roi
     volume_shape: Shape
     axes: str
+    part: Roi | None = None
 
 
 class BlockResult(NamedTuple):

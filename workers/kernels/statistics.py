@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import msgspec
@@ -13,7 +14,7 @@ from ...shared.operations.statistics import Statistics, StatisticsRecord, packed
 from .context import BlockContext, BlockResult, Kernel, crop
 
 _LIMB_BITS = 16
-_LARGE, _SCALE = 1e140, 2.0**-600
+_LARGE_EXPONENT = 400
 
 
 def statistics_kernel(spec: Statistics) -> Kernel:
@@ -38,11 +39,15 @@ def statistics_kernel(spec: Statistics) -> Kernel:
 def _float_sums(voxels: NDArray) -> tuple[Fraction, Fraction]:
     """Sum and sum of squares; the latter by the distance from the mean, which loses no digits."""
     wide = voxels.astype(np.float64)
-    scale = _SCALE if np.abs(wide).max() > _LARGE else 1.0  # or the squares would be infinite
-    wide *= scale
+    exponent = math.frexp(float(np.abs(wide).max()))[1]
+    if abs(exponent) < _LARGE_EXPONENT:
+        exponent = 0
+    else:  # or squares would become infinite, or 0
+        wide = np.ldexp(wide, -exponent)
+    scale = Fraction(2) ** exponent
     mean = float(wide.mean())
-    distance = Fraction(float(np.square(wide - mean).sum())) / Fraction(scale) ** 2
-    total = Fraction(mean) / Fraction(scale) * voxels.size
+    distance = Fraction(float(np.square(wide - mean).sum())) * scale**2
+    total = Fraction(mean) * scale * voxels.size
     return total, distance + total * total / voxels.size
 
 

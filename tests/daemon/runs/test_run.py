@@ -114,6 +114,19 @@ def test_a_damaged_block_of_any_input_of_ours_ends_the_job(tmp_path, voxels):
 
 
 @pytest.mark.parametrize("output", ["out.json", "out.npy"])
+def test_a_list_of_operations_is_one_pass(tmp_path, voxels, output):
+    steps = [{"gaussian": {"sigma": 1.2}}, {"median": {"size": 3}}, {"threshold": {"above": 120}}]
+    job = job_of(tmp_path, output, operation=steps, roi=None)
+    assert run(job, Script()).outcome == "done"
+    expected = ndimage.median_filter(ndimage.gaussian_filter(voxels, 1.2), 3) > 120
+    np.testing.assert_array_equal(content(tmp_path, output), expected)
+    assert run(job, Script()).skipped == BLOCKS
+    steps[2] = {"threshold": {"above": 121}}
+    with pytest.raises(OutputRefused, match="operation: "):
+        run(job_of(tmp_path, output, operation=steps), Script())
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy"])
 def test_attempts_that_fail_or_die_are_made_again(tmp_path, voxels, output):
     script = Script(fails=[(0, 1), (3, 1), (3, 2)], dies=[(1, 1), (4, 1)])
     summary = run(job_of(tmp_path, output, retries=2), script)

@@ -37,7 +37,7 @@ _NAMES = {
     "shared.volumes.base.api": "Volume",
     "shared.volumes.blockwise.description": "FilesetDescription",
     "shared.volumes.blockwise.fileset": "BlockwiseFileset",
-    "shared.volumes.formats": "open_volume",
+    "shared.volumes.registry": "open_volume",
     "shared.volumes.hdf5.datasets": "glob_datasets list_datasets",
     "shared.volumes.restful.fileset": "RESTfulBlockwiseFileset",
     "shared.volumes.restful.volume": "RESTfulVolume",

@@ -74,7 +74,7 @@ from .shared.messages.service import ServiceInfo as ServiceInfo
 from .shared.volumes.base.api import Volume as Volume
 from .shared.volumes.blockwise.description import FilesetDescription as FilesetDescription
 from .shared.volumes.blockwise.fileset import BlockwiseFileset as BlockwiseFileset
-from .shared.volumes.formats import open_volume as open_volume
+from .shared.volumes.registry import open_volume as open_volume
 from .shared.volumes.hdf5.datasets import glob_datasets as glob_datasets, list_datasets as list_datasets
 from .shared.volumes.restful.fileset import RESTfulBlockwiseFileset as RESTfulBlockwiseFileset
 from .shared.volumes.restful.volume import RESTfulVolume as RESTfulVolume

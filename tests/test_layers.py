@@ -22,21 +22,23 @@ MAY_IMPORT = {
     "shared/memory": "shared/messages",
     "shared/schema": "shared shared/geometry",
     "shared/operations": "shared shared/geometry shared/schema",
-    "shared/jobs": "shared shared/files shared/operations shared/schema",
+    "shared/jobs": "shared shared/files shared/operations shared/schema shared/volumes shared/volumes/base",
     "shared/config": "shared shared/files shared/jobs shared/schema",
-    "shared/volumes/base": "shared shared/geometry",
-    "shared/volumes/hdf5": "shared shared/files shared/geometry shared/volumes/base",
+    "shared/volumes/base": "shared shared/files shared/geometry shared/schema",
+    "shared/volumes/hdf5": "shared shared/files shared/geometry shared/schema shared/volumes/base",
     "shared/volumes/blockwise/fast": "shared/files shared/geometry shared/volumes/hdf5",
     "shared/volumes/blockwise": "shared shared/files shared/geometry shared/locking shared/volumes/base"
     " shared/volumes/hdf5 shared/volumes/blockwise/fast",
     "shared/volumes/restful": "shared shared/files shared/geometry shared/volumes/base"
     " shared/volumes/hdf5 shared/volumes/blockwise shared/volumes/blockwise/fast",
+    "shared/volumes/formats": "shared shared/files shared/geometry shared/volumes/base"
+    " shared/volumes/hdf5 shared/volumes/blockwise shared/volumes/restful shared/volumes",
     "shared/volumes": "shared shared/files shared/geometry shared/volumes/base shared/volumes/hdf5"
     " shared/volumes/blockwise shared/volumes/restful",
     "shared/lazyflow": "shared shared/files shared/geometry shared/schema shared/volumes/base",
     "workers/kernels": "shared shared/geometry shared/operations",
     "workers": "shared shared/files shared/geometry shared/memory shared/messages shared/system"
-    " shared/operations shared/volumes shared/volumes/base shared/volumes/blockwise workers/kernels",
+    " shared/operations shared/volumes shared/volumes/base workers/kernels",
     "daemon/scheduling": "",
     "daemon/planning": "shared shared/geometry shared/operations shared/jobs shared/volumes/base",
     "daemon/executors": "shared/geometry shared/memory shared/messages",
@@ -46,13 +48,13 @@ MAY_IMPORT = {
     " daemon/scheduling daemon/executors daemon/executors/local",
     "daemon/journal": "shared shared/files shared/messages",
     "daemon/runs": "shared shared/files shared/geometry shared/operations shared/jobs shared/locking"
-    " shared/messages shared/volumes shared/volumes/base shared/volumes/blockwise shared/volumes/hdf5"
-    " shared/volumes/restful daemon/engine daemon/executors/local daemon/planning daemon/scheduling",
+    " shared/messages shared/volumes shared/volumes/base daemon/engine daemon/executors/local"
+    " daemon/planning daemon/scheduling",
     "daemon/service/jobs": "shared shared/jobs shared/messages shared/volumes daemon/journal",
     "daemon/service": "shared shared/schema shared/operations shared/config shared/files"
     " shared/geometry shared/jobs shared/locking shared/messages shared/system shared/volumes"
-    " shared/volumes/blockwise daemon/engine daemon/executors daemon/journal daemon/service/jobs"
-    " daemon/planning daemon/runs daemon/scheduling",
+    " daemon/engine daemon/executors daemon/journal daemon/service/jobs daemon/planning daemon/runs"
+    " daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
     "client/library": "shared shared/files shared/geometry shared/operations shared/jobs"
     " shared/lazyflow shared/memory shared/messages shared/volumes shared/volumes/base"
@@ -61,12 +63,11 @@ MAY_IMPORT = {
     "client/http": "shared shared/geometry shared/volumes/base shared/volumes/restful",
     "client/manpages": "the-root shared/config shared/jobs",
     "client/doctor": "the-root shared shared/config shared/locking shared/messages shared/system"
-    " daemon/executors/local daemon/service client/service",
-    "client/cluster": "shared shared/geometry shared/operations shared/jobs shared/lazyflow"
-    " shared/locking shared/volumes shared/volumes/base shared/volumes/blockwise daemon/engine"
-    " daemon/runs client/formatting client/library",
-    "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base"
-    " shared/volumes/blockwise shared/volumes/hdf5 daemon/runs",
+    " shared/volumes daemon/executors/local daemon/service client/service",
+    "client/cluster": "shared shared/geometry shared/operations shared/jobs shared/volumes/hdf5"
+    " shared/lazyflow shared/locking shared/volumes shared/volumes/base shared/volumes/blockwise"
+    " daemon/engine daemon/runs client/formatting client/library",
+    "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base daemon/runs",
     "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages shared/system"
     " daemon/engine daemon/planning daemon/runs client/formatting client/service",
     "client/cli/verbs": "the-root shared shared/schema shared/operations shared/config shared/jobs"

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 import blockmill
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COMMAND = Path(sys.executable).with_name("blockmill")

@@ -16,12 +16,13 @@ from ..shared.messages import engine as wire
 from ..shared.operations.copy import Copy
 from ..shared.operations.registry import parse_operation
 from ..shared.system.impersonation import acting_as
-from ..shared.volumes.blockwise.fileset import BlockwiseFileset
+from ..shared.volumes.base.api import RecordedVolume
 from .file_access import FileAccess
 from .halo_check import HaloCheck
 from .kernels import kernel_for
 from .kernels.context import BlockContext, BlockResult
 from .kernels.python import check_definition, takes_context
+from .output import WorkerOutput, open_output
 from .sources import Sources
 from .task_rois import rois_of
 from .user_code import UserCode
@@ -48,7 +49,7 @@ class PreparedJob:
         self._recipe = recipe
         self._files = FileAccess(recipe)
         self._sources: Sources | None = None
-        self._output: BlockwiseFileset | None = None
+        self._output: WorkerOutput | None = None
         has_code = recipe.user_code is not None or bool(recipe.code_files)
         self._user_code = UserCode(recipe.user_code, recipe.code_files) if has_code else None
 
@@ -75,10 +76,7 @@ class PreparedJob:
     def _open_volumes(self) -> Sources:
         recipe = self._recipe
         sources = Sources(recipe)
-        if recipe.output is not None:
-            self._output = BlockwiseFileset(
-                recipe.output, "a", job=recipe.job_hash, durability=recipe.durability
-            )
+        self._output = open_output(recipe)
         return sources
 
     def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> BlockOutcome:
@@ -106,13 +104,13 @@ class PreparedJob:
         sources = self._sources or self._open()
         if self._recipe.probe:
             return BlockOutcome()
-        if self._recipe.resume and self._output is not None and self._finished(self._output, roi):
+        if self._recipe.resume and self._is_finished(roi):
             return BlockOutcome(skipped=True)
         kept_roi = self._reads.kept(roi)
         if task.slot is not None and segment is not None and self._is_plain_copy(sources):
             target = slot_array(task.slot, segment, roi, sources.first.dtype)
             unrecorded = self._files.run(lambda: sources.read_into(kept_roi, target))
-            return self._in_slot(BlockOutcome(target.nbytes, unrecorded=unrecorded), target)
+            return self._with_result(BlockOutcome(target.nbytes, unrecorded=unrecorded), target)
         read_roi = kept_roi.grown(self._reads.halo, within=self._bounds)
         blocks, unrecorded = self._files.run(lambda: sources.read(kept_roi, read_roi))
         nbytes = sum(block.nbytes for block in blocks.values())
@@ -146,12 +144,12 @@ class PreparedJob:
             return outcome
         if (output := self._output) is not None:
             self._files.run(lambda: output.write(roi, array))
-            return outcome._replace(nbytes_written=array.nbytes)
+            return self._with_result(outcome, array)
         if slot is None or segment is None:
             raise BlockError("the task names no place for its result")
         target = slot_array(slot, segment, roi, array.dtype)
         target[...] = array
-        return self._in_slot(outcome, target)
+        return self._with_result(outcome, target)
 
     def _check_halo(self, sources: Sources, block: Roi) -> str:
         """What is to be said about the halo of the user's function."""
@@ -170,17 +168,13 @@ class PreparedJob:
         dtype = sources.first.dtype
         return isinstance(self._spec, Copy) and self._spec.output_dtype(dtype) == dtype
 
-    def _finished(self, output: BlockwiseFileset, roi: Roi) -> bool:
-        """Test if each block file of `roi` is this job's and agrees with its checksum."""
-        return self._files.run(
-            lambda: all(
-                output.verify_block(block.start, job=self._recipe.job_hash) is None
-                for block in output.grid.touching(roi)
-            )
-        )
+    def _is_finished(self, roi: Roi) -> bool:
+        """True if the output itself says that an earlier run has written this block."""
+        output = self._output
+        return isinstance(output, RecordedVolume) and self._files.run(lambda: output.records.is_finished(roi))
 
-    def _in_slot(self, outcome: BlockOutcome, result: NDArray[Any]) -> BlockOutcome:
-        """The outcome of a block whose result lies in its slot."""
+    def _with_result(self, outcome: BlockOutcome, result: NDArray[Any]) -> BlockOutcome:
+        """The outcome of a block whose result is written, or lies in its slot."""
         crc32 = crc32_of(result) if self._recipe.checksum else 0
         return outcome._replace(nbytes_written=result.nbytes, crc32=crc32)
 

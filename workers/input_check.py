@@ -19,8 +19,7 @@ from ..shared.files.checksum import crc32_of
 from ..shared.geometry.grid import BlockGrid
 from ..shared.geometry.roi import Roi, Shape
 from ..shared.messages import engine as wire
-from ..shared.volumes.base.api import Volume
-from ..shared.volumes.blockwise.fileset import BlockwiseFileset
+from ..shared.volumes.base.api import RecordedVolume, Volume
 from ..shared.volumes.ledger import Ledger
 
 
@@ -82,16 +81,17 @@ class FilesetInputCheck(NoCheck):
     other bytes of the file: to read it a second time would cost a copy a fifth more time.
     """
 
-    def __init__(self, fileset: BlockwiseFileset) -> None:
-        self._fileset = fileset
-        self._is_plain = fileset.description.chunks is None and fileset.description.compression is None
+    def __init__(self, source: Volume, fileset: RecordedVolume) -> None:
+        self._source = source
+        self._records = fileset.records
+        self._is_plain = fileset.records.voxels_tell
 
     def before_read(self, kept_roi: Roi, read_roi: Roi) -> int:
         """Check the files of the blocks that a task reads whole; see `NoCheck`."""
         if self._is_plain:
             return 0
         return sum(
-            self._check_file(block) for block, _ in _begun_and_whole(self._fileset.grid, kept_roi, read_roi)
+            self._check_file(block) for block, _ in _begun_and_whole(self._records.grid, kept_roi, read_roi)
         )
 
     def after_read(self, kept_roi: Roi, read_roi: Roi, voxels: NDArray[Any]) -> int:
@@ -99,19 +99,19 @@ class FilesetInputCheck(NoCheck):
         if not self._is_plain:
             return 0
         unrecorded = 0
-        for block, _ in _begun_and_whole(self._fileset.grid, kept_roi, read_roi):
+        for block, _ in _begun_and_whole(self._records.grid, kept_roi, read_roi):
             part = voxels if block == read_roi else voxels[block.relative_to(read_roi.start).to_slice()]
-            if not self._fileset.blocks.agrees(block.start, part):
+            if not self._records.agrees(block.start, part):
                 unrecorded += self._check_file(block)
         return unrecorded
 
     def _check_file(self, block: Roi) -> int:
-        fileset = self._fileset
+        records = self._records
         try:
-            record = fileset.blocks.checked_record(block.start)
+            verdict, _ = records.check_block(block.start)
         except CorruptBlock as error:
-            raise _damaged(fileset, block, fileset.block_file(block.start), str(error)) from error
-        return int(record is not None and not record.has_facts)
+            raise _damaged(self._source, block, records.block_file(block.start), str(error)) from error
+        return int(verdict == "unchecked")
 
 
 class MergedInputCheck(NoCheck):
@@ -162,7 +162,7 @@ def input_check(plan: wire.InputCheck | None, source: Volume) -> NoCheck:
         return NoCheck()
     if plan.ledger is not None:
         return MergedInputCheck(source, plan.ledger, plan.block_shape)
-    return FilesetInputCheck(source) if isinstance(source, BlockwiseFileset) else NoCheck()
+    return FilesetInputCheck(source, source) if isinstance(source, RecordedVolume) else NoCheck()
 
 
 def _begun_and_whole(grid: BlockGrid, kept_roi: Roi, read_roi: Roi) -> Iterator[tuple[Roi, Shape]]:

@@ -16,6 +16,7 @@ from ..shared.memory.arena import Segment
 from ..shared.messages import engine as wire
 from ..shared.outside_text import clean, error_text, message_of
 from .block_task import PreparedJob
+from .compare import CompareJob
 from .transfer import OpenVolumes, TransferJob
 
 _PACKAGE = Path(__file__).parent.parent
@@ -41,7 +42,7 @@ class WorkerJobs:
     """The jobs that a worker holds, and the shared memory for their voxels."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, PreparedJob | TransferJob] = {}
+        self._jobs: dict[str, PreparedJob | TransferJob | CompareJob] = {}
         self._volumes = OpenVolumes()
         self._segments: dict[int, Segment | OSError] = {}
         self._pid = os.getpid()
@@ -60,7 +61,9 @@ class WorkerJobs:
         """True if each answer of this job is to be sent at once."""
         return self._jobs[job].prompt
 
-    def _prepared(self, recipe: wire.Recipe) -> PreparedJob | TransferJob:
+    def _prepared(self, recipe: wire.Recipe) -> PreparedJob | TransferJob | CompareJob:
+        if recipe.compare is not None:
+            return CompareJob(recipe, recipe.compare)
         if (transfer := recipe.transfer) is None:
             return PreparedJob(recipe)
         return TransferJob(recipe, transfer, self._volumes, lambda: self._segment_of(transfer.view))

@@ -12,7 +12,7 @@ from ..shared.memory.arena import attach_array
 from ..shared.messages import engine as wire
 from ..shared.volumes.base.api import Volume
 from ..shared.volumes.base.memory import MemoryVolume
-from ..shared.volumes.formats import open_volume
+from ..shared.volumes.registry import open_volume
 from .input_check import NoCheck, input_check
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,8 @@ from ..shared.errors import StorageError
 from ..shared.geometry.roi import Roi
 from ..shared.memory.arena import Segment
 from ..shared.messages import engine as wire
-from ..shared.volumes.base.api import Volume
-from ..shared.volumes.blockwise.fileset import BlockwiseFileset
-from ..shared.volumes.formats import open_volume
+from ..shared.volumes.base.api import RecordedVolume, Volume
+from ..shared.volumes.registry import format_of, open_volume, split_input
 from .block_task import BlockOutcome
 from .task_rois import rois_of
 
@@ -34,7 +34,7 @@ class OpenVolumes:
             Names the `ParallelVolume` that asks; two of them never share an open volume.
         address : str
         write : bool
-            Open a fileset for writing.
+            Open it for writing.
 
         Returns
         -------
@@ -43,7 +43,7 @@ class OpenVolumes:
         key = (volume_id, address, write)
         volume = self._volumes.pop(key, None)
         if volume is None:
-            volume = BlockwiseFileset(address, "a") if write else open_volume(address)
+            volume = _opened_to_write(address) if write else open_volume(address)
         self._volumes[key] = volume  # at the end: the most recently used one
         while len(self._volumes) > _MAX_OPEN:
             self._volumes.pop(next(iter(self._volumes))).close()
@@ -54,6 +54,11 @@ class OpenVolumes:
         for volume in self._volumes.values():
             volume.close()
         self._volumes.clear()
+
+
+def _opened_to_write(address: str) -> Volume:
+    place = split_input(address)
+    return format_of(place).open_to_write(place)
 
 
 class TransferJob:
@@ -107,7 +112,7 @@ class TransferJob:
         transfer = self._transfer
         address = self._recipe.sources[0].volume
         assert isinstance(address, str)
-        volume = self._volumes.volume(transfer.volume_id, address, transfer.write is not None)
+        volume: Any = self._volumes.volume(transfer.volume_id, address, transfer.write is not None)
         memory, view = self._segment(), transfer.view
         if memory is None:
             raise StorageError("the transfer names no shared memory")
@@ -116,8 +121,10 @@ class TransferJob:
         )
         block = array[roi.relative_to(transfer.origin).to_slice()]
         if transfer.write is not None:
-            assert isinstance(volume, BlockwiseFileset)
-            volume.write(roi, block, status=transfer.write)
+            if isinstance(volume, RecordedVolume):
+                volume.write(roi, block, status=transfer.write)
+            else:
+                volume.write(roi, block)
             return BlockOutcome(nbytes_written=block.nbytes)
         volume.read(roi, out=block)
         return BlockOutcome(nbytes_read=block.nbytes)

@@ -24,7 +24,8 @@ from ...shared.volumes.base.info import meaning_as_said
 from ...shared.volumes.blockwise.description import FilesetDescription, read_description, write_description
 from ...shared.volumes.blockwise.fileset import BlockwiseFileset
 from ...shared.volumes.claims import reads_of
-from ...shared.volumes.formats import open_volume, split_address, split_input
+from ...shared.volumes.hdf5.options import Hdf5Options
+from ...shared.volumes.registry import open_volume, split_address, split_input
 
 TASK_NAME = "TASK"
 """A node holds the lock of this name in its block's directory, from the first voxel to the status."""
@@ -65,7 +66,7 @@ class ClusterJob:
             If input, operation and output don't fit each other.
         """
         target = split_address(job.output.address)
-        if target.kind != "fileset":
+        if target.format != "blockwise":
             raise JobError(f"output: {target.file} is no fileset (.json); cluster tasks write one")
         said = job.only_input("a cluster run")
         source = open_volume(said.address, live=said.live)
@@ -186,6 +187,7 @@ def prepare_output(work: ClusterJob) -> BlockwiseFileset:
 
 def _new_description(work: ClusterJob) -> FilesetDescription:
     spec = work.job.output
+    assert isinstance(spec, Hdf5Options), "the settings of a fileset"
     if spec.block_shape is None:
         raise JobError(
             f"output: {work.output} does not exist; write a description, or give output.block_shape to have "

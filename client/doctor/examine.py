@@ -10,6 +10,7 @@ from ...shared.config.model import Config
 from ...shared.errors import BlockmillError
 from .disks import check_folder
 from .finding import Finding, fail, warn
+from .formats import check_formats
 from .machine import check_machine
 from .site import check_config, check_service, check_systemd
 from .versions import check_versions
@@ -37,6 +38,7 @@ def _examine(paths: Iterable[str], socket: str | None) -> Iterator[Finding]:
     devices: set[int] = set()
     yield finding
     yield from _guarded("machine", check_machine(config))
+    yield from _guarded("formats", check_formats())
     yield from _guarded("state", check_folder(_state_dir(config), devices, state=True))
     for path in paths:
         if not Path(path).exists():

@@ -26,11 +26,11 @@ from ...shared.geometry.roi import Roi, Shape
 from ...shared.geometry.slicing import AnyRoi, as_roi
 from ...shared.memory.arena import SharedBuffer
 from ...shared.messages import engine as wire
-from ...shared.volumes.base.api import Volume
+from ...shared.volumes.base.api import RecordedVolume, Volume
 from ...shared.volumes.base.array_volume import ArrayVolume
 from ...shared.volumes.base.checks import check_data, check_out
-from ...shared.volumes.blockwise.fileset import BlockwiseFileset, WriteStatus
-from ...shared.volumes.formats import open_volume
+from ...shared.volumes.blockwise.writer import WriteStatus
+from ...shared.volumes.registry import format_of, open_volume, split_input
 from ...shared.volumes.sources import address_of
 
 _TASKS_PER_WORKER = 8
@@ -78,7 +78,8 @@ class ParallelVolume(ArrayVolume):
     ) -> None:
         where = address_of(address)
         self._volume: Volume = open_volume(where)
-        self._writer: BlockwiseFileset | None = None
+        self._place = split_input(absolute(os.path.expanduser(where)))  # noqa: PTH111
+        self._writer: Any = None
         self._path = absolute(os.path.expanduser(where))  # noqa: PTH111
         self._engine = engine or Engine(workers)
         self._owns_engine = engine is None
@@ -195,23 +196,26 @@ class ParallelVolume(ArrayVolume):
         """
         roi = as_roi(roi, self.shape)
         roi.check_within(self.shape, self.address)
-        if not isinstance(self._volume, BlockwiseFileset):
+        if format_of(self._place).writers != "workers":
             raise StorageError(
                 f"{self.address} is one file, which several processes can't write; open it by its own "
                 "class, or let a job write it"
             )
         check_data(roi, data, self.dtype, self.address)
         if self._small(roi):
-            self._local_writer().write(roi, data, status=status)
+            self._write_here(roi, data, status)
         elif (source := self._view_of(data)) is not None:
             self._carry(roi, *source, status)
         else:
             self._through_stages(roi, data, status)
 
-    def _local_writer(self) -> BlockwiseFileset:
+    def _write_here(self, roi: Roi, data: NDArray[Any], status: WriteStatus) -> None:
         if self._writer is None:
-            self._writer = BlockwiseFileset(self._path, "a")
-        return self._writer
+            self._writer = format_of(self._place).open_to_write(self._place)
+        if isinstance(self._writer, RecordedVolume):
+            self._writer.write(roi, data, status=status)
+        else:
+            self._writer.write(roi, data)
 
     # -- how it is shared out -----------------------------------------------------------
 
@@ -284,10 +288,11 @@ class ParallelVolume(ArrayVolume):
 
     def _missing_in(self, roi: Roi) -> Shape:
         volume = self._volume
-        if not isinstance(volume, BlockwiseFileset):
+        if not isinstance(volume, RecordedVolume):
             return ()
-        starts = (block.start for block in volume.grid.touching(roi))
-        return next((start for start in starts if not volume.block_status(start)), ())
+        records = volume.records
+        starts = (block.start for block in records.grid.touching(roi))
+        return next((start for start in starts if not records.block_status(start)), ())
 
     def _through_stages(self, roi: Roi, array: NDArray[Any], status: WriteStatus | None = None) -> None:
         """Carry `roi` piece by piece through buffers, one of them filled while another is emptied."""

@@ -11,12 +11,9 @@ from ...shared.errors import BlockmillError, JobError, StorageError
 from ...shared.files.checksum import crc32_of
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
-from ...shared.volumes.base.api import Volume
-from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import Address, open_volume, split_input
-from ...shared.volumes.hdf5.volume import Hdf5Volume
+from ...shared.volumes.base.api import RecordedVolume, Volume
 from ...shared.volumes.ledger import Ledger
-from ...shared.volumes.npy import NpyVolume
+from ...shared.volumes.registry import Address, format_of, open_volume, split_input
 
 Verdict = Literal["ok", "unchecked", "missing", "damaged"]
 
@@ -129,9 +126,9 @@ def tally_of(check: Check, first: int, stop: int) -> Tally:
 class FilesetCheck:
     """Checks each block file against its own status record."""
 
-    def __init__(self, fileset: BlockwiseFileset) -> None:
-        self.grid = fileset.grid
-        self._fileset = fileset
+    def __init__(self, fileset: RecordedVolume) -> None:
+        self.grid = fileset.records.grid
+        self._records = fileset.records
 
     def block(self, block: Roi, number: int) -> tuple[Verdict, int]:
         """Check one block, again if it was rewritten meanwhile.
@@ -151,25 +148,10 @@ class FilesetCheck:
         StorageError
             If the block is damaged.
         """
-        status = self._fileset.blocks.checked_record(block.start)
-        if status is None:
-            return "missing", 0
-        if status.size_bytes is None:
-            self._check_unrecorded(block)
-            return "unchecked", 0
-        return "ok", status.size_bytes
-
-    def _check_unrecorded(self, block: Roi) -> None:
-        """Check shape and dtype of a block without checksum, which the original has written."""
-        dataset = open_volume(self._fileset.dataset_path(block.start))
-        try:
-            shape, dtype = dataset.shape, dataset.dtype
-        finally:
-            dataset.close()
-        if len(shape) != block.ndim or any(n < m for n, m in zip(shape, block.shape, strict=True)):
-            raise StorageError(f"its file holds {list(shape)} voxels, the block is {list(block.shape)}")
-        if dtype != self._fileset.dtype:
-            raise StorageError(f"its file holds {dtype}, the fileset is {self._fileset.dtype}")
+        verdict, nbytes = self._records.check_block(block.start)
+        if verdict == "unchecked":
+            self._records.check_unrecorded(block)
+        return verdict, nbytes
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
@@ -236,13 +218,14 @@ def check_of(text: str) -> Check:
         If it is there but can't be opened.
     """
     address = split_input(text)
-    if address.kind != "fileset":
+    kind = format_of(address)
+    if not kind.keeps_status and not kind.unrecorded:
         return _check_by_ledger(address)
-    fileset = open_volume(text)
-    if isinstance(fileset, BlockwiseFileset):
-        return FilesetCheck(fileset)
-    fileset.close()
-    raise NothingToCheckAgainst(f"{text} is a volume of a server, of which nothing is kept here")
+    volume = open_volume(text)
+    if not kind.unrecorded and isinstance(volume, RecordedVolume):
+        return FilesetCheck(volume)
+    volume.close()
+    raise NothingToCheckAgainst(f"{text} {kind.unrecorded}")
 
 
 def _check_by_ledger(address: Address) -> LedgerCheck:
@@ -261,14 +244,14 @@ def _open_output(address: Address) -> Volume:
     partial = OutputFiles(output).partial
     if output.exists() or not partial.exists():
         return _open_finished(address)
-    return NpyVolume(partial) if address.kind == "npy" else Hdf5Volume(partial, address.internal)
+    return format_of(address).open(address.at(partial))
 
 
 def _open_finished(address: Address) -> Volume:
     try:
         return open_volume(str(address))
     except JobError as error:
-        if address.kind == "npy" and OutputFiles(Path(address.file)).ledger.exists():
+        if not address.internal and OutputFiles(Path(address.file)).ledger.exists():
             raise StorageError(str(error)) from error  # a job of blockmill wrote it, so it is damaged
         raise
 

@@ -8,15 +8,9 @@ from dataclasses import dataclass
 from ...shared.geometry.block_shapes import block_count
 from ...shared.geometry.roi import Shape
 from ...shared.jobs.job import Job
+from ...shared.volumes.base.format import DiskCost
 from .plan import Plan
 
-_FILE_OVERHEAD_BYTES = 8 << 10
-"""HDF5's own headers, and what a file system rounds up."""
-_BLOCK_OVERHEAD_BYTES = 12 << 10
-"""Disk space beside each block file: its folder, its status, a copy of the description."""
-_FILES_PER_BLOCK = 3
-_FILES_BESIDE_A_FILESET = 2
-_FILES_OF_A_MERGED_OUTPUT = 3
 _HELD_BACK_SHARE = 0.1
 """Share of the machine's memory that the system fills with written data before it begins to flush it."""
 
@@ -66,38 +60,44 @@ def written_bytes(plan: Plan) -> int:
     return math.prod(plan.shape) * plan.dtype.itemsize
 
 
-def files_made(plan: Plan, *, per_file_blocks: bool) -> int:
+def files_made(plan: Plan, cost: DiskCost) -> int:
     """Number of files of the finished output, its records included.
 
     Parameters
     ----------
     plan : Plan
-    per_file_blocks : bool
-        True if the output has one file per block.
+    cost : DiskCost
+        Of the output's format.
 
     Returns
     -------
     int
     """
-    if not per_file_blocks:
-        return _FILES_OF_A_MERGED_OUTPUT
-    return _storage_blocks(plan) * _FILES_PER_BLOCK + _FILES_BESIDE_A_FILESET
+    return _units(plan, cost) * cost.files_per_unit + cost.files_beside
 
 
-def _storage_blocks(plan: Plan) -> int:
-    assert plan.storage_block is not None, "the planner gives a fileset its block shape"
-    return block_count(plan.shape, plan.storage_block)
+def _units(plan: Plan, cost: DiskCost) -> int:
+    """Number of files that hold voxels."""
+    return block_count(plan.shape, _unit(plan, cost))
 
 
-def disk_bytes(plan: Plan, job: Job, *, per_file_blocks: bool, stored_ratio: float = 1.0) -> int:
+def _unit(plan: Plan, cost: DiskCost) -> Shape:
+    """Voxels per axis of a file."""
+    if not cost.by_unit:
+        return plan.shape
+    assert plan.storage_block is not None, "a format with a file for each unit says how large it is"
+    return plan.storage_block
+
+
+def disk_bytes(plan: Plan, job: Job, cost: DiskCost, *, stored_ratio: float = 1.0) -> int:
     """Most bytes that the output can take on disk.
 
     Parameters
     ----------
     plan : Plan
     job : Job
-    per_file_blocks : bool
-        True if the output has one file per block.
+    cost : DiskCost
+        Of the output's format.
     stored_ratio : float
         Bytes on disk for each byte of voxels, if they are compressed.
 
@@ -105,16 +105,13 @@ def disk_bytes(plan: Plan, job: Job, *, per_file_blocks: bool, stored_ratio: flo
     -------
     int
     """
-    blocks = plan.storage_block if per_file_blocks else plan.shape
-    assert blocks is not None, "the planner gives a fileset its block shape"
-    chunks = job.output.chunks or (1,) * len(blocks)
+    blocks = _unit(plan, cost)
+    chunks = job.output.stored_chunks or (1,) * len(blocks)
     voxels = math.prod(
         _stored_along(n, min(b, n), c) for n, b, c in zip(plan.shape, blocks, chunks, strict=True)
     )
     bytes_of_voxels = math.ceil(voxels * plan.dtype.itemsize * stored_ratio)
-    if not per_file_blocks:
-        return bytes_of_voxels + _FILE_OVERHEAD_BYTES
-    return bytes_of_voxels + _storage_blocks(plan) * (_FILE_OVERHEAD_BYTES + _BLOCK_OVERHEAD_BYTES)
+    return bytes_of_voxels + _units(plan, cost) * cost.bytes_per_unit
 
 
 def _stored_along(extent: int, block: int, chunk: int) -> int:

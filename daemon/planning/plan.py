@@ -22,6 +22,7 @@ from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.operations.base import Operation, peak_bytes
 from ...shared.volumes.base.api import Volume
+from ...shared.volumes.base.format import Format, checked_extent
 from ...shared.volumes.base.info import Meaning, guess_note, meaning_as_said
 from .sizing import Sizing
 
@@ -82,7 +83,7 @@ class Plan:
         return self.meaning.axes
 
 
-def make_plan(job: Job, sources: Mapping[str, Volume], workers: int, *, per_file_blocks: bool) -> Plan:
+def make_plan(job: Job, sources: Mapping[str, Volume], workers: int, output: Format) -> Plan:
     """Plan `job` on its opened inputs.
 
     Parameters
@@ -92,8 +93,8 @@ def make_plan(job: Job, sources: Mapping[str, Volume], workers: int, *, per_file
         The inputs by their names.
     workers : int
         Number of workers that share the job.
-    per_file_blocks : bool
-        True if the output has one file per block (and so needs a block shape).
+    output : Format
+        Format of the output; it says what one worker should write as a whole.
 
     Returns
     -------
@@ -115,10 +116,7 @@ def make_plan(job: Job, sources: Mapping[str, Volume], workers: int, *, per_file
     operation = job.operation.resolved(axes)
     reads = Reads(roi, operation.scale(axes), operation.halo_per_axis(axes))
     shape = reads.shape
-    storage = _check_block(job.output.block_shape, shape, "output.block_shape")
-    if storage is None and per_file_blocks:
-        storage = default_block_shape(shape, axes)
-    storage = storage or _check_block(job.output.chunks, shape, "output.chunks")
+    storage = output.write_unit(job.output, shape, axes)
     sizing = Sizing(
         reads=reads,
         step=storage or (1,) * ndim,
@@ -126,7 +124,7 @@ def make_plan(job: Job, sources: Mapping[str, Volume], workers: int, *, per_file
         memory_bytes=job.memory_per_worker or default_memory_bytes(workers),
         least_blocks=BLOCKS_PER_WORKER * workers,
     )
-    job_block = _check_block(job.block_shape, shape, "block_shape")
+    job_block = checked_extent(job.block_shape, shape, "block_shape")
     if job_block is not None:
         job_block = sizing.clip(job_block)
     start = job_block or storage or default_block_shape(shape, axes)
@@ -205,12 +203,6 @@ def _roi_of(job: Job, source: Volume) -> Roi:
     except OutOfBounds as error:
         raise OutOfBounds(f"roi: {str(error).removeprefix('roi ')}") from None
     return roi
-
-
-def _check_block(block: Shape | None, shape: Shape, key: str) -> Shape | None:
-    if block is not None and len(block) != len(shape):
-        raise JobError(f"{key}: {list(block)} has {len(block)} axes, the volume has {len(shape)}")
-    return None if block is None else tuple(block)
 
 
 def default_memory_bytes(workers: int) -> int:

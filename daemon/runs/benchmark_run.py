@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from ...shared.files.sync import sync_filesystem
 from ...shared.geometry.grid import RoiList
 from ...shared.geometry.roi import Roi, Shape
@@ -19,11 +17,11 @@ from ..engine.engine import Engine
 from ..engine.handle import Ended, Result, block_error, failure_text
 from ..planning.cost import BenchmarkTimes
 from ..scheduling.events import Attempted, Persist
-from .output_base import Output
+from .output import Output
 from .output_files import OutputFiles
 from .output_record import OutputRecord
 from .run import JobRun
-from .scratch_output import scratch_output, stored_bytes
+from .scratch_output import scratch_output
 
 _BLOCKS_PER_WORKER = 3
 _WORTH_S = 0.8
@@ -74,7 +72,7 @@ def benchmark_blocks(
     if not latest.final and latest.seconds < _WORTH_S:
         more = latest.count * _WORTH_S / max(latest.seconds, 1e-3)
         latest = rounds.run(int(more))
-    syncs = job.output.durability == "group" or run.output.worker_address is None
+    syncs = job.output.durability == "group" or run.output.merges
     return BenchmarkTimes(
         blocks=rounds.blocks_done,
         startup_s=startup_s,
@@ -83,7 +81,7 @@ def benchmark_blocks(
         voxel_s=latest.voxel_s,
         sync_s=sync_s if syncs else 0.0,
         sync_voxel_s=max(latest.sync_s - sync_s, 0.0) / latest.voxels if syncs else 0.0,
-        stored_ratio=latest.stored_ratio if job.output.compression else 1.0,
+        stored_ratio=latest.stored_ratio if job.output.compressed else 1.0,
         failure=first.failure or latest.failure,
     )
 
@@ -187,7 +185,7 @@ class _Rounds:
         started_s = time.monotonic()
         try:
             ended = self._run_blocks(output, rois, clock, started_s + _LONGEST_S)
-            _, sync_s = _time_of(lambda: (output.finish(), _sync(self._folder)))
+            _, sync_s = _time_of(lambda: (output.close(), _sync(self._folder)))
         finally:
             output.close()
         self.blocks_done += len(clock.ends)
@@ -195,13 +193,8 @@ class _Rounds:
 
     def _run_blocks(self, output: Output, rois: list[Roi], clock: _Clock, deadline_s: float) -> Ended | None:
         """Compute the blocks. Returns None if the deadline came first and the rest was cancelled."""
-        recipe = msgspec.structs.replace(
-            self._run._recipe(),
-            output=output.worker_address,
-            durability="block" if self._job.output.durability == "block" else "none",
-            checksum=output.worker_address is None,
-        )
-        spec = self._run._with_job_settings(output.spec(recipe, b"", self._engine.workers))
+        spec = output.spec(self._run._recipe(), b"", self._engine.workers)
+        spec = self._run._with_job_settings(spec)
         handle = self._engine.submit(replace(spec, blocks=RoiList(rois), retries=0, events=clock))
         try:
             while not isinstance(item := handle.next(_POLL_S), Ended):
@@ -244,7 +237,7 @@ class _Rounds:
             first_voxels=first_voxels,
             voxel_s=seconds / voxels if voxels else first_s / first_voxels,
             sync_s=sync_s,
-            stored_ratio=stored_bytes(output.path) / written,
+            stored_ratio=output.stored_bytes() / written,
             final=ended is None or len(ends) == len(self._run.plan.grid),
             failure=failure_text(ended, 1) if ended is not None else "",
         )

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from ...shared.errors import BlockmillError
 from ...shared.files.atomic import PARTIAL_MARK, remove_if_there
+from ...shared.files.places import absolute
 from ...shared.files.refusals import storage_errors
 from ...shared.locking.filelock import FileLock, stale
-from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.claims import blocks_folder
-from ...shared.volumes.formats import Address
+from ...shared.volumes.registry import Address, format_of
 from .output_files import OutputFiles
 from .scratch_output import DRY_RUN_PREFIX, owner_lock
 
@@ -65,9 +64,32 @@ def clean(address: Address, *, unfinished: bool = False) -> CleaningReport:
         with files.held():
             _clean_records(files, address, unfinished, report)
         report.removed += [str(path) for path in sorted(old_paths.difference(files.present()))]
-    if address.kind == "fileset" and output.is_file():
-        _clean_blocks(output, report)
+    if count := sweep(address):
+        where = absolute(address.file)
+        report.removed.append(f"{count} partial files and locks of dead writers in {where}")
     return report
+
+
+def sweep(address: Address) -> int:
+    """Remove what dead writers have left between the blocks of an output, or of what it grows as.
+
+    Parameters
+    ----------
+    address : Address
+
+    Returns
+    -------
+    int
+        Number of files that were removed.
+
+    Raises
+    ------
+    BlockmillError
+        If the output can't be read.
+    """
+    partial = OutputFiles(Path(address.file)).partial
+    places = [address.at(path) for path in (Path(address.file), partial) if path.exists()]
+    return sum(format_of(address).sweep(place) for place in places)
 
 
 def _clean_records(files: OutputFiles, address: Address, unfinished: bool, report: CleaningReport) -> None:
@@ -81,19 +103,13 @@ def _clean_records(files: OutputFiles, address: Address, unfinished: bool, repor
     except BlockmillError as error:  # it is another program's, or of a later version, and so must stay
         report.kept.append(str(error))
         return
-    blocks_exist = address.kind == "fileset" and blocks_folder(files.output).exists()
-    if record is None or files.output.exists() or blocks_exist:
+    own = format_of(address).claims(address)
+    if record is None or any(Path(place.path).exists() for place in own.places()):
         return
     if not files.partial.exists() or unfinished:
         files.forget()
     else:
         report.kept.append(f"{files.partial}, with which the next run goes on; --unfinished removes it")
-
-
-def _clean_blocks(output: Path, report: CleaningReport) -> None:
-    with BlockwiseFileset(output, "a") as fileset:
-        if count := fileset.sweep():
-            report.removed.append(f"{count} partial files and locks of dead writers in {fileset.address}")
 
 
 def _clean_dry_runs(folder: Path, report: CleaningReport) -> None:

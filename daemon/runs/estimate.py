@@ -8,12 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job
 from ...shared.units import format_size
-from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.ledger import Ledger
 from ..engine.engine import Engine
 from ..executors.local.memory import available_bytes, total_bytes
 from ..planning.cost import BenchmarkTimes, disk_bytes, files_made, read_voxels, run_seconds, written_bytes
@@ -111,9 +108,9 @@ def estimate(
     times = None
     if shutil.disk_usage(folder).free > _room(run, engine.workers):
         times = benchmark_blocks(run, job, engine, folder, source_shape, poll)
-    plan, per_file_blocks = run.plan, run.output.worker_address is not None
+    plan, cost = run.plan, run.output.format.cost
     ratio = times.stored_ratio if times is not None else 1.0
-    disk = disk_bytes(plan, job, per_file_blocks=per_file_blocks, stored_ratio=ratio)
+    disk = disk_bytes(plan, job, cost, stored_ratio=ratio)
     voxels = read_voxels(plan, source_shape)
     share = 1 - (finished or 0) / len(plan.grid)
     free = shutil.disk_usage(_existing(run.output.path.parent)).free
@@ -134,7 +131,7 @@ def estimate(
         memory_available_bytes=available,
         bytes_read=voxels * run.inputs.itemsize,
         bytes_written=written_bytes(plan),
-        files=files_made(plan, per_file_blocks=per_file_blocks),
+        files=files_made(plan, cost),
         disk_needed_bytes=disk,
         disk_free_bytes=free,
         seconds=run_seconds(times, voxels, share, disk, total_bytes()) if times is not None else None,
@@ -154,7 +151,7 @@ def _memory(run: JobRun, workers: int) -> int:
     """Memory of all workers at once, and of the results that wait to be merged."""
     plan = run.plan
     memory = workers * plan.task_bytes
-    if run.output.worker_address is None:
+    if run.output.merges:
         results = min(_OPEN_RESULTS_PER_WORKER * workers, len(plan.grid))
         memory += results * Roi.from_shape(plan.grid.block_shape).volume * plan.dtype.itemsize
     return memory
@@ -202,27 +199,4 @@ def finished_blocks(run: JobRun) -> int | None:
     if record is None:
         return 0
     run.reuse_grid(record)
-    grid = run.plan.grid
-    if run.output.worker_address is not None:
-        return _count_block_files(run.output.path, grid)
-    return _count_ledger_entries(run.output.files.ledger, grid)
-
-
-def _count_block_files(path: Path, grid: BlockGrid) -> int | None:
-    with BlockwiseFileset(path) as fileset:
-        if len(fileset.grid) > _MOST_COUNTED:
-            return None
-        return sum(
-            all(fileset.block_status(storage_block.start) for storage_block in fileset.grid.touching(block))
-            for block in grid
-        )
-
-
-def _count_ledger_entries(ledger_path: Path, grid: BlockGrid) -> int | None:
-    if len(grid) > _MOST_COUNTED or not ledger_path.exists() or not ledger_path.stat().st_size:
-        return None
-    ledger = Ledger(ledger_path, len(grid), writable=False)
-    try:
-        return sum(ledger.crc_of(number) is not None for number in range(len(grid)))
-    finally:
-        ledger.close()
+    return run.output.count_finished(_MOST_COUNTED)

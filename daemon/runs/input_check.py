@@ -14,11 +14,8 @@ from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.volumes import InputVolume
 from ...shared.messages import engine as wire
-from ...shared.volumes.base.api import Volume
-from ...shared.volumes.blockwise.description import SCHEMA_NAME
-from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import Address
-from ...shared.volumes.restful.description import schema_name
+from ...shared.volumes.base.api import RecordedVolume, Volume
+from ...shared.volumes.registry import Address, format_of
 from .output_files import OutputFiles
 from .output_record import OutputRecord
 
@@ -91,10 +88,8 @@ def input_check_of(said: InputVolume, target: Address, source: Volume) -> InputC
     """
     if said.live:
         return InputCheck()
-    if target.kind == "fileset":
-        if not isinstance(source, BlockwiseFileset) or schema_name(target.file) != SCHEMA_NAME:
-            return InputCheck()  # the blocks of a server come while they are read
-        return InputCheck(wire.InputCheck(), source.grid)
+    if format_of(target).keeps_status and isinstance(source, RecordedVolume):
+        return InputCheck(wire.InputCheck(), source.records.grid)
     files = OutputFiles(Path(target.file))
     try:
         record = files.read_record()
@@ -108,7 +103,7 @@ def input_check_of(said: InputVolume, target: Address, source: Volume) -> InputC
 
 def _is_of(record: OutputRecord, target: Address) -> bool:
     """Whether a record is of this dataset: others may lie in the same HDF5 file."""
-    if target.kind != "hdf5":
+    if not target.internal:
         return True
     return record.identity.get("output_is", {}).get("inside") == target.internal
 

@@ -7,16 +7,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...shared.files.fingerprints import content_of, file_state
+from ...shared.files.fingerprints import content_of
 from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files, merged
 from ...shared.jobs.job import Job
 from ...shared.jobs.volumes import InputVolume
-from ...shared.volumes.blockwise.description import SCHEMA_NAME
-from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.blockwise.layout import STATUS_NAME
 from ...shared.volumes.claims import Claims, claims_of
-from ...shared.volumes.formats import Address, split_address
-from ...shared.volumes.restful.description import schema_name
+from ...shared.volumes.registry import Address, format_of, split_address
 
 
 def input_state(target: Address, reads: Claims, *, live: bool = False) -> dict[str, str]:
@@ -44,15 +40,10 @@ def input_state(target: Address, reads: Claims, *, live: bool = False) -> dict[s
     """
     if live:
         return {"state": "live"}
-    files = [place.path for place in reads.files]
     state = hashlib.sha256()
-    for path in files:
-        state.update(file_state(path))
-    if target.kind == "fileset" and schema_name(target.file) == SCHEMA_NAME:
-        with BlockwiseFileset(target.file) as fileset:
-            for block in fileset.block_rois():
-                status = Path(fileset.dataset_directory(block.start)) / STATUS_NAME
-                state.update(file_state(status))
+    for part in format_of(target).state(target, reads):
+        state.update(part)
+    files = (place.path for place in reads.files)
     return {"state": state.hexdigest()[:16], "content": content_of(files)}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...shared.errors import JobError
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Shape
@@ -17,7 +18,7 @@ from ...shared.messages import engine as wire
 from ...shared.operations.base import UNNAMED
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.claims import Claims, reads_of
-from ...shared.volumes.formats import Address, open_volume, split_input
+from ...shared.volumes.registry import Address, format_of, open_volume, split_input
 from .input_check import InputCheck, input_check_of
 from .input_state import input_changed, input_state
 from .ownership import refuse_own_input
@@ -31,6 +32,11 @@ class RunInput:
     said : InputVolume
         What the job says of it.
 
+    Raises
+    ------
+    JobError
+        If workers can't open it.
+
     Attributes
     ----------
     address : Address
@@ -41,6 +47,11 @@ class RunInput:
     def __init__(self, said: InputVolume) -> None:
         self.said = said
         self.address: Address = split_input(said.address)
+        if not format_of(self.address).in_workers:
+            raise JobError(
+                f"input: {said.address} is opened by {self.address.format}, in this process alone, and "
+                "workers are others; install a package with an entry point of the group blockmill.formats"
+            )
         self.reads: Claims = reads_of(self.address)
         self.shape: Shape = ()
         self.dtype = np.dtype(np.uint8)

@@ -14,6 +14,7 @@ import errno
 import glob
 import math
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -307,7 +308,13 @@ class OutputFiles:
         self.take_up_old()
         with storage_errors("remove", self.folder):
             for path in (self._names.ledger, self._names.partial, self._names.record):
-                remove_if_there(str(path))
+                _remove(path)
+
+    def remove_blocks(self) -> None:
+        """Remove the growing output, then its ledger."""
+        for path in (self.partial, self.ledger):
+            with storage_errors("remove", path):
+                _remove(path)
 
     def _refuse_what_is_not_ours(self) -> None:
         content = _content_of(self._names.record)
@@ -319,6 +326,14 @@ class OutputFiles:
             return None
         except ValueError:
             raise self._in_the_way(self._names.record) from None
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there; of a link, the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        remove_if_there(str(path))
 
 
 def _content_of(path: Path) -> bytes | None:

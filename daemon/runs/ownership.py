@@ -12,9 +12,9 @@ from ...shared.files.places import absolute
 from ...shared.jobs.code_files import CodeFiles
 from ...shared.jobs.job import Job
 from ...shared.volumes.claims import Claims, claims_of
-from ...shared.volumes.formats import Address
+from ...shared.volumes.registry import Address
 from ..planning.plan import Plan
-from .output_base import Output
+from .output import Output
 from .output_record import OutputRecord, differences, json_values
 
 
@@ -53,7 +53,7 @@ def identity_of(
                 "dtype": plan.dtype.str,
                 "axes": plan.axes,
                 "storage_block": plan.storage_block,
-                **({"inside": target.internal} if target.kind == "hdf5" else {}),
+                **({"inside": target.internal} if target.internal else {}),
             },
         }
     )

@@ -19,15 +19,16 @@ from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
 from ...shared.outside_text import message_of
-from ...shared.volumes.formats import split_address
+from ...shared.volumes.registry import format_of, split_address
 from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec
 from ..planning.plan import halo_check, make_plan
 from .input_state import changed_while_running, code_notes, code_of, python_files_hash
 from .inputs import RunInputs
+from .ledger_check import WorkersCompare
+from .output import Output
 from .output_record import OutputRecord
-from .outputs import output_for
 from .ownership import begin, identity_of, own_record
 from .reports import Summary, Watcher
 
@@ -93,13 +94,13 @@ class JobRun:
         target = split_address(job.output.address)
         self.inputs = RunInputs(job, target)
         with self.inputs.opened() as volumes:
-            self.plan = make_plan(job, volumes, workers, per_file_blocks=target.kind == "fileset")
+            self.plan = make_plan(job, volumes, workers, format_of(target))
             self._code = code_of(job, self.inputs.reads)
             self.inputs.note(volumes)
         self._identity = identity_of(job, self.plan, self.inputs.identity(), target, self._code)
         self._earlier: OutputRecord | None = None
         self._target = target
-        self.output = output_for(target, job, self.plan)
+        self.output = Output(target, job, self.plan)
 
     @system_errors()
     def execute(self, engine: Engine) -> Summary:
@@ -119,7 +120,7 @@ class JobRun:
         started_s = time.monotonic()
         self._probe(engine)
         with self.output.files.held():
-            done, resumed = self._take_output()
+            done, resumed = self._take_output(engine)
             for note in (*self.plan.notes, *code_notes(self._code), *self.inputs.notes()):
                 self._notify(note)
             self._watcher.planned(self.plan, done)
@@ -129,7 +130,7 @@ class JobRun:
                 self.output.close()
             ended = self._unless_changed(ended)
             if ended.outcome == "done":
-                self.output.finish()
+                self.output.finish(self._compare(engine))
                 self._sync()
                 self.output.files.write_record(self._record(finished=True))
         return self._summary(ended, handle, done, time.monotonic() - started_s)
@@ -141,7 +142,7 @@ class JobRun:
             return replace(self._earlier, finished=finished)
         return OutputRecord(self._identity, self.plan.grid.block_shape, finished)
 
-    def _take_output(self) -> tuple[bytes, bool]:
+    def _take_output(self, engine: Engine) -> tuple[bytes, bool]:
         """Make the output, or resume it. Returns its map of finished blocks, and True if it is resumed."""
         record = None if self._overwrite else self.own_record()
         begun = record is not None and self.output.begun()
@@ -155,7 +156,20 @@ class JobRun:
         self._earlier = record
         if self.output.files.read_record() != record:
             self.output.files.write_record(record)
-        return self.output.go_on(self._check_interrupt, self._notify), True
+        return self.output.go_on(self._compare(engine), self._notify), True
+
+    def _compare(self, engine: Engine) -> WorkersCompare:
+        """What compares blocks of the output with their checksums."""
+        return WorkersCompare(
+            engine,
+            self.plan.grid,
+            retries=self._job.retries,
+            number=self._number,
+            owner=self._owner,
+            started=self._watcher.started,
+            poll=self._check_interrupt,
+            tell=self._watcher.notice,
+        )
 
     def own_record(self) -> OutputRecord | None:
         """The record of this job's output, or None if nothing of it exists.
@@ -178,7 +192,7 @@ class JobRun:
             block = tuple(map(min, record.task_block, self.plan.shape))
             grid = BlockGrid(self.plan.grid.roi, block)
             self.plan = replace(self.plan, grid=grid)
-            self.output = output_for(self._target, self._job, self.plan)
+            self.output = Output(self._target, self._job, self.plan)
 
     def _notify(self, text: str) -> None:
         self._watcher.notice(Notice(text))
@@ -235,11 +249,8 @@ class JobRun:
     def _run_blocks(self, engine: Engine, done: bytes, resumed: bool) -> tuple[Ended, JobHandle]:
         recipe = msgspec.structs.replace(
             self._recipe(),
-            output=self.output.worker_address,
             job_hash=self._record(False).block_hash,
             resume=resumed,
-            durability="block" if self._job.output.durability == "block" else "none",
-            checksum=self.output.worker_address is None,
             **halo_check(self.plan),
         )
         excluded = self._excluded_blocks(done)
@@ -290,7 +301,7 @@ class JobRun:
             memory_bytes=memory_bytes,
             number=self._number,
             owner=self._owner,
-            events=self._events,
+            events=self.output.log(self._events),
         )
 
     def _sync(self) -> None:

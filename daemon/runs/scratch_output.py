@@ -8,24 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
-import h5py
-import numpy as np
-from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
-
-from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.locking.filelock import FileLock
-from ...shared.volumes.base.api import Volume
-from ...shared.volumes.formats import Address, split_address
-from ...shared.volumes.hdf5.layout import DatasetLayout, create_dataset
-from ...shared.volumes.hdf5.volume import Hdf5Volume
+from ...shared.volumes.registry import split_address
 from ..planning.plan import Plan
-from .fileset_output import FilesetOutput
-from .merged_output import MergedOutput
-from .output_base import Output
+from .output import Output
 
 DRY_RUN_PREFIX = ".blockmill-dry-run-"
 
@@ -54,14 +42,8 @@ def owner_lock(folder: Path) -> FileLock:
     return FileLock(folder, lock_path=folder / "lock", private=True)
 
 
-def stored_bytes(path: Path) -> int:
-    """Size of a scratch output's files that hold voxels, in bytes."""
-    files = path.parent.rglob("*.h5") if path.suffix == ".json" else [path]
-    return sum(file.stat().st_size for file in files)
-
-
 def scratch_output(job: Job, plan: Plan, folder: Path) -> Output:
-    """An output like the job's own, in another folder.
+    """An output like the job's own, in another folder; it takes no more disk than the written blocks.
 
     Parameters
     ----------
@@ -76,35 +58,4 @@ def scratch_output(job: Job, plan: Plan, folder: Path) -> Output:
     """
     folder.mkdir()
     own = split_address(job.output.address)
-    target = Address(own.kind, str(folder / f"out{Path(own.file).suffix}"), own.internal)
-    return FilesetOutput(target, job, plan) if own.kind == "fileset" else _SparseOutput(target, job, plan)
-
-
-class _SparseOutput(MergedOutput):
-    """A merged file as large as the job's own, which takes no more disk than the written blocks."""
-
-    def _create(self, path: Path) -> Volume:
-        plan, options = self._plan, self._job.output
-        if self._target.kind == "npy":
-            return cast(Volume, _SparseNpy(path, plan))
-        if options.chunks or options.compression:
-            return super()._create(path)  # which reserves nothing
-        with h5py.File(path, "x") as file:
-            create_dataset(file, DatasetLayout(plan.dtype, plan.axes), self._target.internal, plan.shape)
-        return Hdf5Volume(path, self._target.internal, "r+")
-
-
-class _SparseNpy:
-    """The written part of an npy volume, through a map of a file with holes."""
-
-    def __init__(self, path: Path, plan: Plan) -> None:
-        self._array: np.memmap[Any, Any] = open_memmap(path, "w+", plan.dtype, plan.shape)
-
-    def write(self, roi: Roi, data: NDArray[Any]) -> None:
-        """Write a block."""
-        self._array[roi.to_slice()] = data
-
-    def close(self) -> None:
-        """Bring all writes to the medium."""
-        self._array.flush()
-        del self._array
+    return Output(own.at(folder / f"out{Path(own.file).suffix}"), job, plan, reserve=False)

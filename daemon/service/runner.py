@@ -23,14 +23,14 @@ from ...shared.messages.records import State
 from ...shared.outside_text import error_text, message_of
 from ...shared.system.confinement import confine_thread
 from ...shared.system.impersonation import acting_as
-from ...shared.volumes.blockwise.fileset import BlockwiseFileset
-from ...shared.volumes.formats import split_address
+from ...shared.volumes.registry import split_address
 from ..engine.engine import Engine
 from ..engine.handle import JobHandle, Notice, Progress
 from ..engine.job import JobOwner
 from ..journal.journal import Journal
 from ..journal.records import AttemptRow, BlockRow, JobRecord
 from ..planning.plan import Plan
+from ..runs.cleaning import sweep
 from ..runs.reports import Summary, Watcher
 from ..runs.run import JobRun
 from ..scheduling.events import Attempted, Persist
@@ -299,6 +299,4 @@ def sweep_output(job_record: JobRecord, rights: Rights) -> None:
     target = split_address(Job.of(job_record.spec).output.address)
     confine_thread(rights.confinement)
     with acting_as(rights.identity(job_record.info.owner)):
-        if target.kind == "fileset" and Path(target.file).exists():
-            with BlockwiseFileset(target.file, "a") as fileset:
-                fileset.sweep()
+        sweep(target)

@@ -20,7 +20,7 @@ from ..errors import JobError, JobFileError
 from ..files.places import absolute
 from ..operations.base import UNNAMED, Operation
 from ..operations.registry import OperationField
-from ..schema.bounded_model import BoundedModel, within_bounds
+from ..schema.bounded_model import BoundedModel, Problems, mistakes_at, within_bounds
 from ..schema.complaints import Complaint, complaints_of, format_key_path, left_out
 from ..schema.fields import (
     Count,
@@ -37,13 +37,12 @@ from ..schema.fields import (
     Text,
     parse_size,
 )
-from .volumes import InputField, InputVolume, OutputVolume, Problems, mistakes_at
+from .volumes import InputField, InputVolume, OutputField
 from .yaml_file import YamlDocument, parse_yaml, read_yaml
 
 __all__ = [
     "InputVolume",
     "Job",
-    "OutputVolume",
     "job_hash",
     "job_schema",
     "load_job",
@@ -76,7 +75,7 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
     input : InputVolume, or dict of str to InputVolume
         Operations of several volumes take them by name. In files and mappings a bare address may stand
         for a volume.
-    output : OutputVolume
+    output : OutputOptions
         A bare address may stand for it, too.
     operation : Operation
         ``{gaussian: {sigma: 1.5}}``, or a bare word such as ``copy``.
@@ -121,7 +120,7 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
     name: Text | None = None
     label: Text | None = None
     input: InputField
-    output: Annotated[OutputVolume, ShortForm("address")]
+    output: Annotated[OutputField, ShortForm("address")]
     operation: OperationField
     roi: RoiField | None = None
     block_shape: Extents | None = None
@@ -225,13 +224,12 @@ class Job(BoundedModel, metaclass=_ToldInPlainWords):
         since the record of an output is kept beside it.
         """
         plain = self.model_dump(mode="json")
-        layout = ("block_shape", "chunks", "compression", "compression_opts")
         named = {name: volume.address for name, volume in self.inputs.items()}
         identity = {
             **({"input": named[UNNAMED]} if [*named] == [UNNAMED] else {"inputs": named}),
             "operation": self.operation.plain_identity(axes),
             "roi": plain["roi"],
-            "output": {key: plain["output"][key] for key in layout},
+            "output": {key: plain["output"][key] for key in self.output.layout},
         }
         if self.operation.depends_on_blocks:
             identity |= {"block_shape": plain["block_shape"], "user_code": self.user_code}
@@ -251,8 +249,7 @@ def _unequal_axes(job: Job) -> Problems:
     """The fields whose number of entries differs from that of the first field with an entry per axis."""
     entries: list[tuple[tuple[str | int, ...], object]] = [
         (("roi",), job.roi.start if job.roi else None),
-        (("output", "block_shape"), job.output.block_shape),
-        (("output", "chunks"), job.output.chunks),
+        *((("output", key), getattr(job.output, key, None)) for key in job.output.per_axis),
         (("block_shape",), job.block_shape),
         (("halo",), job.halo),
         *(

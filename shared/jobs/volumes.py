@@ -4,46 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     Tag,
-    ValidationError,
-    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import InitErrorDetails
+from pydantic_core import CoreSchema, core_schema
 
 from ..bounds import MOST_INPUTS
-from ..schema.bounded_model import BoundedModel, validation_error
-from ..schema.fields import AxesField, Count, Extents, ShortForm, Switch, Text, VoxelSize, nearest, shown
+from ..errors import JobError
+from ..schema.bounded_model import BoundedModel, mistakes_at, validation_error
+from ..schema.fields import AxesField, ShortForm, Switch, Text, VoxelSize, nearest, shown
+from ..volumes.base.output_options import OutputOptions
+from ..volumes.registry import format_of, formats, split_address
 
-_COMPRESSIONS = ("gzip", "lzf")
 _NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
-Problems = list[tuple[tuple[str | int, ...], str]]
-
-
-def mistakes_at(problems: Problems) -> ValidationError:
-    """Several mistakes at once, each at a key of its own; pydantic takes them as its own findings."""
-    return ValidationError.from_exception_data(
-        "Job",
-        [InitErrorDetails(type=validation_error(text), loc=path, input=None) for path, text in problems],
-    )
-
-
-def _compression(value: object) -> object:
-    """``none`` is what people write for no compression."""
-    if value is None or value == "none":
-        return None
-    if value not in _COMPRESSIONS:
-        guess = nearest(value, _COMPRESSIONS)
-        hint = f"did you mean {guess}?" if guess else f"known are none, {', '.join(_COMPRESSIONS)}"
-        raise validation_error(f"there is no compression {shown(value)}; {hint}")
-    return value
 
 
 class InputVolume(BoundedModel):
@@ -108,42 +89,66 @@ InputField = Annotated[
 ]
 
 
-class OutputVolume(BoundedModel):
-    """The volume that is written.
+def _options_at(address: object) -> type[OutputOptions]:
+    """The settings that an output of this address takes; of one that nothing spells, those of all formats."""
+    try:
+        return format_of(split_address(address)).options() if isinstance(address, str) else _first_options()
+    except JobError:  # told when the address is used
+        return _first_options()
 
-    Attributes
-    ----------
-    address : str
-        As of the input.
-    block_shape : tuple of int, optional
-        Extent of one block file, voxels per axis; default: chosen.
-    chunks : tuple of int, optional
-        HDF5 chunks, voxels per axis; default: none, or h5py's choice where compressed.
-    compression : {"gzip", "lzf"}, optional
-    compression_opts : int, optional
-        Level of gzip, 0 to 9.
-    durability : {"none", "block", "group"}
-        The moment at which data is on the medium: whenever the system likes; for each block before
-        it counts as done; or for groups of blocks, before the journal (or the end of the run)
-        calls them done.
-    """
 
-    address: Text
-    block_shape: Extents | None = None
-    chunks: Extents | None = None
-    compression: Annotated[
-        Literal["gzip", "lzf"] | None,
-        BeforeValidator(_compression),
-        WithJsonSchema({"enum": [*_COMPRESSIONS, "none", None]}),
-    ] = None
-    compression_opts: Count | None = None
-    durability: Literal["none", "block", "group"] = "group"
+def _first_options() -> type[OutputOptions]:
+    return next(formats()).options()
 
-    @model_validator(mode="after")
-    def _level_fits(self) -> OutputVolume:
-        level = self.compression_opts
-        if level is not None and self.compression != "gzip":
-            raise mistakes_at([(("compression_opts",), "only compression: gzip has a level")])
-        if level is not None and level > 9:
-            raise mistakes_at([(("compression_opts",), f"must be at most 9 (is {level})")])
-        return self
+
+def _validated(value: object) -> OutputOptions:
+    if isinstance(value, OutputOptions):
+        return value
+    if not isinstance(value, Mapping):
+        return _first_options().model_validate(value)
+    options = _options_at(value.get("address"))
+    known = {key for one in formats() for key in one.options().model_fields}
+    if foreign := [key for key in value if key in known and key not in options.model_fields]:
+        text = f"does not go with {value.get('address')}; known there are {', '.join(options.model_fields)}"
+        raise mistakes_at([((key,), text) for key in foreign])
+    return options.model_validate(value)
+
+
+class _AnyOutput:
+    """Makes the field of a job that holds an output: the settings that the format of its address takes."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _validated,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: value.model_dump(mode="json")
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        kinds = dict.fromkeys(one.options() for one in formats() if one.writers is not None)
+        return _merged([handler.resolve_ref_schema(handler(one.__pydantic_core_schema__)) for one in kinds])
+
+
+OutputField = Annotated[OutputOptions, _AnyOutput()]
+
+
+def _merged(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    """One mapping with the keys of all; a key that formats take differently has a choice of values."""
+    first, *others = schemas
+    merged = {**first, "properties": dict(first["properties"])}
+    for other in others:
+        for key, value in other["properties"].items():
+            before = merged["properties"].setdefault(key, value)
+            if _values(before) != _values(value):
+                kept = {name: part for name, part in before.items() if name not in _values(before)}
+                merged["properties"][key] = {**kept, "anyOf": [_values(before), _values(value)]}
+        merged["description"] += other.get("description", "").partition("----------")[2]
+    return merged
+
+
+def _values(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a key's schema says of its values, without title and default."""
+    return {name: part for name, part in schema.items() if name not in ("default", "title", "description")}

@@ -102,6 +102,31 @@ class InputCheck(msgspec.Struct, frozen=True):
     block_shape: tuple[int, ...] = ()
 
 
+class OutputPlace(msgspec.Struct, frozen=True):
+    """A volume that workers write or compare: name of its format, path, and path inside a file."""
+
+    format: str
+    file: str
+    internal: str = ""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """A volume whose blocks are compared with the checksums in a ledger.
+
+    Attributes
+    ----------
+    place : OutputPlace
+    ledger : str
+        Path of the ledger.
+    blocks : int
+        Number of its entries.
+    """
+
+    place: OutputPlace
+    ledger: str
+    blocks: int
+
+
 class Source(msgspec.Struct, frozen=True):
     """One input of a job.
 
@@ -138,9 +163,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Input coordinate of the origin of block coordinates.
     part_stop : tuple of int
         End of the part of the input that the output is made of; empty: that of the input itself.
-    output : str or None
-        Address of a volume with one file per block, which the workers write themselves.
-        None: results go to the coordinator.
+    output : OutputPlace or None
+        A volume that the workers write themselves. None: results go to the coordinator.
     job_hash : str
         Bound into the status record of each block written.
     resume : bool
@@ -148,7 +172,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     durability : {"none", "block"}
         See `BlockwiseFileset`.
     checksum : bool
-        Send the CRC of its bytes with each result.
+        Send the CRC of its voxels with each block.
     probe : bool
         Only open the input and import the operation, and report the result.
     user_code : str or None
@@ -159,6 +183,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         The user for whom volumes are opened, read and written; None: the worker's own.
     confinement : Confinement or None
         The folders that the job may reach; None: all.
+    compare : Comparison or None
+        Compare blocks of a volume with their checksums; then the rest of the recipe is not used, but for
+        `identity` and `confinement`. A block that agrees is answered as skipped.
     transfer : Transfer or None
         Copy voxels between the only source and an array; then the rest of the recipe is not used.
     grid : Grid or None
@@ -176,7 +203,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     axes: str | None = None
     offset: tuple[int, ...] = ()
     part_stop: tuple[int, ...] = ()
-    output: str | None = None
+    output: OutputPlace | None = None
     job_hash: str = ""
     resume: bool = False
     durability: Literal["none", "block"] = "none"
@@ -186,6 +213,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     code_files: dict[str, str] = {}
     identity: Identity | None = None
     confinement: Confinement | None = None
+    compare: Comparison | None = None
     transfer: Transfer | None = None
     grid: Grid | None = None
     checked_block: int | None = None
@@ -260,7 +288,7 @@ class TaskDone(Message, frozen=True):
     """A block is finished: written, or its result lies in the slot of its task.
 
     `nbytes_read` and `nbytes_written` count voxel data; `skipped`: a finished
-    block was found and left alone; `crc32` is that of the result if the recipe asks for it;
+    block was found and left alone; `crc32` is that of the block if the recipe asks for it;
     `voxels` are those of the block; `note` is for people; `unrecorded` counts blocks of the input
     that were to be checked and have no checksum; `record` goes to the operation's reducer.
     """

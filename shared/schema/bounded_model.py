@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ..bounds import MOST_AXES, MOST_KEYS, excess_of
+
+Problems = list[tuple[tuple[str | int, ...], str]]
 
 
 def validation_error(text: str) -> PydanticCustomError:
     """A validation error with exactly this text, braces and all."""
     return PydanticCustomError("plain_words", "{text}", {"text": text})
+
+
+def mistakes_at(problems: Problems) -> ValidationError:
+    """Several mistakes at once, each at a key of its own; pydantic takes them as its own findings."""
+    return ValidationError.from_exception_data(
+        "Job",
+        [InitErrorDetails(type=validation_error(text), loc=path, input=None) for path, text in problems],
+    )
 
 
 def within_bounds(value: object) -> object:

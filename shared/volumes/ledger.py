@@ -65,6 +65,11 @@ class Ledger:
         """
         os.pwrite(self._fd, _ENTRY.pack(1, crc32), block * _ENTRY.size)
 
+    def noted(self) -> bytes:
+        """One byte a block: 1 if it was merged."""
+        size_bytes = os.fstat(self._fd).st_size
+        return os.pread(self._fd, size_bytes, 0)[:: _ENTRY.size]
+
     def crc_of(self, block: int) -> int | None:
         """Checksum of a merged block; None if it was not merged."""
         merged, crc32 = _ENTRY.unpack(os.pread(self._fd, _ENTRY.size, block * _ENTRY.size))

@@ -31,6 +31,9 @@ class NpyVolume(ArrayVolume):
         For reading, or for reading and writing.
     axes : str, optional
         One letter per axis; the file does not hold them. Default: the last letters of ``tczyx``.
+    reserve : bool
+        Reserve the whole file on disk before it is written to: a write through a map to a full disk would
+        kill the process.
 
     Raises
     ------
@@ -41,11 +44,16 @@ class NpyVolume(ArrayVolume):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r", axes: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        mode: Literal["r", "r+"] = "r",
+        axes: str | None = None,
+        *,
+        reserve: bool = True,
     ) -> None:
         self._path = os.fspath(path)
         self._mode: Literal["r", "r+"] = mode
-        if mode == "r+":
+        if mode == "r+" and reserve:
             _reserve(self._path)
         array = self._mapped()
         if array.size == 0:
@@ -68,7 +76,13 @@ class NpyVolume(ArrayVolume):
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], shape: Shape, dtype: DTypeLike, axes: str | None = None
+        cls,
+        path: str | os.PathLike[str],
+        shape: Shape,
+        dtype: DTypeLike,
+        axes: str | None = None,
+        *,
+        reserve: bool = True,
     ) -> NpyVolume:
         """Make a new file of zeros, with its space on disk reserved, open for writing.
 
@@ -81,6 +95,8 @@ class NpyVolume(ArrayVolume):
         dtype : dtype-like
         axes : str, optional
             One letter per axis. Default: the last letters of ``tczyx``.
+        reserve : bool
+            False leaves a file with holes, for tests and estimates.
 
         Returns
         -------
@@ -114,7 +130,7 @@ class NpyVolume(ArrayVolume):
                     file.truncate(file.tell() + Roi.from_shape(voxels).volume * kind.itemsize)
             except OSError as error:
                 raise StorageError(f"could not create {where}: {error}") from error
-            return cls(where, "r+", axes)
+            return cls(where, "r+", axes, reserve=reserve)
 
     @property
     def shape(self) -> Shape:
@@ -203,7 +219,7 @@ class NpyVolume(ArrayVolume):
 
 
 def _reserve(path: str) -> None:
-    """Reserve the whole file on disk: a write through a map to a full disk would kill the process."""
+    """Reserve the whole file on disk."""
     try:
         size_bytes = Path(path).stat().st_size
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

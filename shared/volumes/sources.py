@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from ..errors import JobError
 from ..masked_arrays import is_masked
 from .base.api import Volume
+from .base.format import Address
 from .base.memory import MemoryVolume, default_axes
-from .formats import Address, open_volume, split_input
 from .hdf5.handles import place_of
 from .hdf5.meaning import meaning_of_dataset
 from .hdf5.volume import Hdf5Volume
+from .registry import open_volume, split_input
 
 Source = Volume | NDArray[Any] | str | os.PathLike[str] | h5py.Dataset
 

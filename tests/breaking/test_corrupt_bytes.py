@@ -11,7 +11,7 @@ from breakage import KINDS, amount, copy_job
 
 from blockmill.shared.errors import BlockmillError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 SHAPE = (64, 64, 64)

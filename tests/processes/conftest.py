@@ -17,7 +17,7 @@ import yaml
 import blockmill
 from blockmill.shared.errors import ServiceUnreachable
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 
 STEPS = """
     import os, time

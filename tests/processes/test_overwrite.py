@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from blockmill import Engine, Job
-from blockmill.daemon.runs import fileset_output
 from blockmill.daemon.runs.reports import Watcher
 from blockmill.daemon.runs.run import JobRun
 from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.volumes.blockwise import outputs
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 
 
 def test_the_removal_of_the_old_output_is_told_and_can_be_interrupted(tmp_path, monkeypatch):
-    monkeypatch.setattr(fileset_output, "_TELL_AFTER_S", -1.0)
+    monkeypatch.setattr(outputs, "_TELL_AFTER_S", -1.0)
     voxels = np.arange(8 * 4 * 4, dtype=np.uint8).reshape(8, 4, 4)
     np.save(tmp_path / "in.npy", voxels)
     job = Job.of(

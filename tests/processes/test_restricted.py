@@ -9,7 +9,7 @@ import pytest
 from blockmill.shared.errors import Refused
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.system.confinement import can_confine
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 
 SHAPE = (40, 30, 20)
 

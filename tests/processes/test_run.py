@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 
 FILESET = {"address": "out.json", "block_shape": [16, 16, 16]}
 SMOOTH = {"gaussian": {"sigma": 1.5}}

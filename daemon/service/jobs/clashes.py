@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ....shared.jobs.job import Job
 from ....shared.messages.records import JobInfo
 from ....shared.volumes.claims import Claims, claims_of, reads_of
-from ....shared.volumes.formats import split_address, split_input
+from ....shared.volumes.registry import split_address, split_input
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
 """The volume protocol, the checks that all formats share, and volumes in memory.
 
-May import: shared, geometry.
+May import: shared, files, geometry, schema.
 """

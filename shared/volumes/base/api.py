@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape
+
+Verdict = Literal["ok", "unchecked", "missing"]
 
 
 @runtime_checkable
@@ -88,4 +91,80 @@ class Volume(Protocol):
 
     def close(self) -> None:
         """Release files; closing twice is harmless."""
+        ...
+
+
+class RecordedBlocks(Protocol):
+    """The records that a volume keeps of its stored blocks: size and checksum of each.
+
+    Attributes
+    ----------
+    grid : BlockGrid
+        The stored blocks.
+    voxels_tell : bool
+        True if `agrees` can compare voxels that were read; False if only whole files can be compared.
+    """
+
+    @property
+    def grid(self) -> BlockGrid: ...
+    @property
+    def voxels_tell(self) -> bool: ...
+
+    def block_status(self, start: Shape) -> bool:
+        """True if the block that begins at `start` is available."""
+        ...
+
+    def block_file(self, start: Shape) -> str:
+        """The file of a block."""
+        ...
+
+    def agrees(self, start: Shape, voxels: NDArray) -> bool:
+        """True if the voxels of a whole block, as they were read, agree with its record."""
+        ...
+
+    def check_block(self, start: Shape) -> tuple[Verdict, int]:
+        """Compare the file of a block with its record.
+
+        Parameters
+        ----------
+        start : tuple of int
+            First corner of the block.
+
+        Returns
+        -------
+        verdict : {"ok", "unchecked", "missing"}
+        nbytes : int
+            Bytes that agree with the record.
+
+        Raises
+        ------
+        CorruptBlock
+            If they don't; the message is the reason alone.
+        """
+        ...
+
+    def check_unrecorded(self, block: Roi) -> None:
+        """Check shape and dtype of a block that has no checksum.
+
+        Raises
+        ------
+        StorageError
+            If they are not those of the volume.
+        """
+        ...
+
+    def is_finished(self, roi: Roi) -> bool:
+        """True if each block that `roi` touches was written by the job of the volume, and agrees."""
+        ...
+
+
+@runtime_checkable
+class RecordedVolume(Protocol):
+    """A volume that keeps a record of each of its stored blocks."""
+
+    @property
+    def records(self) -> RecordedBlocks: ...
+
+    def write(self, roi: Any, data: NDArray, *, status: Any = ...) -> None:
+        """Write voxels; `status` says which blocks are marked available then."""
         ...

@@ -23,8 +23,7 @@ from .open_file import block_file_to_change, block_file_to_read
 from .pickled import PICKLE_DTYPE, PickleCodec
 from .status import StatusRecord, may_be_torn
 from .store import BlockStore
-from .surroundings import PurgedLock, purge_lock, remove_empty_until
-from .there import starts_there
+from .surroundings import PurgedLock, purge_lock, remove_empty_until, starts_there
 from .view import BlockPart, ViewBlocks
 from .writer import mark_block, remove_block, sweep_block
 
@@ -159,7 +158,18 @@ class FilesetBlocks:
         return self.store.checked_record(self.view.at(start))
 
     def agrees(self, start: Shape, voxels: NDArray) -> bool:
-        """As `BlockStore.agrees`, for the block that starts at `start`, a corner in the grid of the view."""
+        """True if the voxels of a whole block, as they were read, agree with its record; see `BlockStore`.
+
+        Parameters
+        ----------
+        start : tuple of int
+            First corner of the block, a corner in the grid of the view.
+        voxels : ndarray
+
+        Returns
+        -------
+        bool
+        """
         return self.store.agrees(self.view.on_disk(start), voxels)
 
     def is_block_locked(self, start: Shape) -> bool:

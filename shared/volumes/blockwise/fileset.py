@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from ...errors import JobError, OutputRefused, StorageError
 from ...files.places import absolute
 from ...geometry.grid import BlockGrid
-from ...geometry.roi import Shape
+from ...geometry.roi import Roi, Shape
 from ...geometry.slicing import AnyRoi
+from ..base.api import Verdict
 from ..base.array_volume import ArrayVolume
 from ..base.checks import check_data, check_out
 from ..base.info import Meaning
+from ..hdf5.volume import Hdf5Volume
 from .blocks import Durability, FilesetBlocks, Mode, check_durability, check_mode, open_store
 from .description import FilesetDescription, read_description, write_description
 from .export import export_roi, export_subset
@@ -37,6 +39,44 @@ def _of_blocks(method: Callable[Concatenate[FilesetBlocks, _P], _R]) -> Callable
         return method(fileset.blocks, *args, **options)
 
     return passed_on
+
+
+class FilesetRecords:
+    """The records of a fileset's blocks; see `RecordedBlocks`, whose methods these are."""
+
+    def __init__(self, blocks: FilesetBlocks) -> None:
+        self._blocks = blocks
+        self.grid = blocks.view.grid
+        self.block_status = blocks.block_status
+        self.block_file = blocks.block_file
+        self.agrees = blocks.agrees
+
+    @property
+    def voxels_tell(self) -> bool:
+        """True if the file of a block is not packed."""
+        return self._blocks.description.chunks is None and self._blocks.description.compression is None
+
+    def check_block(self, start: Shape) -> tuple[Verdict, int]:
+        """Compare the file of a block with its record, again if it was rewritten meanwhile."""
+        record = self._blocks.checked_record(start)
+        if record is None:
+            return "missing", 0
+        return ("unchecked", 0) if record.size_bytes is None else ("ok", record.size_bytes)
+
+    def check_unrecorded(self, block: Roi) -> None:
+        """Check shape and dtype of a block without checksum, which the original has written."""
+        paths = self._blocks.store.paths(self._blocks.view.at(block.start))
+        with Hdf5Volume(paths.file, paths.internal) as dataset:
+            shape, dtype = dataset.shape, dataset.dtype
+        if len(shape) != block.ndim or any(n < m for n, m in zip(shape, block.shape, strict=True)):
+            raise StorageError(f"its file holds {list(shape)} voxels, the block is {list(block.shape)}")
+        if dtype != (own := self._blocks.description.dtype):
+            raise StorageError(f"its file holds {dtype}, the fileset is {own}")
+
+    def is_finished(self, roi: Roi) -> bool:
+        """True if each block that `roi` touches was written by the fileset's `job`, and agrees."""
+        blocks, job = self._blocks, self._blocks.store.job_hash
+        return all(blocks.verify_block(block.start, job=job) is None for block in self.grid.touching(roi))
 
 
 class BlockwiseFileset(ArrayVolume):
@@ -76,6 +116,8 @@ class BlockwiseFileset(ArrayVolume):
         The part that knows single blocks, whose methods a fileset has as well.
     store : BlockStore
         The part that knows the files, without a view.
+    records : FilesetRecords
+        The part that compares blocks with their records.
     """
 
     def __init__(
@@ -108,6 +150,7 @@ class BlockwiseFileset(ArrayVolume):
             lock_timeout_s=lock_timeout_s,
         )
         self.blocks = FilesetBlocks(path, description, self.store, mode)
+        self.records = FilesetRecords(self.blocks)
 
     def _read_description(self, path: str) -> FilesetDescription:
         """The description in the file; subclasses whose file holds more override it."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ...errors import LockLost
 from ...files.atomic import PARTIAL_MARK, partial_name, remove_if_there
+from ...files.refusals import storage_errors
 from ...geometry.roi import Shape
 from ...locking.candidates import is_dead_candidate
 from ...locking.filelock import FileLock
 from ...locking.lockfile import left_behind, lies_at, open_existing
-from .layout import BlockPaths
+from .layout import BlockPaths, Naming
 
 
 def remove_empty_until(directory: Path, end: Path) -> None:
@@ -200,3 +202,46 @@ def purge_lock(start: Shape, paths: BlockPaths, *, foreign: bool) -> PurgedLock 
     took_over = lock.took_over is not None
     lock.release()
     return PurgedLock(start, paths.lock, "dead", holder.describe(), True) if took_over else None
+
+
+def starts_there(naming: Naming, fits: Callable[[int, int], bool]) -> Iterator[Shape]:
+    """First corners of the blocks that have a directory, in C order.
+
+    Parameters
+    ----------
+    naming : Naming
+    fits : callable
+        Takes the number of an axis and a coordinate on it; False if no wanted block starts there.
+
+    Yields
+    ------
+    tuple of int
+        In absolute voxels.
+
+    Raises
+    ------
+    StorageError
+        If a directory can't be looked into.
+    """
+    return _below(naming, naming.root.rstrip("/"), (), fits)
+
+
+def _below(naming: Naming, folder: str, start: Shape, fits: Callable[[int, int], bool]) -> Iterator[Shape]:
+    axis = len(start)
+    if axis == len(naming.axes):
+        yield start
+        return
+    for n in _numbers(folder, f"{naming.axes[axis]}_"):
+        if fits(axis, n):
+            yield from _below(naming, f"{folder}/{naming.axes[axis]}_{n:08d}", (*start, n), fits)
+
+
+def _numbers(folder: str, prefix: str) -> list[int]:
+    """The coordinates for which there is an entry in a folder; empty if there is no such folder."""
+    with storage_errors("look into", folder):
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 - Paths cost more than the system call
+        except (FileNotFoundError, NotADirectoryError):
+            return []  # a block that another has removed meanwhile, or a file of somebody's
+    numbers = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
+    return sorted(int(n) for n in numbers if n.isdecimal() and n.isascii() and n == f"{int(n):08d}")

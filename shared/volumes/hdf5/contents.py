@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import h5py
 
-from ...errors import StorageError
+from ...errors import OutputRefused, StorageError
 from ...files.refusals import plain_reason, refusal_of
 from .opening import open_to_read
 
@@ -61,6 +61,37 @@ def contents_beside(path: str | os.PathLike[str], internal: str) -> list[str]:
             return [*block, *_beside(file, "", internal.strip("/"))]
     except _UNREADABLE as error:
         raise StorageError(f"could not look into {os.fspath(path)}: {error}") from error
+
+
+def refuse_other_contents(path: str, internal: str) -> None:
+    """Refuse to replace an HDF5 file, of any name, that holds something beside one dataset.
+
+    Parameters
+    ----------
+    path : str
+        If it is a link, only the link is replaced, and nothing is refused.
+    internal : str
+        Path of the dataset.
+
+    Raises
+    ------
+    OutputRefused
+        If it holds other things, or that can't be told.
+    """
+    if Path(path).is_symlink() or not Path(path).exists():
+        return
+    try:
+        others = contents_beside(path, internal) if is_hdf5(path) else []
+    except StorageError as error:
+        raise OutputRefused(
+            f"{error}; so what replacing it would destroy can't be told, and nothing was changed: "
+            "close it elsewhere, or move it away, then run this again"
+        ) from error
+    if others:
+        raise OutputRefused(
+            f"{path} also holds {', '.join(others[:5])}, which replacing the file would destroy; "
+            "name an output file of its own"
+        )
 
 
 def _beside(group: h5py.Group, prefix: str, internal: str) -> Iterator[str]:

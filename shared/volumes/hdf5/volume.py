@@ -82,10 +82,9 @@ class Hdf5Volume(ArrayVolume):
         compression_opts: int | None = None,
         drange: tuple[float, float] | None = None,
         meaning: Meaning | None = None,
+        reserve: bool = True,
     ) -> Hdf5Volume:
         """Make a new file with one dataset, which reads as 0, open for writing.
-
-        A contiguous dataset has its space on disk reserved.
 
         Parameters
         ----------
@@ -105,6 +104,8 @@ class Hdf5Volume(ArrayVolume):
         meaning : Meaning, optional
             In place of `axes` and `drange`, with more of what the voxels mean. Guessed axes are not
             noted.
+        reserve : bool
+            Reserve the space of a contiguous dataset on disk.
 
         Returns
         -------
@@ -128,7 +129,7 @@ class Hdf5Volume(ArrayVolume):
         except OSError as error:
             raise StorageError(f"could not create {where}: {error}") from error
         with removed_on_error(where):
-            _fill_new(file, layout, internal.strip("/"), voxels, meaning)
+            _fill_new(file, layout, internal.strip("/"), voxels, meaning, reserve)
         return cls(where, internal, "r+", letters)
 
     @property
@@ -322,7 +323,12 @@ def _live_hint(error: OSError) -> str:
 
 
 def _fill_new(
-    file: h5py.File, layout: DatasetLayout, internal: str, shape: Shape, meaning: Meaning | None
+    file: h5py.File,
+    layout: DatasetLayout,
+    internal: str,
+    shape: Shape,
+    meaning: Meaning | None,
+    reserve: bool,
 ) -> None:
     """Put the dataset into a new file, reserve its space, and close the file."""
     where = file.filename
@@ -330,7 +336,7 @@ def _fill_new(
         dataset = create_dataset(file, layout, internal, shape)
         if meaning is not None:
             write_meaning(dataset, meaning)
-        contiguous = dataset.chunks is None and dataset.size
+        contiguous = reserve and dataset.chunks is None and dataset.size
         if contiguous:
             dataset[tuple(n - 1 for n in shape)] = 0  # the first write places all voxels in the file
         file.flush()

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ...errors import JobError
+from ...errors import BlockmillError, JobError
 from ...files.description import Description
 from ...files.field_kinds import Dtype, Extents, Text, as_text, replacement_fields
 from ...files.json_file import JsonObject, read_json
 from ...files.schema import Problem
 from ...geometry.roi import Roi
+from ..base.claims import Tree
 from ..blockwise.description import FilesetDescription, read_description
 from ..blockwise.layout import Naming
+from ..blockwise.outputs import tree_of_blocks
 
 VOLUME_SCHEMA = "RESTful-volume-description"
 FILESET_SCHEMA = "RESTful-blockwise-fileset-description"
@@ -218,6 +220,17 @@ def read_local_description(path: str | os.PathLike[str]) -> FilesetDescription |
         if schema == FILESET_SCHEMA
         else read_description(path)
     )
+
+
+def local_blocks(path: str) -> Tree | None:
+    """Folder of the blocks of an existing description, or None if it has none on this disk."""
+    if not os.path.isfile(path):  # noqa: PTH113 - to open a pipe would wait for ever
+        return None
+    try:
+        description = read_local_description(path)
+    except (BlockmillError, OSError):
+        return None
+    return None if description is None else tree_of_blocks(path, description)
 
 
 read_volume_description = RESTfulVolumeDescription.read

@@ -19,8 +19,8 @@ from blockmill.shared.volumes.base.memory import MemoryVolume
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.conformance import sample
-from blockmill.shared.volumes.formats import open_volume
 from blockmill.shared.volumes.hdf5.volume import Hdf5Volume
+from blockmill.shared.volumes.registry import open_volume
 
 DATA = sample((5, 8, 7), "uint16")
 CUT = "/cutout/1,4/2,8/0,7"

@@ -16,7 +16,6 @@ from blockmill.client.verify.check_processes import tallies
 from blockmill.client.verify.checks import FilesetCheck, check_of, tally_of
 from blockmill.daemon.runs.output_files import OutputFiles
 from blockmill.daemon.runs.output_record import OutputRecord
-from blockmill.daemon.runs.single_file import SingleFile
 from blockmill.shared.errors import StorageError
 from blockmill.shared.files.checksum import crc32_of
 from blockmill.shared.geometry.grid import BlockGrid
@@ -25,6 +24,7 @@ from blockmill.shared.volumes.blockwise import store
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.hdf5.volume import Hdf5Volume
+from blockmill.shared.volumes.ledger import Ledger
 from blockmill.shared.volumes.npy import NpyVolume
 from blockmill.shared.volumes.restful.description import RESTfulVolumeDescription, write_restful_description
 
@@ -61,24 +61,24 @@ def made_merged(address, leave_out=()):
     """A file as a job merges it, with its record and ledger beside it."""
     output = Path(address.split("/")[0])
 
-    def opened(path, mode):
-        return Hdf5Volume(path, "d", mode) if output.suffix == ".h5" else NpyVolume(path, mode)
-
-    def create(path):
-        made = Hdf5Volume if output.suffix == ".h5" else NpyVolume
-        return made.create(path, *(["d"] if made is Hdf5Volume else []), SHAPE, "u2")
-
     identity = {"output_is": {"shape": list(SHAPE)}}
     files = OutputFiles(output)
     files.make_folder()
     files.write_record(OutputRecord(identity, BLOCK, finished=not leave_out))
-    file = SingleFile(files, GRID, create, opened)
-    file.start()
+    if output.suffix == ".h5":
+        volume = Hdf5Volume.create(files.partial, "d", SHAPE, "u2")
+    else:
+        volume = NpyVolume.create(files.partial, SHAPE, "u2")
+    ledger = Ledger(files.ledger, len(GRID))
     for number, block in enumerate(GRID):
         if number not in leave_out:
             voxels = VOXELS[block.to_slice()]
-            file.merge(number, block, voxels, crc32_of(voxels))
-    file.close() if leave_out else file.finish()
+            volume.write(block, voxels)
+            ledger.note(number, crc32_of(voxels))
+    volume.close()
+    ledger.close()
+    if not leave_out:
+        files.partial.rename(output)
 
 
 def verify_volume(address, workers, as_json):

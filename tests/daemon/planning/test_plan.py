@@ -12,6 +12,7 @@ from blockmill.shared.geometry.reads import Reads
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.jobs.job import Job
 from blockmill.shared.volumes.base.memory import MemoryVolume
+from blockmill.shared.volumes.registry import format_named
 
 
 def job(**fields):
@@ -24,8 +25,8 @@ def volume(shape=(100, 90, 80), dtype=np.uint8):
     return MemoryVolume(np.zeros(shape, dtype), axes="zyx"[-len(shape) :])
 
 
-def plan(source=None, workers=2, per_file_blocks=True, **fields):
-    return make_plan(job(**fields), {"input": source or volume()}, workers, per_file_blocks=per_file_blocks)
+def plan(source=None, workers=2, **fields):
+    return make_plan(job(**fields), {"input": source or volume()}, workers, format_named("blockwise"))
 
 
 def output(**fields):

@@ -6,7 +6,7 @@ from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.claims import reads_of
-from blockmill.shared.volumes.formats import split_input
+from blockmill.shared.volumes.registry import split_input
 from blockmill.shared.volumes.restful.description import (
     RESTfulFilesetDescription,
     RESTfulVolumeDescription,

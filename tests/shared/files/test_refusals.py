@@ -11,7 +11,7 @@ from blockmill.shared.errors import StorageError
 from blockmill.shared.files.refusals import in_words, storage_errors, system_errors
 from blockmill.shared.jobs.job import Job
 from blockmill.shared.system.impersonation import Identity, acting_as, user_name
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 
 NOBODY = 65534
 

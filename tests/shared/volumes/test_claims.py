@@ -12,7 +12,7 @@ from hypothesis import given
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.claims import claims_of, reads_of
-from blockmill.shared.volumes.formats import split_address
+from blockmill.shared.volumes.registry import split_address
 from blockmill.shared.volumes.restful.description import (
     RESTfulFilesetDescription,
     RESTfulVolumeDescription,

@@ -10,7 +10,7 @@ import pytest
 
 from blockmill.shared.errors import JobError
 from blockmill.shared.volumes.conformance import sample
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 
 DATA = sample((3, 4, 5), "uint16")
 

@@ -20,7 +20,7 @@ def command(address: str, unfinished: bool, as_json: bool) -> int:
     that a run is writing is refused.
     """
     from .....daemon.runs.cleaning import clean
-    from .....shared.volumes.formats import split_address
+    from .....shared.volumes.registry import split_address
 
     done = clean(split_address(address), unfinished=unfinished)
     if as_json:

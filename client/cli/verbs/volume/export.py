@@ -40,7 +40,7 @@ def command(
     """Write ROI, such as "[(0, 0, 0), (64, 64, 64)]", of a blockwise fileset into DIRECTORY."""
     from .....shared.lazyflow.roistrings import parse_roi
     from .....shared.volumes.blockwise.fileset import BlockwiseFileset
-    from .....shared.volumes.formats import split_address
+    from .....shared.volumes.registry import split_address
 
     absolute = coordinates == "absolute"
     with BlockwiseFileset(split_address(address).file) as fileset:

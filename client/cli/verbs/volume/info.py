@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(address: str, as_json: bool) -> int:
     """Say what a volume is: shape, dtype, axes, blocks, voxel size."""
     from .....shared.volumes.base.info import meaning_of
-    from .....shared.volumes.formats import open_volume
+    from .....shared.volumes.registry import open_volume
 
     try:
         volume = open_volume(address)

@@ -35,7 +35,7 @@ _LOOPBACK = ("127.", "::1", "localhost")
 )
 def command(address: str, host: str, port: int, kind: BodyFormat) -> int:
     """Give out a volume in cut-outs over HTTP, as a RESTfulVolume asks for them, until Ctrl-C."""
-    from .....shared.volumes.formats import open_volume
+    from .....shared.volumes.registry import open_volume
     from ....http.cutout_server import CutoutServer
 
     volume = open_volume(address)

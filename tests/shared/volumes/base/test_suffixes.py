@@ -10,7 +10,7 @@ from blockmill.shared.errors import JobError
 from blockmill.shared.lazyflow.paths import INNER_EXTENSIONS, PathComponents
 from blockmill.shared.volumes.base.suffixes import HDF5_EXTENSIONS, cut_at_file, cuts, inner_path
 from blockmill.shared.volumes.blockwise.layout import Naming
-from blockmill.shared.volumes.formats import Address, split_address
+from blockmill.shared.volumes.registry import Address, split_address
 
 NAMES = st.sampled_from(
     ["a", "b.h5", "c.H5", ".h5", "d.hdf5", "e.ilp", "f.h5.bak", "g.npz", "i.n5", "", "İ.h5"]

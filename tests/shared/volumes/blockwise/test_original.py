@@ -14,12 +14,12 @@ import pytest
 from blockmill.shared.errors import JobError, LockTimeout, MissingBlock, OutOfBounds
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.locking.filelock import FileLock
-from blockmill.shared.volumes import formats
+from blockmill.shared.volumes import registry
 from blockmill.shared.volumes.base.memory import MemoryVolume
 from blockmill.shared.volumes.blockwise.description import FilesetDescription, write_description
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.conformance import sample
-from blockmill.shared.volumes.formats import open_volume, register_schema
+from blockmill.shared.volumes.registry import open_volume, register_schema
 
 WHOLE = FilesetDescription(
     axes="zyx",
@@ -188,7 +188,7 @@ def test_opening_changes_neither_the_description_nor_what_others_hold_of_it(file
 
 
 def test_the_schema_alone_decides_what_a_description_opens(tmp_path, fileset, monkeypatch):
-    monkeypatch.setattr(formats, "_openers", {})
+    monkeypatch.setattr(registry, "_described", {})
     (tmp_path / "other.json").write_text('{"_schema_name": "noise", "_schema_version": 1.0}')
     with pytest.raises(JobError, match="noise"):
         open_volume(str(tmp_path / "other.json"))

@@ -9,8 +9,8 @@ from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.blockwise.pickled import PICKLE_DTYPE
-from blockmill.shared.volumes.formats import open_volume
 from blockmill.shared.volumes.hdf5.layout import axistags
+from blockmill.shared.volumes.registry import open_volume
 
 SHAPE = (1, 10, 6, 5, 1)
 

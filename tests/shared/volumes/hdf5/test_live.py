@@ -5,8 +5,8 @@ import pytest
 from blockmill.shared.errors import JobError, OutOfBounds
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.conformance import VolumeTests
-from blockmill.shared.volumes.formats import open_volume
 from blockmill.shared.volumes.hdf5.live import LiveHdf5Volume
+from blockmill.shared.volumes.registry import open_volume
 
 VOXELS = np.arange(60, dtype="u2").reshape(5, 12)
 

@@ -98,7 +98,7 @@ def test_the_missing_filter_of_a_dataset_is_named_with_the_package(tmp_path, mon
 READ_DATASET = """
 import sys
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 volume = open_volume(sys.argv[1])
 print(int(volume.read(Roi((0, 0), (32, 40))).sum()))
 """

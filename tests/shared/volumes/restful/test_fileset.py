@@ -16,7 +16,7 @@ from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription, format_description
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
 from blockmill.shared.volumes.conformance import VolumeTests, sample
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 from blockmill.shared.volumes.restful.description import (
     RESTfulFilesetDescription,
     read_fileset_description,

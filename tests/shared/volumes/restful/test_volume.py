@@ -14,7 +14,7 @@ import pytest
 from blockmill.shared.errors import ConfigError, DownloadFailed, JobError, OutOfBounds, StorageError
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.conformance import VolumeTests, sample
-from blockmill.shared.volumes.formats import open_volume
+from blockmill.shared.volumes.registry import open_volume
 from blockmill.shared.volumes.restful.description import (
     RESTfulVolumeDescription,
     read_volume_description,

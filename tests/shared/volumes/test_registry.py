@@ -1,19 +1,38 @@
+import re
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
 
+from blockmill.client.doctor.formats import check_formats
+from blockmill.daemon.runs.run import JobRun
 from blockmill.shared.errors import JobError, StorageError
 from blockmill.shared.geometry.roi import Roi
+from blockmill.shared.jobs.job import Job
+from blockmill.shared.volumes import registry
+from blockmill.shared.volumes.base.format import Format, StatusFormat
+from blockmill.shared.volumes.base.memory import MemoryVolume
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset
-from blockmill.shared.volumes.formats import Address, open_volume, split_address, split_input
+from blockmill.shared.volumes.registry import (
+    Address,
+    format_named,
+    formats,
+    open_volume,
+    register_schema,
+    split_address,
+    split_input,
+    unavailable,
+)
 
 
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("x.json", Address("fileset", "x.json")),
-        ("/a/x.json", Address("fileset", "/a/x.json")),
+        ("x.json", Address("blockwise", "x.json")),
+        ("/a/x.json", Address("blockwise", "/a/x.json")),
         ("f.h5/volume/data", Address("hdf5", "f.h5", "volume/data")),
         ("a/f.hdf5//volume//data/", Address("hdf5", "a/f.hdf5", "volume/data")),
         ("/p/f.ilp/raw", Address("hdf5", "/p/f.ilp", "raw")),
@@ -32,7 +51,7 @@ def test_addresses_are_split_at_whole_path_components(text, address):
 def test_a_directory_may_be_called_like_a_file(tmp_path):
     (tmp_path / "x.h5").mkdir()
     assert split_address(f"{tmp_path}/x.h5/f.h5/d") == Address("hdf5", f"{tmp_path}/x.h5/f.h5", "d")
-    assert split_address(f"{tmp_path}/x.h5/y.json") == Address("fileset", f"{tmp_path}/x.h5/y.json")
+    assert split_address(f"{tmp_path}/x.h5/y.json") == Address("blockwise", f"{tmp_path}/x.h5/y.json")
 
 
 def test_relative_addresses_follow_the_base_directory(tmp_path):
@@ -144,3 +163,98 @@ def test_for_outputs_the_ending_decides(tmp_path):
         file["v"] = np.zeros(3)
     with pytest.raises(JobError, match="no address of a known kind"):
         split_address(f"{tmp_path}/f.ims/v")
+
+
+# -- installed formats --------------------------------------------------------------
+
+
+class Shadow(Format):
+    """Takes what begins like a file of numpy, and what ends in .shadow."""
+
+    name = "shadow"
+    spelling = "'a.shadow'"
+
+    def parse(self, path):
+        return Address(self.name, path) if path.endswith((".shadow", ".npy")) else None
+
+    def recognise(self, look):
+        return Address(self.name, look.path) if look.head.startswith(b"\x89HDF") else None
+
+    def open(self, at):
+        return MemoryVolume(np.zeros((2, 3), "u1"), address=str(at))
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Makes entry points known, as installed packages have them."""
+
+    def install(**values):
+        points = {name: EntryPoint(name, value, registry.GROUP) for name, value in values.items()}
+        monkeypatch.setattr(registry, "_installed", lambda: points)
+        registry._loaded.cache_clear()
+
+    monkeypatch.setattr("builtins.shadow_formats", SimpleNamespace(Shadow=Shadow), raising=False)
+    yield install
+    registry._loaded.cache_clear()
+
+
+def test_an_installed_format_is_asked_like_the_others(installed, tmp_path):
+    installed(shadow="builtins:shadow_formats.Shadow")
+    (tmp_path / "a.shadow").write_bytes(b"x")
+    assert split_address("a.shadow") == Address("shadow", "a.shadow")
+    assert open_volume(str(tmp_path / "a.shadow")).shape == (2, 3)
+    with pytest.raises(JobError, match=r"'a\.npy' and 'a\.shadow'$"):
+        split_address("x.tif")
+    with pytest.raises(NotImplementedError):
+        format_named("shadow").create(Address("shadow", "a.shadow"), None)
+    with pytest.raises(JobError, match="can be read, and not written"):
+        format_named("shadow").check_options(Address("shadow", "a.shadow"), None)
+
+
+def test_an_address_that_two_formats_take_is_refused_with_both(installed, tmp_path):
+    installed(shadow="builtins:shadow_formats.Shadow")
+    with pytest.raises(JobError, match="of the formats npy and shadow"):
+        split_address("a.npy")
+    with h5py.File(tmp_path / "a.bin", "w") as file:
+        file["v"] = np.zeros(3)
+    with pytest.raises(JobError, match="of the formats hdf5 and shadow"):
+        split_input(f"{tmp_path}/a.bin/v")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("no_such_module:Format", "the format broken .* can't be imported: ModuleNotFoundError"),
+        ("builtins:shadow_formats.Shadow", "no subclass of Format with that name"),
+        ("math:pi", "no subclass of Format"),
+    ],
+)
+def test_a_format_that_can_not_be_imported_harms_nothing_and_is_told(installed, value, words, tmp_path):
+    installed(broken=value)
+    (reason,) = unavailable().values()
+    assert re.search(words, reason)
+    assert [finding.text for finding in check_formats()] == [reason]
+    assert "broken" not in {one.name for one in formats()}
+    assert split_address("a.npy") == Address("npy", "a.npy")
+    with pytest.raises(JobError, match=words):
+        split_address("a.broken")
+    with pytest.raises(JobError, match=words):
+        format_named("broken")
+
+
+def test_all_formats_say_what_they_are():
+    assert [one.name for one in formats()][:3] == ["blockwise", "hdf5", "npy"]
+    for one in formats():
+        assert one.spelling or one.writers is None
+        assert isinstance(one, StatusFormat) == one.keeps_status
+    with pytest.raises(JobError, match="there is no format tiff; known are blockwise, hdf5, npy"):
+        format_named("tiff")
+
+
+def test_a_job_does_not_read_what_this_process_alone_can_open(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "_described", {})
+    register_schema("noise", lambda path: MemoryVolume(np.zeros((2, 3), "u1")))
+    (tmp_path / "other.json").write_text('{"_schema_name": "noise", "_schema_version": 1.0}')
+    job = Job.of({"input": f"{tmp_path}/other.json", "output": f"{tmp_path}/o.npy", "operation": "copy"})
+    with pytest.raises(JobError, match=r"register_schema\('noise'\), in this process alone"):
+        JobRun(job, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ...daemon.planning.plan import Plan
     from ...daemon.runs.reports import Summary
     from ...shared.jobs.job import Job
+    from ...shared.operations.reducer import Table
 
 _MAX_REASONS = 10
 
@@ -96,7 +98,7 @@ def _run(job: Job, options: RunOptions, display: Display, interrupt: Interrupt) 
 
         watcher = Watcher(
             planned=planned,
-            progress=lambda now: display.update(now.blocks, now.bytes_written),
+            progress=lambda now: display.update(now.blocks, now.bytes_written or now.bytes_read),
             notice=lambda notice: _show(notice, job, display),
             interrupted=interrupt.came,
         )
@@ -122,14 +124,26 @@ def _show(notice: Notice, job: Job, display: Display) -> None:
 
 def _say_summary(summary: Summary) -> None:
     skipped = f" ({summary.skipped} found finished)" if summary.skipped else ""
+    is_table = summary.table is not None  # its bytes say nothing
+    rate = "" if is_table else f"{format_rate(summary.bytes_written, summary.seconds)} "
     of = "" if summary.outcome == "done" else f"{summary.finished} of "
     say(
         f"{summary.outcome.replace('_', ' ')}: {of}{format_count(summary.blocks, 'block')}{skipped}, "
-        f"{summary.voxels} voxels, {format_duration(summary.seconds)}, "
-        f"{format_rate(summary.bytes_written, summary.seconds)} -> {os.path.relpath(summary.output)}"
+        f"{summary.voxels} voxels, {format_duration(summary.seconds)}{'' if is_table else ','} "
+        f"{rate}-> {os.path.relpath(summary.output)}"
     )
     if summary.note:
         say(summary.note)
+    for line in table_lines(summary.table or {}):
+        say(line)
+
+
+def table_lines(table: Table) -> Iterator[str]:
+    """The single values of a table for people, a line each; lists are in its file."""
+    single = {key: value for key, value in table.items() if not isinstance(value, dict | list)}
+    width = max(map(len, single), default=0)
+    for key, value in single.items():
+        yield f"{key:{width}}  {'-' if value is None else value}"
 
 
 def _complain_of_failures(summary: Summary) -> int:

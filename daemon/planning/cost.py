@@ -56,8 +56,8 @@ def _read_along(total: int, begin: int, extent: int, block: int, halo: int) -> i
 
 
 def written_bytes(plan: Plan) -> int:
-    """Bytes of all voxels of the output."""
-    return math.prod(plan.shape) * plan.dtype.itemsize
+    """Bytes of all voxels of the output; of a table, none."""
+    return 0 if plan.operation.has_table else math.prod(plan.shape) * plan.dtype.itemsize
 
 
 def files_made(plan: Plan, cost: DiskCost) -> int:
@@ -105,6 +105,8 @@ def disk_bytes(plan: Plan, job: Job, cost: DiskCost, *, stored_ratio: float = 1.
     -------
     int
     """
+    if plan.operation.has_table:
+        return cost.bytes_per_unit
     blocks = _unit(plan, cost)
     chunks = job.output.stored_chunks or (1,) * len(blocks)
     voxels = math.prod(

@@ -24,6 +24,7 @@ from ...shared.operations.base import Operation, peak_bytes
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.base.format import Format, checked_extent
 from ...shared.volumes.base.info import Meaning, guess_note, meaning_as_said
+from ...shared.volumes.base.suffixes import TABLE_SUFFIXES
 from .sizing import Sizing
 
 BLOCKS_PER_WORKER = 8
@@ -113,6 +114,7 @@ def make_plan(job: Job, sources: Mapping[str, Volume], workers: int, output: For
     axes = meaning.axes
     dtypes = {name: volume.dtype for name, volume in sources.items()}
     job.operation.check_inputs(axes, dtypes)
+    _check_kind(job.operation, output, job.output.address)
     operation = job.operation.resolved(axes)
     reads = Reads(roi, operation.scale(axes), operation.halo_per_axis(axes))
     shape = reads.shape
@@ -144,6 +146,15 @@ def make_plan(job: Job, sources: Mapping[str, Volume], workers: int, output: For
         task_bytes=sizing.task_bytes(block),
         notes=(*notes, *([guess] if (guess := guess_note(meaning, source.address)) else []), *cut_notes),
     )
+
+
+def _check_kind(operation: Operation, output: Format, address: str) -> None:
+    """Refuse a volume as the output of an operation that makes a table, and the reverse."""
+    if operation.has_table and not output.holds_table:
+        endings = ", ".join(f"x{suffix}" for suffix in TABLE_SUFFIXES)
+        raise JobError(f"output: {address} is no table, and {operation.name} makes one: {endings}")
+    if output.holds_table and not operation.has_table:
+        raise JobError(f"output: {address} is a table, and {operation.name} makes a volume")
 
 
 def _common_meaning(job: Job, sources: Mapping[str, Volume]) -> tuple[Meaning, list[str]]:

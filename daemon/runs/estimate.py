@@ -151,7 +151,7 @@ def _memory(run: JobRun, workers: int) -> int:
     """Memory of all workers at once, and of the results that wait to be merged."""
     plan = run.plan
     memory = workers * plan.task_bytes
-    if run.output.merges:
+    if run.output.merges and not plan.operation.has_table:
         results = min(_OPEN_RESULTS_PER_WORKER * workers, len(plan.grid))
         memory += results * Roi.from_shape(plan.grid.block_shape).volume * plan.dtype.itemsize
     return memory

@@ -20,6 +20,7 @@ from ...shared.errors import OutputRefused, StorageError
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.messages import engine as wire
+from ...shared.operations.reducer import Table
 from ...shared.units import format_size
 from ...shared.volumes.base.format import NewVolume, StatusFormat
 from ...shared.volumes.registry import Address, format_of
@@ -121,6 +122,10 @@ class Output:
         """A file or folder that has the name of a new output, or None."""
         paths = (place.path for place in self.format.claims(self._target).places())
         return next((Path(path) for path in paths if os.path.lexists(path)), None)
+
+    def table(self) -> Table | None:
+        """The table of all blocks so far; None: the output is a volume."""
+        return None
 
     def inside(self) -> str | None:
         """The path inside the file that an earlier run has begun; None if there is none or it is unknown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ...shared.operations.reducer import Table
 from ...shared.units import format_count
 from ..engine.handle import JobHandle, Notice, Progress
 from ..planning.plan import Plan
@@ -32,6 +33,8 @@ class Summary:
     input_blocks, input_unchecked : int or None
         Stored blocks of the input that the finished job has read, and those of them that were not
         checked; None if nothing was to be checked.
+    table : dict or None
+        The table of an operation that makes one.
     """
 
     outcome: str
@@ -46,6 +49,7 @@ class Summary:
     failures: list[tuple[str, str]] = field(default_factory=list)
     input_blocks: int | None = None
     input_unchecked: int | None = None
+    table: Table | None = None
 
     @property
     def note(self) -> str:

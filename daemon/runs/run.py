@@ -27,8 +27,8 @@ from ..planning.plan import halo_check, make_plan
 from .input_state import changed_while_running, code_notes, code_of, python_files_hash
 from .inputs import RunInputs
 from .ledger_check import WorkersCompare
-from .output import Output
 from .output_record import OutputRecord
+from .outputs import output_of
 from .ownership import begin, identity_of, own_record
 from .reports import Summary, Watcher
 
@@ -100,7 +100,7 @@ class JobRun:
         self._identity = identity_of(job, self.plan, self.inputs.identity(), target, self._code)
         self._earlier: OutputRecord | None = None
         self._target = target
-        self.output = Output(target, job, self.plan)
+        self.output = output_of(target, job, self.plan)
 
     @system_errors()
     def execute(self, engine: Engine) -> Summary:
@@ -192,7 +192,7 @@ class JobRun:
             block = tuple(map(min, record.task_block, self.plan.shape))
             grid = BlockGrid(self.plan.grid.roi, block)
             self.plan = replace(self.plan, grid=grid)
-            self.output = Output(self._target, self._job, self.plan)
+            self.output = output_of(self._target, self._job, self.plan)
 
     def _notify(self, text: str) -> None:
         self._watcher.notice(Notice(text))
@@ -369,4 +369,5 @@ class JobRun:
             failures=failures,
             input_blocks=checked and checked[1],
             input_unchecked=checked and checked[0],
+            table=self.output.table() if ended.outcome == "done" else None,
         )

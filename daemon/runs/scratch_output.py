@@ -14,6 +14,7 @@ from ...shared.locking.filelock import FileLock
 from ...shared.volumes.registry import split_address
 from ..planning.plan import Plan
 from .output import Output
+from .outputs import output_of
 
 DRY_RUN_PREFIX = ".blockmill-dry-run-"
 
@@ -58,4 +59,4 @@ def scratch_output(job: Job, plan: Plan, folder: Path) -> Output:
     """
     folder.mkdir()
     own = split_address(job.output.address)
-    return Output(own.at(folder / f"out{Path(own.file).suffix}"), job, plan, reserve=False)
+    return output_of(own.at(folder / f"out{Path(own.file).suffix}"), job, plan, reserve=False)

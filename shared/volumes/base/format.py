@@ -138,6 +138,8 @@ class Format(ABC):
         True if a library of the format reads or writes in threads of its own.
     unrecorded : str
         The reason why volumes have no checksums that a job has left, if they never have any.
+    holds_table : bool
+        True for tables, which are the outputs of some operations and no volumes.
     in_workers : bool
         False for a format that the calling process alone knows.
     cost : DiskCost
@@ -150,6 +152,7 @@ class Format(ABC):
     keeps_status: ClassVar[bool] = False
     io_threads: ClassVar[bool] = False
     unrecorded: ClassVar[str] = ""
+    holds_table: ClassVar[bool] = False
     in_workers: bool = True
     cost: ClassVar[DiskCost] = DiskCost()
 

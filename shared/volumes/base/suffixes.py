@@ -6,6 +6,8 @@ import itertools
 import os
 
 HDF5_EXTENSIONS = (".h5", ".hdf5", ".ilp")
+TABLE_SUFFIXES = (".stats.json", ".csv", ".tsv")
+"""Endings of tables."""
 
 
 def cuts(

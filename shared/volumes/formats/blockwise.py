@@ -25,7 +25,7 @@ from ..base.format import (
     refuse_odd_file,
 )
 from ..base.look import Look
-from ..base.suffixes import cut_at_file
+from ..base.suffixes import TABLE_SUFFIXES, cut_at_file
 
 if TYPE_CHECKING:
     from ..blockwise.fileset import BlockwiseFileset
@@ -43,7 +43,8 @@ class Blockwise(StatusFormat):
 
     def parse(self, path: str) -> Address | None:
         """``x.json``; what it describes is not looked at."""
-        if not path.endswith(".json") or cut_at_file(path) is not None:
+        is_other = not path.endswith(".json") or path.endswith(TABLE_SUFFIXES)
+        if is_other or cut_at_file(path) is not None:
             return None
         return Address(self.name, path)
 

@@ -1,6 +1,7 @@
 """Runs, from the job to the finished output, on an engine without processes."""
 
 import contextlib
+import csv
 import json
 from fractions import Fraction
 
@@ -33,7 +34,7 @@ def voxels(tmp_path):
 
 def job_of(tmp_path, output="out.json", **keys):
     keys = {"operation": "copy", "block_shape": [4, 12, 16], **keys}
-    if output.endswith(".json"):
+    if output.endswith(".json") and not output.endswith(".stats.json"):
         output = {"address": output, "block_shape": [4, 12, 16]}
     return Job.of({"input": "in.npy", "output": output, **keys}).resolved(tmp_path)
 
@@ -124,6 +125,75 @@ def test_a_list_of_operations_is_one_pass(tmp_path, voxels, output):
     steps[2] = {"threshold": {"above": 121}}
     with pytest.raises(OutputRefused, match="operation: "):
         run(job_of(tmp_path, output, operation=steps), Script())
+
+
+def statistics_of(data):
+    return {"count": data.size, "min": data.min(), "max": data.max(), "mean": data.mean(), "std": data.std()}
+
+
+def table_in(path):
+    if path.suffix == ".json":
+        return json.loads(path.read_text())
+    with path.open(newline="") as file:
+        (row,) = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+    return {key: float(value) for key, value in row.items()}
+
+
+@pytest.mark.parametrize("output", ["t.stats.json", "t.csv", "t.tsv"])
+def test_a_table_is_made_of_the_records_of_all_blocks(tmp_path, voxels, output):
+    script = Script(fails=[(0, 1)], dies=[(1, 1)])
+    summary = run(job_of(tmp_path, output, operation="statistics", retries=2), script)
+    expected = pytest.approx(statistics_of(voxels), rel=1e-12)
+    table = table_in(tmp_path / output)
+    assert {key: table[key] for key in statistics_of(voxels)} == expected
+    assert {key: summary.table[key] for key in statistics_of(voxels)} == expected
+    again = run(job_of(tmp_path, output, operation="statistics"), Script())
+    assert (again.outcome, again.skipped, again.table) == ("done", BLOCKS, summary.table)
+
+
+@pytest.mark.parametrize("torn", [0, 3])
+def test_a_table_goes_on_with_the_records_that_are_there(tmp_path, voxels, torn):
+    job = job_of(tmp_path, "t.stats.json", operation="statistics", retries=0)
+    assert run(job, Script(fails=[(3, 1)])).outcome == "failed"
+    assert not (tmp_path / "t.stats.json").exists()
+    log = tmp_path / ".t.stats.json.blockmill" / "ledger"
+    done = len(log.read_bytes())
+    with log.open("r+b") as file:
+        file.truncate(done - torn)
+    summary = run(job, script := Script())
+    assert summary.outcome == "done"
+    assert (3, 1) in script.tasks
+    table = table_in(tmp_path / "t.stats.json")
+    assert (table["count"], table["sum"]) == (voxels.size, voxels.sum())
+
+
+def test_a_table_that_was_changed_is_refused(tmp_path, voxels):
+    job = job_of(tmp_path, "t.csv", operation="statistics")
+    run(job, Script())
+    path = tmp_path / "t.csv"
+    path.write_text(path.read_text() + "mine\n")
+    with pytest.raises(OutputRefused, match="no longer what this job wrote"):
+        run(job, Script())
+    assert path.read_text().endswith("mine\n")
+    assert run(job, Script(), overwrite=True).outcome == "done"
+    assert not path.read_text().endswith("mine\n")
+
+
+def test_a_foreign_file_with_the_name_of_a_table_stays(tmp_path, voxels):
+    (tmp_path / "t.csv").write_text("mine")
+    with pytest.raises(OutputRefused, match="no record beside it"):
+        run(job_of(tmp_path, "t.csv", operation="statistics"), Script())
+    assert (tmp_path / "t.csv").read_text() == "mine"
+
+
+def test_a_table_and_a_volume_are_not_taken_for_each_other(tmp_path, voxels):
+    with pytest.raises(JobError, match=r"out.npy is no table, and statistics makes one: x.stats.json, x.csv"):
+        run(job_of(tmp_path, "out.npy", operation="statistics"), Script())
+    with pytest.raises(JobError, match=r"t.csv is a table, and copy makes a volume"):
+        run(job_of(tmp_path, "t.csv"), Script())
+    run(job_of(tmp_path, "t.csv", operation="statistics"), Script())
+    with pytest.raises(JobError, match=r"t.csv is a table, and no volume"):
+        run(job_of(tmp_path, "out.npy", input="t.csv"), Script())
 
 
 @pytest.mark.parametrize("output", ["out.json", "out.npy"])

@@ -13,6 +13,7 @@ from typing import TypeVar
 from ..shared.messages import engine as wire
 from ..shared.system.confinement import can_confine, confine_thread
 from ..shared.system.impersonation import acting_as
+from ..shared.volumes.registry import load_all
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class FileAccess:
         self._thread: ThreadPoolExecutor | None = None
         confinement = recipe.confinement
         if confinement is not None and confinement.data is not None and can_confine():
+            load_all()  # a confined thread could not read the modules
             self._thread = ThreadPoolExecutor(1, "files", confine_thread, (confinement,))
 
     def run(self, use: Callable[[], T]) -> T:

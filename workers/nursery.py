@@ -27,6 +27,7 @@ from pathlib import Path
 
 from ..shared.messages import engine as wire
 from ..shared.operations.registry import build_own
+from ..shared.volumes.registry import load_own
 
 _LARGEST_PACKET_BYTES = 1 << 16
 
@@ -150,6 +151,8 @@ def serve(control: socket.socket, lifeline_fd: int, preload: Iterable[str]) -> N
     for module in preload:
         importlib.import_module(module)
     from . import loop  # noqa: F401 - so that the forked workers have it
+
+    load_own()
 
     # Without this, a garbage collection in a worker would write to the shared pages, and so copy them.
     gc.freeze()

@@ -23,7 +23,7 @@ from ...shared.messages.records import State
 from ...shared.outside_text import error_text, message_of
 from ...shared.system.confinement import confine_thread
 from ...shared.system.impersonation import acting_as
-from ...shared.volumes.registry import split_address
+from ...shared.volumes.registry import load_all, split_address
 from ..engine.engine import Engine
 from ..engine.handle import JobHandle, Notice, Progress
 from ..engine.job import JobOwner
@@ -215,6 +215,7 @@ class Runner:
                 self._rights.check_paths(job, owner)  # again: links and accounts may have changed
             if self._job_record.failed_only:
                 self._only, self._done_before = self._journal.failed_blocks(self.id).result()
+            load_all()  # a confined thread could not read the modules
             confine_thread(self._rights.confinement)  # from here on; the thread ends with the run
             with acting_as(self._rights.identity(owner)):
                 summary = self._job_run(job).execute(self.engine)
@@ -297,6 +298,7 @@ def sweep_output(job_record: JobRecord, rights: Rights) -> None:
         If the output can't be read.
     """
     target = split_address(Job.of(job_record.spec).output.address)
+    load_all()
     confine_thread(rights.confinement)
     with acting_as(rights.identity(job_record.info.owner)):
         sweep(target)

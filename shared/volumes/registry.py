@@ -104,6 +104,19 @@ def format_of(address: Address) -> Format:
     return format_named(address.format)
 
 
+def load_own() -> None:
+    """Import what volumes of the formats that come with blockmill need, and look up the installed ones."""
+    _installed()
+    for name in _own():
+        format_named(name).load()
+
+
+def load_all() -> None:
+    """Import what volumes of all formats need, before a thread or a process gives up the right to read it."""
+    for kind in formats():
+        kind.load()
+
+
 # -- addresses ----------------------------------------------------------------------
 
 

@@ -156,6 +156,12 @@ class Format(ABC):
     in_workers: bool = True
     cost: ClassVar[DiskCost] = DiskCost()
 
+    def load(self) -> None:  # noqa: B027 - a format may need nothing
+        """Import what volumes of this format need; a process that has given up rights may not be able to.
+
+        Libraries that start threads when they are imported, or are large, stay out.
+        """
+
     # -- addresses ------------------------------------------------------------------
 
     def parse(self, path: str) -> Address | None:

@@ -41,6 +41,11 @@ class Blockwise(StatusFormat):
     # Beside a block file: its folder, its status, a copy of the description.
     cost: ClassVar[DiskCost] = DiskCost(by_unit=True, files_per_unit=3, bytes_per_unit=20 << 10)
 
+    def load(self) -> None:
+        """Import the fileset, and what reads descriptions."""
+        from ..blockwise import outputs  # noqa: F401
+        from ..restful import description  # noqa: F401
+
     def parse(self, path: str) -> Address | None:
         """``x.json``; what it describes is not looked at."""
         is_other = not path.endswith(".json") or path.endswith(TABLE_SUFFIXES)

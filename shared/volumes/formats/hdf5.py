@@ -25,6 +25,10 @@ class Hdf5(Format):
     spelling = "'f.h5/volume/data' (a dataset in an HDF5 file; a new one ends in .h5, .hdf5 or .ilp)"
     writers: ClassVar[Literal["workers", "merger"] | None] = "merger"
 
+    def load(self) -> None:
+        """Import h5py and the volume."""
+        from ..hdf5 import contents, live, sources, volume  # noqa: F401
+
     def parse(self, path: str) -> Address | None:
         """``f.h5/volume/data``; a folder may be called ``x.h5``."""
         cut = cut_at_file(path)

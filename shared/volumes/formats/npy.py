@@ -22,6 +22,11 @@ class Npy(Format):
     spelling_tells = False
     writers: ClassVar[Literal["workers", "merger"] | None] = "merger"
 
+    def load(self) -> None:
+        """Import the volume."""
+        from .. import npy  # noqa: F401
+        from ..hdf5 import contents  # noqa: F401
+
     def parse(self, path: str) -> Address | None:
         """``a.npy``, in any case; not a dataset of that name inside of an HDF5 file."""
         if not path.lower().endswith(".npy") or cut_at_file(path) is not None:

@@ -35,7 +35,9 @@ def noop_job(count: int, folder: Path, **options: Any) -> JobSpec:
     if not source.exists():
         np.save(source, np.zeros((1, 1, 1), np.uint8))
     grid = BlockGrid(Roi((0, 0, 0), (count, 1, 1)), (1, 1, 1))
-    return JobSpec(recipe=wire.Recipe(source=str(source), probe=True), blocks=grid, **options)
+    return JobSpec(
+        recipe=wire.Recipe(sources=(wire.Source(str(source)),), probe=True), blocks=grid, **options
+    )
 
 
 def run_job(engine: Engine, spec: JobSpec) -> None:

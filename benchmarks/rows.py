@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import yaml
@@ -91,14 +91,18 @@ def _submit_noop(folder: Path, engine: Engine, count: int) -> None:
 def _make_recipe(recipe: Any, source: Path) -> Any:
     for fields in NOOP_RECIPES:
         try:
-            return recipe(**fields(str(source)))
-        except TypeError:
+            return recipe(**fields(recipe, str(source)))
+        except (TypeError, KeyError):
             continue
     raise TypeError(f"no entry of NOOP_RECIPES fits {recipe}: add one with its fields")
 
 
-NOOP_RECIPES: tuple[Callable[[str], dict[str, Any]], ...] = (
-    lambda source: {"source": source, "probe": True},
+NOOP_RECIPES: tuple[Callable[[Any, str], dict[str, Any]], ...] = (
+    lambda recipe, source: {
+        "sources": (get_args(get_type_hints(recipe)["sources"])[0](source),),
+        "probe": True,
+    },
+    lambda recipe, source: {"source": source, "probe": True},
 )
 
 

@@ -37,7 +37,9 @@ from .shared.files.schema import ParsingError as ParsingError, SchemaError as Sc
 from .shared.geometry.grid import BlockGrid as BlockGrid
 from .shared.geometry.roi import Roi as Roi, RoiLike as RoiLike
 from .shared.geometry.slicing import slice_to_roi as slice_to_roi
-from .shared.jobs.job import Job as Job, load_job as load_job
+from .shared.jobs.job import Job as Job
+from .shared.jobs.job_file import load_job as load_job
+from .shared.jobs.staged import StagedJob as StagedJob
 from .shared.lazyflow.blockshapes import (
     determine_block_shape as determine_block_shape,
     determine_optimal_request_block_shape as determine_optimal_request_block_shape,

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from blockmill.shared.config.layers import load_config
-from blockmill.shared.jobs.job import load_job
+from blockmill.shared.jobs.job_file import load_job
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SERVICE = CONFIGS / "daemon.yaml"

@@ -53,8 +53,7 @@ MAY_IMPORT = {
     "daemon/service/jobs": "shared shared/jobs shared/messages shared/volumes daemon/journal",
     "daemon/service": "shared shared/schema shared/operations shared/config shared/files"
     " shared/geometry shared/jobs shared/locking shared/messages shared/system shared/volumes"
-    " daemon/engine daemon/executors daemon/journal daemon/service/jobs daemon/planning daemon/runs"
-    " daemon/scheduling",
+    " daemon/engine daemon/executors daemon/journal daemon/service/jobs daemon/runs daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
     "client/library": "shared shared/files shared/geometry shared/operations shared/jobs"
     " shared/lazyflow shared/memory shared/messages shared/volumes shared/volumes/base"
@@ -68,8 +67,9 @@ MAY_IMPORT = {
     " shared/lazyflow shared/locking shared/volumes shared/volumes/base shared/volumes/blockwise"
     " daemon/engine daemon/runs client/formatting client/library",
     "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base daemon/runs",
-    "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages shared/system"
-    " daemon/engine daemon/planning daemon/runs client/formatting client/service",
+    "client/cli": "the-root shared shared/files shared/geometry shared/operations shared/jobs"
+    " shared/messages shared/system daemon/engine daemon/planning daemon/runs client/formatting"
+    " client/service",
     "client/cli/verbs": "the-root shared shared/schema shared/operations shared/config shared/jobs"
     " shared/lazyflow shared/messages shared/system daemon/runs daemon/service client/cli client/cluster"
     " client/doctor client/formatting client/manpages client/service",

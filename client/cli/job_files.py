@@ -6,24 +6,25 @@ import sys
 from collections.abc import Iterable
 
 from ...shared.errors import BlockmillError
-from ...shared.jobs.job import Job, load_job, message_with_position
+from ...shared.jobs.job_file import load_job, message_with_position
+from ...shared.jobs.staged import AnyJob
 from ..formatting.exit_codes import exit_code_of
 from ..formatting.output import complain
 
 
-def read_job(path: str) -> Job:
+def read_job(path: str) -> AnyJob:
     """Read the job in a file; "-" is stdin, which counts as empty if the shell has closed it."""
     if path != "-":
         return load_job(path)
     return load_job(path, sys.stdin.read() if sys.stdin is not None else "")
 
 
-def read_jobs(paths: Iterable[str]) -> tuple[list[tuple[str, Job]], int]:
+def read_jobs(paths: Iterable[str]) -> tuple[list[tuple[str, AnyJob]], int]:
     """Read several job files, and print what is wrong with them.
 
     Returns
     -------
-    list of (str, Job), int
+    list of (str, Job or StagedJob), int
         Those that could be read with their paths, and the exit code for the first one that could not, or 0.
     """
     jobs, first_code = [], 0

@@ -19,9 +19,8 @@ from .job_files import complain_of
 
 if TYPE_CHECKING:
     from ...daemon.engine.handle import Notice
-    from ...daemon.planning.plan import Plan
     from ...daemon.runs.reports import Summary
-    from ...shared.jobs.job import Job
+    from ...shared.jobs.staged import AnyJob
     from ...shared.operations.reducer import Table
 
 _MAX_REASONS = 10
@@ -39,12 +38,12 @@ class RunOptions:
     as_json: bool
 
 
-def run_job(job: Job, path: str, options: RunOptions, again: str) -> int:
+def run_job(job: AnyJob, path: str, options: RunOptions, again: str) -> int:
     """Run a job, or say what it would take.
 
     Parameters
     ----------
-    job : Job
+    job : Job or StagedJob
     path : str
         Of its file, for messages; "-" if it has none.
     options : RunOptions
@@ -81,20 +80,20 @@ def run_job(job: Job, path: str, options: RunOptions, again: str) -> int:
     return _complain_of_failures(summary)
 
 
-def _run(job: Job, options: RunOptions, display: Display, interrupt: Interrupt) -> Summary:
+def _run(job: AnyJob, options: RunOptions, display: Display, interrupt: Interrupt) -> Summary:
     """Plan and run; the workers start while the job is planned."""
     from ...daemon.engine.engine import Engine
     from ...daemon.runs.reports import Watcher
-    from ...daemon.runs.run import JobRun
+    from ...daemon.runs.staged_run import run_of
 
     processors = len(os.sched_getaffinity(0))
     count = options.workers or job.workers or processors
     # How many blocks there are is not known yet.
-    with Engine(min(count, processors), preload=job.operation.preloads, fork=True) as engine:
+    with Engine(min(count, processors), preload=job.preloads, fork=True) as engine:
 
-        def planned(plan: Plan, done: bytes) -> None:
-            display.start(len(plan.grid), sum(done))
-            engine.set_workers(max(1, min(count, len(plan.grid) - sum(done))))
+        def planned(blocks: int, finished: int) -> None:
+            display.start(blocks, finished)
+            engine.set_workers(max(1, min(count, blocks - finished)))
 
         watcher = Watcher(
             planned=planned,
@@ -102,7 +101,7 @@ def _run(job: Job, options: RunOptions, display: Display, interrupt: Interrupt) 
             notice=lambda notice: _show(notice, job, display),
             interrupted=interrupt.came,
         )
-        summary = JobRun(
+        summary = run_of(
             job,
             count,
             overwrite=options.overwrite,
@@ -113,7 +112,7 @@ def _run(job: Job, options: RunOptions, display: Display, interrupt: Interrupt) 
     return summary
 
 
-def _show(notice: Notice, job: Job, display: Display) -> None:
+def _show(notice: Notice, job: AnyJob, display: Display) -> None:
     """Show a notice, unless the job ends with that failure, which is told at its end then."""
     if notice.kind != "failed" or job.on_error == "finish":
         text = str(notice)

@@ -17,6 +17,7 @@ from ...daemon.runs.ownership import refuse_own_input
 from ...shared.errors import JobError
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job, job_hash
+from ...shared.jobs.staged import AnyJob
 from ...shared.locking.filelock import FileLock
 from ...shared.operations.base import Operation
 from ...shared.volumes.base.api import Volume
@@ -57,7 +58,7 @@ class ClusterJob:
     axes: str
 
     @classmethod
-    def of(cls, job: Job) -> ClusterJob:
+    def of(cls, job: AnyJob) -> ClusterJob:
         """Open the input of a job.
 
         Raises
@@ -65,6 +66,8 @@ class ClusterJob:
         JobError
             If input, operation and output don't fit each other.
         """
+        if not isinstance(job, Job):
+            raise JobError("stages: a cluster run does one stage; give each a job file of its own")
         target = split_address(job.output.address)
         if target.format != "blockwise":
             raise JobError(f"output: {target.file} is no fileset (.json); cluster tasks write one")

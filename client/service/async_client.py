@@ -17,7 +17,7 @@ from .async_caller import AsyncCaller
 from .references import JobFilter, JobReference, JobReferences, chosen, number_of
 
 if TYPE_CHECKING:
-    from ...shared.jobs.job import Job
+    from ...shared.jobs.staged import AnyJob
 
 
 class AsyncClient(AsyncCaller):
@@ -55,7 +55,7 @@ class AsyncClient(AsyncCaller):
 
     async def submit(
         self,
-        job: Job | Mapping[str, Any] | str | Path,
+        job: AnyJob | Mapping[str, Any] | str | Path,
         *,
         priority: int | None = None,
         label: str | None = None,
@@ -144,11 +144,11 @@ class AsyncClient(AsyncCaller):
         """Return one job."""
         return (await self.ask(p.GetJob(id=await self._number(job)))).job
 
-    async def spec(self, job: JobReference) -> Job:
+    async def spec(self, job: JobReference) -> AnyJob:
         """Return the job as it was submitted, with all paths absolute."""
-        from ...shared.jobs.job import Job
+        from ...shared.jobs.job_file import job_of
 
-        return Job.of((await self.ask(p.GetJob(id=await self._number(job)))).spec)
+        return job_of((await self.ask(p.GetJob(id=await self._number(job)))).spec)
 
     @overload
     async def wait(self, job: JobReference, *, timeout_s: float | None = None) -> JobInfo: ...
@@ -271,7 +271,7 @@ class AsyncClient(AsyncCaller):
         *,
         failed_only: bool = False,
         keep_finished: bool = False,
-        edited: Job | Mapping[str, Any] | str | Path | None = None,
+        edited: AnyJob | Mapping[str, Any] | str | Path | None = None,
         file: str | os.PathLike[str] | None = None,
     ) -> JobInfo:
         """Queue an ended job again, for the blocks that are not finished.

@@ -17,7 +17,7 @@ from .caller import Caller
 from .references import JobFilter, JobReference, JobReferences, chosen, number_of
 
 if TYPE_CHECKING:
-    from ...shared.jobs.job import Job
+    from ...shared.jobs.staged import AnyJob
 
 
 class Client(Caller):
@@ -53,7 +53,7 @@ class Client(Caller):
 
     def submit(
         self,
-        job: Job | Mapping[str, Any] | str | Path,
+        job: AnyJob | Mapping[str, Any] | str | Path,
         *,
         priority: int | None = None,
         label: str | None = None,
@@ -142,11 +142,11 @@ class Client(Caller):
         """Return one job."""
         return self.ask(p.GetJob(id=self._number(job))).job
 
-    def spec(self, job: JobReference) -> Job:
+    def spec(self, job: JobReference) -> AnyJob:
         """Return the job as it was submitted, with all paths absolute."""
-        from ...shared.jobs.job import Job
+        from ...shared.jobs.job_file import job_of
 
-        return Job.of(self.ask(p.GetJob(id=self._number(job))).spec)
+        return job_of(self.ask(p.GetJob(id=self._number(job))).spec)
 
     @overload
     def wait(self, job: JobReference, *, timeout_s: float | None = None) -> JobInfo: ...
@@ -268,7 +268,7 @@ class Client(Caller):
         *,
         failed_only: bool = False,
         keep_finished: bool = False,
-        edited: Job | Mapping[str, Any] | str | Path | None = None,
+        edited: AnyJob | Mapping[str, Any] | str | Path | None = None,
         file: str | os.PathLike[str] | None = None,
     ) -> JobInfo:
         """Queue an ended job again, for the blocks that are not finished.

@@ -12,7 +12,7 @@ from ...shared.errors import JobError
 from ...shared.messages import service as p
 
 if TYPE_CHECKING:
-    from ...shared.jobs.job import Job
+    from ...shared.jobs.staged import AnyJob
 
 PATIENCE_S = 60.0
 """Time for which a client that waits for a job tolerates a missing service, for instance during a restart."""
@@ -21,7 +21,7 @@ _WAIT_S = 10.0
 
 
 def submit_request(
-    job: Job | Mapping[str, Any] | str | Path,
+    job: AnyJob | Mapping[str, Any] | str | Path,
     priority: int | None,
     label: str | None,
     after: int | str | Iterable[int | str],
@@ -72,16 +72,16 @@ def submit_request(
     )
 
 
-def _content_and_file(job: Job | Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:
+def _content_and_file(job: AnyJob | Mapping[str, Any] | str | Path) -> tuple[dict[str, Any], str]:
     """A job as plain JSON with absolute paths, and the file that it was read from, if that is known."""
-    from ...shared.jobs.job import Job, load_job  # late: most verbs of the command line need no job
+    from ...shared.jobs.job_file import job_of, load_job  # late: most verbs of the command line need no job
 
     path = ""
     if isinstance(job, str | Path):
         path = str(Path(job).absolute())
         job = load_job(job)
-    elif not isinstance(job, Job):
-        job = Job.of(job)
+    elif isinstance(job, Mapping):
+        job = job_of(job)
     # The service may run in another folder.
     return job.resolved(Path.cwd()).model_dump(mode="json"), path
 
@@ -90,7 +90,7 @@ def retry_request(
     number: int,
     failed_only: bool,
     keep_finished: bool,
-    edited: Job | Mapping[str, Any] | str | Path | None,
+    edited: AnyJob | Mapping[str, Any] | str | Path | None,
     file: str | os.PathLike[str] | None = None,
 ) -> p.RetryJob:
     """Build the request that queues a job again.

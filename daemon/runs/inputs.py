@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,8 +19,10 @@ from ...shared.jobs.volumes import InputVolume
 from ...shared.messages import engine as wire
 from ...shared.operations.base import UNNAMED
 from ...shared.volumes.base.api import Volume
+from ...shared.volumes.base.info import Meaning
 from ...shared.volumes.claims import Claims, reads_of
-from ...shared.volumes.registry import Address, format_of, open_volume, split_input
+from ...shared.volumes.registry import Address, format_of, open_volume, split_address, split_input
+from ..planning.plan import Plan
 from .input_check import InputCheck, input_check_of
 from .input_state import input_changed, input_state
 from .ownership import refuse_own_input
@@ -44,9 +48,9 @@ class RunInput:
         All files that it leads to.
     """
 
-    def __init__(self, said: InputVolume) -> None:
+    def __init__(self, said: InputVolume, address: Address | None = None) -> None:
         self.said = said
-        self.address: Address = split_input(said.address)
+        self.address: Address = address or split_input(said.address)
         if not format_of(self.address).in_workers:
             raise JobError(
                 f"input: {said.address} is opened by {self.address.format}, in this process alone, and "
@@ -90,6 +94,66 @@ class RunInput:
         return wire.Source(self.said.address, name, live_extent=extent, check=self.check.recipe)
 
 
+@dataclass(frozen=True, slots=True)
+class _PlannedVolume:
+    """The facts of a volume that is not there yet, as far as a plan needs them."""
+
+    shape: Shape
+    dtype: np.dtype
+    axes: str
+    address: str
+    meaning: Meaning
+
+    def close(self) -> None:
+        """Do nothing: no file is open."""
+
+
+class MadeInput(RunInput):
+    """An input that another run makes before this one is executed.
+
+    Parameters
+    ----------
+    said : InputVolume
+    plan : Plan
+        Of that run.
+    identity_hash : str
+        Stands for the files, which are not there yet.
+    """
+
+    def __init__(self, said: InputVolume, plan: Plan, identity_hash: str) -> None:
+        super().__init__(said, split_address(said.address))
+        self._plan = plan
+        self._hash = identity_hash
+        self._is_checked = False
+
+    def open(self) -> Volume:
+        """A volume with nothing but the facts of the plan."""
+        plan = self._plan
+        return cast(
+            Volume, _PlannedVolume(plan.shape, plan.dtype, plan.axes, self.said.address, plan.meaning)
+        )
+
+    def note(self, volume: Volume, *, check: bool) -> None:
+        """Note shape and dtype; there is no file yet."""
+        self.shape, self.dtype = volume.shape, volume.dtype
+        self._is_checked = check
+
+    def identity(self) -> dict[str, Any]:
+        """Its part of the job's identity: that of the run that makes it."""
+        return {"shape": self.shape, "dtype": self.dtype.str, "stage": self._hash}
+
+    def changed(self) -> bool:
+        """False: nobody else writes it."""
+        return False
+
+    def source(self, name: str) -> wire.Source:
+        """See `RunInput.source`; the volume is there by now."""
+        if self._is_checked and Path(self.address.file).exists():
+            with closing(super().open()) as volume:
+                self.check = input_check_of(self.said, self.address, volume)
+        return super().source(name)
+
+
 class RunInputs:
     """All inputs of a run, by their names.
 
@@ -98,6 +162,8 @@ class RunInputs:
     job : Job
     output : Address
         Must meet none of them.
+    made : dict of str to (Plan, str)
+        For inputs that another run makes before, its plan and the hash of its identity.
 
     Raises
     ------
@@ -105,11 +171,15 @@ class RunInputs:
         If the output would replace part of an input.
     """
 
-    def __init__(self, job: Job, output: Address) -> None:
+    def __init__(self, job: Job, output: Address, made: Mapping[str, tuple[Plan, str]]) -> None:
         self._job = job
-        self.by_name = {name: RunInput(said) for name, said in job.inputs.items()}
-        for one in self.by_name.values():
-            refuse_own_input(one.address, one.reads, output)
+        self.by_name = {
+            name: MadeInput(said, *made[name]) if name in made else RunInput(said)
+            for name, said in job.inputs.items()
+        }
+        for name, one in self.by_name.items():
+            if name not in made:
+                refuse_own_input(one.address, one.reads, output)
 
     @property
     def reads(self) -> Claims:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from ...shared.operations.reducer import Table
 from ...shared.units import format_count
 from ..engine.handle import JobHandle, Notice, Progress
-from ..planning.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +63,12 @@ class Summary:
 class Watcher:
     """Callbacks of a run, called in the thread that runs it; give those that you need.
 
-    `planned` gets the plan and the map of finished blocks, `started` the handle of the job, or of the
-    probe before it; `interrupted` is called often, and its True ends the run as a KeyboardInterrupt would.
+    `planned` gets the number of blocks, and that of those that are finished; `started` the handle of the
+    job, or of the probe before it; `interrupted` is called often, and its True ends the run as a
+    KeyboardInterrupt would.
     """
 
-    planned: Callable[[Plan, bytes], None] = lambda plan, done: None
+    planned: Callable[[int, int], None] = lambda blocks, finished: None
     started: Callable[[JobHandle], None] = lambda handle: None
     progress: Callable[[Progress], None] = lambda progress: None
     notice: Callable[[Notice], None] = lambda notice: None

@@ -7,6 +7,7 @@ merge the results, and tidy up however the run ends.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,8 @@ class JobRun:
         Notes each block that has ended and each failed attempt, in the engine's thread.
     only : frozenset of int, optional
         Numbers of the only blocks to compute, of an output that was begun; the job does not end as done then.
+    made : dict of str to JobRun, optional
+        For inputs that another run makes before this one is executed, that run.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class JobRun:
         owner: JobOwner | None = None,
         events: BlockLog | None = None,
         only: frozenset[int] | None = None,
+        made: Mapping[str, JobRun] | None = None,
     ) -> None:
         self._job = job
         self._only = only
@@ -92,7 +96,8 @@ class JobRun:
         if job.user_code is not None and not Path(job.user_code).is_dir():
             raise JobError(f"user_code: there is no folder {job.user_code}")
         target = split_address(job.output.address)
-        self.inputs = RunInputs(job, target)
+        plans = {name: (run.plan, run.identity_hash) for name, run in (made or {}).items()}
+        self.inputs = RunInputs(job, target, plans)
         with self.inputs.opened() as volumes:
             self.plan = make_plan(job, volumes, workers, format_of(target))
             self._code = code_of(job, self.inputs.reads)
@@ -123,7 +128,7 @@ class JobRun:
             done, resumed = self._take_output(engine)
             for note in (*self.plan.notes, *code_notes(self._code), *self.inputs.notes()):
                 self._notify(note)
-            self._watcher.planned(self.plan, done)
+            self._watcher.planned(len(self.plan.grid), sum(done))
             try:
                 ended, handle = self._run_blocks(engine, done, resumed)
             finally:
@@ -136,6 +141,17 @@ class JobRun:
         return self._summary(ended, handle, done, time.monotonic() - started_s)
 
     # -- the output -----------------------------------------------------------------
+
+    @property
+    def identity_hash(self) -> str:
+        """A name for all that decides the voxels of the output."""
+        return OutputRecord(self._identity, self.plan.grid.block_shape).block_hash
+
+    @system_errors()
+    def is_finished(self) -> bool:
+        """True if an earlier run has recorded that this output is whole; its blocks are not looked at."""
+        record = self.own_record()
+        return record is not None and record.finished and self.output.path.exists()
 
     def _record(self, finished: bool) -> OutputRecord:
         if self._earlier is not None:

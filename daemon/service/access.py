@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...shared.config.model import Access
 from ...shared.errors import Refused
-from ...shared.jobs.job import Job
+from ...shared.jobs.staged import AnyJob
 from ...shared.system.confinement import Confinement, can_confine
 from ...shared.system.impersonation import Identity, acting_as, identity_of, may_act, user_name, user_number
 from ..journal.records import JobRecord
@@ -136,12 +136,12 @@ class Rights:
         if uid not in self._admins:
             raise Refused(f"only an admin of the service may {action}; you are {user_name(uid)}")
 
-    def check_paths(self, job: Job, owner: int, *, follow_links: bool = True) -> JobFiles:
+    def check_paths(self, job: AnyJob, owner: int, *, follow_links: bool = True) -> JobFiles:
         """Check that a job names only files below the configured folders, wherever links lead.
 
         Parameters
         ----------
-        job : Job
+        job : Job or StagedJob
         owner : int
             The user with whose rights the files are looked up.
         follow_links : bool
@@ -169,7 +169,7 @@ class Rights:
                     _check_below(place.path, self._roots, key, "access.data_roots")
             if job.user_code is not None:
                 _check_below(job.user_code, self._code, "user_code", "access.user_code")
-            for function in job.operation.user_functions if self._code is not None else ():
+            for function in job.user_functions if self._code is not None else ():
                 _check_function(function, job.user_code)
         return files
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...shared.config.model import Limits
 from ...shared.errors import Refused
-from ...shared.jobs.job import Job
+from ...shared.jobs.job_file import job_of
 from ...shared.messages.records import JobInfo
 from ...shared.messages.service import RetryJob
 from ...shared.schema.fields import INT64_MAX, INT64_MIN
@@ -81,7 +81,7 @@ def edited_job(request: RetryJob, info: JobInfo, rights: Rights) -> EditedJob | 
     """
     if request.job is None:
         return None
-    job = Job.of(request.job)
+    job = job_of(request.job)
     files = rights.check_paths(job, info.owner, follow_links=False)
     if job.output.address != info.output:
         raise Refused(

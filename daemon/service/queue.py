@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ...shared.errors import BlockmillError
-from ...shared.jobs.job import Job
+from ...shared.errors import BlockmillError, Refused
+from ...shared.jobs.job_file import job_of
 from ...shared.messages.records import JobInfo
 from ...shared.messages.service import RetryJob, SubmitJob
 from ...shared.outside_text import message_of
@@ -100,7 +100,7 @@ class JobQueue:
         info = job_record.info
         try:
             with acting_as(self.rights.identity(info.owner)):
-                self.table.files.note(info.id, JobFiles.of(Job.of(job_record.spec), follow_links=False))
+                self.table.files.note(info.id, JobFiles.of(job_of(job_record.spec), follow_links=False))
         except (BlockmillError, OSError) as error:
             _log.warning("job %d: can't look up its files (%s)", info.id, error)
 
@@ -206,7 +206,7 @@ class JobQueue:
         JobError, Refused
             If the job is wrong, or can't be accepted.
         """
-        job, files = Job.of(request.job), None
+        job, files = job_of(request.job), None
         priority = job.priority if request.priority is None else request.priority
         if not self.table.has_token(request.token, owner):
             check_room(self.settings.limits, self.table, owner)
@@ -238,6 +238,10 @@ class JobQueue:
             edited job is wrong, or has another output.
         """
         job_record = self.table.get(request.id)
+        if request.failed_only and "stages" in (job_record.spec or {}):
+            raise Refused(
+                f"job {request.id} has several stages; retry it without --failed: finished blocks are kept"
+            )
         edited = edited_job(request, job_record.info, self.rights)
         if job_record.info.ended and job_record.spec:
             self._note_files(job_record)  # what it reads and writes may lead elsewhere now

@@ -17,7 +17,8 @@ from typing import Literal
 from ...shared.errors import BlockmillError, EngineError
 from ...shared.files.refusals import system_errors
 from ...shared.geometry.roi import Roi
-from ...shared.jobs.job import Job
+from ...shared.jobs.job_file import job_of
+from ...shared.jobs.staged import AnyJob, StagedJob
 from ...shared.messages import engine as wire
 from ...shared.messages.records import State
 from ...shared.outside_text import error_text, message_of
@@ -29,10 +30,10 @@ from ..engine.handle import JobHandle, Notice, Progress
 from ..engine.job import JobOwner
 from ..journal.journal import Journal
 from ..journal.records import AttemptRow, BlockRow, JobRecord
-from ..planning.plan import Plan
 from ..runs.cleaning import sweep
 from ..runs.reports import Summary, Watcher
 from ..runs.run import JobRun
+from ..runs.staged_run import StagedRun, run_of
 from ..scheduling.events import Attempted, Persist
 from .access import Rights
 
@@ -186,13 +187,13 @@ class Runner:
             if self._priority != self._job_record.info.priority:
                 handle.set_priority(self._priority)
 
-    def _on_planned(self, plan: Plan, done: bytes) -> None:
-        self.finished_before = self._done_before if self._only is not None else sum(done)
-        self.blocks = len(plan.grid) - self.finished_before if self._only is None else len(self._only)
-        if not self._job_record.failed_only:
+    def _on_planned(self, blocks: int, finished: int) -> None:
+        self.finished_before = self._done_before if self._only is not None else finished
+        self.blocks = blocks - self.finished_before if self._only is None else len(self._only)
+        if not self._job_record.failed_only and not self.planned:
             self._journal.begin_run(self.id)  # before any block of this run is noted
         self.planned = True
-        self._report("planned", self.id, len(plan.grid), self.finished_before)
+        self._report("planned", self.id, blocks, self.finished_before)
 
     def _on_notice(self, notice: Notice) -> None:
         self._report("log", self.id, notice)
@@ -210,7 +211,7 @@ class Runner:
 
     def _execute(self) -> Ending:
         try:
-            job, owner = Job.of(self._job_record.spec), self._job_record.info.owner
+            job, owner = job_of(self._job_record.spec), self._job_record.info.owner
             with system_errors():
                 self._rights.check_paths(job, owner)  # again: links and accounts may have changed
             if self._job_record.failed_only:
@@ -234,12 +235,12 @@ class Runner:
             self._on_notice(Notice(summary.note))
         return Ending(*_outcome(summary))
 
-    def _job_run(self, job: Job) -> JobRun:
+    def _job_run(self, job: AnyJob) -> JobRun | StagedRun:
         workers = min(job.workers or self.engine.workers, self.engine.workers)
         by_groups = job.output.durability == "group"
         owner = self._job_record.info.owner
         folder = _mount_of(Path(split_address(job.output.address).file).parent)
-        return JobRun(
+        return run_of(
             job,
             workers,
             overwrite=self._job_record.overwrite,
@@ -297,8 +298,10 @@ def sweep_output(job_record: JobRecord, rights: Rights) -> None:
     BlockmillError
         If the output can't be read.
     """
-    target = split_address(Job.of(job_record.spec).output.address)
+    job = job_of(job_record.spec)
+    jobs = [stage.job for stage in job.stage_jobs] if isinstance(job, StagedJob) else [job]
     load_all()
     confine_thread(rights.confinement)
     with acting_as(rights.identity(job_record.info.owner)):
-        sweep(target)
+        for one in jobs:
+            sweep(split_address(one.output.address))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from ..schema.fields import AxesField, ShortForm, Switch, Text, VoxelSize, neare
 from ..volumes.base.output_options import OutputOptions
 from ..volumes.registry import format_of, formats, split_address
 
+T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 
 
@@ -67,22 +68,23 @@ def _form_of_input(value: object) -> str:
     return "<one>" if misspelled else "<named>"
 
 
-def _input_names(value: dict[str, InputVolume]) -> dict[str, InputVolume]:
+def checked_names(value: dict[str, T]) -> dict[str, T]:
+    """Refuse names that are not made of letters, digits and underscores; a validator."""
     if wrong := [name for name in value if not _NAME.fullmatch(name)]:
         raise validation_error(
-            f"{shown(wrong[0])} is no name for an input; a name has letters, digits and underscores alone"
+            f"{shown(wrong[0])} is no name here; a name has letters, digits and underscores alone"
         )
     return value
 
 
 _VOLUME_KEYS = frozenset(InputVolume.model_fields)
-_OneInput = Annotated[InputVolume, ShortForm("address")]
+OneInput = Annotated[InputVolume, ShortForm("address")]
 InputField = Annotated[
-    Annotated[_OneInput, Tag("<one>")]
+    Annotated[OneInput, Tag("<one>")]
     | Annotated[
-        dict[str, _OneInput],
+        dict[str, OneInput],
         Field(min_length=1, max_length=MOST_INPUTS),
-        AfterValidator(_input_names),
+        AfterValidator(checked_names),
         Tag("<named>"),
     ],
     Discriminator(_form_of_input),

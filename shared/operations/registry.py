@@ -21,14 +21,13 @@ from pydantic_core import (
     CoreSchema,
     InitErrorDetails,
     PydanticCustomError,
-    PydanticKnownError,
     core_schema,
 )
 
 from ..bounds import MOST_STEPS
 from ..errors import JobError
 from ..outside_text import clean, error_text
-from ..schema.bounded_model import validation_error
+from ..schema.bounded_model import errors_below, validation_error
 from ..schema.complaints import complaints_of, left_out
 from ..schema.fields import Keyed, nearest, shown
 from .base import Operation
@@ -129,7 +128,7 @@ def _chain(steps: Sequence[object]) -> Operation:
         try:
             made.append(step if isinstance(step, Operation) else _single(step))
         except ValidationError as error:
-            raise _below(number, error) from None
+            raise errors_below((number,), error) from None
         except PydanticCustomError as error:
             details = InitErrorDetails(type=error, loc=(number,), input=step)
             raise ValidationError.from_exception_data("Job", [details]) from None
@@ -145,21 +144,7 @@ def _single(value: object) -> Operation:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        raise _below(name, error) from None
-
-
-def _below(name: str | int, error: ValidationError) -> ValidationError:
-    """The same findings, with the operation's name before their keys."""
-    findings: list[InitErrorDetails] = []
-    for one in error.errors(include_url=False):
-        kind, context = one["type"], one.get("ctx", {})
-        try:
-            PydanticKnownError(kind, context)  # pyright: ignore[reportArgumentType]
-        except KeyError:  # one of our own, or another program's
-            kind, context = validation_error(one["msg"]), {}
-        details = InitErrorDetails(type=kind, loc=(name, *one["loc"]), input=one["input"], ctx=context)
-        findings.append(details)
-    return ValidationError.from_exception_data(error.title, findings)
+        raise errors_below((name,), error) from None
 
 
 class _AnyOperation:

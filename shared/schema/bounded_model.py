@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from ..bounds import MOST_AXES, MOST_KEYS, excess_of
 
@@ -52,3 +52,27 @@ class BoundedModel(BaseModel):
                 f"there are {len(data)} keys here; no such mapping has more than {MOST_KEYS}"
             )
         return data
+
+
+def errors_below(path: tuple[str | int, ...], error: ValidationError) -> ValidationError:
+    """The same findings, with a path before their keys.
+
+    Parameters
+    ----------
+    path : tuple of str or int
+    error : ValidationError
+
+    Returns
+    -------
+    ValidationError
+    """
+    findings: list[InitErrorDetails] = []
+    for one in error.errors(include_url=False):
+        kind, context = one["type"], one.get("ctx", {})
+        try:
+            PydanticKnownError(kind, context)  # pyright: ignore[reportArgumentType]
+        except KeyError:  # one of our own, or another program's
+            kind, context = validation_error(one["msg"]), {}
+        details = InitErrorDetails(type=kind, loc=(*path, *one["loc"]), input=one["input"], ctx=context)
+        findings.append(details)
+    return ValidationError.from_exception_data(error.title, findings)

@@ -16,7 +16,7 @@ from scipy import ndimage
 from blockmill.client.cluster.node import part_shape
 from blockmill.client.cluster.output import ClusterJob, hash_of
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.job import load_job
+from blockmill.shared.jobs.job_file import load_job
 from blockmill.shared.lazyflow.clusterconfig import ClusterConfig
 from blockmill.shared.lazyflow.roistrings import format_subregion
 from blockmill.shared.locking.filelock import FileLock

@@ -8,7 +8,8 @@ import pytest
 from blockmill.shared.bounds import MOST_DEPTH, MOST_VALUES, excess_of
 from blockmill.shared.config.model import check_config
 from blockmill.shared.errors import JobError, JobFileError, WireError
-from blockmill.shared.jobs.job import Job, load_job
+from blockmill.shared.jobs.job import Job
+from blockmill.shared.jobs.job_file import load_job
 from blockmill.shared.messages import service as p
 from blockmill.shared.operations.registry import parse_operation
 

@@ -59,7 +59,7 @@ def _run(
     detached: bool,
     interrupt: Interrupt,
 ) -> int:
-    from ....shared.jobs.job import load_job
+    from ....shared.jobs.job_file import load_job
     from ....shared.lazyflow.clusterconfig import read_cluster_config
     from ...cluster.master import Master
     from ...cluster.output import ClusterJob
@@ -110,7 +110,7 @@ def _say_outcome(outcome: ClusterOutcome, work: ClusterJob) -> int:
 @click.option("--roi", required=True, metavar="TEXT", help="'SubRegion:SubRegion(None, [0, 0], [64, 64])'")
 def block(config: str, job_file: str, roi: str) -> int:
     """Do one block; what each task of `cluster run` does."""
-    from ....shared.jobs.job import load_job
+    from ....shared.jobs.job_file import load_job
     from ....shared.lazyflow.clusterconfig import read_cluster_config
     from ....shared.lazyflow.roistrings import parse_subregion
     from ...cluster.node import do_block

@@ -15,7 +15,7 @@ from .. import options
 from ..groups import JOBS, verb
 
 if TYPE_CHECKING:
-    from ....shared.jobs.job import Job
+    from ....shared.jobs.staged import AnyJob
     from ....shared.messages.records import JobInfo
     from ...service.client import Client
 
@@ -81,7 +81,7 @@ def _retry(
     number: int,
     failed_only: bool,
     keep_finished: bool,
-    edited: Job | None,
+    edited: AnyJob | None,
     job_file: str | None,
 ) -> JobInfo:
     note = "" if edited is not None else _edited_since(service, number)
@@ -95,7 +95,7 @@ def _retry(
 
 def _edited_since(service: Client, number: int) -> str:
     """What to tell if the job file is no longer what was submitted; an empty text if it is, or is gone."""
-    from ....shared.jobs.job import Job, load_job
+    from ....shared.jobs.job_file import job_of, load_job
     from ....shared.messages.service import GetJob
 
     reply = service.ask(GetJob(id=number))
@@ -103,7 +103,7 @@ def _edited_since(service: Client, number: int) -> str:
         return ""
     begin = f"job {number} runs again as it was submitted; {reply.file} has changed since"
     try:
-        changed = _changed_keys(Job.of(reply.spec), load_job(reply.file))
+        changed = _changed_keys(job_of(reply.spec), load_job(reply.file))
     except JobError:
         return f"{begin}, and can't be read as a job now"
     if not changed:
@@ -114,6 +114,6 @@ def _edited_since(service: Client, number: int) -> str:
     )
 
 
-def _changed_keys(before: Job, now: Job) -> list[str]:
+def _changed_keys(before: AnyJob, now: AnyJob) -> list[str]:
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
     return [key for key in old if key not in _OF_THE_QUEUE and old[key] != new[key]]

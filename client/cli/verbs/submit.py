@@ -15,7 +15,7 @@ from ..groups import JOBS, verb
 from ..watching import wait_for_end, watch_exit_code, watch_job
 
 if TYPE_CHECKING:
-    from ....shared.jobs.job import Job
+    from ....shared.jobs.staged import AnyJob
     from ....shared.messages.records import JobInfo
     from ...service.client import Client
 
@@ -92,16 +92,16 @@ def _say_estimates(job_files: tuple[str, ...], as_json: bool, overwrite: bool) -
     )
 
 
-def _read(path: str, check: bool) -> Job:
+def _read(path: str, check: bool) -> AnyJob:
     """Read a job; check input and output, as far as that needs no worker."""
-    from ....daemon.runs.run import JobRun
-    from ....shared.jobs.job import message_with_position
+    from ....daemon.runs.staged_run import run_of
+    from ....shared.jobs.job_file import message_with_position
     from ..job_files import read_job
 
     job = read_job(path)
     if check and not job.after:
         try:
-            output = JobRun(job, job.workers or 1).output
+            output = run_of(job, job.workers or 1).output
             output.close()
             output.files.check_writable()
         except JobError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ....shared.jobs.job import Job
+from ....shared.jobs.staged import AnyJob
 from ....shared.messages.records import JobInfo
 from ....shared.volumes.claims import Claims, claims_of, reads_of
 from ....shared.volumes.registry import split_address, split_input
@@ -16,15 +17,15 @@ class JobFiles:
     """The files that a job reads, and the files that its output owns."""
 
     reads: Mapping[str, Claims]
-    claims: Claims
+    claims: Mapping[str, Claims]
 
     @classmethod
-    def of(cls, job: Job, *, follow_links: bool) -> JobFiles:
+    def of(cls, job: AnyJob, *, follow_links: bool) -> JobFiles:
         """Look up the files of a job, with the rights that the thread has at present.
 
         Parameters
         ----------
-        job : Job
+        job : Job or StagedJob
         follow_links : bool
             Open HDF5 inputs to find the other files that they lead to, which may take long.
 
@@ -36,12 +37,13 @@ class JobFiles:
             key: reads_of(split_input(volume.address), follow_links=follow_links)
             for key, volume in job.inputs_by_key().items()
         }
-        return cls(reads, claims_of(split_address(job.output.address)))
+        outputs = job.outputs_by_key().items()
+        return cls(reads, {key: claims_of(split_address(output.address)) for key, output in outputs})
 
     def by_key(self) -> Iterator[tuple[str, Claims]]:
         """All of them, each with its key in a job file."""
         yield from self.reads.items()
-        yield "output", self.claims
+        yield from self.claims.items()
 
     def clash(self, earlier: JobFiles) -> str | None:
         """The first conflict with an earlier job that has not ended.
@@ -51,15 +53,19 @@ class JobFiles:
         str or None
             In words, such as "reads /data/a.npy, which this job would replace"; None: there is none.
         """
-        if (path := self.claims.meeting(earlier.claims)) is not None:
+        if (path := _meeting(self.claims, earlier.claims)) is not None:
             return f"writes {path}, as this job would"
-        for reads in earlier.reads.values():
-            if (path := self.claims.meeting(reads)) is not None:
-                return f"reads {path}, which this job would replace"
-        for reads in self.reads.values():
-            if (path := earlier.claims.meeting(reads)) is not None:
-                return f"writes {path}, which this job reads"
+        if (path := _meeting(self.claims, earlier.reads)) is not None:
+            return f"reads {path}, which this job would replace"
+        if (path := _meeting(earlier.claims, self.reads)) is not None:
+            return f"writes {path}, which this job reads"
         return None
+
+
+def _meeting(some: Mapping[str, Claims], others: Mapping[str, Claims]) -> str | None:
+    """The path in `others` that meets one of the first, or None."""
+    pairs = itertools.product(some.values(), others.values())
+    return next((path for one, other in pairs if (path := one.meeting(other)) is not None), None)
 
 
 class JobFilesTable:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from blockmill.shared.errors import JobError, JobFileError
 from blockmill.shared.geometry.roi import Roi
-from blockmill.shared.jobs.job import Job, job_hash, load_job, message_with_position, parse_size
+from blockmill.shared.jobs.job import Job, job_hash
+from blockmill.shared.jobs.job_file import load_job, message_with_position
 from blockmill.shared.operations.registry import operation_names
+from blockmill.shared.schema.fields import parse_size
 
 SMALL = "input: a.json\noutput: b.json\n"
 

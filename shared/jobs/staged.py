@@ -1,0 +1,235 @@
+"""Jobs of several stages: what one makes, the next ones read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from ..bounds import MOST_STEPS
+from ..operations.base import Operation
+from ..operations.registry import OperationField
+from ..schema.bounded_model import BoundedModel, Problems, errors_below, mistakes_at
+from ..schema.fields import CountPerAxis, Extents, RoiField, ShortForm, nearest
+from ..volumes.base.output_options import OutputOptions
+from ..volumes.claims import records_folder
+from ..volumes.registry import split_address
+from .job import Job, relative_paths_of
+from .paths import with_absolute_paths
+from .settings import JobSettings
+from .volumes import InputField, InputVolume, OneInput, OutputField, checked_names
+
+_FOLDER = "stages"
+
+
+class Stage(BoundedModel):
+    """One stage of a job; the keys mean the same as those of `Job`.
+
+    Attributes
+    ----------
+    input : InputVolume, or dict of str to InputVolume
+        The name of one of the job's `inputs`, or of an earlier stage, may stand for an address.
+    output : OutputOptions, optional
+        Default: a volume that is removed when the job is done.
+    operation : Operation
+    roi : Roi, optional
+    block_shape : tuple of int, optional
+    halo : int or tuple of int, optional
+    """
+
+    input: InputField
+    output: Annotated[OutputField, ShortForm("address")] | None = None
+    operation: OperationField
+    roi: RoiField | None = None
+    block_shape: Extents | None = None
+    halo: CountPerAxis | None = None
+
+    def sources(self) -> Mapping[str, InputVolume]:
+        """The inputs by the names that the operation has for them; empty: an only one."""
+        return {"": self.input} if isinstance(self.input, InputVolume) else self.input
+
+
+class StageJob(NamedTuple):
+    """A stage as a job of its own.
+
+    Attributes
+    ----------
+    name : str
+    job : Job
+    made : dict of str
+        For each of its inputs that another stage makes, the name of that stage.
+    temporary : bool
+        Its output is removed when all stages are done.
+    """
+
+    name: str
+    job: Job
+    made: Mapping[str, str]
+    temporary: bool
+
+
+_Names = AfterValidator(checked_names)
+
+
+class StagedJob(JobSettings):
+    """A job of several stages, done one after the other; each reads inputs, or what earlier ones have made.
+
+    How it is run say the fields of `JobSettings`.
+
+    Attributes
+    ----------
+    inputs : dict of str to InputVolume
+        Names for volumes that stages read.
+    stages : dict of str to Stage
+        In the order in which they are done; the last one has an output.
+
+    Raises
+    ------
+    JobError
+        One line per mistake, each with its key.
+    """
+
+    inputs: Annotated[dict[str, OneInput], Field(max_length=MOST_STEPS), _Names] = {}  # noqa: RUF012
+    stages: Annotated[dict[str, Stage], Field(min_length=1, max_length=MOST_STEPS), _Names]
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> StagedJob:
+        if problems := [*_problems(self)]:
+            raise mistakes_at(problems)
+        _ = self.stage_jobs  # checks each stage as a job
+        return self
+
+    @classmethod
+    def schema_of_files(cls) -> dict[str, Any]:
+        """JSON Schema of a job file with stages."""
+        return _schema()
+
+    @property
+    def output(self) -> OutputOptions:
+        """The output of the last stage."""
+        output = [*self.stages.values()][-1].output
+        assert output is not None, "checked when made"
+        return output
+
+    @property
+    def operations(self) -> list[Operation]:
+        """The operations of all stages."""
+        return [stage.operation for stage in self.stages.values()]
+
+    @property
+    def user_functions(self) -> tuple[str, ...]:
+        """The user's own functions that it calls."""
+        return tuple(dict.fromkeys(name for one in self.operations for name in one.user_functions))
+
+    @property
+    def preloads(self) -> tuple[str, ...]:
+        """Modules that workers share if their nursery imports them."""
+        return tuple(dict.fromkeys(name for one in self.operations for name in one.preloads))
+
+    def inputs_by_key(self) -> Mapping[str, InputVolume]:
+        """The volumes that it reads and does not make itself, by their keys in a job file."""
+        found = {f"inputs.{name}": volume for name, volume in self.inputs.items()}
+        for stage_name, stage in self.stages.items():
+            for name, volume in stage.sources().items():
+                if volume.address not in self.inputs and volume.address not in self.stages:
+                    found[".".join(filter(None, ("stages", stage_name, "input", name)))] = volume
+        return found
+
+    def outputs_by_key(self) -> Mapping[str, OutputOptions]:
+        """The outputs that stay, by their keys in a job file; the last one is the job's."""
+        stages = self.stages.items()
+        return {f"stages.{name}.output": stage.output for name, stage in stages if stage.output is not None}
+
+    def relative_paths(self) -> list[str]:
+        """Those paths of the job that mean another file in another working folder, with their keys."""
+        return relative_paths_of(self)
+
+    def resolved(self, folder: str | Path) -> StagedJob:
+        """The same job with all its paths absolute. Relative ones are taken from `folder`."""
+        return StagedJob.of(with_absolute_paths(self.model_dump(mode="json"), Path(folder)))
+
+    def temporary_folder(self) -> Path:
+        """The folder of the volumes that are removed when it is done: beside the last output, hidden."""
+        return records_folder(Path(split_address(self.output.address).file)) / _FOLDER
+
+    @cached_property
+    def stage_jobs(self) -> tuple[StageJob, ...]:
+        """Each stage as a job of its own, in their order."""
+        return tuple(self._stage_job(name, stage) for name, stage in self.stages.items())
+
+    def _stage_job(self, name: str, stage: Stage) -> StageJob:
+        made: dict[str, str] = {}
+        sources: dict[str, Any] = {}
+        for key, volume in stage.sources().items():
+            if volume.address in self.stages:
+                made[key or "input"] = volume.address
+            sources[key] = self._resolved_source(volume)
+        keys = {key: getattr(stage, key) for key in ("operation", "roi", "block_shape", "halo")}
+        volumes = {"input": sources.get("", sources), "output": self._output_of(name)}
+        try:
+            job = Job.model_validate(self.settings() | keys | volumes)
+        except ValidationError as error:
+            raise errors_below(("stages", name), error) from None
+        return StageJob(name, job, made, stage.output is None)
+
+    def _resolved_source(self, volume: InputVolume) -> InputVolume:
+        """What an input is for the stage: a name stands for a volume."""
+        if volume.address in self.stages:
+            return volume.model_copy(update={"address": self._address_of(volume.address)})
+        return self.inputs.get(volume.address, volume)
+
+    def _address_of(self, name: str) -> str:
+        output = self.stages[name].output
+        return str(self.temporary_folder() / f"{name}.json") if output is None else output.address
+
+    def _output_of(self, name: str) -> dict[str, Any]:
+        """The output of a stage; a temporary one is checked by its checksums, and need not be synced."""
+        stage = self.stages[name]
+        if stage.output is not None:
+            return stage.output.model_dump(mode="json")
+        return {"address": self._address_of(name), "durability": "none", "block_shape": stage.block_shape}
+
+
+AnyJob = Job | StagedJob
+
+
+def _problems(job: StagedJob) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What does not fit between the stages."""
+    if both := [name for name in job.stages if name in job.inputs]:
+        yield ("stages", both[0]), "has the name of an input; give it another one"
+    earlier: list[str] = []
+    read: set[str] = set()
+    for name, stage in job.stages.items():
+        for key, volume in stage.sources().items():
+            read.add(volume.address)
+            path = ("stages", name, "input", *([key] if key else []))
+            yield from _reference_problems(job, path, volume.address, earlier)
+        earlier.append(name)
+    for name, stage in job.stages.items():
+        if stage.output is None and name not in read:
+            yield ("stages", name), "is read by no other stage, so it needs an output"
+    if unused := [name for name in job.inputs if name not in read]:
+        yield ("inputs", unused[0]), "is read by no stage; leave it out"
+    if job.stages[earlier[-1]].output is None and earlier[-1] in read:
+        yield ("stages", earlier[-1]), "is the last stage, so it needs an output"
+
+
+def _reference_problems(
+    job: StagedJob, path: tuple[str | int, ...], address: str, earlier: list[str]
+) -> Problems:
+    """A stage that is not done yet; a word that is neither a name nor looks like a path."""
+    if address in job.stages and address not in earlier:
+        return [(path, f"the stage {address} comes later; put it before this one")]
+    names = [*job.inputs, *earlier]
+    is_word = address.rpartition("/")[2].isidentifier() and address not in names
+    if is_word and (guess := nearest(address.rpartition("/")[2], names)):
+        return [(path, f"there is no input and no stage of this name; did you mean {guess}?")]
+    return []
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return StagedJob.model_json_schema()

@@ -64,7 +64,7 @@ class JobQueue:
         self.settings = settings
         self.rights = Rights(settings.access, settings.system)
         self._mailbox = mailbox
-        self.journal = Journal(settings.state_dir / "journal.db", on_trouble=_log.error)
+        self.journal = Journal(settings.state_dir / "journal.db", on_trouble=_log.error, on_news=_log.warning)
         loaded = self.journal.loaded
         self.table = JobTable(loaded.jobs, last_id=loaded.last_id, paused_all=loaded.paused_all)
         self.keeper = EngineKeeper(settings, make_engine)

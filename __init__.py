@@ -33,7 +33,7 @@ _NAMES = {
     "shared.lazyflow.trace": "Tracer trace_logged",
     "shared.locking.filelock": "FileLock",
     "shared.messages.records": "BlockFailure JobInfo LogLine WorkerInfo",
-    "shared.messages.service": "ServiceInfo",
+    "shared.messages.replies": "ServiceInfo",
     "shared.volumes.base.api": "Volume",
     "shared.volumes.blockwise.description": "FilesetDescription",
     "shared.volumes.blockwise.fileset": "BlockwiseFileset",

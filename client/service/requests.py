@@ -82,8 +82,9 @@ def _content_and_file(job: Job | Mapping[str, Any] | str | Path) -> tuple[dict[s
         job = load_job(job)
     elif not isinstance(job, Job):
         job = Job.of(job)
-    # The service may run in another folder.
-    return job.resolved(Path.cwd()).model_dump(mode="json"), path
+    # The service may run in another folder, and be of a version that does not know each key: those that say
+    # nothing new are left out.
+    return job.resolved(Path.cwd()).model_dump(mode="json", exclude_defaults=True), path
 
 
 def retry_request(

@@ -16,7 +16,13 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializationInfo,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import (
     CoreSchema,
     InitErrorDetails,
@@ -162,13 +168,17 @@ def _below(name: str | int, error: ValidationError) -> ValidationError:
     return ValidationError.from_exception_data(error.title, findings)
 
 
+def _plain(value: Operation, info: SerializationInfo) -> dict[str, Any] | list[dict[str, Any]]:
+    return value.to_plain(defaults=not info.exclude_defaults)
+
+
 class _AnyOperation:
     """Makes the field of a job that holds an operation; its JSON Schema lists all of them."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             _validated,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value.to_plain()),
+            serialization=core_schema.plain_serializer_function_ser_schema(_plain, info_arg=True),
         )
 
     def __get_pydantic_json_schema__(

@@ -19,6 +19,7 @@ from ...shared.messages.records import JobInfo
 from ...shared.messages.service import RetryJob, SubmitJob
 from ...shared.outside_text import message_of
 from ...shared.system.impersonation import acting_as
+from ...shared.version import __version__
 from ..engine.engine import Engine
 from ..engine.handle import Notice
 from ..engine.mailbox import Mailbox
@@ -27,6 +28,7 @@ from ..journal.records import JobRecord
 from .access import Rights
 from .admission import check_priority, check_room, edited_job
 from .engine_keeper import EngineKeeper
+from .installation import Installation
 from .job_logs import JobLogs
 from .jobs.clashes import JobFiles
 from .jobs.job_table import JobTable
@@ -35,6 +37,10 @@ from .settings import Settings
 
 MOST_ACTIVE = 64
 """Most jobs that run at the same time; each has a thread."""
+_REPLACED = (
+    f"the files of blockmill were replaced while its service runs (version {__version__}); start the service "
+    "again, its jobs go on"
+)
 _PRUNE_S = 3600.0
 _DAY_S = 86400.0
 _LONGEST_END_S = 15.0
@@ -68,6 +74,7 @@ class JobQueue:
         loaded = self.journal.loaded
         self.table = JobTable(loaded.jobs, last_id=loaded.last_id, paused_all=loaded.paused_all)
         self.keeper = EngineKeeper(settings, make_engine)
+        self.installation = Installation()
         self.logs = JobLogs(settings.state_dir / "jobs")
         self.logs.remove_unknown(self.table, loaded.last_id)
         self._runners: dict[int, Runner] = {}
@@ -330,6 +337,10 @@ class JobQueue:
     def _start_jobs(self) -> None:
         engine = self.keeper.engine
         if self.keeper.draining or engine is None:
+            return
+        if self.installation.replaced:
+            if self.table.hold_back(_REPLACED):
+                _log.error("no job is started: %s", _REPLACED)
             return
         while (job_record := self.table.next_to_start(time.time(), MOST_ACTIVE)) is not None:
             number = job_record.info.id

@@ -219,5 +219,7 @@ def build_own() -> None:
 
 
 def preloads() -> tuple[str, ...]:
-    """Modules that the operations that come with blockmill import in workers."""
-    return tuple(sorted({module for name in _own() for module in operation_class(name).preload}))
+    """Modules that the operations that come with blockmill import in workers, their kernels last."""
+    kinds = [operation_class(name) for name in _own()]
+    libraries = {module for kind in kinds for module in kind.preload}
+    return (*sorted(libraries), *sorted({kind.kernel.partition(":")[0] for kind in kinds}))

@@ -74,6 +74,8 @@ class JobTable(PausableJobs):
         state = job_record.info.state
         if state == "running":
             self._change(number, state="queued", reason=_RESTARTED, running=0, eta_s=None)
+        elif state == "queued" and job_record.info.reason:  # it was of the service before
+            self._change(number, reason=waiting_reason(self._jobs, job_record.info))
         elif state == "cancelling":
             self.active.add(number)
         if self.paused_all:
@@ -208,6 +210,16 @@ class JobTable(PausableJobs):
             started_s=started_s,
             ended_s=None,
         )
+
+    def hold_back(self, reason: str) -> bool:
+        """Give all jobs that could start now the reason why they don't. Returns True if one had another."""
+        waiting = [
+            r.info for r in self._open.values() if r.info.state == "queued" and self._may_start(r.info)
+        ]
+        news = [info.id for info in waiting if info.reason != reason]
+        for number in news:
+            self._change(number, reason=reason)
+        return bool(news)
 
     def _may_start(self, info: JobInfo) -> bool:
         return not info.paused and info.id not in self._unaccepted and not unfinished(self._jobs, info)

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from blockmill.client.service.exchange import Exchange
+from blockmill.client.service.requests import submit_request
 from blockmill.client.service.versions import older_side
 from blockmill.shared.errors import JobError, NoSuchJob, Refused, WireError
+from blockmill.shared.jobs.job import Job
 from blockmill.shared.messages import service as p
 from blockmill.shared.version import __version__
 
@@ -95,11 +97,8 @@ def test_nonsense_from_a_service_of_the_same_version_is_called_nonsense():
         reply_to_a_call([1, 1, {"type": "Refusal", "kind": "protocol", "message": "what?"}, __version__])
 
 
-def test_a_job_is_sent_without_the_keys_that_say_nothing(tmp_path):
+def test_a_job_is_sent_without_the_keys_that_say_nothing():
     """A service that does not know a key takes the jobs that have no need of it."""
-    from blockmill.client.service.requests import submit_request
-    from blockmill.shared.jobs.job import Job
-
     job = {"input": "/data/a.npy", "output": "/data/b.npy", "operation": {"python": {"function": "a:b"}}}
     sent = submit_request({**job, "user_code": "/data"}, None, None, (), False, False).job
     assert sent == {
@@ -108,17 +107,27 @@ def test_a_job_is_sent_without_the_keys_that_say_nothing(tmp_path):
         "operation": {"python": {"function": "a:b"}},
         "user_code": "/data",
     }
-    full = {
-        **job,
-        "retries": 0,
-        "halo": [1, 2, 3],
-        "user_code": "/data",
-        "after": [1, "b"],
-        "roi": [[0], [9]],
-    }
-    full["roi"] = [[0, 0, 0], [9, 9, 9]]
-    sent = submit_request(full, None, None, (), False, False).job
-    assert Job.of(sent) == Job.of(full)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"retries": 0, "after": [1, "b"], "roi": [[0, 0, 0], [9, 9, 9]], "operation": "copy"},
+        {"output": {"address": "/data/b.json", "block_shape": [4, 5, 6], "compression": "gzip"}},
+        {"output": "/data/b.h5/v", "operation": [{"gaussian": {"sigma": 2}}, {"median": {"size": 3}}]},
+        {"operation": {"python": {"function": "a:b", "halo": 2, "args": {"x": None}}}, "user_code": "/data"},
+        {
+            "input": {"a": "/data/a.npy", "b": "/data/c.npy"},
+            "operation": {"arithmetic": {"expression": "a + b"}},
+        },
+    ],
+    ids=["plain", "fileset", "chain", "python", "inputs"],
+)
+def test_a_job_that_is_sent_without_its_defaults_is_the_same_job(keys):
+    job = {"input": "/data/a.npy", "output": "/data/b.npy", "operation": {"gaussian": {"sigma": 1.5}}, **keys}
+    sent = submit_request(job, None, None, (), False, False).job
+    assert Job.of(sent) == Job.of(job)
+    assert Job.of(sent).model_dump(mode="json") == Job.of(job).model_dump(mode="json")
 
 
 def test_two_of_one_version_have_no_older_side():

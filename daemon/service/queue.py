@@ -26,7 +26,7 @@ from ..engine.mailbox import Mailbox
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
-from .admission import check_priority, check_room, edited_job
+from .admission import check_edited, check_priority, check_room
 from .engine_keeper import EngineKeeper
 from .installation import Installation
 from .job_logs import JobLogs
@@ -96,20 +96,21 @@ class JobQueue:
         """Resume care of a journaled job: note its files, log that it goes on, tidy up a cancelled one."""
         info = job_record.info
         if not info.ended:
-            self._note_files(job_record)
+            self.table.files.note(info.id, self._files_of(job_record))  # so that clashes are found
         if info.state == "running":
             self.logs.add_text(info.id, "the service was ended, and is back; the blocks that are left follow")
         elif info.state == "cancelling":
             self._sweep(self.table.get(info.id))
 
-    def _note_files(self, job_record: JobRecord) -> None:
-        """Note the files that a journaled job reads and writes, so that clashes are found."""
+    def _files_of(self, job_record: JobRecord) -> JobFiles | None:
+        """The files that a journaled job reads and writes by now; None if they can't be looked up."""
         info = job_record.info
         try:
             with acting_as(self.rights.identity(info.owner)):
-                self.table.files.note(info.id, JobFiles.of(Job.of(job_record.spec), follow_links=False))
+                return JobFiles.of(Job.of(job_record.spec), follow_links=False)
         except (BlockmillError, OSError) as error:
             _log.warning("job %d: can't look up its files (%s)", info.id, error)
+            return None
 
     def reconfigure(self, settings: Settings) -> list[str]:
         """Apply the settings that may change while the service runs.
@@ -244,22 +245,19 @@ class JobQueue:
             If there is none, it can't be retried, or it clashes on disk with another job by now; if the
             edited job is wrong, or has another output.
         """
-        job_record = self.table.get(request.id)
-        edited = edited_job(request, job_record.info, self.rights)
-        if job_record.info.ended and job_record.spec:
-            self._note_files(job_record)  # what it reads and writes may lead elsewhere now
-        try:
-            return self.table.retry(
-                request.id,
-                request.failed_only,
-                time.time(),
-                keep_finished=request.keep_finished,
-                edited=edited,
-            )
-        except BlockmillError:
-            if job_record.info.ended:
-                self.table.files.forget(request.id)
-            raise
+        job_record, edited, files = self.table.get(request.id), None, None
+        if request.job is not None:
+            job, files = check_edited(request.job, job_record.info, self.rights)
+            edited = job.model_dump(mode="json"), request.file
+        elif job_record.info.ended and job_record.spec:
+            files = self._files_of(job_record)  # they may lead elsewhere than when it was submitted
+        return self.table.retry(
+            request.id,
+            request.failed_only,
+            files=files,
+            keep_finished=request.keep_finished,
+            edited=edited,
+        )
 
     def accept(self, number: int) -> None:
         """Let a job start, which the journal has by now."""

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync summaries types check break chaos \
+.PHONY: help demo test test-quick test-lowest test-newest dist lint unasync summaries types check upgrade break chaos \
     simulate bench bench-docs compare lines man clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -89,6 +89,18 @@ types: .venv/.dev  ## basedpyright
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 check: lint types test test-lowest test-newest dist  ## what CI runs; 15 minutes
+
+OLD ?= 70fb23e
+.venv-old-%/.upgrade:
+	@git cat-file -e '$*^{commit}' || { echo "make upgrade OLD=commit: there is no commit $* here"; exit 2; }
+	$(PYTHON) -m venv --clear .venv-old-$*
+	mkdir .venv-old-$*/src && git archive '$*' | tar x -C .venv-old-$*/src
+	.venv-old-$*/bin/python $(PIP) .venv-old-$*/src
+	@touch $@
+
+.PRECIOUS: .venv-old-%/.upgrade
+upgrade: .venv/.dev .venv-old-$(OLD)/.upgrade  ## from OLD=commit (version 0.1.0) and back: state, clients, outputs; a minute
+	$(BIN)/python tools/try_upgrade.py .venv-old-$(OLD)/bin/blockmill $(BIN)/blockmill
 
 SOAK_S ?= 30
 break: .venv/.dev  ## break disks, bytes, processes, limits and the wire on purpose; SOAK_S=30; best as root

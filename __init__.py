@@ -2,7 +2,7 @@
 
 import importlib as _importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # The public names by the module that each lies in. `__init__.pyi` tells type checkers and editors the same.
 _NAMES = {
@@ -35,7 +35,7 @@ _NAMES = {
     "shared.lazyflow.trace": "Tracer trace_logged",
     "shared.locking.filelock": "FileLock",
     "shared.messages.records": "BlockFailure JobInfo LogLine WorkerInfo",
-    "shared.messages.service": "ServiceInfo",
+    "shared.messages.replies": "ServiceInfo",
     "shared.volumes.base.api": "Volume",
     "shared.volumes.blockwise.description": "FilesetDescription",
     "shared.volumes.blockwise.fileset": "BlockwiseFileset",

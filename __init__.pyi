@@ -72,7 +72,7 @@ from .shared.messages.records import (
     LogLine as LogLine,
     WorkerInfo as WorkerInfo,
 )
-from .shared.messages.service import ServiceInfo as ServiceInfo
+from .shared.messages.replies import ServiceInfo as ServiceInfo
 from .shared.volumes.base.api import Volume as Volume
 from .shared.volumes.blockwise.description import FilesetDescription as FilesetDescription
 from .shared.volumes.blockwise.fileset import BlockwiseFileset as BlockwiseFileset

@@ -1,4 +1,4 @@
 """Code that every process uses: rois and grids, errors, locks, messages, job files, volumes.
 
-May import: nothing of ours.
+May import: blockmill.
 """

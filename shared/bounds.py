@@ -31,6 +31,8 @@ MOST_TEXT = 8_192
 """Characters of one text, such as an address: a path of the system has 4,095 at most."""
 MOST_TOKEN = 256
 """Characters of the name of a submission."""
+MOST_VERSION = 64
+"""Characters of the version of a client or a service."""
 MOST_COMPLAINTS = 20
 """Mistakes that are told at a time."""
 

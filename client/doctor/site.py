@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ... import __version__
 from ...shared.config.layers import load_config
 from ...shared.config.model import Config
 from ...shared.errors import BlockmillError, ConfigError, Refused, ServiceUnreachable
@@ -19,6 +18,7 @@ from ...shared.messages.service import ServiceInfo
 from ...shared.units import format_count
 from ..service.client import Client
 from ..service.endpoint import UnixEndpoint, endpoint_of
+from ..service.versions import older_side
 from .finding import Finding, fail, ok, warn
 from .reachable import check_reachable, own_path
 
@@ -78,8 +78,9 @@ def check_socket(path: Path) -> Iterator[Finding]:
 def _check_version(info: ServiceInfo) -> Finding:
     counts = f"{format_count(info.workers, 'worker')}, {format_count(info.jobs, 'job')}"
     text = f"version {info.version}, pid {info.pid}, {counts}"
-    if info.version != __version__:
-        return warn("service", f"{text}; this command is {__version__}", "restart the service")
+    if older := older_side(info.version):
+        finding, _, step = older.rpartition(": ")
+        return warn("service", f"{text}; {finding}", step)
     return ok("service", text)
 
 

@@ -15,20 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused, ServiceUnreachable
+from ...shared.errors import ServiceUnreachable, WireError
 from ...shared.messages import service as p
 from .endpoint import Endpoint
+from .versions import refusal_error, reply_of, unreadable_answer
 
 if TYPE_CHECKING:
     import zmq.asyncio
 
-_ERRORS: dict[str, type[BlockmillError]] = {
-    "no_such_job": NoSuchJob,
-    "bad_job": JobError,
-    "refused": Refused,
-    "protocol": Refused,
-    "broken": BlockmillError,
-}
 _NOT_REPEATABLE = (p.RetryJob, p.RemoveJobs)
 _RESEND_S = 2.0
 _EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -44,7 +38,7 @@ class Exchange:
     def call(self, request: p.Request[p.R]) -> bytes:
         """Encode a new call."""
         self._number = next(self._numbers)
-        return p.encode(p.Call(p.VERSION, self._number, cast("p.AnyRequest", request)))
+        return p.encode(p.Call.of(self._number, cast("p.AnyRequest", request)))
 
     def reply(self, data: bytes) -> p.Reply | None:
         """Return the reply in an answer, or None if it answers an earlier call.
@@ -56,20 +50,15 @@ class Exchange:
         """
         try:
             answer = p.decode_answer(data)
-        except p.OtherVersion as error:
-            older = (
-                "this client is"
-                if error.version > p.VERSION
-                else "the service is; start it again, its jobs go on"
-            )
-            raise Refused(f"the service can't be talked to: {error} ({older})") from error
+        except WireError as error:
+            raise unreadable_answer(error) or error from error
         refused = isinstance(answer.reply, p.Refusal)
         # The service refuses a call that it can't decode with number 0.
         if answer.number != self._number and not (refused and answer.number == 0):
             return None
         if isinstance(answer.reply, p.Refusal):
-            raise _ERRORS[answer.reply.kind](answer.reply.message)
-        return answer.reply
+            raise refusal_error(answer.reply, answer.software)
+        return reply_of(answer)
 
 
 class Departures:

@@ -82,8 +82,9 @@ def _content_and_file(job: AnyJob | Mapping[str, Any] | str | Path) -> tuple[dic
         job = load_job(job)
     elif isinstance(job, Mapping):
         job = job_of(job)
-    # The service may run in another folder.
-    return job.resolved(Path.cwd()).model_dump(mode="json"), path
+    # The service may run in another folder, and be of a version that does not know each key: those that say
+    # nothing new are left out.
+    return job.resolved(Path.cwd()).model_dump(mode="json", exclude_defaults=True), path
 
 
 def retry_request(

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ...shared.errors import StorageError
+from ...shared.version import __version__, is_older
 from . import schema
+from .migration import copies, migrate, written_by
+
+_OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 
-def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -> sqlite3.Connection:
+def open_database(
+    path: Path,
+    migrations: tuple[str, ...] = schema.MIGRATIONS,
+    on_news: Callable[[str], None] = lambda text: None,
+) -> sqlite3.Connection:
     """Open a journal's file; it is made, or brought to the newest schema, if necessary.
 
     Parameters
@@ -21,6 +29,8 @@ def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -
     path : Path
     migrations : tuple of str
         Scripts of SQL; the n-th takes a journal of schema n to n + 1.
+    on_news : callable
+        Told that a journal of another version was opened, and where its copy lies.
 
     Returns
     -------
@@ -45,7 +55,7 @@ def open_database(path: Path, migrations: tuple[str, ...] = schema.MIGRATIONS) -
                 "file system; give a --state-dir on a local disk"
             )
         database.execute("PRAGMA synchronous = FULL")
-        _migrate(database, path, migrations)
+        _take_up(database, path, migrations, on_news)
     except sqlite3.Error as error:
         database.close()
         raise damaged(path, error) from error
@@ -70,7 +80,7 @@ def facts_and_jobs(database: sqlite3.Connection) -> tuple[dict[str, Any], list[t
 
 
 def damaged(path: Path, error: sqlite3.Error) -> StorageError:
-    """The error for a file that SQLite can't read as a journal.
+    """The error for a file that SQLite can't read as a journal, or that the system does not let it use.
 
     Parameters
     ----------
@@ -81,7 +91,7 @@ def damaged(path: Path, error: sqlite3.Error) -> StorageError:
     -------
     StorageError
     """
-    if is_locked(error):
+    if is_locked(error) or _code(error) in _OF_THE_DISK:
         return unwritable(path, error)
     return StorageError(
         f"{path}: not a journal, or a damaged one ({error}); put it aside and start again, the finished "
@@ -89,10 +99,14 @@ def damaged(path: Path, error: sqlite3.Error) -> StorageError:
     )
 
 
+def _code(error: sqlite3.Error) -> int:
+    # The lower eight bits are the code, the others say more of it.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def is_locked(error: sqlite3.Error) -> bool:
     """Test if another process holds the database."""
-    # The lower eight bits are the code, the others say more of it.
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def unwritable(path: Path, error: sqlite3.Error) -> StorageError:
@@ -122,23 +136,39 @@ def _check(database: sqlite3.Connection, path: Path, newest: int) -> None:
     if tables and application != schema.APPLICATION_ID:
         raise StorageError(f"{path}: a database of another program; give another --state-dir")
     if version > newest:
-        raise StorageError(
-            f"{path}: written by a newer blockmill (schema {version}, this one knows {newest}); "
-            "install that version, or give another --state-dir"
-        )
+        raise _newer(database, path, version, newest)
     if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise sqlite3.DatabaseError(verdict)
 
 
-def _migrate(database: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version == len(migrations):
-        return
-    if version:
-        with contextlib.closing(sqlite3.connect(f"{path}.v{version}")) as copy:
-            database.backup(copy)  # the way back, should this version disappoint
-    steps = "".join(migrations[version:])
-    database.executescript(
-        f"BEGIN EXCLUSIVE; {steps} PRAGMA application_id = {schema.APPLICATION_ID};"
-        f"PRAGMA user_version = {len(migrations)}; COMMIT;"
+def _newer(database: sqlite3.Connection, path: Path, number: int, newest: int) -> StorageError:
+    """The refusal of a journal that a newer version has written, with the ways to go on."""
+    ways = ["install that version again"]
+    fitting = [copy for copy, version in copies(path).items() if not is_older(__version__, version)]
+    if fitting:
+        ways.append(f"move {path.name}* aside and call {fitting[0].name}, the journal as it was, {path.name}")
+    theirs = written_by(database) or "of unknown version"
+    return StorageError(
+        f"{path}: written by a newer blockmill ({theirs}, schema {number}; "
+        f"this is {__version__}, which knows {newest}); {', or '.join([*ways, 'give another --state-dir'])}"
     )
+
+
+def _take_up(
+    database: sqlite3.Connection, path: Path, migrations: tuple[str, ...], on_news: Callable[[str], None]
+) -> None:
+    """Bring a journal to the newest schema, and note this version in it."""
+    before = written_by(database)
+    copy = migrate(database, path, migrations)
+    if copy is not None:
+        on_news(
+            f"the journal was brought from version {before} to {__version__}; a copy of it as it was before "
+            f"lies in {copy}, and may be removed"
+        )
+    elif is_older(__version__, before):
+        on_news(
+            f"the journal was written by a newer blockmill, {before}; this is {__version__}: a job that "
+            "uses what only that one knows ends as failed, and can be tried again there"
+        )
+    if written_by(database) not in ("", __version__):  # empty: a damaged journal, told when it is read
+        database.execute(schema.SAVE_FACT, ("version", __version__))

@@ -58,6 +58,8 @@ class Journal:
         Brings the file system of a path to its medium.
     on_trouble : callable
         Told when the journal can't be written, and when it can again.
+    on_news : callable
+        Told, before this is made, that the journal was of another version.
 
     Raises
     ------
@@ -72,10 +74,12 @@ class Journal:
         commit_s: float = 0.05,
         sync: Callable[[str], None] = sync_filesystem,
         on_trouble: Callable[[str], None] = lambda text: None,
+        on_news: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.path = path
         self._commit_s = commit_s
         self._on_trouble = on_trouble
+        self._on_news = on_news
         self._trouble = ""
         self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._closed = False
@@ -230,7 +234,7 @@ class Journal:
 
     def _serve(self, opened: Future[LoadedJournal]) -> None:
         try:
-            database = open_database(self.path)
+            database = open_database(self.path, on_news=self._on_news)
             try:
                 loaded = load(*facts_and_jobs(database))
             except sqlite3.Error as error:

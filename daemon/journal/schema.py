@@ -1,7 +1,8 @@
 """The tables of the journal, and how those of older versions become those of now.
 
 The schema's number is SQLite's ``user_version``. A released schema never changes: a change is a
-migration, appended to `MIGRATIONS`, and a file of the old schema in the tests.
+migration, appended to `MIGRATIONS`, and a file of the old schema in the tests. A field of a record that an
+older version would ignore or refuse, to the harm of a job, needs a new schema as well.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ CREATE INDEX attempts_of_job ON attempts (job, block);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
+_SCHEMA_2 = """
+-- The tables are the same. The jobs in `record` have keys that version 0.1 refuses, so each of them would
+-- fail there; the number has it refuse the whole journal instead, which its jobs survive.
+"""
+
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2)
 """The n-th takes a journal of schema n to n + 1; the first one makes a new journal."""
 
 SAVE_JOB = """
@@ -67,6 +73,7 @@ REMOVE = (
 TABLES = ("jobs", "blocks", "attempts", "facts")
 JOBS = "SELECT id, token, state, ended_s, record FROM jobs ORDER BY id"
 FACTS = "SELECT name, value FROM facts"
+FACT = "SELECT value FROM facts WHERE name = ?"
 REDONE = "SELECT coalesce(sum(times - 1), 0) FROM blocks WHERE job = ? AND times > 1"
 FAILURES = "SELECT block, attempts, failure FROM blocks WHERE job = ? AND done = 0 ORDER BY block LIMIT ?"
 FAILURE_COUNT = "SELECT count(*) FROM blocks WHERE job = ? AND done = 0"

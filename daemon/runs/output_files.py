@@ -31,6 +31,8 @@ from .output_record import OtherRecordVersion, OutputRecord, format_record, pars
 
 _STICKY = stat.S_ISVTX
 _MOST_TRIES = 20
+_NO_PARTIAL = "no-partial"
+"""A name that no file has: where a partial file would be that counts no more."""
 
 
 class _Names(NamedTuple):
@@ -72,12 +74,27 @@ class OutputFiles:
     @property
     def ledger(self) -> Path:
         """The file with the checksums of merged blocks; that of version 0.1 if it is there."""
-        return self._old.ledger if self._has_old_ledger() else self._names.ledger
+        return self._old.ledger if self._has_old_ledger() or self._is_outdated() else self._names.ledger
 
     @property
     def partial(self) -> Path:
         """The output before it is whole; where version 0.1 kept it, if it did."""
-        return self._old.partial if self._has_old_partial() else self._names.partial
+        if self._has_old_partial():
+            return self._old.partial
+        return self.folder / _NO_PARTIAL if self._is_outdated() else self._names.partial
+
+    def _is_outdated(self) -> bool:
+        """True if version 0.1 has begun the output anew since we left our files, which then count no more.
+
+        A take-up that was cut off leaves the same record twice, or none of ours.
+        """
+        old, content = self._old_record(), _content_of(self._names.record)
+        if old is None or content is None:
+            return False
+        try:
+            return parse_record(content) != old
+        except ValueError:
+            return False
 
     def _has_old_partial(self) -> bool:
         """True if version 0.1 left a partial file; beside a finished output such a file is another's."""
@@ -283,6 +300,9 @@ class OutputFiles:
         if record is None:
             return
         with storage_errors("take up", self._old.record):
+            if self._is_outdated():
+                for path in (self._names.partial, self._names.ledger, self._names.record):
+                    remove_if_there(str(path))
             for old, new in (
                 (self.ledger, self._names.ledger),
                 (self.partial, self._names.partial),

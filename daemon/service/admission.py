@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ...shared.config.model import Limits
 from ...shared.errors import Refused
 from ...shared.jobs.job_file import job_of
 from ...shared.messages.records import JobInfo
-from ...shared.messages.service import RetryJob
 from ...shared.schema.fields import INT64_MAX, INT64_MIN
 from .access import Rights
-from .jobs.job_table import EditedJob, JobTable
+from .jobs.clashes import JobFiles
+from .jobs.job_table import JobTable
 
 
 def check_room(limits: Limits, table: JobTable, owner: int) -> None:
@@ -60,32 +63,32 @@ def check_priority(limits: Limits, rights: Rights, uid: int, priority: int) -> N
         )
 
 
-def edited_job(request: RetryJob, info: JobInfo, rights: Rights) -> EditedJob | None:
-    """What a job is to do from now on, checked like a new one; None: what was submitted.
+def check_edited(edited: Mapping[str, Any], info: JobInfo, rights: Rights) -> tuple[Job, JobFiles]:
+    """Check what a job is to do from now on, like a new job.
 
     Parameters
     ----------
-    request : RetryJob
+    edited : mapping
+        As `Job.of` takes it.
     info : JobInfo
         The job, which keeps its name, label, priority and predecessors.
     rights : Rights
 
     Returns
     -------
-    EditedJob or None
+    Job, JobFiles
+        The edited job, and the files that it reads and writes.
 
     Raises
     ------
     JobError, Refused
         If the edited job is wrong, names files that it may not touch, or has another output.
     """
-    if request.job is None:
-        return None
-    job = job_of(request.job)
+    job = job_of(edited)
     files = rights.check_paths(job, info.owner, follow_links=False)
     if job.output.address != info.output:
         raise Refused(
             f"output: job {info.id} writes {info.output}, the edited job {job.output.address}; name the same "
             "output, or submit the file as a new job"
         )
-    return EditedJob(job.model_dump(mode="json"), request.file, files)
+    return job, files

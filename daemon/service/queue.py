@@ -19,14 +19,16 @@ from ...shared.messages.records import JobInfo
 from ...shared.messages.service import RetryJob, SubmitJob
 from ...shared.outside_text import message_of
 from ...shared.system.impersonation import acting_as
+from ...shared.version import __version__
 from ..engine.engine import Engine
 from ..engine.handle import Notice
 from ..engine.mailbox import Mailbox
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
-from .admission import check_priority, check_room, edited_job
+from .admission import check_edited, check_priority, check_room
 from .engine_keeper import EngineKeeper
+from .installation import Installation
 from .job_logs import JobLogs
 from .jobs.clashes import JobFiles
 from .jobs.job_table import JobTable
@@ -35,6 +37,10 @@ from .settings import Settings
 
 MOST_ACTIVE = 64
 """Most jobs that run at the same time; each has a thread."""
+_REPLACED = (
+    f"the files of blockmill were replaced while its service runs (version {__version__}); start the service "
+    "again, its jobs go on"
+)
 _PRUNE_S = 3600.0
 _DAY_S = 86400.0
 _LONGEST_END_S = 15.0
@@ -64,10 +70,11 @@ class JobQueue:
         self.settings = settings
         self.rights = Rights(settings.access, settings.system)
         self._mailbox = mailbox
-        self.journal = Journal(settings.state_dir / "journal.db", on_trouble=_log.error)
+        self.journal = Journal(settings.state_dir / "journal.db", on_trouble=_log.error, on_news=_log.warning)
         loaded = self.journal.loaded
         self.table = JobTable(loaded.jobs, last_id=loaded.last_id, paused_all=loaded.paused_all)
         self.keeper = EngineKeeper(settings, make_engine)
+        self.installation = Installation()
         self.logs = JobLogs(settings.state_dir / "jobs")
         self.logs.remove_unknown(self.table, loaded.last_id)
         self._runners: dict[int, Runner] = {}
@@ -89,20 +96,21 @@ class JobQueue:
         """Resume care of a journaled job: note its files, log that it goes on, tidy up a cancelled one."""
         info = job_record.info
         if not info.ended:
-            self._note_files(job_record)
+            self.table.files.note(info.id, self._files_of(job_record))  # so that clashes are found
         if info.state == "running":
             self.logs.add_text(info.id, "the service was ended, and is back; the blocks that are left follow")
         elif info.state == "cancelling":
             self._sweep(self.table.get(info.id))
 
-    def _note_files(self, job_record: JobRecord) -> None:
-        """Note the files that a journaled job reads and writes, so that clashes are found."""
+    def _files_of(self, job_record: JobRecord) -> JobFiles | None:
+        """The files that a journaled job reads and writes by now; None if they can't be looked up."""
         info = job_record.info
         try:
             with acting_as(self.rights.identity(info.owner)):
-                self.table.files.note(info.id, JobFiles.of(job_of(job_record.spec), follow_links=False))
+                return JobFiles.of(job_of(job_record.spec), follow_links=False)
         except (BlockmillError, OSError) as error:
             _log.warning("job %d: can't look up its files (%s)", info.id, error)
+            return None
 
     def reconfigure(self, settings: Settings) -> list[str]:
         """Apply the settings that may change while the service runs.
@@ -237,26 +245,23 @@ class JobQueue:
             If there is none, it can't be retried, or it clashes on disk with another job by now; if the
             edited job is wrong, or has another output.
         """
-        job_record = self.table.get(request.id)
+        job_record, edited, files = self.table.get(request.id), None, None
         if request.failed_only and "stages" in (job_record.spec or {}):
             raise Refused(
                 f"job {request.id} has several stages; retry it without --failed: finished blocks are kept"
             )
-        edited = edited_job(request, job_record.info, self.rights)
-        if job_record.info.ended and job_record.spec:
-            self._note_files(job_record)  # what it reads and writes may lead elsewhere now
-        try:
-            return self.table.retry(
-                request.id,
-                request.failed_only,
-                time.time(),
-                keep_finished=request.keep_finished,
-                edited=edited,
-            )
-        except BlockmillError:
-            if job_record.info.ended:
-                self.table.files.forget(request.id)
-            raise
+        if request.job is not None:
+            job, files = check_edited(request.job, job_record.info, self.rights)
+            edited = job.model_dump(mode="json"), request.file
+        elif job_record.info.ended and job_record.spec:
+            files = self._files_of(job_record)  # they may lead elsewhere than when it was submitted
+        return self.table.retry(
+            request.id,
+            request.failed_only,
+            files=files,
+            keep_finished=request.keep_finished,
+            edited=edited,
+        )
 
     def accept(self, number: int) -> None:
         """Let a job start, which the journal has by now."""
@@ -334,6 +339,10 @@ class JobQueue:
     def _start_jobs(self) -> None:
         engine = self.keeper.engine
         if self.keeper.draining or engine is None:
+            return
+        if self.installation.replaced:
+            if self.table.hold_back(_REPLACED):
+                _log.error("no job is started: %s", _REPLACED)
             return
         while (job_record := self.table.next_to_start(time.time(), MOST_ACTIVE)) is not None:
             number = job_record.info.id

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, TypeVar
 
 from ...shared.errors import BlockmillError, JobError, NoSuchJob, Refused
@@ -20,6 +19,7 @@ from ...shared.files.refusals import in_words
 from ...shared.messages import service as p
 from ...shared.outside_text import error_text, message_of
 from ...shared.system.impersonation import user_name
+from ...shared.version import __version__
 from ..journal.records import JobRecord
 from .keyring import NOBODY
 from .queue import JobQueue
@@ -113,7 +113,7 @@ class RequestHandler:
     def _service(self) -> p.ServiceInfo:
         keeper = self._queue.keeper
         return p.ServiceInfo(
-            version=metadata.version("blockmill"),
+            version=__version__,
             pid=os.getpid(),
             workers=keeper.workers,
             allowed=keeper.engine.view.allowed if keeper.engine is not None else 0,

@@ -21,6 +21,7 @@ from ...shared.errors import BlockmillError, Refused, WireError
 from ...shared.locking.candidates import remove_dead_candidates
 from ...shared.locking.filelock import FileLock
 from ...shared.messages import service as p
+from ...shared.version import __version__, is_older
 from ..engine.mailbox import Mailbox
 from .logging_setup import LIMIT
 from .long_polls import LongPolls
@@ -166,12 +167,27 @@ class Service:
         try:
             call = p.decode_call(data)
         except p.OtherVersion as error:
-            self._send(peer, error.number, p.Refusal(kind="protocol", message=str(error)))
+            self._refuse(peer, error.number, error, error.software)
         except WireError as error:
             _log.warning("nonsense from a client: %s", error)
-            self._send(peer, 0, p.Refusal(kind="protocol", message=str(error)))
+            self._refuse(peer, 0, error, error.software if isinstance(error, p.NotUnderstood) else "")
         else:
             self._reply(peer, call.number, self._handler.handle(call.request, peer.uid))
+
+    def _refuse(self, peer: Peer, number: int, error: WireError, client: str) -> None:
+        """Refuse a call that can't be read; where its client is of another version, say which is older."""
+        text = str(error)
+        if is_older(__version__, client):
+            text = (
+                f"the service is of version {__version__}, older than this client, {client}, and does not "
+                "understand its request: start the service again, its jobs go on"
+            )
+        elif client and is_older(client, __version__):
+            text = (
+                f"this client is of version {client}, older than the service, {__version__}, which does not "
+                "take its request any more: upgrade the client"
+            )
+        self._send(peer, number, p.Refusal(kind="protocol", message=text))
 
     def _reply(self, peer: Peer, number: int, answer: p.Reply | Later | Held) -> None:
         match answer:
@@ -204,7 +220,7 @@ class Service:
         self._long_polls.take(try_answer)
 
     def _send(self, peer: Peer, number: int, reply: p.Reply) -> None:
-        self._sockets.send(peer, p.encode(p.Answer(p.VERSION, number, cast("p.AnyReply", reply))))
+        self._sockets.send(peer, p.encode(p.Answer.of(number, cast("p.AnyReply", reply))))
 
 
 def _reply_maker(future: Future[Any], later: Later) -> Callable[[], p.Reply]:

@@ -123,7 +123,8 @@ class _AnyOutput:
         return core_schema.no_info_plain_validator_function(
             _validated,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value: value.model_dump(mode="json")
+                lambda value, info: value.model_dump(mode="json", exclude_defaults=info.exclude_defaults),
+                info_arg=True,
             ),
         )
 

@@ -1,97 +1,38 @@
-"""Requests to the service and its answers, and the only codec for them.
+"""Requests to the service, calls and answers, and the only codec for them; the replies are in `replies`.
 
 A client sends a `Call`, the service sends an `Answer` of the same number: a reply of the type
 that the request names, or a `Refusal`. Nothing is streamed. To follow something, a client asks
 for changes since the last answer, and is answered when there are some, or after `wait_s`; so either
 side may be restarted in between. `decode_*` is total: any bytes give a
 message or a `WireError`. Times are seconds since 1970, UTC.
+
+Clients and services of different versions talk to each other: a call carries the number of the oldest
+protocol that takes it as it is meant, and an answer that of the oldest whose clients can read it. Both carry
+the version of the code that sent them, so that each side can say which of them is older.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from ..bounds import MOST_JOBS, MOST_KEYS, MOST_PREDECESSORS, MOST_TEXT, MOST_TOKEN
+from ..bounds import MOST_JOBS, MOST_KEYS, MOST_PREDECESSORS, MOST_TEXT, MOST_TOKEN, MOST_VERSION
 from ..errors import WireError
-from ..outside_text import message_of
-from .records import BlockFailure, JobInfo, LogLine, State, WorkerInfo
+from ..outside_text import clean, message_of
+from ..version import __version__
+from .records import State
+from .replies import Failures, Jobs, LogPart, OneJob, Refusal, Reply, ServiceInfo, Workers
 
-VERSION = 1
-"""Version of this protocol, sent in each call and answer; both sides must agree."""
+VERSION = 2
+"""Newest version of this protocol. A request, or a field that no service may ignore, needs another one."""
+
+OLDEST = 1
+"""Oldest version whose messages are understood; all answers are still of this one."""
 
 LONGEST_WAIT_S = 30.0
 """The service answers a waiting request after this long at the latest."""
-
-
-# ---------------------------------------------------------------------------------- replies
-
-
-class Reply(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """Base of all replies."""
-
-
-class ServiceInfo(Reply, frozen=True, kw_only=True):
-    """The service itself.
-
-    `quiet` means that no block runs and none waits to be merged; `paused` is "all, by USER" while all jobs
-    are paused, else empty.
-    """
-
-    version: str
-    pid: int
-    workers: int
-    allowed: int
-    started_s: float
-    draining: bool
-    quiet: bool
-    jobs: int
-    state_dir: str
-    paused: str = ""
-
-
-class Jobs(Reply, frozen=True, kw_only=True):
-    """Jobs, active ones first."""
-
-    jobs: tuple[JobInfo, ...]
-
-
-class OneJob(Reply, frozen=True, kw_only=True):
-    """A job; `spec` is the job as `Job.of` takes it and `file` its job file, where they were asked for."""
-
-    job: JobInfo
-    spec: dict[str, Any] | None = None
-    file: str = ""
-
-
-class Failures(Reply, frozen=True, kw_only=True):
-    """Blocks given up, in order, and the number of all of them."""
-
-    failures: tuple[BlockFailure, ...]
-    count: int
-
-
-class LogPart(Reply, frozen=True, kw_only=True):
-    """Lines of a log and the offset of the next one; `ended`: nothing will follow."""
-
-    lines: tuple[LogLine, ...]
-    next_offset: int
-    ended: bool
-
-
-class Workers(Reply, frozen=True, kw_only=True):
-    """The worker processes."""
-
-    workers: tuple[WorkerInfo, ...]
-    allowed: int
-
-
-class Refusal(Reply, frozen=True, kw_only=True):
-    """The request was not met, and nothing was changed."""
-
-    kind: Literal["no_such_job", "refused", "bad_job", "protocol", "broken"]
-    message: str
 
 
 R = TypeVar("R", bound=Reply)
@@ -103,12 +44,26 @@ Predecessors = Annotated[tuple[int | str, ...], msgspec.Meta(max_length=MOST_PRE
 States = Annotated[tuple[State, ...], msgspec.Meta(max_length=MOST_KEYS)]
 Label = FileName = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)]
 Token = Annotated[str, msgspec.Meta(max_length=MOST_TOKEN)]
+Software = Annotated[str, msgspec.Meta(max_length=MOST_VERSION)]
 
 
 class Request(msgspec.Struct, Generic[R], tag=True, frozen=True, kw_only=True):
-    """Base of all requests; ``reply`` is the type that answers one."""
+    """Base of all requests.
+
+    Attributes
+    ----------
+    reply : type
+        The type that answers one.
+    since : int
+        Version of the protocol that has this request first.
+    fields_since : dict
+        Of later fields: the version that has them first. A service of an earlier one would ignore them, so a
+        call in which such a field has another value than its default is of that version.
+    """
 
     reply: ClassVar[type[Reply]]
+    since: ClassVar[int] = 1
+    fields_since: ClassVar[Mapping[str, int]] = {}
 
 
 class GetService(Request[ServiceInfo], frozen=True, kw_only=True):
@@ -127,6 +82,7 @@ class SubmitJob(Request[OneJob], frozen=True, kw_only=True):
     """
 
     reply: ClassVar[type[Reply]] = OneJob
+    fields_since: ClassVar[Mapping[str, int]] = {"keep_finished": 2}
     job: dict[str, Any]
     token: Token
     file: FileName = ""
@@ -154,6 +110,7 @@ class FindJobs(Request[Jobs], frozen=True, kw_only=True):
     """
 
     reply: ClassVar[type[Reply]] = Jobs
+    since: ClassVar[int] = 2
     name: Label | None = None
     label: Label | None = None
     ended: bool | None = None
@@ -209,6 +166,7 @@ class RetryJob(Request[OneJob], frozen=True, kw_only=True):
     """
 
     reply: ClassVar[type[Reply]] = OneJob
+    fields_since: ClassVar[Mapping[str, int]] = {"keep_finished": 2, "job": 2}
     id: int
     failed_only: bool = False
     keep_finished: bool = False
@@ -223,6 +181,7 @@ class RemoveJobs(Request[Jobs], frozen=True, kw_only=True):
     """
 
     reply: ClassVar[type[Reply]] = Jobs
+    since: ClassVar[int] = 2
     ids: JobNumbers | None = None
     label: Label | None = None
 
@@ -291,24 +250,47 @@ AnyReply = ServiceInfo | Jobs | OneJob | Failures | LogPart | Workers | Refusal
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True):
-    """A request with the number that its answer will carry."""
+    """A request with the number that its answer will carry; `software` is the version of the client."""
 
     version: int
     number: int
     request: AnyRequest
+    software: Software = ""
+
+    @classmethod
+    def of(cls, number: int, request: AnyRequest) -> Call:
+        """The call that sends a request, of the oldest version that takes it as it is meant."""
+        return cls(_oldest_for(request), number, request, __version__)
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
-    """The reply to the call of this number."""
+    """The reply to the call of this number; `software` is the version of the service, empty for 0.1."""
 
     version: int
     number: int
     reply: AnyReply
+    software: Software = ""
+
+    @classmethod
+    def of(cls, number: int, reply: AnyReply) -> Answer:
+        """The answer that brings a reply."""
+        return cls(OLDEST, number, reply, __version__)
+
+
+def _oldest_for(request: AnyRequest) -> int:
+    kind = type(request)
+    defaults = {field.name: field.default for field in msgspec.structs.fields(kind)}
+    used = [since for name, since in kind.fields_since.items() if getattr(request, name) != defaults[name]]
+    return max(kind.since, *used) if used else kind.since
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True):
+    """The frame of any message of any version; what is in it, and who sent it, may be of another shape."""
+
     version: int
     number: int
+    body: msgspec.Raw = msgspec.Raw()
+    software: Any = ""
 
 
 _MOST_REASON = 500
@@ -320,13 +302,37 @@ _T = TypeVar("_T")
 
 
 class OtherVersion(WireError):
-    """The other side speaks another version of the protocol."""
+    """The other side speaks another version of the protocol.
 
-    def __init__(self, version: int, number: int) -> None:
+    Attributes
+    ----------
+    version, number : int
+        Those of the message.
+    software : str
+        The version of the code on the other side; empty if it does not say.
+    """
+
+    def __init__(self, version: int, number: int, software: str = "") -> None:
         super().__init__(
             f"the other side speaks protocol {version}, this one {VERSION}: update the older one"
         )
-        self.version, self.number = version, number
+        self.version, self.number, self.software = version, number, software
+
+
+class NotUnderstood(WireError):
+    """A message of a version that we speak, with something in it that we don't know.
+
+    Attributes
+    ----------
+    number : int
+        That of the message.
+    software : str
+        The version of the code on the other side; empty if it does not say.
+    """
+
+    def __init__(self, text: str, number: int, software: str) -> None:
+        super().__init__(text)
+        self.number, self.software = number, software
 
 
 def encode(message: Call | Answer) -> bytes:
@@ -335,21 +341,39 @@ def encode(message: Call | Answer) -> bytes:
 
 
 def decode_call(data: bytes) -> Call:
-    """A call, or `WireError`; `OtherVersion` where only that is wrong."""
+    """A call, or `WireError`: `OtherVersion` or `NotUnderstood` where the frame can be read."""
     return _decode(_call, data)
 
 
 def decode_answer(data: bytes) -> Answer:
-    """An answer, or `WireError`; `OtherVersion` where only that is wrong."""
+    """An answer, or `WireError`: `OtherVersion` or `NotUnderstood` where the frame can be read."""
     return _decode(_answer, data)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
+    head = _head_of(data)  # the version first: the rest may be of a shape that is not ours
+    if not OLDEST <= head.version <= VERSION:
+        raise OtherVersion(head.version, head.number, _software(head))
     try:
-        head = _head.decode(data)  # the version first: the rest may be of a shape that is not ours
-        if head.version != VERSION:
-            raise OtherVersion(head.version, head.number)
         return decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError, OverflowError, UnicodeError) as error:
-        reason = message_of(error, _MOST_REASON)  # it may quote the message
-        raise WireError(f"not a message of protocol {VERSION} ({reason}): {data[:40]!r}") from error
+    except _UNREADABLE as error:
+        raise NotUnderstood(_reason(error, data), head.number, _software(head)) from error
+
+
+def _head_of(data: bytes) -> _Head:
+    try:
+        return _head.decode(data)
+    except _UNREADABLE as error:
+        raise WireError(_reason(error, data)) from error
+
+
+_UNREADABLE = (msgspec.DecodeError, RecursionError, OverflowError, UnicodeError)
+
+
+def _reason(error: BaseException, data: bytes) -> str:
+    quoted = message_of(error, _MOST_REASON)  # it may quote the message
+    return f"not a message of protocol {VERSION} ({quoted}): {data[:40]!r}"
+
+
+def _software(head: _Head) -> str:
+    return clean(head.software, MOST_VERSION) if isinstance(head.software, str) else ""

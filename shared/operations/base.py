@@ -249,12 +249,17 @@ class Operation(BoundedModel, ABC):
         if any(s != 1 for s in self.scale(axes)):
             raise JobError(f"{self.name} changes the shape of the volume, and {where} can't; run it as a job")
 
-    def to_plain(self) -> dict[str, Any] | list[dict[str, Any]]:
-        """As in a job file: one key, the name, and all parameters below it; plain JSON.
+    def to_plain(self, *, defaults: bool = True) -> dict[str, Any] | list[dict[str, Any]]:
+        """As in a job file: one key, the name, and the parameters below it; plain JSON.
 
         `registry.parse_operation` takes it back.
+
+        Parameters
+        ----------
+        defaults : bool
+            Write out the parameters that have their default value, too.
         """
-        return {self.name: self.model_dump(mode="json")}
+        return {self.name: self.model_dump(mode="json", exclude_defaults=not defaults)}
 
     def plain_identity(self, axes: str) -> dict[str, Any] | list[dict[str, Any]]:
         """The identity by the name of the operation; of a chain, a list with that of each step.

@@ -132,9 +132,9 @@ class Chain(Operation):
         """The largest of all steps."""
         return max(step.bytes_per_byte() for step in self.steps)
 
-    def to_plain(self) -> list[dict[str, Any]]:
+    def to_plain(self, *, defaults: bool = True) -> list[dict[str, Any]]:
         """As `Operation.to_plain`: a list with each step."""
-        return [plain for step in self.steps if isinstance(plain := step.to_plain(), dict)]
+        return [plain for step in self.steps if isinstance(plain := step.to_plain(defaults=defaults), dict)]
 
     def plain_identity(self, axes: str) -> list[dict[str, Any]]:
         """As `Operation.plain_identity`."""

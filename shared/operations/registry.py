@@ -16,7 +16,13 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializationInfo,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import (
     CoreSchema,
     InitErrorDetails,
@@ -147,13 +153,17 @@ def _single(value: object) -> Operation:
         raise errors_below((name,), error) from None
 
 
+def _plain(value: Operation, info: SerializationInfo) -> dict[str, Any] | list[dict[str, Any]]:
+    return value.to_plain(defaults=not info.exclude_defaults)
+
+
 class _AnyOperation:
     """Makes the field of a job that holds an operation; its JSON Schema lists all of them."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             _validated,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value.to_plain()),
+            serialization=core_schema.plain_serializer_function_ser_schema(_plain, info_arg=True),
         )
 
     def __get_pydantic_json_schema__(
@@ -194,5 +204,7 @@ def build_own() -> None:
 
 
 def preloads() -> tuple[str, ...]:
-    """Modules that the operations that come with blockmill import in workers."""
-    return tuple(sorted({module for name in _own() for module in operation_class(name).preload}))
+    """Modules that the operations that come with blockmill import in workers, their kernels last."""
+    kinds = [operation_class(name) for name in _own()]
+    libraries = {module for kind in kinds for module in kind.preload}
+    return (*sorted(libraries), *sorted({kind.kernel.partition(":")[0] for kind in kinds}))

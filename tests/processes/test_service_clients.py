@@ -19,6 +19,7 @@ from blockmill.client.service import exchange
 from blockmill.shared.errors import JobError, NoSuchJob, Refused, ServiceUnreachable, WaitTimeout
 from blockmill.shared.messages import service as p
 from blockmill.shared.messages.records import JobInfo
+from blockmill.shared.version import __version__
 
 
 def copy_job(bench, name="copy", **fields):
@@ -233,6 +234,13 @@ def test_nonsense_on_the_socket_is_refused_and_hurts_nobody(bench):
         answer = p.decode_answer(sock.recv())
         assert (answer.number, answer.reply.kind) == (6, "protocol")
         assert "update the older one" in answer.reply.message
+        for software, advice in (("99.1", "start the service again"), ("0.1.7", "upgrade the client")):
+            for number, version in ((7, p.VERSION + 1), (0, p.VERSION)):
+                sock.send(msgspec.msgpack.encode([version, 7, {"type": "Future"}, software]))
+                assert sock.poll(30_000)
+                answer = p.decode_answer(sock.recv())
+                assert (answer.number, answer.reply.kind) == (number, "protocol")
+                assert all(text in answer.reply.message for text in (software, __version__, advice))
     with bench.client() as client:
         assert client.service().workers == 2
         with pytest.raises(JobError):
@@ -302,8 +310,8 @@ SERVICE = p.ServiceInfo(
 
 def test_an_answer_to_an_earlier_call_is_passed_over(tmp_path):
     def answer(call):
-        old = p.Answer(p.VERSION, call.number - 1, p.Jobs(jobs=()))
-        return [p.encode(old), p.encode(p.Answer(p.VERSION, call.number, SERVICE))]
+        old = p.Answer.of(call.number - 1, p.Jobs(jobs=()))
+        return [p.encode(old), p.encode(p.Answer.of(call.number, SERVICE))]
 
     with Fake(tmp_path / "s", answer), Client(tmp_path / "s") as client:
         assert client.service() == SERVICE
@@ -358,10 +366,13 @@ VERBS = (
 )
 
 
-@pytest.mark.parametrize(("step", "advice"), [(1, "this client is"), (-1, "start it again, its jobs go on")])
-def test_every_verb_tells_a_service_of_another_version(tmp_path, monkeypatch, step, advice):
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [(p.VERSION + 1, "this client is"), (p.OLDEST - 1, "start it again, its jobs go on")],
+)
+def test_every_verb_tells_a_service_of_another_version(tmp_path, monkeypatch, version, advice):
     def answer(call):
-        return [msgspec.msgpack.encode([p.VERSION + step, call.number, {"type": "News"}])]
+        return [msgspec.msgpack.encode([version, call.number, {"type": "News"}])]
 
     np.save(tmp_path / "in.npy", np.zeros((4, 4), np.uint8))
     (tmp_path / "job.yaml").write_text("{input: in.npy, output: out.npy, operation: copy}")

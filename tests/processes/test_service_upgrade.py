@@ -11,9 +11,10 @@ import pytest
 
 JOURNALS = sorted((Path(__file__).parent.parent / "daemon" / "journal").glob("schema-*.db"))
 NEWER = """
-from blockmill.daemon.journal import database, schema
+from blockmill.daemon.journal import database
 more = "CREATE TABLE news (name TEXT PRIMARY KEY); INSERT INTO news SELECT token FROM jobs;"
-database.open_database.__defaults__ = ((*schema.MIGRATIONS, more),)
+migrations, on_news = database.open_database.__defaults__
+database.open_database.__defaults__ = ((*migrations, more), on_news)
 from blockmill.client.cli.main import main
 main()
 """
@@ -37,7 +38,7 @@ def test_a_running_job_survives_an_upgrade(bench, output):
     assert times["0-0-0"] == times["10-0-0"] == 1
     np.testing.assert_array_equal(bench.read(output), voxels)
     bench.end_service()
-    journal, copy = state_dir / "journal.db", next(state_dir.glob("journal.db.v*"))
+    journal, copy = state_dir / "journal.db", next(state_dir.glob("journal-of-*-safe-to-remove.db"))
     with contextlib.closing(sqlite3.connect(journal)) as database:
         assert database.execute("SELECT count(*) FROM news").fetchone() == (1,)
     with contextlib.closing(sqlite3.connect(copy)) as database:

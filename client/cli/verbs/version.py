@@ -14,6 +14,8 @@ from ..groups import MACHINE, verb
 @options.socket
 def command(as_json: bool, socket: str | None) -> int:
     """The version of this command and of the service."""
+    from ...service.versions import older_side
+
     with options.client(socket) as service:
         try:
             info = service.service()
@@ -25,6 +27,6 @@ def command(as_json: bool, socket: str | None) -> int:
     else:
         service_text = "" if info is None else f", service {service_version} (pid {info.pid})"
         say(f"blockmill {__version__}{service_text}")
-    if service_version not in (None, __version__):
-        complain(f"the service is {service_version}, this command {__version__}: restart the service")
+    if service_version is not None and (older := older_side(service_version)):
+        complain(older)
     return 0

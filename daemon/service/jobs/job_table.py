@@ -15,7 +15,6 @@ it starts when all of them are done, and is cancelled when one of them ends othe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -42,15 +41,6 @@ _RUN_COUNTS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EditedJob:
-    """What a job is to do from now on: `spec` and `file` as in `JobRecord`, and the files that it names."""
-
-    spec: dict[str, Any]
-    file: str
-    files: JobFiles
-
-
 class JobTable(PausableJobs):
     """All jobs of a service.
 
@@ -74,6 +64,8 @@ class JobTable(PausableJobs):
         state = job_record.info.state
         if state == "running":
             self._change(number, state="queued", reason=_RESTARTED, running=0, eta_s=None)
+        elif state == "queued" and job_record.info.reason:  # it was of the service before
+            self._change(number, reason=waiting_reason(self._jobs, job_record.info))
         elif state == "cancelling":
             self.active.add(number)
         if self.paused_all:
@@ -209,6 +201,16 @@ class JobTable(PausableJobs):
             ended_s=None,
         )
 
+    def hold_back(self, reason: str) -> bool:
+        """Give all jobs that could start now the reason why they don't. Returns True if one had another."""
+        waiting = [
+            r.info for r in self._open.values() if r.info.state == "queued" and self._may_start(r.info)
+        ]
+        news = [info.id for info in waiting if info.reason != reason]
+        for number in news:
+            self._change(number, reason=reason)
+        return bool(news)
+
     def _may_start(self, info: JobInfo) -> bool:
         return not info.paused and info.id not in self._unaccepted and not unfinished(self._jobs, info)
 
@@ -338,10 +340,10 @@ class JobTable(PausableJobs):
         self,
         number: int,
         failed_only: bool,
-        now_s: float,
         *,
+        files: JobFiles | None = None,
         keep_finished: bool = False,
-        edited: EditedJob | None = None,
+        edited: tuple[dict[str, Any], str] | None = None,
     ) -> JobRecord:
         """Queue an ended job again, for its unfinished blocks.
 
@@ -350,12 +352,12 @@ class JobTable(PausableJobs):
         number : int
         failed_only : bool
             Only for the blocks that failed.
-        now_s : float
-            Not used.
+        files : JobFiles, optional
+            What it reads and writes by now; None: it is unknown.
         keep_finished : bool
             Keep finished blocks, though the user's code has changed since.
-        edited : EditedJob, optional
-            What to do from now on; None: what was submitted.
+        edited : (dict, str), optional
+            What to do from now on: `spec` and `file` as in `JobRecord`; None: what was submitted.
 
         Returns
         -------
@@ -364,7 +366,8 @@ class JobTable(PausableJobs):
         Raises
         ------
         Refused
-            If it has not ended or is done; with `failed_only` also if no block has failed.
+            If it has not ended or is done, or clashes on disk with another job by now; with
+            `failed_only` also if no block has failed.
         """
         info = self.get(number).info
         if not info.ended:
@@ -375,7 +378,6 @@ class JobTable(PausableJobs):
             raise Refused(f"job {number} is done; submit it again with --overwrite to do it anew")
         if failed_only and not info.failed:
             raise Refused(f"job {number} has no failed blocks; retry it without --failed")
-        files = self.files.of(number) if edited is None else edited.files
         self.check_clashes(info.output, files, info.after)
         # If only failed blocks are unfinished, the run is like any other and can end as done.
         is_partial = failed_only and info.done + info.failed < (info.blocks or 0)
@@ -383,8 +385,9 @@ class JobTable(PausableJobs):
             self._jobs[number], failed_only=is_partial, keep_finished=keep_finished
         )
         if edited is not None:
-            job_record = msgspec.structs.replace(job_record, spec=edited.spec, file=edited.file)
-            self.files.note(number, edited.files)
+            spec, file = edited
+            job_record = msgspec.structs.replace(job_record, spec=spec, file=file)
+        self.files.note(number, files)
         self._jobs[number] = job_record
         pause = {"paused": False, "paused_by": "", **self._paused_with_all()}
         job_record = self._change(number, state="queued", ended_s=None, reason="", **pause)

@@ -10,7 +10,6 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from blockmill.daemon.journal import group_sync, schema
-from blockmill.daemon.journal.database import open_database
 from blockmill.daemon.journal.journal import Journal
 from blockmill.daemon.journal.records import AttemptRow, BlockRow, JobRecord
 from blockmill.shared.errors import StorageError
@@ -52,7 +51,6 @@ class JournalMachine(RuleBasedStateMachine):
     @initialize(folder=st.builds(lambda: None))
     def open(self, folder):
         import tempfile
-        from pathlib import Path
 
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "j.db"
@@ -240,55 +238,6 @@ def test_a_database_of_another_program_is_refused(path):
         Journal(path)
 
 
-def test_a_journal_of_a_newer_version_is_refused(path):
-    Journal(path).close()
-    with sqlite3.connect(path) as other:
-        other.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
-    other.close()
-    with pytest.raises(StorageError, match="newer blockmill"):
-        Journal(path)
-
-
-def test_an_older_journal_is_brought_up_to_date_with_a_copy_kept(path):
-    journal = Journal(path)
-    journal.save(job_record()).result(10)
-    journal.close()
-    more = (*schema.MIGRATIONS, "ALTER TABLE jobs ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';")
-    database = open_database(path, more)
-    assert database.execute("SELECT id, colour FROM jobs").fetchall() == [(1, "grey")]
-    assert database.execute("PRAGMA user_version").fetchone() == (len(more),)
-    database.close()
-    copy = sqlite3.connect(f"{path}.v{len(schema.MIGRATIONS)}")
-    assert copy.execute("SELECT record FROM jobs").fetchall() == [(msgspec.json.encode(job_record()),)]
-    copy.close()
-
-
-def test_a_migration_that_fails_changes_nothing(path):
-    Journal(path).close()
-    before = path.read_bytes()
-    with pytest.raises(StorageError):
-        open_database(path, (*schema.MIGRATIONS, "ALTER TABLE jobs ADD COLUMN a; ALTER TABLE none ADD b;"))
-    assert path.read_bytes() == before
-    Journal(path).close()
-
-
-@pytest.mark.parametrize("old", sorted(Path(__file__).parent.glob("schema-*.db")), ids=lambda p: p.stem)
-def test_a_released_journal_is_brought_up_to_date(old, path):
-    """One more step than now, so that each file is migrated and has its copy."""
-    path.write_bytes(old.read_bytes())
-    more = (*schema.MIGRATIONS, "CREATE TABLE news (x);")
-    open_database(path, more).close()
-    with contextlib.closing(sqlite3.connect(f"{path}.v{old.stem.removeprefix('schema-')}")) as copy:
-        assert copy.execute("SELECT id, state FROM jobs").fetchall() == [(1, "done"), (2, "running")]
-    path.write_bytes(old.read_bytes())
-    journal = Journal(path)
-    assert [(one.info.id, one.info.state) for one in journal.loaded.jobs] == [(1, "done"), (2, "running")]
-    assert journal.loaded.last_id == 2
-    assert journal.count_redone(2).result(10) == 0
-    assert journal.failed_blocks(2).result(10) == (frozenset(), 2)
-    journal.close()
-
-
 def test_records_of_other_versions_are_read_as_far_as_they_are_known(journal, path):
     """One with the least that there ever was, and one with what is not known yet."""
     least = {"id": 1, "name": "a", "owner": 7, "output": "out", "submitted_s": 1.0}
@@ -305,16 +254,6 @@ def test_records_of_other_versions_are_read_as_far_as_they_are_known(journal, pa
     assert again.loaded.jobs[0] == job_record()
     assert (again.loaded.jobs[1].info.id, again.loaded.jobs[1].token) == (2, "t2")
     again.close()
-
-
-def test_the_first_schema_is_the_one_that_was_released(path):
-    """A released schema never changes; what is new is a migration."""
-    import hashlib
-
-    assert hashlib.sha256(schema.MIGRATIONS[0].encode()).hexdigest().startswith(FIRST_SCHEMA)
-
-
-FIRST_SCHEMA = "a451d6de7397"
 
 
 DAMAGE = {

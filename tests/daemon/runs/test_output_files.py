@@ -177,6 +177,35 @@ def test_a_record_of_version_0_1_that_was_written_later_counts(files):
     assert files.read_record() == RECORD
 
 
+def test_what_this_version_left_before_version_0_1_began_anew_counts_no_more(tmp_path, files):
+    """Even if 0.1 was killed before it had files of its own, another job's blocks are not taken for its."""
+    files.make_folder()
+    files.write_record(OutputRecord({"input": "older"}, (8, 8)))
+    for name in ("ledger", "partial"):
+        (files.folder / name).write_bytes(b"of another job")
+    old(files)
+    for name in ("blocks", "partial"):
+        (tmp_path / f"out.npy.{name}").unlink()
+    again = OutputFiles(files.output)
+    assert not again.partial.exists()
+    assert not again.ledger.exists()
+    again.take_up_old()
+    assert names(tmp_path) == [".out.npy.blockmill/record"]
+    assert again.read_record() == RECORD
+    assert (again.ledger, again.partial) == (files.folder / "ledger", files.folder / "partial")
+
+
+def test_a_take_up_that_was_cut_off_before_the_old_record_went_keeps_what_was_moved(tmp_path, files):
+    old(files)
+    files.make_folder()
+    files.take_up_old()
+    (tmp_path / "out.npy.job").write_bytes(format_record(RECORD))
+    again = OutputFiles(files.output)
+    assert again.partial.read_bytes() == b"voxels"
+    again.take_up_old()
+    assert names(tmp_path) == [f".out.npy.blockmill/{name}" for name in ("ledger", "partial", "record")]
+
+
 @pytest.mark.parametrize("folder", ["/proc/nope", "/dev/full", "{tmp}/afile"])
 def test_a_folder_that_can_not_be_made_is_a_storage_error(tmp_path, folder):
     (tmp_path / "afile").touch()

@@ -7,6 +7,7 @@ import psutil
 
 from blockmill.daemon.service.engine_keeper import EngineKeeper
 from blockmill.daemon.service.settings import Settings
+from blockmill.shared.operations.registry import operation_class, operation_names, preloads
 
 
 def test_an_engine_that_breaks_down_while_nobody_uses_it_is_replaced_and_the_cause_told(caplog):
@@ -31,3 +32,10 @@ def test_an_engine_that_breaks_down_while_nobody_uses_it_is_replaced_and_the_cau
 
 def nurseries_here():
     return [p for p in psutil.Process().children() if "workers.nursery" in str(p.cmdline())]
+
+
+def test_workers_of_a_service_share_all_kernels_so_that_none_is_loaded_from_files_that_were_replaced():
+    kinds = [operation_class(name) for name in operation_names()]
+    kernels = {kind.kernel.partition(":")[0] for kind in kinds if kind.__module__.startswith("blockmill.")}
+    assert len(kernels) > 5
+    assert kernels <= set(preloads())

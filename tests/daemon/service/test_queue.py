@@ -13,6 +13,7 @@ from blockmill.daemon.engine.engine import Engine
 from blockmill.daemon.engine.mailbox import Mailbox
 from blockmill.daemon.executors.inline import InlineExecutor
 from blockmill.daemon.executors.scripted import Script, ScriptedServer
+from blockmill.daemon.service.installation import Installation
 from blockmill.daemon.service.queue import JobQueue
 from blockmill.daemon.service.settings import Settings
 from blockmill.shared.errors import Refused
@@ -135,6 +136,27 @@ def test_a_job_goes_on_after_the_service_was_closed_in_the_middle(bench):
     with contextlib.closing(open_volume(address)) as volume:
         voxels = volume.read(Roi.from_shape(volume.shape))
     np.testing.assert_array_equal(voxels, np.load(bench.folder / "in.npy"))
+
+
+def test_no_job_starts_once_the_files_of_blockmill_were_replaced(bench, tmp_path, caplog):
+    """Workers would load what is there now; the next service, which is of that version, starts them."""
+    file = tmp_path / "version"
+    file.write_text("1")
+    bench.queue.installation = Installation(file)
+    file.write_text("2")
+    first = bench.submit("a.npy")
+    then = bench.submit("b.npy", after=(first,))
+    for _ in range(3):
+        bench.turn()
+    infos = {number: bench.queue.table.get(number).info for number in (first, then)}
+    assert [infos[number].state for number in (first, then)] == ["queued", "queued"]
+    assert "were replaced while its service runs" in infos[first].reason
+    assert infos[then].reason == f"waits for job {first}"
+    assert len([line for line in caplog.messages if "no job is started" in line]) == 1
+    bench.restart()
+    assert bench.queue.table.get(first).info.reason == ""
+    bench.until(then, "done")
+    assert bench.state(first) == "done"
 
 
 def test_a_paused_job_waits_and_a_cancelled_one_never_starts(bench):

@@ -143,7 +143,7 @@ class BookMachine(RuleBasedStateMachine):
         before = self.info(number)
         all_ended = before.blocks is not None and before.done + before.failed == before.blocks
         with contextlib.suppress(Refused):
-            job_record = self.table.retry(number, failed_only, self.now_s)
+            job_record = self.table.retry(number, failed_only)
             assert all_ended or not failed_only
             assert job_record.info.state == "queued"
 
@@ -184,7 +184,7 @@ class BookMachine(RuleBasedStateMachine):
                 verb(1000)
                 raise AssertionError("there is no such job")
         if (number := self.pick(pick, "done")) is not None:
-            for verb in (lambda n: self.table.retry(n, False, 0.0), lambda n: self.table.cancel(n, 0.0)):
+            for verb in (lambda n: self.table.retry(n, False), lambda n: self.table.cancel(n, 0.0)):
                 with contextlib.suppress(Refused):
                     verb(number)
                     raise AssertionError("a done job has nothing to do")

@@ -76,7 +76,7 @@ def test_all_ended_ones_of_a_user(table):
 
 
 def test_of_all_ended_ones_those_stay_that_another_job_waits_for(table):
-    table.retry(3, False, 2.0)
+    table.retry(3, False)
     assert [job_record.info.id for job_record in table.remove_ended(1)] == [1]
     assert numbers(table) == [2, 3, 4, 5]
     assert table.next_to_start(3.0, 9) is None  # 3 waits for 2, 4 is paused

@@ -150,6 +150,7 @@ class EngineJob:
             sealed=spec.sealed,
             block_timeout_s=spec.block_timeout_s,
             owner=spec.owner.name,
+            user=spec.recipe.identity,
             priority=spec.owner.priority,
             probe=spec.recipe.probe and len(spec.blocks) == 1,
         )

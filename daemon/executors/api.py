@@ -294,6 +294,22 @@ class Executor(Protocol):
 
 
 @runtime_checkable
+class Replacing(Protocol):
+    """An executor whose workers become the owner of their first job, where a recipe names a user.
+
+    They do blocks of that user alone from then on; the engine sees to that.
+    """
+
+    def replace(self, worker: int) -> None:
+        """Let a worker finish its tasks, and then start another one in its place; `Retiring` may tell of it.
+
+        Parameters
+        ----------
+        worker : int
+        """
+
+
+@runtime_checkable
 class Resizable(Protocol):
     """An executor whose workers can be more or fewer, and have other limits, while it runs."""
 

@@ -113,7 +113,7 @@ class InlineExecutor(SharedMemoryExecutor):
                 yield self._do_next(number, worker)
         for number in [w for w in self._retiring if not self._outbox.leases(w)]:
             self._retiring.discard(number)
-            self._end(number, "one worker less was asked for")
+            self._end(number, "it retired")
         self._fill()
 
     def _do_next(self, number: int, worker: _Worker) -> News:
@@ -161,6 +161,10 @@ class InlineExecutor(SharedMemoryExecutor):
         if worker in self._workers:
             self._retiring.discard(worker)
             self._end(worker, reason)
+
+    def replace(self, worker: int) -> None:
+        """Let a worker finish its tasks, and then make another one in its place."""
+        self._retiring.add(worker)
 
     def set_count(self, count: int) -> None:
         """Set the number of workers."""

@@ -123,13 +123,16 @@ class LocalExecutor(SharedMemoryExecutor):
     def _messages(self) -> Iterator[News]:
         while True:
             try:
-                _, data = self._router.recv_multipart(zmq.NOBLOCK)
+                sender, data = self._router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             try:
                 message = wire.decode_from_worker(data)
             except WireError as error:
                 yield Remark(f"a worker sent nonsense: {error}")
+                continue
+            if sender[1:] != b"%d" % message.worker:  # user code of one owner must not speak for another's
+                self._supervisor.kill(int(sender[1:]), "spoke for another worker", time.monotonic(), 0)
                 continue
             if (news := self._news_of(message)) is not None:
                 yield news
@@ -150,7 +153,7 @@ class LocalExecutor(SharedMemoryExecutor):
                     reason = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
                     self._supervisor.kill(worker, reason, now_s, 0)
                 elif (process := self._supervisor.seen(worker, now_s)) is not None:
-                    process.up = True
+                    process.is_up()
                     if process.at_work:  # else it is to end already
                         return Up(worker)
         return None
@@ -176,7 +179,15 @@ class LocalExecutor(SharedMemoryExecutor):
         """Return the lines that workers have printed, each with its attempt if that is known."""
         for line in self._supervisor.output():
             lease = line.lease or self._outbox.lease_of(line.worker, line.running)
-            yield Printed(line.worker, line.text, lease)
+            yield Printed(line.worker, line.text, lease if self._is_of_user(lease, line.uid) else None)
+
+    def _is_of_user(self, lease: wire.Lease | None, uid: int | None) -> bool:
+        """Test if an attempt is at a block of a user's job: the user's code may name any other."""
+        job = self._jobs.get(lease.job) if lease is not None else None
+        if job is None:  # it ended a moment before its last lines came
+            return uid is None
+        identity = job.recipe.identity
+        return uid == (None if identity is None else identity.uid)
 
     def workers(self, now_s: float) -> tuple[WorkerInfo, ...]:
         """Return all workers with their current tasks."""
@@ -195,6 +206,10 @@ class LocalExecutor(SharedMemoryExecutor):
         self._outbox.withdraw(worker)
         self._supervisor.kill(worker, reason, time.monotonic(), grace_s)
 
+    def replace(self, worker: int) -> None:
+        """Let a worker finish its tasks, and then start another one in its place."""
+        self._health.retire(worker, "the next job is another user's")
+
     def set_count(self, count: int) -> None:
         """Set the number of workers."""
         self.count = count
@@ -209,11 +224,27 @@ class LocalExecutor(SharedMemoryExecutor):
 
     def _send(self, envelopes: Iterable[Envelope]) -> None:
         for envelope in envelopes:
+            worker, message = envelope.worker, envelope.message
+            if type(message) is not wire.Run and (message := self._adapted(worker, message)) is None:
+                continue
             try:
-                self._router.send_multipart(
-                    (b"w%d" % envelope.worker, wire.encode(envelope.message)), zmq.NOBLOCK
-                )
+                self._router.send_multipart((b"w%d" % worker, wire.encode(message)), zmq.NOBLOCK)
             except zmq.ZMQError as error:
                 if error.errno != zmq.EHOSTUNREACH:
                     raise
                 # It has just died and has no route any more; its death is on the way to us.
+
+    def _adapted(self, worker: int, message: wire.Message) -> wire.Message | None:
+        """A message about a job or memory as the worker's user needs it; None if the worker ends instead."""
+        process = self._supervisor.workers.get(worker)
+        if process is None:
+            return message
+        if isinstance(message, wire.Prepare) and message.recipe.identity is not None:
+            process.becomes(message.recipe.identity.uid)
+        if isinstance(message, wire.MapSegment):
+            try:
+                return process.hand_over(message)
+            except OSError as error:
+                self._supervisor.kill(worker, f"takes no shared memory: {error}", time.monotonic(), 0)
+                return None
+        return message

@@ -184,10 +184,14 @@ class WorkerHealth:
             self._news.append(Retiring(worker))
 
     def retire_idle(self, now_s: float) -> None:
-        """End the retiring workers that have done their tasks; call it once `news` was acted upon."""
-        for worker, reason in self._retiring.items():
-            if not self._outbox.leases(worker):
-                self._supervisor.retire(worker, reason, now_s)
+        """End the retiring workers that have done their tasks; call it once `news` was acted upon.
+
+        Those that are to take their places are started at once.
+        """
+        idle = [worker for worker in self._retiring if not self._outbox.leases(worker)]
+        ending = [self._supervisor.retire(worker, self._retiring[worker], now_s) for worker in idle]
+        if any(ending):
+            self._supervisor.fill(now_s)
 
     # -- for people -----------------------------------------------------------------
 

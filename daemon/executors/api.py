@@ -135,11 +135,15 @@ class Remark(msgspec.Struct, frozen=True):
 
 
 class Printed(msgspec.Struct, frozen=True):
-    """A line that a worker or the user's code in it has printed, in its attempt `lease` if that is known."""
+    """A line that a worker or the user's code in it has printed, in its attempt `lease` if that is known.
+
+    `uid` is the user that the worker has become, if it has: the line is for nobody else.
+    """
 
     worker: int
     text: str
     lease: Lease | None = None
+    uid: int | None = None
 
 
 News = Up | Answered | Died | Retiring | Capacity | Remark

@@ -179,7 +179,8 @@ class LocalExecutor(SharedMemoryExecutor):
         """Return the lines that workers have printed, each with its attempt if that is known."""
         for line in self._supervisor.output():
             lease = line.lease or self._outbox.lease_of(line.worker, line.running)
-            yield Printed(line.worker, line.text, lease if self._is_of_user(lease, line.uid) else None)
+            lease = lease if self._is_of_user(lease, line.uid) else None
+            yield Printed(line.worker, line.text, lease, line.uid)
 
     def _is_of_user(self, lease: wire.Lease | None, uid: int | None) -> bool:
         """Test if an attempt is at a block of a user's job: the user's code may name any other."""

@@ -18,7 +18,7 @@ from ..shared.messages import engine as wire
 from ..shared.outside_text import clean, error_text, message_of
 from .block_task import BlockOutcome, PreparedJob
 from .compare import CompareJob
-from .owner import Owner, SharedProcess
+from .owner import Owner, StaysItself
 from .transfer import OpenVolumes, TransferJob
 
 _PACKAGE = Path(__file__).parent.parent
@@ -70,7 +70,7 @@ class WorkerJobs:
     """
 
     def __init__(self, owner: Owner | None = None) -> None:
-        self._owner: Owner = owner or SharedProcess()
+        self._owner: Owner = owner or StaysItself()
         self._jobs: dict[str, PreparedJob | TransferJob | CompareJob | RefusedJob] = {}
         self._volumes = OpenVolumes()
         self._segments: dict[int, Segment | OSError] = {}

@@ -19,7 +19,7 @@ from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
 from ..shared.messages.log_trailers import trailer
 from .jobs import WorkerJobs
-from .owner import Owner, ProcessOwner
+from .owner import Owner, ProcessOwner, StaysItself
 from .reply_batch import ReplyBatch
 
 HEARTBEAT_S = 1.0
@@ -167,14 +167,14 @@ def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
     os._exit(0 if isinstance(reply, wire.TaskDone) else 1)
 
 
-def run_worker(spawn: wire.Spawn, channel: socket.socket, lifeline_fd: int) -> int:
+def run_worker(spawn: wire.Spawn, channel: socket.socket | None, lifeline_fd: int) -> int:
     """Connect, serve, and return the exit code of the process.
 
     Parameters
     ----------
     spawn : Spawn
-    channel : socket.socket
-        Brings descriptors from the coordinator.
+    channel : socket.socket or None
+        Brings descriptors from the coordinator; None: the worker stays who it is.
     lifeline_fd : int
         Read end of the coordinator's lifeline.
 
@@ -190,7 +190,7 @@ def run_worker(spawn: wire.Spawn, channel: socket.socket, lifeline_fd: int) -> i
     sock.setsockopt(zmq.IDENTITY, b"w%d" % worker)
     replies = ReplyBatch(worker)
     connected = threading.Event()
-    owner = ProcessOwner(channel, lifeline_fd, connected)
+    owner = StaysItself() if channel is None else ProcessOwner(channel, lifeline_fd, connected)
     server = Worker(sock, replies, TaskCounters(spawn.counters_path), owner)
     heartbeat = threading.Thread(
         target=_heartbeat, args=(context, spawn.endpoint, worker, replies, connected), name="heartbeat"

@@ -64,14 +64,14 @@ class Nursery:
     def _handle(self, message: wire.ToNursery, fd: int | None) -> None:
         match message:
             case wire.Spawn():
-                with socket.socket(fileno=fd) as channel:
+                with socket.socket(fileno=fd) if fd is not None else contextlib.nullcontext() as channel:
                     self._spawn(message, channel)
             case wire.SendSignal():
                 # A pid is not reused until we reap it, so this can't hit another process.
                 if (pid := self._pids.get(message.worker)) is not None:
                     _send_signal(pid, message.signum, message.uid)
 
-    def _spawn(self, spawn: wire.Spawn, channel: socket.socket) -> None:
+    def _spawn(self, spawn: wire.Spawn, channel: socket.socket | None) -> None:
         # The nursery ignores SIGTERM, a new worker doesn't: a signal in between is delivered afterwards.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         pid = os.fork()
@@ -81,7 +81,7 @@ class Nursery:
         self._pids[spawn.worker] = pid
         self._report(wire.Spawned(spawn.worker, pid))
 
-    def _become_worker(self, spawn: wire.Spawn, channel: socket.socket) -> None:
+    def _become_worker(self, spawn: wire.Spawn, channel: socket.socket | None) -> None:
         exit_code = 1
         try:
             signal.set_wakeup_fd(-1)

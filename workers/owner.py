@@ -42,18 +42,18 @@ class Owner(Protocol):
         ...
 
 
-class SharedProcess:
-    """A process that does more than work: it stays who it is."""
+class StaysItself:
+    """A process that stays who it is: it does jobs that are nobody's."""
 
     def take_on(self, recipe: wire.Recipe) -> wire.Recipe:
         """Return the recipe of a job that is nobody's; see `Owner`."""
         if recipe.identity is not None:
-            raise JobError("this executor has no processes of its own, which could become a job's owner")
+            raise JobError("a defect of blockmill, please report it: this worker can't become a job's owner")
         return recipe
 
     def receive_file(self) -> int:
-        """Raise an error: nothing is handed over within a process."""
-        raise OSError("within one process, shared memory has a path")
+        """Raise an error: whoever stays the same user opens shared memory by its path."""
+        raise OSError("nothing is handed over to this worker")
 
 
 class ProcessOwner:
@@ -122,7 +122,7 @@ def _import_libraries(recipe: wire.Recipe) -> None:
         operation = parse_operation(recipe.operation or "copy")
         if not operation.user_functions:
             kernel_for(operation)
-    except JobError:
+    except (JobError, ImportError):
         return  # the first block tells, when it comes to the same
 
 

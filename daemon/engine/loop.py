@@ -200,8 +200,12 @@ class Dispatcher:
             getattr(self, f"_command_{verb}")(*args)
 
     def _command_submit(self, job: EngineJob) -> None:
-        if job.spec.recipe.identity is not None and not isinstance(self._executor, Replacing):
-            job.handle.put(Ended("failed", cause="the workers of this executor can't become a job's owner"))
+        if job.uid is not None and not (
+            isinstance(self._executor, Replacing) and self._executor.become_owners
+        ):
+            job.handle.put(
+                Ended("failed", cause="the workers of this engine do not become the owners of jobs")
+            )
             return
         self._jobs[job.name] = job
         self._executor.add_job(job.for_executor())

@@ -302,7 +302,14 @@ class Replacing(Protocol):
     """An executor whose workers become the owner of their first job, where a recipe names a user.
 
     They do blocks of that user alone from then on; the engine sees to that.
+
+    Attributes
+    ----------
+    become_owners : bool
+        False: they can't, and jobs with a user are refused.
     """
+
+    become_owners: bool
 
     def replace(self, worker: int) -> None:
         """Let a worker finish its tasks, and then start another one in its place; `Retiring` may tell of it.

@@ -53,10 +53,15 @@ class InlineExecutor(SharedMemoryExecutor):
         Makes the inside of a worker, in the engine's thread.
     count : int
         Number of workers.
+    become_owners : bool
+        Whether what `make_server` makes can do jobs of users; a process that does more than work can't.
     """
 
-    def __init__(self, make_server: Callable[[], TaskServer], count: int = 1) -> None:
+    def __init__(
+        self, make_server: Callable[[], TaskServer], count: int = 1, *, become_owners: bool = False
+    ) -> None:
         super().__init__()
+        self.become_owners = become_owners
         self.count = count
         self._make_server = make_server
         self._worker_numbers = itertools.count()

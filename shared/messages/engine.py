@@ -349,10 +349,11 @@ FromWorker = Hello | TaskReplies | Heartbeat
 
 
 class Spawn(Message, frozen=True):
-    """Fork a worker that connects to `endpoint`; the descriptor of its own socket comes with this message.
+    """Fork a worker that connects to `endpoint`.
 
-    Its output goes to `log_path`. It counts the tasks that it has begun and ended in the `TaskCounters`
-    at `counters_path`.
+    If it is to become the owner of a job, the descriptor of its own socket comes with this message. Its
+    output goes to `log_path`. It counts the tasks that it has begun and ended in the `TaskCounters` at
+    `counters_path`.
     """
 
     worker: int

@@ -37,12 +37,15 @@ class LocalWorkers:
         Limits of each worker.
     memory_bytes : int or None
         Memory limit of all workers together.
+    become_owners : bool
+        Each worker becomes the owner of its first job, where the job says who that is.
     """
 
     count: int
     nursery: Callable[[], NurseryProcess] = NurseryProcess
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     memory_bytes: int | None = None
+    become_owners: bool = False
 
 
 class LocalExecutor(SharedMemoryExecutor):
@@ -56,6 +59,7 @@ class LocalExecutor(SharedMemoryExecutor):
     def __init__(self, workers: LocalWorkers) -> None:
         super().__init__()
         self.count = workers.count
+        self.become_owners = workers.become_owners
         self._asked = workers
         self._resources = contextlib.ExitStack()
         self._stopping = False
@@ -73,7 +77,9 @@ class LocalExecutor(SharedMemoryExecutor):
         endpoint = f"ipc://{folder}/workers"
         self._router.bind(endpoint)
         asked = self._asked
-        self._supervisor = Supervisor(asked.count, endpoint, folder, asked.nursery, asked.limits)
+        self._supervisor = Supervisor(
+            asked.count, endpoint, folder, asked.nursery, asked.limits, become_owners=self.become_owners
+        )
         self._resources.callback(self._supervisor.close)
         self._health = WorkerHealth(self._supervisor, self._jobs, self._outbox, asked.memory_bytes)
         self._poller = zmq.Poller()
@@ -148,12 +154,12 @@ class LocalExecutor(SharedMemoryExecutor):
                 return Answered(worker, replies)
             case wire.Heartbeat(worker=worker, rss_bytes=rss):
                 self._supervisor.seen(worker, now_s, rss)
-            case wire.Hello(worker=worker, version=version):
+            case wire.Hello(worker=worker, pid=pid, version=version):
                 if version != wire.VERSION:
                     reason = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
                     self._supervisor.kill(worker, reason, now_s, 0)
                 elif (process := self._supervisor.seen(worker, now_s)) is not None:
-                    process.is_up()
+                    process.is_up(pid)
                     if process.at_work:  # else it is to end already
                         return Up(worker)
         return None

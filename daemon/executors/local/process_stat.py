@@ -49,11 +49,16 @@ class ProcessStat:
             self._fd = -1
 
 
-def processor_time_s(pid: int) -> float:
-    """Processor time that a process has used, in seconds; -2 if it has ended meanwhile."""
+def facts_of(pid: int) -> ProcessFacts | None:
+    """The facts about a process at this moment; None if it has ended."""
     stat = ProcessStat(pid)
     try:
-        facts = stat.read()
+        return stat.read()
     finally:
         stat.close()
+
+
+def processor_time_s(pid: int) -> float:
+    """Processor time that a process has used, in seconds; -2 if it has ended meanwhile."""
+    facts = facts_of(pid)
     return -2.0 if facts is None else facts.used_s

@@ -78,6 +78,8 @@ class Supervisor:
         Starts the nursery.
     limits : WorkerLimits
         Memory of a worker, and when it is replaced.
+    become_owners : bool
+        Workers become the owner of their first job: files are handed over to them.
     """
 
     def __init__(
@@ -87,8 +89,11 @@ class Supervisor:
         run_dir: Path,
         nursery: Callable[[], NurseryProcess] = NurseryProcess,
         limits: WorkerLimits | None = None,
+        *,
+        become_owners: bool = False,
     ) -> None:
         self.count = count
+        self._become_owners = become_owners
         self.limits = limits or WorkerLimits()
         self._endpoint = endpoint
         self._run_dir = run_dir
@@ -133,12 +138,13 @@ class Supervisor:
                 )
 
     def _start_worker(self, now_s: float) -> None:
-        counters = TaskCounters()
-        try:
-            files, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        except OSError:
-            counters.close()
-            raise
+        counters, files, theirs = TaskCounters(), None, None
+        if self._become_owners:
+            try:
+                files, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            except OSError:
+                counters.close()
+                raise
         number, self._next = self._next, self._next + 1
         log_path = self._run_dir / f"worker-{number}.log"
         worker = WorkerProcess(number, log_path, counters, files, seen_s=now_s, started_s=now_s)
@@ -288,7 +294,7 @@ class Supervisor:
                 raise EngineError(f"the nursery of the workers ended ({reason}); run it again")
             match wire.decode_from_nursery(packet):
                 case wire.Spawned(worker=number, pid=pid):
-                    self.workers[number].is_forked(pid)
+                    self.workers[number].pid = pid
                     self._spawned = True
                 case wire.Exited() as exited:
                     yield self._reap(exited, now_s)

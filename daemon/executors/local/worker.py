@@ -14,7 +14,7 @@ from ....shared.messages.engine import MapSegment
 from ....shared.system.descriptors import send_file
 from ....shared.units import format_duration, format_size
 from ..api import WorkerLimits
-from .process_stat import ProcessStat
+from .process_stat import ProcessFacts, ProcessStat, facts_of
 from .worker_log import LogReader
 
 
@@ -25,7 +25,7 @@ class WorkerProcess:
     number: int
     log_path: Path
     counters: TaskCounters
-    files: socket.socket  # to the worker, for descriptors
+    files: socket.socket | None  # to the worker, for descriptors
     seen_s: float
     started_s: float
     pid: int = 0
@@ -42,24 +42,21 @@ class WorkerProcess:
     retiring: bool = False  # it gets nothing new
     retired: bool = False  # it was told to end
     log: LogReader = field(init=False)
-    _stat: ProcessStat | None = None
+    _stat: ProcessStat | None = None  # that of a process of somebody else
 
     def __post_init__(self) -> None:
         self.log = LogReader(self.number, self.log_path)
 
-    def is_forked(self, pid: int) -> None:
-        """Note its process."""
-        self.pid = pid
-        self._stat = ProcessStat(pid)
-
-    def is_up(self) -> None:
+    def is_up(self, pid: int) -> None:
         """Note that it is ready, and so has opened what it was told to."""
-        self.up = True
+        self.up, self.pid = True, pid  # the nursery may tell of the pid a moment later
         self.counters.close_file()
 
     def becomes(self, uid: int) -> None:
-        """Note the user that it is told to become."""
-        self.uid = self.log.uid = uid
+        """Note the user that it is told to become: from then on the system may hide it from us."""
+        if self.uid is None:
+            self.uid = self.log.uid = uid
+            self._stat = ProcessStat(self.pid)
 
     def hand_over(self, segment: MapSegment) -> MapSegment:
         """Send the descriptor of a shared memory, if the worker may not open it by its path.
@@ -79,7 +76,7 @@ class WorkerProcess:
         OSError
             If the worker does not take in what it was sent.
         """
-        if self.uid is None or segment.path is None:
+        if self.uid is None or self.files is None or segment.path is None:
             return segment
         fd = os.open(segment.path, os.O_RDWR)
         try:
@@ -91,9 +88,14 @@ class WorkerProcess:
     def close(self) -> None:
         """Give everything back that was held for it."""
         self.counters.close()
-        self.files.close()
+        if self.files is not None:
+            self.files.close()
         if self._stat is not None:
             self._stat.close()
+
+    def _facts(self) -> ProcessFacts | None:
+        """What the system has of it; None if it has ended, which the nursery will report."""
+        return facts_of(self.pid) if self._stat is None else self._stat.read()
 
     @property
     def at_work(self) -> bool:
@@ -122,13 +124,13 @@ class WorkerProcess:
 
     def poll_memory(self) -> None:
         """Ask the system for its resident memory."""
-        if self._stat is None or (facts := self._stat.read()) is None:
-            return  # it ended meanwhile; the nursery will report that
+        if (facts := self._facts()) is None:
+            return
         self.rss_bytes = facts.rss_bytes
         if self.tasks and not self.first_rss_bytes:
             self.first_rss_bytes = self.rss_bytes
 
     def used_s(self) -> float:
         """Processor time that it has used, in seconds; -2 if it has ended meanwhile."""
-        facts = self._stat.read() if self._stat is not None else None
+        facts = self._facts()
         return -2.0 if facts is None else facts.used_s

@@ -1,7 +1,6 @@
 """A service that acts for several people: its workers become the owners of jobs, for good."""
 
 import contextlib
-import functools
 import json
 import os
 import pwd
@@ -148,13 +147,14 @@ class People:
 
     def _run_as(self, account):
         bench, two = self.bench, "-all,+setuid,+setgid"
-        bench.command = [
+        as_account = (
+            *with_python_shown(self.place),
             *("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"),
             *(f"--inh-caps={two}", f"--ambient-caps={two}", f"--bounding-set={two}", "--no-new-privs"),
-            *(sys.executable, "-P", "-m", "blockmill"),
-        ]
-        if (why_not := unable_to_run(bench.command)) is not None:
+        )
+        if (why_not := unable_to_run(*as_account)) is not None:
             pytest.skip(why_not)
+        bench.command = [*as_account, sys.executable, "-P", "-m", "blockmill"]
         for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
             bench.environ[name] = str(self.place / name)
             (self.place / name).mkdir()
@@ -240,19 +240,39 @@ class People:
         return [str(path) for path in paths if path.lstat().st_uid != user.pw_uid]
 
 
-@functools.cache
-def _output_of(command):
+def unable_to_run(*as_account):
+    """Why no account but root can run this Python, as where it lies in root's home; None: it can."""
+    again = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import blockmill'], check=True)"
+    command = [*as_account, sys.executable, "-c", again]
     try:
-        done = subprocess.run([*command, "--version"], capture_output=True, text=True, cwd="/", check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
     except FileNotFoundError as error:
         return str(error)
-    return done.stderr if done.returncode else None
+    last = done.stderr.strip().rpartition("\n")[2]
+    return f"no other account can run blockmill here: {last}" if done.returncode else None
 
 
-def unable_to_run(command):
-    """Why no account but root can run the command here, as where Python lies in root's home; None: it can."""
-    why = _output_of(tuple(command))
-    return None if why is None else f"no other account can run blockmill here: {why[:300]}"
+# Has its own view of the file system, where the folder of Python is open although the home around it is not.
+SHOW_PYTHON = """
+set -e
+mount --make-rprivate /
+mount --bind "$BASE" "$HOLD"
+mount -t tmpfs -o mode=755 none "$CLOSED"
+mkdir -p "$BASE"
+mount --move "$HOLD" "$BASE"
+exec "$@"
+"""
+
+
+def with_python_shown(place):
+    """What to put before a command, so that every account can run Python."""
+    base = Path(sys.base_prefix).resolve()
+    closed = [path for path in (*reversed(base.parents), base) if not path.stat().st_mode & 0o001]
+    if not closed:
+        return ()
+    (place / "hold").mkdir()
+    variables = (f"BASE={base}", f"HOLD={place / 'hold'}", f"CLOSED={closed[0]}")
+    return ("env", *variables, "unshare", "--mount", "sh", "-c", SHOW_PYTHON, "sh")
 
 
 @pytest.fixture

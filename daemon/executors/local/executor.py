@@ -17,8 +17,9 @@ from ..outbox import Envelope
 from ..shared_memory import SharedMemoryExecutor
 from .health import WorkerHealth
 from .nursery import NurseryProcess
+from .post_mortem import Death
 from .run_dir import run_dir
-from .supervisor import Death, Supervisor
+from .supervisor import Supervisor
 
 _CARE_S = 0.2
 
@@ -215,7 +216,7 @@ class LocalExecutor(SharedMemoryExecutor):
 
     def replace(self, worker: int) -> None:
         """Let a worker finish its tasks, and then start another one in its place."""
-        self._health.retire(worker, "the next job is another user's")
+        self._health.replace(worker, "the next job is another user's", time.monotonic())
 
     def set_count(self, count: int) -> None:
         """Set the number of workers."""

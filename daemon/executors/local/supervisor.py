@@ -12,7 +12,6 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ....shared.errors import EngineError
@@ -22,7 +21,7 @@ from ....shared.units import format_duration
 from ..api import WorkerLimits
 from .memory import oom_kills
 from .nursery import NurseryProcess
-from .post_mortem import PostMortem
+from .post_mortem import Death, PostMortem
 from .starts import START_PROCESSOR_S, Starts
 from .worker import WorkerProcess
 from .worker_log import OutputLine, tail
@@ -50,17 +49,6 @@ def _after_in_child() -> None:
 os.register_at_fork(
     before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_after_in_child
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Death:
-    """The end of a worker, with all details."""
-
-    worker: int
-    reason: str
-    was_up: bool
-    running: int | None  # which of the tasks sent to it, counted from 1; None: it was in none
-    post_mortem: PostMortem
 
 
 class Supervisor:

@@ -15,7 +15,6 @@ from ..shared.memory.arena import Segment
 from ..shared.messages import engine as wire
 from ..shared.operations.copy import Copy
 from ..shared.operations.registry import parse_operation
-from ..shared.system.impersonation import acting_as
 from ..shared.volumes.base.api import RecordedVolume
 from .file_access import FileAccess
 from .halo_check import HaloCheck
@@ -58,8 +57,7 @@ class PreparedJob:
         recipe = self._recipe
         self._spec = parse_operation(recipe.operation or "copy")
         if self._user_code is not None:
-            with acting_as(recipe.identity):
-                self._user_code.check()
+            self._user_code.check()
         self._kernel = kernel_for(self._spec)
         folders = recipe.confinement.code if recipe.confinement is not None else None
         if folders is not None and recipe.user_code is not None:
@@ -127,8 +125,7 @@ class PreparedJob:
         spec = self._spec
         voxels = dict(blocks) if spec.takes_several else next(iter(blocks.values()))
         blocks.clear()
-        with acting_as(self._recipe.identity):
-            result = self._kernel(voxels, context)
+        result = self._kernel(voxels, context)
         return result if isinstance(result, BlockResult) else BlockResult(result)
 
     def _deliver(
@@ -157,8 +154,7 @@ class PreparedJob:
         def compute(read_roi: Roi, kept_roi: Roi) -> NDArray[Any]:
             context = self._context(read_roi, kept_roi)
             block = self._files.run(lambda: sources.first.read(read_roi))
-            with acting_as(self._recipe.identity):
-                return np.array(self._kernel(block, context))
+            return np.array(self._kernel(block, context))
 
         pieces = not any(map(takes_context, self._spec.user_functions))
         check = HaloCheck(self._bounds, block, self._reads.halo, self._recipe.check_voxels, compute, pieces)

@@ -1,4 +1,4 @@
-"""How the files of a job are used: as its owner, and below the folders that it is confined to.
+"""How the files of a job are used: below the folders that it is confined to.
 
 Confinement binds a thread for good, and user code is free to read other files of its own; so files are
 used in a thread of their own then, which ends with the job.
@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from ..shared.messages import engine as wire
 from ..shared.system.confinement import can_confine, confine_thread
-from ..shared.system.impersonation import acting_as
 from ..shared.volumes.registry import load_all
 
 T = TypeVar("T")
@@ -27,7 +26,6 @@ class FileAccess:
     """
 
     def __init__(self, recipe: wire.Recipe) -> None:
-        self._identity = recipe.identity
         self._thread: ThreadPoolExecutor | None = None
         confinement = recipe.confinement
         if confinement is not None and confinement.data is not None and can_confine():
@@ -37,16 +35,12 @@ class FileAccess:
     def run(self, use: Callable[[], T]) -> T:
         """What `use` returns or raises."""
         if self._thread is None:
-            return self._as_owner(use)
-        future = self._thread.submit(self._as_owner, use)
+            return use()
+        future = self._thread.submit(use)
         try:
             return future.result()
         finally:
             wait((future,))  # also where a signal has ended the wait: what it began is to be whole
-
-    def _as_owner(self, use: Callable[[], T]) -> T:
-        with acting_as(self._identity):
-            return use()
 
     def close(self) -> None:
         """End the thread."""

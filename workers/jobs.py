@@ -12,11 +12,13 @@ import traceback
 from pathlib import Path
 
 from ..shared.errors import BlockError, BlockmillError, DamagedInput, JobError, MissingBlock, StorageError
+from ..shared.geometry.roi import Roi
 from ..shared.memory.arena import Segment
 from ..shared.messages import engine as wire
 from ..shared.outside_text import clean, error_text, message_of
-from .block_task import PreparedJob
+from .block_task import BlockOutcome, PreparedJob
 from .compare import CompareJob
+from .owner import Owner, StaysItself
 from .transfer import OpenVolumes, TransferJob
 
 _PACKAGE = Path(__file__).parent.parent
@@ -38,11 +40,38 @@ _SURE_TO_COME_AGAIN = (
 )
 
 
-class WorkerJobs:
-    """The jobs that a worker holds, and the shared memory for their voxels."""
+class RefusedJob:
+    """A job that this process can't do: each of its blocks fails, for the same reason."""
 
-    def __init__(self) -> None:
-        self._jobs: dict[str, PreparedJob | TransferJob | CompareJob] = {}
+    prompt = True
+
+    def __init__(self, reason: JobError) -> None:
+        self._reason = reason
+
+    def roi_of(self, task: wire.Task) -> Roi:
+        """Raise the reason."""
+        raise self._reason
+
+    def do(self, task: wire.Task, roi: Roi, segment: Segment | None) -> BlockOutcome:
+        """Raise the reason."""
+        raise self._reason
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class WorkerJobs:
+    """The jobs that a worker holds, and the shared memory for their voxels.
+
+    Parameters
+    ----------
+    owner : Owner, optional
+        The user that this process is. Default: who it is, and no job's owner.
+    """
+
+    def __init__(self, owner: Owner | None = None) -> None:
+        self._owner: Owner = owner or StaysItself()
+        self._jobs: dict[str, PreparedJob | TransferJob | CompareJob | RefusedJob] = {}
         self._volumes = OpenVolumes()
         self._segments: dict[int, Segment | OSError] = {}
         self._pid = os.getpid()
@@ -61,7 +90,11 @@ class WorkerJobs:
         """True if each answer of this job is to be sent at once."""
         return self._jobs[job].prompt
 
-    def _prepared(self, recipe: wire.Recipe) -> PreparedJob | TransferJob | CompareJob:
+    def _prepared(self, recipe: wire.Recipe) -> PreparedJob | TransferJob | CompareJob | RefusedJob:
+        try:
+            recipe = self._owner.take_on(recipe)
+        except JobError as error:
+            return RefusedJob(error)
         if recipe.compare is not None:
             return CompareJob(recipe, recipe.compare)
         if (transfer := recipe.transfer) is None:
@@ -70,7 +103,8 @@ class WorkerJobs:
 
     def _map_segment(self, message: wire.MapSegment) -> None:
         try:
-            self._segments[message.segment] = Segment(message.nbytes, message.path, populate=message.populate)
+            file = self._owner.receive_file() if message.path is None else message.path
+            self._segments[message.segment] = Segment(message.nbytes, file, populate=message.populate)
         except OSError as error:
             self._segments[message.segment] = error  # the reply to tasks that need it
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 from collections import deque
@@ -18,9 +19,11 @@ from ..shared.memory.task_counters import TaskCounters
 from ..shared.messages import engine as wire
 from ..shared.messages.log_trailers import trailer
 from .jobs import WorkerJobs
+from .owner import Owner, ProcessOwner, StaysItself
 from .reply_batch import ReplyBatch
 
 HEARTBEAT_S = 1.0
+_CONNECT_POLL_MS = 50
 
 
 class Terminated(BaseException):
@@ -49,12 +52,22 @@ def _heed_sigterm() -> None:
 
 
 def _heartbeat(
-    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, worker: int, replies: ReplyBatch
+    context: zmq.Context[zmq.Socket[bytes]],
+    endpoint: str,
+    worker: int,
+    replies: ReplyBatch,
+    connected: threading.Event,
 ) -> None:
     process = psutil.Process()
     with context.socket(zmq.DEALER) as sock:
-        sock.linger = 500
+        sock.setsockopt(zmq.LINGER, 500)
+        sock.setsockopt(zmq.IDENTITY, b"h%d" % worker)
+        sock.setsockopt(zmq.IMMEDIATE, 1)  # it can be sent to once there is a connection
         sock.connect(endpoint)
+        while not sock.poll(_CONNECT_POLL_MS, zmq.POLLOUT):
+            if replies.ended:
+                return
+        connected.set()
         while replies.watch(sock.send, HEARTBEAT_S):
             sock.send(wire.encode(wire.Heartbeat(worker, process.memory_info().rss)))
 
@@ -86,18 +99,17 @@ class Worker:
     replies : ReplyBatch
     counters : TaskCounters
         In shared memory: tells the coordinator which task a dead worker had begun.
-    index : int
-        The worker's entry in `counters`.
+    owner : Owner
+        The user that this process is.
     """
 
     def __init__(
-        self, sock: zmq.Socket[bytes], replies: ReplyBatch, counters: TaskCounters, index: int
+        self, sock: zmq.Socket[bytes], replies: ReplyBatch, counters: TaskCounters, owner: Owner
     ) -> None:
         self._sock = sock
         self._replies = replies
         self._counters = counters
-        self._index = index
-        self._jobs = WorkerJobs()
+        self._jobs = WorkerJobs(owner)
         self._tasks: deque[wire.Task] = deque()
         self._log = _Log()
         self._pid = os.getpid()
@@ -108,13 +120,13 @@ class Worker:
             self._receive(wait=not self._tasks)
             if self._tasks:
                 task = self._tasks.popleft()
-                self._counters.begin(self._index)
+                self._counters.begin()
                 reply = self._reply_to(task)
                 self._log.end(task)
                 may_wait = bool(self._tasks) and not self._jobs.prompt(task.job)
                 self._replies.add(reply, self._sock.send, may_wait=may_wait)
                 # Only now: a worker that dies of its reply has failed an attempt, and not for ever.
-                self._counters.end(self._index)
+                self._counters.end()
 
     def _receive(self, wait: bool) -> None:
         """Receive all messages that have come; block for the first one if `wait`."""
@@ -155,8 +167,21 @@ def _end_child(reply: wire.TaskDone | wire.TaskFailed | None) -> NoReturn:
     os._exit(0 if isinstance(reply, wire.TaskDone) else 1)
 
 
-def run_worker(spawn: wire.Spawn) -> int:
-    """Connect, serve, and return the exit code of the process."""
+def run_worker(spawn: wire.Spawn, channel: socket.socket | None, lifeline_fd: int) -> int:
+    """Connect, serve, and return the exit code of the process.
+
+    Parameters
+    ----------
+    spawn : Spawn
+    channel : socket.socket or None
+        Brings descriptors from the coordinator; None: the worker stays who it is.
+    lifeline_fd : int
+        Read end of the coordinator's lifeline.
+
+    Returns
+    -------
+    int
+    """
     worker = spawn.worker
     _heed_sigterm()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
@@ -164,11 +189,11 @@ def run_worker(spawn: wire.Spawn) -> int:
     sock.setsockopt(zmq.LINGER, 500)
     sock.setsockopt(zmq.IDENTITY, b"w%d" % worker)
     replies = ReplyBatch(worker)
-    server = Worker(
-        sock, replies, TaskCounters(spawn.counters_index + 1, spawn.counters_path), spawn.counters_index
-    )
+    connected = threading.Event()
+    owner = StaysItself() if channel is None else ProcessOwner(channel, lifeline_fd, connected)
+    server = Worker(sock, replies, TaskCounters(spawn.counters_path), owner)
     heartbeat = threading.Thread(
-        target=_heartbeat, args=(context, spawn.endpoint, worker, replies), name="heartbeat"
+        target=_heartbeat, args=(context, spawn.endpoint, worker, replies, connected), name="heartbeat"
     )
     try:
         sock.connect(spawn.endpoint)

@@ -13,7 +13,6 @@ forked by a program of ours that has imported most of it already; see `daemon/ex
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
 import importlib
 import os
@@ -27,31 +26,22 @@ from pathlib import Path
 
 from ..shared.messages import engine as wire
 from ..shared.operations.registry import build_own
+from ..shared.system.descriptors import receive_file
 from ..shared.volumes.registry import load_own
+from .lifeline import tie_to
 
 _LARGEST_PACKET_BYTES = 1 << 16
-
-
-def tie_to(lifeline_fd: int) -> None:
-    """Have the kernel kill this whole process group when the other end of the pipe closes."""
-    fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(lifeline_fd, fcntl.F_SETSIG, signal.SIGKILL)
-    flags = fcntl.fcntl(lifeline_fd, fcntl.F_GETFL)
-    fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)
-    poller = select.poll()
-    poller.register(lifeline_fd)
-    if any(events & select.POLLHUP for _, events in poller.poll(0)):  # it closed before the kernel was asked
-        os.killpg(0, signal.SIGKILL)
 
 
 class Nursery:
     """Forks, signals and reaps workers, as messages on the control socket ask it to."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, lifeline_fd: int) -> None:
         self._control = control
+        self._lifeline_fd = lifeline_fd
         self._pids: dict[int, int] = {}  # worker -> pid
-        self._wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
@@ -66,31 +56,32 @@ class Nursery:
                     os.read(self._wake_read, 4096)
                 self._reap()
             if self._control.fileno() in ready:
-                packet = self._control.recv(_LARGEST_PACKET_BYTES)
+                packet, fd = receive_file(self._control, _LARGEST_PACKET_BYTES)
                 if not packet:
                     os.killpg(0, signal.SIGKILL)
-                self._handle(wire.decode_to_nursery(packet))
+                self._handle(wire.decode_to_nursery(packet), fd)
 
-    def _handle(self, message: wire.ToNursery) -> None:
+    def _handle(self, message: wire.ToNursery, fd: int | None) -> None:
         match message:
             case wire.Spawn():
-                self._spawn(message)
+                with socket.socket(fileno=fd) if fd is not None else contextlib.nullcontext() as channel:
+                    self._spawn(message, channel)
             case wire.SendSignal():
                 # A pid is not reused until we reap it, so this can't hit another process.
                 if (pid := self._pids.get(message.worker)) is not None:
-                    os.kill(pid, message.signum)
+                    _send_signal(pid, message.signum, message.uid)
 
-    def _spawn(self, spawn: wire.Spawn) -> None:
+    def _spawn(self, spawn: wire.Spawn, channel: socket.socket | None) -> None:
         # The nursery ignores SIGTERM, a new worker doesn't: a signal in between is delivered afterwards.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         pid = os.fork()
         if pid == 0:
-            self._become_worker(spawn)
+            self._become_worker(spawn, channel)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self._pids[spawn.worker] = pid
         self._report(wire.Spawned(spawn.worker, pid))
 
-    def _become_worker(self, spawn: wire.Spawn) -> None:
+    def _become_worker(self, spawn: wire.Spawn, channel: socket.socket | None) -> None:
         exit_code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -98,6 +89,8 @@ class Nursery:
                 signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
             self._control.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
             log = os.open(spawn.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             os.dup2(log, 1)
             os.dup2(log, 2)
@@ -106,7 +99,7 @@ class Nursery:
             sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
             from .loop import run_worker
 
-            exit_code = run_worker(spawn)
+            exit_code = run_worker(spawn, channel, self._lifeline_fd)
         except BaseException:  # noqa: BLE001 - the process ends here; its log tells why
             traceback.print_exc()
         finally:
@@ -127,6 +120,32 @@ class Nursery:
         # The coordinator may be gone; the end of the control socket shows that next.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.send(wire.encode(message))
+
+
+def _send_signal(pid: int, signum: int, uid: int | None) -> None:
+    """Send a signal to a worker, which may have become another user.
+
+    Parameters
+    ----------
+    pid, signum : int
+    uid : int or None
+        That user; None: it has not.
+    """
+    try:
+        os.kill(pid, signum)
+        return
+    except PermissionError:  # only root may signal the processes of others
+        if uid is None:
+            raise
+    # A child can become that user, too. It is done in an instant, with no thread and no file touched.
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setresuid(uid, uid, uid)
+            os.kill(pid, signum)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def serve(control: socket.socket, lifeline_fd: int, preload: Iterable[str]) -> None:
@@ -157,7 +176,7 @@ def serve(control: socket.socket, lifeline_fd: int, preload: Iterable[str]) -> N
     # Without this, a garbage collection in a worker would write to the shared pages, and so copy them.
     gc.freeze()
     with control:
-        Nursery(control).serve()
+        Nursery(control, lifeline_fd).serve()
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ class ReplyBatch:
         self._since_s = 0.0
         self._lock = threading.Lock()
         self._filled = threading.Event()
-        self._ended = False
+        self.ended = False
 
     def add(self, reply: wire.TaskReply, send: Send, *, may_wait: bool) -> None:
         """Send a reply, now or together with others.
@@ -81,8 +81,8 @@ class ReplyBatch:
             False when the worker ends.
         """
         deadline_s = time.monotonic() + timeout_s
-        while (left_s := deadline_s - time.monotonic()) > 0 and not self._ended:
-            if self._filled.wait(left_s) and not self._ended:
+        while (left_s := deadline_s - time.monotonic()) > 0 and not self.ended:
+            if self._filled.wait(left_s) and not self.ended:
                 time.sleep(_POLL_S)
                 self._filled.clear()
                 with self._lock:
@@ -90,9 +90,9 @@ class ReplyBatch:
                         self._send(send)
                     elif self._waiting:
                         self._filled.set()
-        return not self._ended
+        return not self.ended
 
     def end(self) -> None:
         """Let `watch` return."""
-        self._ended = True
+        self.ended = True
         self._filled.set()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NOT_REPEATABLE = (p.RetryJob, p.RemoveJobs)
 _RESEND_S = 2.0
 _EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_numbers = itertools.count()
 
 
 class Exchange:
@@ -80,7 +81,8 @@ class Departures:
     def watch(self) -> None:
         """Begin to count, if this was not begun before: most calls are answered before that is needed."""
         if self._monitor is None:
-            address = f"inproc://departures-{id(self)}"
+            # A number that no other has: an address stays taken for a moment after its socket is closed.
+            address = f"inproc://departures-{next(_numbers)}"
             self._socket.monitor(address, _EVENTS)
             plain: zmq.Context[zmq.Socket[bytes]] = zmq.Context.shadow(self._socket.context.underlying)
             self._monitor = plain.socket(zmq.PAIR)

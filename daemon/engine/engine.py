@@ -10,6 +10,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -45,6 +46,8 @@ class Engine:
     memory_bytes : int, optional
         Memory of all workers together, in bytes; fewer are busy if they would need more. In any case
         fewer are busy when the machine runs short of memory.
+    become_owners : bool
+        Workers become the owner of their first job for good, where jobs have one (`JobOwner.identity`).
     executor : Executor, optional
         Does the tasks, not started yet; then nothing else is given. Default: processes of this machine.
     """
@@ -57,12 +60,17 @@ class Engine:
         fork: bool = False,
         limits: WorkerLimits | None = None,
         memory_bytes: int | None = None,
+        become_owners: bool = False,
         executor: Executor | None = None,
     ) -> None:
         self._forked: NurseryProcess | None = None
-        self._executor = executor or self._local(
-            workers or len(os.sched_getaffinity(0)), tuple(preload), fork, limits, memory_bytes
+        asked = LocalWorkers(
+            count=workers or len(os.sched_getaffinity(0)),
+            limits=limits or WorkerLimits(),
+            memory_bytes=memory_bytes,
+            become_owners=become_owners,
         )
+        self._executor = executor or self._local(asked, tuple(preload), fork)
         self.workers = self._executor.count
         self._numbers = itertools.count(1)
         self._mailbox = Mailbox()
@@ -73,22 +81,9 @@ class Engine:
         self._thread.start()
         atexit.register(self.close)
 
-    def _local(
-        self,
-        count: int,
-        preload: tuple[str, ...],
-        fork: bool,
-        limits: WorkerLimits | None,
-        memory_bytes: int | None,
-    ) -> LocalExecutor:
+    def _local(self, asked: LocalWorkers, preload: tuple[str, ...], fork: bool) -> LocalExecutor:
         self._forked = forked = _forked_nursery(preload) if fork and threading.active_count() == 1 else None
-        workers = LocalWorkers(
-            count=count,
-            nursery=lambda: forked or NurseryProcess(preload),
-            limits=limits or WorkerLimits(),
-            memory_bytes=memory_bytes,
-        )
-        return LocalExecutor(workers)
+        return LocalExecutor(replace(asked, nursery=lambda: forked or NurseryProcess(preload)))
 
     def submit(self, order: JobSpec) -> JobHandle:
         """Start a job.

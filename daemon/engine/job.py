@@ -134,6 +134,12 @@ class EngineJob:
         self.error_kinds: dict[int, str] = {}  # class of the last error of a block, where it is one of ours
         self._replies: dict[int, wire.TaskDone] = {}  # of blocks that are not final yet
 
+    @property
+    def uid(self) -> int | None:
+        """The user that its workers become, if they do."""
+        identity = self.spec.recipe.identity
+        return None if identity is None else identity.uid
+
     def submission(self) -> Submit:
         """The event that adds this job to the coordinator."""
         spec = self.spec
@@ -150,6 +156,7 @@ class EngineJob:
             sealed=spec.sealed,
             block_timeout_s=spec.block_timeout_s,
             owner=spec.owner.name,
+            user=spec.recipe.identity,
             priority=spec.owner.priority,
             probe=spec.recipe.probe and len(spec.blocks) == 1,
         )

@@ -22,6 +22,7 @@ from ..executors.api import (
     Executor,
     NoRoom,
     Remark,
+    Replacing,
     Resizable,
     Retiring,
     Up,
@@ -89,6 +90,7 @@ class Dispatcher:
             ev.Persist: self._persist,
             ev.Attempted: self._attempted,
             ev.Kill: self._kill,
+            ev.Replace: self._replace,
             ev.Finish: self._finish,
             ev.Notify: self._notices.notify,
             ev.Reject: self._notices.reject,
@@ -198,6 +200,13 @@ class Dispatcher:
             getattr(self, f"_command_{verb}")(*args)
 
     def _command_submit(self, job: EngineJob) -> None:
+        if job.uid is not None and not (
+            isinstance(self._executor, Replacing) and self._executor.become_owners
+        ):
+            job.handle.put(
+                Ended("failed", cause="the workers of this engine do not become the owners of jobs")
+            )
+            return
         self._jobs[job.name] = job
         self._executor.add_job(job.for_executor())
         try:
@@ -292,6 +301,10 @@ class Dispatcher:
 
     def _kill(self, action: ev.Kill) -> None:
         self._executor.kill(action.worker, action.reason, self._grace_s)
+
+    def _replace(self, action: ev.Replace) -> None:
+        assert isinstance(self._executor, Replacing), "else no job of a user is taken"
+        self._executor.replace(action.worker)
 
     def _finish(self, action: ev.Finish) -> None:
         self._notices.relay(self._executor.output())  # what was printed comes before the end

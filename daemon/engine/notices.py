@@ -39,7 +39,10 @@ class Notices:
             job.handle.put(Notice(action.reason))
 
     def relay(self, output: Iterable[Printed]) -> None:
-        """Hand each line of output to the job whose task printed it, or to all jobs if that is unknown."""
+        """Hand each line of output to the job whose task printed it.
+
+        If that is unknown, it goes to all jobs, as far as they are of the worker's user.
+        """
         for printed in output:
             lease = printed.lease
             job = self._jobs.get(lease.job) if lease is not None else None
@@ -47,7 +50,10 @@ class Notices:
                 start = job.spec.blocks.roi_of(lease.block).start
                 job.handle.put(Notice(printed.text, "printed", printed.worker, start, lease.attempt))
             elif lease is None:
-                self.send_to_all(Notice(printed.text, "printed", printed.worker))
+                notice = Notice(printed.text, "printed", printed.worker)
+                for job in self._jobs.values():
+                    if printed.uid in (None, job.uid):
+                        job.handle.put(notice)
 
     def send_to_all(self, notice: Notice) -> None:
         """Send a notice to the submitter of every job."""

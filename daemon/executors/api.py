@@ -135,11 +135,15 @@ class Remark(msgspec.Struct, frozen=True):
 
 
 class Printed(msgspec.Struct, frozen=True):
-    """A line that a worker or the user's code in it has printed, in its attempt `lease` if that is known."""
+    """A line that a worker or the user's code in it has printed, in its attempt `lease` if that is known.
+
+    `uid` is the user that the worker has become, if it has: the line is for nobody else.
+    """
 
     worker: int
     text: str
     lease: Lease | None = None
+    uid: int | None = None
 
 
 News = Up | Answered | Died | Retiring | Capacity | Remark
@@ -291,6 +295,29 @@ class Executor(Protocol):
 
     def release(self, segment: int) -> None:
         """Let the workers forget a lent buffer."""
+
+
+@runtime_checkable
+class Replacing(Protocol):
+    """An executor whose workers become the owner of their first job, where a recipe names a user.
+
+    They do blocks of that user alone from then on; the engine sees to that.
+
+    Attributes
+    ----------
+    become_owners : bool
+        False: they can't, and jobs with a user are refused.
+    """
+
+    become_owners: bool
+
+    def replace(self, worker: int) -> None:
+        """Let a worker finish its tasks, and then start another one in its place; `Retiring` may tell of it.
+
+        Parameters
+        ----------
+        worker : int
+        """
 
 
 @runtime_checkable

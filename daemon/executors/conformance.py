@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi
 from ...shared.messages.engine import Lease, Recipe, Source, TaskDone, TaskFailed
-from .api import Answered, Died, Executor, ExecutorJob, News, NoRoom, Resizable, Retiring, Up
+from .api import Answered, Died, Executor, ExecutorJob, News, NoRoom, Replacing, Resizable, Retiring, Up
 
 _PATIENCE_S = 60.0
 _SHAPE = (40, 6)
@@ -254,6 +254,26 @@ class ExecutorTests:
             driven.executor.set_count(3)
             driven.up(4)
             assert len(driven.executor.workers(time.monotonic())) == 3
+
+    def test_a_worker_that_is_replaced_does_its_tasks_first(self, tmp_path):
+        """And a fresh one comes, which can be assigned blocks."""
+        job, voxels = self.copy_job(tmp_path)
+        with self.driven() as driven:
+            worker = driven.up(2)[0]
+            executor = driven.executor
+            if not isinstance(executor, Replacing):
+                return
+            executor.add_job(job)
+            driven.assign(worker, *(Lease("j1", block, 1) for block in range(3)))
+            executor.replace(worker)
+            fresh = driven.up(3)[2]
+            driven.until(lambda: bool(driven.deaths()))
+            assert [death.worker for death in driven.deaths()] == [worker]
+            assert len(driven.replies()) == 3
+            driven.assign(fresh, Lease("j1", 3, 1))
+            driven.until(lambda: len(driven.replies()) == 4)
+            results = [executor.take_result("j1", block) for block in range(4)]
+            np.testing.assert_array_equal(np.concatenate(results), voxels)
 
     def test_nothing_is_up_after_the_stop(self):
         """All workers are told of as dead."""

@@ -53,10 +53,15 @@ class InlineExecutor(SharedMemoryExecutor):
         Makes the inside of a worker, in the engine's thread.
     count : int
         Number of workers.
+    become_owners : bool
+        Whether what `make_server` makes can do jobs of users; a process that does more than work can't.
     """
 
-    def __init__(self, make_server: Callable[[], TaskServer], count: int = 1) -> None:
+    def __init__(
+        self, make_server: Callable[[], TaskServer], count: int = 1, *, become_owners: bool = False
+    ) -> None:
         super().__init__()
+        self.become_owners = become_owners
         self.count = count
         self._make_server = make_server
         self._worker_numbers = itertools.count()
@@ -113,7 +118,7 @@ class InlineExecutor(SharedMemoryExecutor):
                 yield self._do_next(number, worker)
         for number in [w for w in self._retiring if not self._outbox.leases(w)]:
             self._retiring.discard(number)
-            self._end(number, "one worker less was asked for")
+            self._end(number, "it retired")
         self._fill()
 
     def _do_next(self, number: int, worker: _Worker) -> News:
@@ -161,6 +166,10 @@ class InlineExecutor(SharedMemoryExecutor):
         if worker in self._workers:
             self._retiring.discard(worker)
             self._end(worker, reason)
+
+    def replace(self, worker: int) -> None:
+        """Let a worker finish its tasks, and then make another one in its place."""
+        self._retiring.add(worker)
 
     def set_count(self, count: int) -> None:
         """Set the number of workers."""

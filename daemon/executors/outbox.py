@@ -98,11 +98,12 @@ class Outbox:
         job = self._jobs[task.job]
         if worker not in job.prepared_workers:
             job.prepared_workers.add(worker)
+            # First whose job it is: a worker that becomes its owner opens no memory by a path any more.
+            yield Envelope(worker, wire.Prepare(job.job.name, job.recipe))
             for segment in job.job.shared_buffers:
                 if segment.segment not in self._attached[worker]:
                     self._attached[worker].add(segment.segment)
                     yield Envelope(worker, segment)
-            yield Envelope(worker, wire.Prepare(job.job.name, job.recipe))
         if task.slot is not None and task.slot.segment not in self._attached[worker]:
             self._attached[worker].add(task.slot.segment)
             yield Envelope(worker, job.map_segment(task.slot))

@@ -22,6 +22,9 @@ Invariants after every event:
 - A lease is (worker, job, block, attempt). Each lease of a block counts as an attempt; failures are
   counted separately. An answer without a lease changes nothing: late answers are normal, not errors.
 - Only `Scheduler.assign` gives leases, at the end of each event. `fair_share` chooses the job.
+- A worker does blocks of one user alone, from its first lease to its end. A job for whose user no worker
+  has room lets those of other users go on. A worker of theirs is replaced by a fresh one for it if it is
+  idle for want of blocks, or if the job's owner has fewer workers, or had less time, than fair share gives.
 - While expected workers still start, nobody gets a second lease of a job that has no more free blocks than
   workers are expected: else whoever is up first would take long blocks that the others could begin.
 - A block that ran out of memory runs alone: it is leased when no worker is busy, and nothing else is
@@ -173,6 +176,7 @@ class Coordinator:
             self._reject(event.job, event, "there is a job of this name already", actions)
             return
         job = self._jobs[event.job] = JobState(event, self._submitted, self._least_credit)
+        self._scheduler.welcome(job)
         self._pool.release_all()
         self._submitted += 1
         self._scheduler.settle(job, actions)

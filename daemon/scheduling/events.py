@@ -8,7 +8,7 @@ All are msgspec Structs: one is made in 0.1 us, and a frozen one can be shared. 
 scalars alone are kept out of the garbage collector, which would otherwise walk all open leases.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Literal
 
 import msgspec
@@ -66,6 +66,9 @@ class Submit(msgspec.Struct, frozen=True):
         A block that runs longer has its worker killed, and has failed once more.
     owner : str
         The job's owner; owners of equal priority get equal shares of the workers' time.
+    user : hashable
+        The user that a worker becomes with its first lease; it does blocks of that user's jobs alone
+        from then on. None: workers stay who they are, and do blocks of all such jobs.
     probe : bool
         True if another job follows at once when this one is done: its worker is reserved for that briefly.
     """
@@ -83,6 +86,7 @@ class Submit(msgspec.Struct, frozen=True):
     sealed: bool = True
     block_timeout_s: float | None = None
     owner: str = ""
+    user: Hashable = None
     probe: bool = False
 
 
@@ -296,6 +300,12 @@ class Kill(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class Replace(msgspec.Struct, frozen=True, gc=False):
+    """End this worker once its leases are closed, so that a fresh one takes its place; it gets no more."""
+
+    worker: int
+
+
 class Finish(msgspec.Struct, frozen=True):
     """A job has ended, once and for all; `failed` are (block, reason), in order of block."""
 
@@ -328,4 +338,4 @@ class Reject(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-Action = Assign | Merge | Drop | Persist | Attempted | Kill | Finish | Notify | Reject
+Action = Assign | Merge | Drop | Persist | Attempted | Kill | Replace | Finish | Notify | Reject

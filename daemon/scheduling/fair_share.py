@@ -8,6 +8,7 @@ comes back after a rest is lifted to the least of those at work, so that nobody 
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Collection, Hashable
 
 from .job import JobState
 
@@ -20,6 +21,11 @@ class _Owner:
     def __init__(self) -> None:
         self.used_s = 0.0
         self.levels: dict[int, list[JobState]] = {}
+
+    def first(self, without: Collection[Hashable]) -> JobState | None:
+        """The job whose turn it is among those of this owner, but for those of some users."""
+        in_turn = (job for level in sorted(self.levels, reverse=True) for job in self.levels[level])
+        return next((job for job in in_turn if job.user not in without), None)
 
 
 class FairShare:
@@ -51,8 +57,21 @@ class FairShare:
             self._resting[job.owner] = owner.used_s
             del self._owners[job.owner]
 
-    def choose(self) -> JobState | None:
-        """The job that gives the next block; those that can't give one now leave the queue."""
+    def choose(self, without: Collection[Hashable] = ()) -> JobState | None:
+        """The job that gives the next block; those that can't give one now leave the queue.
+
+        Parameters
+        ----------
+        without : collection of hashable
+            Users whose jobs are passed over, because no worker has room for them.
+
+        Returns
+        -------
+        JobState or None
+            None if there is no such job.
+        """
+        if without:
+            return self._choose_without(without)
         while self._owners:
             owner = self._next_owner()
             job = owner.levels[max(owner.levels)][0]
@@ -68,6 +87,25 @@ class FairShare:
             return next(iter(owners))
         highest = max(max(owner.levels) for owner in owners)
         return min((o for o in owners if highest in o.levels), key=_used_s)
+
+    def _choose_without(self, users: Collection[Hashable]) -> JobState | None:
+        """As `choose`; newcomers are not lifted to the time of this owner, which is not the least of all."""
+        while True:
+            first: tuple[float, float, JobState] | None = None
+            for owner in self._owners.values():
+                job = owner.first(users)
+                if job is not None and (first is None or (-job.priority, owner.used_s) < first[:2]):
+                    first = (-job.priority, owner.used_s, job)
+            if first is None:
+                return None
+            if first[2].can_start():
+                return first[2]
+            self.remove(first[2])
+
+    def used_s(self, owner: str) -> float:
+        """The virtual time of an owner, in seconds."""
+        active = self._owners.get(owner)
+        return self._resting.get(owner, 0.0) if active is None else active.used_s
 
     def charge(self, owner: str, seconds: float) -> None:
         """Add seconds of a worker's time to what an owner has used.

@@ -75,12 +75,14 @@ class JobState:
         "rank",
         "reason",
         "sealed",
+        "user",
     )
 
     def __init__(self, submit: Submit, number: int, least_credit: int) -> None:
         _check(submit)
         self.name = submit.job
         self.owner = submit.owner
+        self.user = submit.user
         self.priority = submit.priority
         self.block_timeout_s = submit.block_timeout_s
         self.sealed = submit.sealed
@@ -110,6 +112,19 @@ class JobState:
             return False
         blocks = self.blocks
         return bool(blocks.returned) or (blocks.undrawn > 0 and blocks.open < self._max_open)
+
+    @property
+    def startable(self) -> int:
+        """Number of blocks that may be leased now, as far as this job is concerned."""
+        if not self.can_start():
+            return 0
+        blocks = self.blocks
+        return len(blocks.returned) + max(int(min(blocks.undrawn, self._max_open - blocks.open)), 0)
+
+    @property
+    def has_work(self) -> bool:
+        """True if there are blocks to lease, now or once others are finished."""
+        return self.outcome is None and not self.paused and self.blocks.free > 0
 
     def wants_to_be_alone(self) -> bool:
         """True if a block waits that must run with no other block beside it."""

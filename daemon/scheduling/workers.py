@@ -1,30 +1,17 @@
 """The workers and their leases.
 
-Workers that may take blocks stand on levels, by the number of leases they hold. A block goes to
-a worker of the lowest level that has one; so nobody gets a second lease while another one has
-none, and neither finding that worker nor moving it depends on how many workers there are.
+Each user's jobs have workers of their own, a team. A worker that has never had a lease is nobody's, and
+becomes the user of its first one. As long as all jobs are of the same user there is one team.
 """
 
 import sys
+from collections.abc import Hashable
 
 from .events import Assign
-from .job import MOST_CREDIT
+from .job import JobState
+from .teams import Team, WorkerState
 
 _TICKS_RESERVED = 3
-
-
-class WorkerState:
-    """One worker: its leases in the order in which they were given; the first one runs."""
-
-    __slots__ = ("available", "kill_reason", "leases", "number", "running_since_s", "target")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.leases: list[Assign] = []
-        self.available = True
-        self.running_since_s: float | None = None  # as of the first tick that saw the first lease
-        self.target: Assign | None = None  # the lease for which it is being killed
-        self.kill_reason = ""
 
 
 class WorkerPool:
@@ -32,13 +19,14 @@ class WorkerPool:
 
     __slots__ = (
         "_expected",
+        "_fresh",
         "_least_credit",
-        "_levels",
-        "_lowest",
+        "_own",
         "_reserved",
         "allowed",
         "busy",
         "kept_blocks",
+        "teams",
         "workers",
     )
 
@@ -50,14 +38,31 @@ class WorkerPool:
         self._expected = 0  # workers that are to be up
         self.kept_blocks = 0  # a job with no more free blocks than these keeps them for workers that start
         self.allowed = sys.maxsize  # most workers that may hold a lease
-        self._levels: list[dict[int, WorkerState]] = [{} for _ in range(MOST_CREDIT + 1)]
-        self._lowest = 0  # no worker stands on a lower level; perhaps none on this one either
+        self._own = self._fresh = Team(None)
+        self.teams: dict[Hashable, Team] = {None: self._own}
+
+    @property
+    def several(self) -> bool:
+        """True if there are jobs of several users, so that not every worker may take every block."""
+        return self._fresh is not self._own
+
+    def welcome(self, user: Hashable) -> None:
+        """Have a team for a user, from the first job of its on."""
+        if user in self.teams:
+            return
+        self.teams[user] = Team(user)
+        if not self.several:
+            self._fresh = Team(None)
+            for worker in self.workers.values():
+                if worker.unused and worker.available:
+                    self._own.remove(worker)
+                    self._fresh.add(worker)
+                if worker.unused:
+                    worker.team = self._fresh
 
     def join(self, number: int) -> None:
         """Add a worker without leases."""
-        worker = self.workers[number] = WorkerState(number)
-        self._levels[0][number] = worker
-        self._lowest = 0
+        self.workers[number] = WorkerState(number, self._fresh)
         self._keep_blocks()
 
     def expect(self, count: int) -> None:
@@ -82,7 +87,7 @@ class WorkerPool:
         self._reserved.pop(worker.number, None)
         if worker.available:
             worker.available = False
-            del self._levels[len(worker.leases)][worker.number]
+            worker.team.remove(worker)
 
     def reserve(self, worker: WorkerState) -> None:
         """Keep a worker that has done a probe for the job that follows.
@@ -107,20 +112,29 @@ class WorkerPool:
                 del self._reserved[number]
                 self._restore(self.workers[number])
 
+        if self.several:
+            for worker in self.workers.values():
+                worker.idle_ticks += not worker.leases
+
     def _restore(self, worker: WorkerState) -> None:
         worker.available = True
-        self._levels[len(worker.leases)][worker.number] = worker
-        self._lowest = 0
+        worker.team.add(worker)
 
-    def with_room(self, job: str, credit: int) -> WorkerState | None:
-        """A worker with the fewest leases that may hold one more.
+    @property
+    def coming(self) -> int:
+        """Number of workers that will be nobody's: in place of those that end, or still starting."""
+        leaving = sum(not worker.available for worker in self.workers.values()) - len(self._reserved)
+        return max(self._expected - (len(self.workers) - leaving), 0) if self._expected else leaving
+
+    def with_room(self, job: JobState, credit: int) -> WorkerState | None:
+        """A worker with the fewest leases that may hold one more, of the job's user or nobody's.
 
         A worker that holds leases of another job gets no more than the least credit: many
         short blocks must not queue behind a long one.
 
         Parameters
         ----------
-        job : str
+        job : JobState
             The job that gives the lease.
         credit : int
             Most leases of a worker that holds only leases of this job.
@@ -132,38 +146,53 @@ class WorkerPool:
         """
         if self.busy > self.allowed:
             return None
-        levels, level = self._levels, self._lowest
-        if level == 0 and self.busy == self.allowed:
-            level = 1  # nobody else may begin; those that have something may have more
-        while not levels[level]:
-            level += 1
-            if level == MOST_CREDIT:
+        may_begin = self.busy < self.allowed  # else those that have something may have more
+        worker = self.teams[job.user].with_fewest(may_begin)
+        if worker is None or worker.leases:
+            if may_begin and self._fresh is not self._own:
+                worker = self._fresh.idle or worker
+            if worker is None:
                 return None
-        if self.busy < self.allowed:
-            self._lowest = level
-        worker = next(iter(levels[level].values()))
+        leases, name = worker.leases, job.name
+        level = len(leases)
         if level < self._least_credit:
             return worker
-        leases = worker.leases
-        if level < credit and leases[0].job == job and leases[-1].job == job:
+        if level < credit and leases[0].job == name and leases[-1].job == name:
             return worker
         return None
 
-    def give(self, worker: WorkerState, lease: Assign) -> None:
+    def held_back(self, user: Hashable) -> bool:
+        """Test if there is a worker for a user that may not begin, because enough others are busy."""
+        return self.busy >= self.allowed and not (self.teams[user].idle is None and self._fresh.idle is None)
+
+    def give(self, worker: WorkerState, lease: Assign, job: JobState) -> None:
         """Add a lease to a worker that `with_room` returned.
 
         Parameters
         ----------
         worker : WorkerState
         lease : Assign
+        job : JobState
+            The job of the lease.
         """
-        level = len(worker.leases)
+        if worker.unused:
+            self._employ(worker, job.user)
+        level, team = len(worker.leases), worker.team
         worker.leases.append(lease)
         if level == 0:
             worker.running_since_s = None
+            worker.idle_ticks = 0
             self.busy += 1
-        del self._levels[level][worker.number]
-        self._levels[level + 1][worker.number] = worker
+        team.owner = job.owner
+        team.has_changed(worker, level)
+
+    def _employ(self, worker: WorkerState, user: Hashable) -> None:
+        """Let a worker that was nobody's be one of a user's, for good."""
+        worker.unused = False
+        if worker.team is not (team := self.teams[user]):
+            worker.team.remove(worker)
+            worker.team = team
+            team.add(worker)
 
     def take(self, number: int, job: str, block: int, attempt: int) -> Assign | None:
         """Remove the lease that an answer names.
@@ -189,13 +218,9 @@ class WorkerPool:
             return None
         if index == 0:
             worker.running_since_s = None
-        if worker.available:
-            level = len(leases) - 1
-            del self._levels[level + 1][number]
-            self._levels[level][number] = worker
-            if level < self._lowest:
-                self._lowest = level
         lease = leases.pop(index)
+        if worker.available:
+            worker.team.has_changed(worker, len(leases) + 1)
         self.busy -= not leases
         return lease
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from ...shared.operations.registry import preloads
+from ...shared.system.impersonation import may_act
 from ..engine.engine import Engine
 from ..executors.api import WorkerLimits
 from .settings import Settings
@@ -47,7 +48,11 @@ class EngineKeeper:
     def _new_engine(self) -> Engine:
         settings = self._settings
         engine = self._make_engine(
-            self.workers, preloads(), limits=_limits(settings), memory_bytes=settings.memory_bytes
+            self.workers,
+            preloads(),
+            limits=_limits(settings),
+            memory_bytes=settings.memory_bytes,
+            become_owners=may_act(),
         )
         if self.draining:
             engine.drain()

@@ -23,7 +23,7 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from ...shared.errors import Refused
-from ...shared.system.impersonation import group_number
+from ...shared.system.impersonation import group_number, may_act
 from ...shared.units import format_size
 from .keyring import NOBODY, Keyring
 from .listener import Listener
@@ -35,6 +35,7 @@ _MOST_PENDING = 128
 _FILES_OF_JOBS = 256
 _OWN_FILES = 64
 _FILES_A_WORKER = 4
+_FILES_OF_OWNERS = 2  # for each worker that becomes a job's owner
 _LEAST_CLIENTS = 8
 _WARN_EVERY_S = 10.0
 _CALLS_A_TURN = 1000
@@ -301,7 +302,7 @@ def connections_for(settings: Settings) -> tuple[int, int]:
         file_limit = 1 << 20
     workers = settings.worker_count
     listening = 1 if settings.tcp.listen is None else 2
-    own = _OWN_FILES + _FILES_A_WORKER * workers
+    own = _OWN_FILES + (_FILES_A_WORKER + _FILES_OF_OWNERS * may_act()) * workers
     needed = own + 2 * listening * _LEAST_CLIENTS
     if file_limit < needed:
         raise Refused(

@@ -8,6 +8,7 @@ touched pages.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import weakref
@@ -25,24 +26,22 @@ _MOST_CACHED_BYTES = 64 << 20
 
 
 class Segment:
-    """A shared memory file of `nbytes`, made here, or attached by `path`.
+    """A shared memory file of `nbytes`, made here, or attached by its path or an open descriptor.
 
     With `populate` every page is there from the start, so that no copy waits for one.
     """
 
-    def __init__(self, nbytes: int, path: str | None = None, *, populate: bool = False) -> None:
+    def __init__(self, nbytes: int, file: str | int | None = None, *, populate: bool = False) -> None:
         self.nbytes = nbytes
-        self._owned = path is None
-        fd = os.memfd_create("blockmill", os.MFD_CLOEXEC) if path is None else os.open(path, os.O_RDWR)
+        self._owned = file is None
+        fd = _descriptor(file, nbytes)
         try:
-            if path is None:
-                os.ftruncate(fd, nbytes)
             self.map = mmap.mmap(fd, nbytes, mmap.MAP_SHARED | (mmap.MAP_POPULATE if populate else 0))
         except BaseException:
             os.close(fd)
             raise
         self._fd = fd if self._owned else -1
-        self.path = f"/proc/{os.getpid()}/fd/{fd}" if path is None else path
+        self.path = file if isinstance(file, str) else f"/proc/{os.getpid()}/fd/{fd}"
         if not self._owned:
             os.close(fd)
 
@@ -63,6 +62,24 @@ class Segment:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _descriptor(file: str | int | None, nbytes: int) -> int:
+    if file is None:
+        return _new_memory(nbytes)
+    return file if isinstance(file, int) else os.open(file, os.O_RDWR)
+
+
+def _new_memory(nbytes: int) -> int:
+    """A descriptor of new memory of a fixed size: who has it can't cut it short under the feet of others."""
+    fd = os.memfd_create("blockmill", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, nbytes)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 class SharedBuffer:

@@ -180,7 +180,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     code_files : dict of str
         Path and hash of each of the user's own modules, so that changed ones are imported anew.
     identity : Identity or None
-        The user for whom volumes are opened, read and written; None: the worker's own.
+        The user that the worker is to be, for good; None: the one that it was started as.
     confinement : Confinement or None
         The folders that the job may reach; None: all.
     compare : Comparison or None
@@ -241,11 +241,13 @@ class Task(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class MapSegment(Message, frozen=True):
     """A shared memory segment for results: opened by `path`, `nbytes` long.
 
-    `populate`: all of it will be used again and again, so it is mapped at once.
+    Without a path its descriptor comes over the worker's own socket: a worker that has become a job's
+    owner may not open what is the coordinator's. `populate`: all of it will be used again and again, so it
+    is mapped at once.
     """
 
     segment: int
-    path: str
+    path: str | None
     nbytes: int
     populate: bool = False
 
@@ -349,22 +351,23 @@ FromWorker = Hello | TaskReplies | Heartbeat
 class Spawn(Message, frozen=True):
     """Fork a worker that connects to `endpoint`.
 
-    Its output goes to `log_path`. It counts the tasks that it has begun and ended in the
-    `counters_index`-th pair of `TaskCounters`, in the shared file at `counters_path`.
+    If it is to become the owner of a job, the descriptor of its own socket comes with this message. Its
+    output goes to `log_path`. It counts the tasks that it has begun and ended in the `TaskCounters` at
+    `counters_path`.
     """
 
     worker: int
     endpoint: str
     log_path: str
     counters_path: str
-    counters_index: int
 
 
 class SendSignal(Message, frozen=True):
-    """Send a signal to a worker, if it still lives."""
+    """Send a signal to a worker, if it still lives; `uid` is the user that it has become, if it has."""
 
     worker: int
     signum: int
+    uid: int | None = None
 
 
 ToNursery = Spawn | SendSignal

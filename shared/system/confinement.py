@@ -98,7 +98,8 @@ def _abi() -> int:
 
 def _allow(rules: int, paths: Iterable[str], rights: int) -> None:
     for path in dict.fromkeys(paths):
-        with contextlib.suppress(FileNotFoundError):
+        # What is not there, or what this user has no way to, can't be opened in any case.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
             try:
                 allowed = rights if os.path.isdir(path) else rights & _OF_FILES  # noqa: PTH112

@@ -116,6 +116,9 @@ def test_start_returns_when_clients_are_served_and_tells_its_state(running):
 
 def test_members_of_the_group_may_come_and_their_outputs_are_theirs(running):
     number = begin(running, "mine")
+    processes = running.run("ps", "-eo", "ruser:20,args").stdout.splitlines()
+    users = {line.split()[0] for line in processes if "blockmill.workers.nursery" in line}
+    assert users == {"blockmill", "ann"}
     open_gate(running, "mine")
     running.run("blockmill", "wait", number, user="ann")
     assert running.run("stat", "-c", "%U", "/data/ann/mine.json").stdout.strip() == "ann"

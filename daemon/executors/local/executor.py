@@ -17,8 +17,9 @@ from ..outbox import Envelope
 from ..shared_memory import SharedMemoryExecutor
 from .health import WorkerHealth
 from .nursery import NurseryProcess
+from .post_mortem import Death
 from .run_dir import run_dir
-from .supervisor import Death, Supervisor
+from .supervisor import Supervisor
 
 _CARE_S = 0.2
 
@@ -37,12 +38,15 @@ class LocalWorkers:
         Limits of each worker.
     memory_bytes : int or None
         Memory limit of all workers together.
+    become_owners : bool
+        Each worker becomes the owner of its first job, where the job says who that is.
     """
 
     count: int
     nursery: Callable[[], NurseryProcess] = NurseryProcess
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     memory_bytes: int | None = None
+    become_owners: bool = False
 
 
 class LocalExecutor(SharedMemoryExecutor):
@@ -56,6 +60,7 @@ class LocalExecutor(SharedMemoryExecutor):
     def __init__(self, workers: LocalWorkers) -> None:
         super().__init__()
         self.count = workers.count
+        self.become_owners = workers.become_owners
         self._asked = workers
         self._resources = contextlib.ExitStack()
         self._stopping = False
@@ -73,7 +78,9 @@ class LocalExecutor(SharedMemoryExecutor):
         endpoint = f"ipc://{folder}/workers"
         self._router.bind(endpoint)
         asked = self._asked
-        self._supervisor = Supervisor(asked.count, endpoint, folder, asked.nursery, asked.limits)
+        self._supervisor = Supervisor(
+            asked.count, endpoint, folder, asked.nursery, asked.limits, become_owners=self.become_owners
+        )
         self._resources.callback(self._supervisor.close)
         self._health = WorkerHealth(self._supervisor, self._jobs, self._outbox, asked.memory_bytes)
         self._poller = zmq.Poller()
@@ -123,13 +130,16 @@ class LocalExecutor(SharedMemoryExecutor):
     def _messages(self) -> Iterator[News]:
         while True:
             try:
-                _, data = self._router.recv_multipart(zmq.NOBLOCK)
+                sender, data = self._router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             try:
                 message = wire.decode_from_worker(data)
             except WireError as error:
                 yield Remark(f"a worker sent nonsense: {error}")
+                continue
+            if sender[1:] != b"%d" % message.worker:  # user code of one owner must not speak for another's
+                self._supervisor.kill(int(sender[1:]), "spoke for another worker", time.monotonic(), 0)
                 continue
             if (news := self._news_of(message)) is not None:
                 yield news
@@ -145,12 +155,12 @@ class LocalExecutor(SharedMemoryExecutor):
                 return Answered(worker, replies)
             case wire.Heartbeat(worker=worker, rss_bytes=rss):
                 self._supervisor.seen(worker, now_s, rss)
-            case wire.Hello(worker=worker, version=version):
+            case wire.Hello(worker=worker, pid=pid, version=version):
                 if version != wire.VERSION:
                     reason = f"speaks protocol {version}, the engine {wire.VERSION}: mixed installations?"
                     self._supervisor.kill(worker, reason, now_s, 0)
                 elif (process := self._supervisor.seen(worker, now_s)) is not None:
-                    process.up = True
+                    process.is_up(pid)
                     if process.at_work:  # else it is to end already
                         return Up(worker)
         return None
@@ -176,7 +186,16 @@ class LocalExecutor(SharedMemoryExecutor):
         """Return the lines that workers have printed, each with its attempt if that is known."""
         for line in self._supervisor.output():
             lease = line.lease or self._outbox.lease_of(line.worker, line.running)
-            yield Printed(line.worker, line.text, lease)
+            lease = lease if self._is_of_user(lease, line.uid) else None
+            yield Printed(line.worker, line.text, lease, line.uid)
+
+    def _is_of_user(self, lease: wire.Lease | None, uid: int | None) -> bool:
+        """Test if an attempt is at a block of a user's job: the user's code may name any other."""
+        job = self._jobs.get(lease.job) if lease is not None else None
+        if job is None:  # it ended a moment before its last lines came
+            return uid is None
+        identity = job.recipe.identity
+        return uid == (None if identity is None else identity.uid)
 
     def workers(self, now_s: float) -> tuple[WorkerInfo, ...]:
         """Return all workers with their current tasks."""
@@ -195,6 +214,10 @@ class LocalExecutor(SharedMemoryExecutor):
         self._outbox.withdraw(worker)
         self._supervisor.kill(worker, reason, time.monotonic(), grace_s)
 
+    def replace(self, worker: int) -> None:
+        """Let a worker finish its tasks, and then start another one in its place."""
+        self._health.replace(worker, "the next job is another user's", time.monotonic())
+
     def set_count(self, count: int) -> None:
         """Set the number of workers."""
         self.count = count
@@ -209,11 +232,27 @@ class LocalExecutor(SharedMemoryExecutor):
 
     def _send(self, envelopes: Iterable[Envelope]) -> None:
         for envelope in envelopes:
+            worker, message = envelope.worker, envelope.message
+            if type(message) is not wire.Run and (message := self._adapted(worker, message)) is None:
+                continue
             try:
-                self._router.send_multipart(
-                    (b"w%d" % envelope.worker, wire.encode(envelope.message)), zmq.NOBLOCK
-                )
+                self._router.send_multipart((b"w%d" % worker, wire.encode(message)), zmq.NOBLOCK)
             except zmq.ZMQError as error:
                 if error.errno != zmq.EHOSTUNREACH:
                     raise
                 # It has just died and has no route any more; its death is on the way to us.
+
+    def _adapted(self, worker: int, message: wire.Message) -> wire.Message | None:
+        """A message about a job or memory as the worker's user needs it; None if the worker ends instead."""
+        process = self._supervisor.workers.get(worker)
+        if process is None:
+            return message
+        if isinstance(message, wire.Prepare) and message.recipe.identity is not None:
+            process.becomes(message.recipe.identity.uid)
+        if isinstance(message, wire.MapSegment):
+            try:
+                return process.hand_over(message)
+            except OSError as error:
+                self._supervisor.kill(worker, f"takes no shared memory: {error}", time.monotonic(), 0)
+                return None
+        return message

@@ -184,10 +184,31 @@ class WorkerHealth:
             self._news.append(Retiring(worker))
 
     def retire_idle(self, now_s: float) -> None:
-        """End the retiring workers that have done their tasks; call it once `news` was acted upon."""
-        for worker, reason in self._retiring.items():
-            if not self._outbox.leases(worker):
-                self._supervisor.retire(worker, reason, now_s)
+        """End the retiring workers that have done their tasks; call it once `news` was acted upon.
+
+        Those that are to take their places are started at once.
+        """
+        self._end([worker for worker in self._retiring if not self._outbox.leases(worker)], now_s)
+
+    def replace(self, worker: int, reason: str, now_s: float) -> None:
+        """As `retire`, for a worker that will be assigned nothing more: if it is idle it ends at once.
+
+        Parameters
+        ----------
+        worker : int
+            The worker's number.
+        reason : str
+            The reason, for people.
+        now_s : float
+        """
+        self.retire(worker, reason)
+        if not self._outbox.leases(worker):
+            self._end([worker], now_s)
+
+    def _end(self, workers: Iterable[int], now_s: float) -> None:
+        ending = [self._supervisor.retire(worker, self._retiring[worker], now_s) for worker in workers]
+        if any(ending):
+            self._supervisor.fill(now_s)
 
     # -- for people -----------------------------------------------------------------
 

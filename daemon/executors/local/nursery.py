@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ....shared.system.compute_threads import with_one_compute_thread
-from .worker import processor_time_s
+from ....shared.system.descriptors import send_file
+from .process_stat import processor_time_s
 from .worker_log import tail
 
 _MODULE = "blockmill.workers.nursery"
@@ -56,7 +57,7 @@ class NurseryProcess:
     """
 
     def __init__(self, preload: Iterable[str] = (), *, fork: bool = False) -> None:
-        self._orders: deque[bytes] = deque()  # that did not fit into the socket
+        self._orders: deque[tuple[bytes, socket.socket | None]] = deque()  # that did not fit into the socket
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.control, child_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         lifeline_read, self._lifeline = os.pipe2(os.O_CLOEXEC)
@@ -71,20 +72,31 @@ class NurseryProcess:
         finally:
             os.close(lifeline_read)
 
-    def send(self, *orders: bytes) -> None:
+    def send(self, *orders: bytes, file: socket.socket | None = None) -> None:
         """Send orders behind those that wait; what does not fit into the socket waits for the next call.
 
         It never blocks: the nursery may do so itself, until its reports are read.
+
+        Parameters
+        ----------
+        *orders : bytes
+        file : socket.socket, optional
+            Goes with each of them, and is closed when it has gone.
 
         Raises
         ------
         OSError
             If the nursery is gone.
         """
-        self._orders.extend(orders)
+        self._orders.extend((order, file) for order in orders)
         with contextlib.suppress(BlockingIOError):
             while self._orders:
-                self.control.send(self._orders[0], socket.MSG_DONTWAIT)
+                order, with_file = self._orders[0]
+                if with_file is None:
+                    self.control.send(order, socket.MSG_DONTWAIT)
+                else:
+                    send_file(self.control, order, with_file.fileno())
+                    with_file.close()
                 self._orders.popleft()
 
     def forget_in_child(self) -> None:
@@ -104,6 +116,10 @@ class NurseryProcess:
         A second time does nothing.
         """
         self.control.close()
+        for _, file in self._orders:
+            if file is not None:
+                file.close()
+        self._orders.clear()
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:  # it still imports, or is stuck

@@ -60,6 +60,17 @@ class PostMortem:
         return f"{text}; its last lines:\n{self.log}" if self.log else text
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The end of a worker, with all details."""
+
+    worker: int
+    reason: str
+    was_up: bool
+    running: int | None  # which of the tasks sent to it, counted from 1; None: it was in none
+    post_mortem: PostMortem
+
+
 def signal_name(number: int) -> str:
     """Name of a signal, such as SIGKILL; of a real-time signal its number."""
     try:

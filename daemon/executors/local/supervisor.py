@@ -12,7 +12,6 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ....shared.errors import EngineError
@@ -22,7 +21,7 @@ from ....shared.units import format_duration
 from ..api import WorkerLimits
 from .memory import oom_kills
 from .nursery import NurseryProcess
-from .post_mortem import PostMortem
+from .post_mortem import Death, PostMortem
 from .starts import START_PROCESSOR_S, Starts
 from .worker import WorkerProcess
 from .worker_log import OutputLine, tail
@@ -31,8 +30,6 @@ GRACE_S = 0.7
 """Time that a worker gets to unwind after SIGTERM, before SIGKILL follows."""
 SILENCE_S = 10.0
 """A worker that neither speaks nor uses the processor for so long is taken for frozen."""
-_MOST_WORKERS = 4096
-"""Workers that may be there at the same time, those on their way out included."""
 
 
 # A child that the user's program forks inherits the lifeline, and workers would outlive their
@@ -54,17 +51,6 @@ os.register_at_fork(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
-    """The end of a worker, with all details."""
-
-    worker: int
-    reason: str
-    was_up: bool
-    running: int | None  # which of the tasks sent to it, counted from 1; None: it was in none
-    post_mortem: PostMortem
-
-
 class Supervisor:
     """Keeps `count` workers running.
 
@@ -80,6 +66,8 @@ class Supervisor:
         Starts the nursery.
     limits : WorkerLimits
         Memory of a worker, and when it is replaced.
+    become_owners : bool
+        Workers become the owner of their first job: files are handed over to them.
     """
 
     def __init__(
@@ -89,8 +77,11 @@ class Supervisor:
         run_dir: Path,
         nursery: Callable[[], NurseryProcess] = NurseryProcess,
         limits: WorkerLimits | None = None,
+        *,
+        become_owners: bool = False,
     ) -> None:
         self.count = count
+        self._become_owners = become_owners
         self.limits = limits or WorkerLimits()
         self._endpoint = endpoint
         self._run_dir = run_dir
@@ -100,15 +91,9 @@ class Supervisor:
         self.workers: dict[int, WorkerProcess] = {}
         self._output: list[OutputLine] = []
         self._oom_kills = oom_kills()
-        self._counters = TaskCounters(_MOST_WORKERS)
-        self._free_counters = list(range(_MOST_WORKERS))
-        try:
-            with _starting:
-                self._nursery = nursery()
-                _supervisors.add(self)
-        except BaseException:
-            self._counters.close()
-            raise
+        with _starting:
+            self._nursery = nursery()
+            _supervisors.add(self)
 
     @property
     def alive(self) -> bool:
@@ -133,14 +118,26 @@ class Supervisor:
         for _ in range(self.count - active):
             if now_s < self._starts.not_before_s:
                 return
-            log_path, counters_index = self._run_dir / f"worker-{self._next}.log", self._free_counters.pop()
-            worker = WorkerProcess(self._next, log_path, counters_index, seen_s=now_s, started_s=now_s)
-            self._next += 1
-            self.workers[worker.number] = worker
-            self._counters.clear(counters_index)
-            self._send(
-                wire.Spawn(worker.number, self._endpoint, str(log_path), self._counters.path, counters_index)
-            )
+            try:
+                self._start_worker(now_s)
+            except OSError as error:  # no more descriptors, or no memory
+                self._starts.note_death(
+                    was_up=False, tasks=0, now_s=now_s, log=f"it can't be started: {error}"
+                )
+
+    def _start_worker(self, now_s: float) -> None:
+        counters, files, theirs = TaskCounters(), None, None
+        if self._become_owners:
+            try:
+                files, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            except OSError:
+                counters.close()
+                raise
+        number, self._next = self._next, self._next + 1
+        log_path = self._run_dir / f"worker-{number}.log"
+        worker = WorkerProcess(number, log_path, counters, files, seen_s=now_s, started_s=now_s)
+        self.workers[number] = worker
+        self._send(wire.Spawn(number, self._endpoint, str(log_path), counters.path), file=theirs)
 
     def _check_first_start(self, now_s: float) -> None:
         """Raise `EngineError` if the first worker does not come up in time."""
@@ -174,7 +171,7 @@ class Supervisor:
         """Note that a worker gets no more tasks."""
         self.workers[number].retiring = True
 
-    def retire(self, number: int, reason: str, now_s: float) -> None:
+    def retire(self, number: int, reason: str, now_s: float) -> bool:
         """End a worker that has nothing to do; another one may replace it at once.
 
         Parameters
@@ -183,11 +180,18 @@ class Supervisor:
         reason : str
             The reason, for people.
         now_s : float
+
+        Returns
+        -------
+        bool
+            False if it was ending already.
         """
         worker = self.workers.get(number)
-        if worker is not None and worker.kill_at_s is None:
-            worker.retired = True
-            self.kill(number, reason, now_s)
+        if worker is None or worker.kill_at_s is not None:
+            return False
+        worker.retired = True
+        self.kill(number, reason, now_s)
+        return True
 
     def over_limit(self, now_s: float, limit_of: Callable[[int], int | None]) -> list[tuple[int, int, int]]:
         """Workers that take more memory than they may.
@@ -243,20 +247,20 @@ class Supervisor:
         worker.reason, worker.kill_at_s = reason, now_s + grace_s
         worker.out_of_memory = out_of_memory
         if grace_s > 0:
-            self._send(wire.SendSignal(number, signal.SIGTERM))
+            self._send(wire.SendSignal(number, signal.SIGTERM, worker.uid))
         self.enforce(now_s)
 
     def enforce(self, now_s: float) -> None:
         """Send SIGKILL to the workers whose grace is over."""
         for worker in self.workers.values():
             if worker.kill_at_s is not None and now_s >= worker.kill_at_s:
-                self._send(wire.SendSignal(worker.number, signal.SIGKILL))
+                self._send(wire.SendSignal(worker.number, signal.SIGKILL, worker.uid))
                 worker.kill_at_s = now_s + GRACE_S
 
-    def _send(self, *orders: wire.ToNursery) -> None:
+    def _send(self, *orders: wire.ToNursery, file: socket.socket | None = None) -> None:
         """Send orders to the nursery. Without any, send those that wait for room in its socket."""
         try:
-            self._nursery.send(*map(wire.encode, orders))
+            self._nursery.send(*map(wire.encode, orders), file=file)
         except OSError as error:
             raise EngineError(
                 f"the nursery of the workers is gone: {self._nursery.last_words(GRACE_S)}"
@@ -294,12 +298,12 @@ class Supervisor:
 
     def _reap(self, exited: wire.Exited, now_s: float) -> Death:
         worker = self.workers.pop(exited.worker)
-        running = self._counters.running(worker.counters_index)
+        running = worker.counters.running
         self._collect_output(worker, running, last=True)
         post_mortem = self._post_mortem(worker, exited)
         worker.log_path.unlink(missing_ok=True)
         death = Death(worker.number, post_mortem.text(), worker.up, running, post_mortem)
-        self._free_counters.append(worker.counters_index)
+        worker.close()
         if worker.up:
             self._starts.began_s = None
         if worker.kill_at_s is None or not (worker.up or worker.retired):
@@ -327,14 +331,14 @@ class Supervisor:
     def output(self) -> list[OutputLine]:
         """Lines that workers (and the user's code in them) have printed since the last call."""
         for worker in self.workers.values():
-            self._collect_output(worker, self._counters.running(worker.counters_index))
+            self._collect_output(worker, worker.counters.running)
         output, self._output = self._output, []
         return output
 
     def _collect_output(self, worker: WorkerProcess, running: int | None, *, last: bool = False) -> None:
         self._output += worker.log.read(last=last)
         # What has no trailer yet is the running task's, if that was the same all the while.
-        if last or self._counters.running(worker.counters_index) == running:
+        if last or worker.counters.running == running:
             self._output += worker.log.take_unattributed(running)
 
     def seen(self, number: int, now_s: float, rss_bytes: int = 0) -> WorkerProcess | None:
@@ -383,5 +387,6 @@ class Supervisor:
     def close(self) -> None:
         """End the nursery and every worker that still runs, and reap them."""
         self._nursery.close(GRACE_S if self._spawned else 0)
-        self._counters.close()
+        for worker in self.workers.values():
+            worker.close()
         _supervisors.discard(self)

@@ -1,18 +1,21 @@
-"""Facts about one worker process, and its limits."""
+"""Facts about one worker process, its limits, and the way to hand files to it."""
 
 from __future__ import annotations
 
-import resource
+import os
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
+import msgspec
 
+from ....shared.memory.task_counters import TaskCounters
+from ....shared.messages.engine import MapSegment
+from ....shared.system.descriptors import send_file
 from ....shared.units import format_duration, format_size
 from ..api import WorkerLimits
+from .process_stat import ProcessFacts, ProcessStat, facts_of
 from .worker_log import LogReader
-
-_PAGE_BYTES = resource.getpagesize()
 
 
 @dataclass(slots=True)
@@ -21,10 +24,12 @@ class WorkerProcess:
 
     number: int
     log_path: Path
-    counters_index: int
+    counters: TaskCounters
+    files: socket.socket | None  # to the worker, for descriptors
     seen_s: float
     started_s: float
     pid: int = 0
+    uid: int | None = None  # the user that it becomes for good, if it does
     up: bool = False
     tasks: int = 0
     cpu_s: float = -1.0
@@ -37,9 +42,60 @@ class WorkerProcess:
     retiring: bool = False  # it gets nothing new
     retired: bool = False  # it was told to end
     log: LogReader = field(init=False)
+    _stat: ProcessStat | None = None  # that of a process of somebody else
 
     def __post_init__(self) -> None:
         self.log = LogReader(self.number, self.log_path)
+
+    def is_up(self, pid: int) -> None:
+        """Note that it is ready, and so has opened what it was told to."""
+        self.up, self.pid = True, pid  # the nursery may tell of the pid a moment later
+        self.counters.close_file()
+
+    def becomes(self, uid: int) -> None:
+        """Note the user that it is told to become: from then on the system may hide it from us."""
+        if self.uid is None:
+            self.uid = self.log.uid = uid
+            self._stat = ProcessStat(self.pid)
+
+    def hand_over(self, segment: MapSegment) -> MapSegment:
+        """Send the descriptor of a shared memory, if the worker may not open it by its path.
+
+        Parameters
+        ----------
+        segment : MapSegment
+            With a path.
+
+        Returns
+        -------
+        MapSegment
+            The message for the worker.
+
+        Raises
+        ------
+        OSError
+            If the worker does not take in what it was sent.
+        """
+        if self.uid is None or self.files is None or segment.path is None:
+            return segment
+        fd = os.open(segment.path, os.O_RDWR)
+        try:
+            send_file(self.files, b"m", fd)
+        finally:
+            os.close(fd)
+        return msgspec.structs.replace(segment, path=None)
+
+    def close(self) -> None:
+        """Give everything back that was held for it."""
+        self.counters.close()
+        if self.files is not None:
+            self.files.close()
+        if self._stat is not None:
+            self._stat.close()
+
+    def _facts(self) -> ProcessFacts | None:
+        """What the system has of it; None if it has ended, which the nursery will report."""
+        return facts_of(self.pid) if self._stat is None else self._stat.read()
 
     @property
     def at_work(self) -> bool:
@@ -68,23 +124,13 @@ class WorkerProcess:
 
     def poll_memory(self) -> None:
         """Ask the system for its resident memory."""
-        try:
-            resident = int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1])
-        except (OSError, IndexError):
-            return  # it ended meanwhile; the nursery will report that
-        self.rss_bytes = resident * _PAGE_BYTES
+        if (facts := self._facts()) is None:
+            return
+        self.rss_bytes = facts.rss_bytes
         if self.tasks and not self.first_rss_bytes:
             self.first_rss_bytes = self.rss_bytes
 
     def used_s(self) -> float:
-        """Processor time that it has used, in seconds."""
-        return processor_time_s(self.pid)
-
-
-def processor_time_s(pid: int) -> float:
-    """Processor time that a process has used, in seconds; -2 if it has ended meanwhile."""
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return -2.0
-    return times.user + times.system
+        """Processor time that it has used, in seconds; -2 if it has ended meanwhile."""
+        facts = self._facts()
+        return -2.0 if facts is None else facts.used_s

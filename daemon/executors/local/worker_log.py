@@ -37,12 +37,15 @@ class OutputLine:
         Lease of its task, if a trailer names it.
     running : int or None
         Else the number of the task that ran, counted from 1 in order of sending; None: no task ran.
+    uid : int or None
+        The user that the worker has become, if it has.
     """
 
     worker: int
     text: str
     lease: Lease | None = None
     running: int | None = None
+    uid: int | None = None
 
 
 class LogReader:
@@ -52,9 +55,15 @@ class LogReader:
     ----------
     worker : int
     path : Path
+
+    Attributes
+    ----------
+    uid : int or None
+        The user that the worker becomes.
     """
 
     def __init__(self, worker: int, path: Path) -> None:
+        self.uid: int | None = None
         self._worker = worker
         self._path = path
         self._offset_bytes = self._freed_bytes = 0
@@ -88,7 +97,10 @@ class LogReader:
 
     def _attribute(self, lease: Lease | None = None, running: int | None = None) -> list[OutputLine]:
         lines, self._unattributed = self._unattributed, []
-        return [OutputLine(self._worker, decoded(line, _MOST_LINE_BYTES), lease, running) for line in lines]
+        return [
+            OutputLine(self._worker, decoded(line, _MOST_LINE_BYTES), lease, running, self.uid)
+            for line in lines
+        ]
 
     def _more(self) -> bytes:
         try:

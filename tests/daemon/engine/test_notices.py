@@ -1,5 +1,8 @@
 """Who is told what of a job's blocks, and of what workers print."""
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
 from blockmill.daemon.engine.handle import Notice
@@ -10,6 +13,7 @@ from blockmill.daemon.scheduling.events import Notify, Reject
 from blockmill.shared.geometry.grid import BlockGrid
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.messages import engine as wire
+from blockmill.shared.system.impersonation import Identity
 
 SECOND = (10,)  # first corner of block 1
 
@@ -67,4 +71,13 @@ def test_nobody_is_told_of_a_job_that_has_ended(jobs, notices):
     notices.notify(Notify("gone", "retry", worker=7, block=1, attempt=1, reason="broken"))
     notices.reject(Reject("gone", "Pause", "there is no such job"))
     notices.relay([Printed(7, "hello", lease=wire.Lease("gone", 1, 1))])
+    assert notices_of(jobs["j1"]) == notices_of(jobs["j2"]) == []
+
+
+def test_a_line_without_a_task_goes_to_the_jobs_of_the_user_that_printed_it(jobs, notices):
+    spec = jobs["j1"].spec
+    recipe = msgspec.structs.replace(spec.recipe, identity=Identity(1000, 1000, ()))
+    jobs["j3"] = EngineJob("j3", replace(spec, recipe=recipe), lambda *command: None)
+    notices.relay([Printed(7, "ours", uid=1000), Printed(8, "nobody's here", uid=1001)])
+    assert notices_of(jobs["j3"]) == [Notice("ours", "printed", 7)]
     assert notices_of(jobs["j1"]) == notices_of(jobs["j2"]) == []

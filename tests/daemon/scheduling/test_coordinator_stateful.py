@@ -14,6 +14,7 @@ from blockmill.daemon.scheduling import events as ev
 from blockmill.daemon.scheduling.coordinator import Coordinator
 from blockmill.daemon.scheduling.job import MOST_CREDIT
 
+NOBODY = object()
 FINAL = {"done", "failed", "skipped", "cancelled"}
 PICK = st.integers(0, 999)
 SHORT_S, LONG_S = 0.001, 0.4
@@ -24,6 +25,7 @@ def jobs(draw) -> dict:
     """Options of a `Submit`."""
     count = draw(st.integers(0, 40))
     merging = draw(st.sampled_from(["no", "arrival", "order"]))
+    owner = draw(st.sampled_from(["ann", "ann", "ben"]))
     return {
         "count": count,
         "retries": draw(st.integers(0, 2)),
@@ -35,7 +37,8 @@ def jobs(draw) -> dict:
         "done": draw(st.sets(st.integers(0, count - 1), max_size=5)) if count else set(),
         "sealed": draw(st.booleans()),
         "block_timeout_s": draw(st.sampled_from([None, 5.0])),
-        "owner": draw(st.sampled_from(["ann", "ann", "ben"])),
+        "owner": owner,
+        "user": draw(st.sampled_from([None, None, owner])),
     }
 
 
@@ -141,6 +144,7 @@ class Worker:
     retired: bool = False
     target: ev.Assign | None = None
     since_s: float | None = None
+    user: object = NOBODY  # until its first lease
 
     @property
     def available(self) -> bool:
@@ -185,6 +189,8 @@ class CoordinatorMachine(RuleBasedStateMachine):
         assert lease.attempt == job.leased.get(lease.block, 0) + 1
         job.leased[lease.block] = lease.attempt
         job.blocks[lease.block] = "leased"
+        assert worker.user in (NOBODY, job.submit.user), "another user's worker"
+        worker.user = job.submit.user
         worker.leases.append(lease)
         if len(worker.leases) == 1:
             worker.since_s = None
@@ -196,10 +202,11 @@ class CoordinatorMachine(RuleBasedStateMachine):
             before = other.priority > job.priority
             same = other.priority == job.priority and other.submit.owner == job.submit.owner
             if before or (same and other.rank < job.rank):
-                assert not other.can_start(), "a job was passed over"
+                passed_over = other.submit.user != job.submit.user and not self.has_room(other)
+                assert passed_over or not other.can_start(), "a job was passed over"
         held = len(worker.leases)
         assert self.busy() < self.allowed or (held and self.busy() == self.allowed)
-        assert held == min(self.candidates())
+        assert held == min(self.candidates(job))
         assert held < MOST_CREDIT
         assert not (held and self.keeps_for_others(job)), "a worker that still starts finds nothing"
         if held >= 2:
@@ -214,10 +221,24 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def busy(self) -> int:
         return sum(bool(worker.leases) for worker in self.workers.values())
 
-    def candidates(self) -> list[int]:
-        """Leases of each worker that may have one more."""
+    def team(self, job: Job) -> list[Worker]:
+        """The workers that may do blocks of a job."""
+        users = (NOBODY, job.submit.user)
+        return [w for w in self.workers.values() if w.available and w.user in users]
+
+    def candidates(self, job: Job) -> list[int]:
+        """Leases of each worker that may have one more of this job."""
         least = int(self.busy() >= self.allowed)
-        return [len(w.leases) for w in self.workers.values() if w.available and len(w.leases) >= least]
+        return [len(w.leases) for w in self.team(job) if len(w.leases) >= least]
+
+    def has_room(self, job: Job) -> bool:
+        """Whether a job would find a worker for its next block, or waits until fewer are busy."""
+        least = min(self.candidates(job), default=99)
+        return self.is_held_back(job) or least == 0 or (least == 1 and not self.keeps_for_others(job))
+
+    def is_held_back(self, job: Job) -> bool:
+        """Whether only the number of busy workers keeps a job from its next block."""
+        return self.busy() >= self.allowed and any(not worker.leases for worker in self.team(job))
 
     def alone_lease(self) -> ev.Assign | None:
         return next((x for w in self.workers.values() for x in w.leases if x.alone), None)
@@ -257,6 +278,15 @@ class CoordinatorMachine(RuleBasedStateMachine):
         assert worker.target is None
         assert self.must_die(worker)
         worker.target = worker.leases[0]
+
+    def see_replace(self, replace: ev.Replace) -> None:
+        worker = self.workers[replace.worker]
+        assert worker.available
+        assert worker.user is not NOBODY
+        waiting = [job for job in self.jobs.values() if job.can_start() or job.wants_alone]
+        others = [job for job in waiting if job.submit.user != worker.user]
+        assert any(all(held for held in map(len, (w.leases for w in self.team(job)))) for job in others)
+        worker.retired = True
 
     def see_finish(self, finish: ev.Finish) -> None:
         job = self.jobs[finish.job]
@@ -400,6 +430,20 @@ class CoordinatorMachine(RuleBasedStateMachine):
             leases = [lease for w in self.workers.values() for lease in w.leases]
             self.answer(leases.index(worker.target), LONG_S)
         self.lose(number)
+
+    def retired(self) -> list[int]:
+        return [number for number, worker in self.workers.items() if worker.retired and not worker.leases]
+
+    @precondition(lambda self: self.retired())
+    @rule()
+    def a_fresh_worker_comes(self):
+        self.lose(self.retired()[0])
+        self.fresh_worker()
+
+    def fresh_worker(self) -> None:
+        number = max([50, *self.workers]) + 1
+        self.workers[number] = Worker()
+        self.feed(ev.Ready(number))
 
     def lose(self, number: int, memory: bool = False) -> None:
         worker = self.workers.pop(number)
@@ -568,16 +612,18 @@ class CoordinatorMachine(RuleBasedStateMachine):
     def leases_are_given_out(self):
         if self.draining or self.alone_lease() or self.busy() > self.allowed:
             return
-        if any(job.wants_alone for job in self.jobs.values()):
-            assert self.has_leases() or not self.candidates()
-        elif startable := [job for job in self.jobs.values() if job.can_start()]:
+        startable = [job for job in self.jobs.values() if job.can_start()]
+        if alone := [job for job in self.jobs.values() if job.wants_alone]:
+            assert self.has_leases() or not all(map(self.candidates, alone))
+        elif startable and not any(map(self.is_held_back, startable)):
             least = 1 if any(map(self.keeps_for_others, startable)) else 2
-            assert min(self.candidates(), default=99) >= least
+            assert all(min(self.candidates(job), default=99) >= least for job in startable)
 
     def teardown(self):
         for name, job in self.jobs.items():
             if job.live and (job.paused or not job.sealed or self.draining):
                 self.let_end(name, job)
+        self.expect(len(self.workers))
         while self.take_a_step_to_the_end():
             pass
         self.progress_adds_up()
@@ -593,17 +639,28 @@ class CoordinatorMachine(RuleBasedStateMachine):
         killed = [number for number, worker in self.workers.items() if worker.target]
         if killed:
             self.lose(killed[0])
-        elif not any(worker.available for worker in self.workers.values()):
-            number = max([50, *self.workers]) + 1
-            self.workers[number] = Worker()
-            self.feed(ev.Ready(number))
+        elif retired := self.retired():
+            self.lose(retired[0])
+            self.fresh_worker()
+        elif len(self.workers) < self.expected or not any(
+            worker.available for worker in self.workers.values()
+        ):
+            self.fresh_worker()
         elif self.merging_jobs():
             self.end_merge(0, success=True)
         elif self.has_leases():
             self.answer(0, LONG_S)
         else:
-            return False
+            return self.time_changes_something()
         return True
+
+    def time_changes_something(self) -> bool:
+        """Whether what stands still goes on after some ticks: an idle worker is given up for another user."""
+        return any(self.core_acts_after_a_tick() for _ in range(4))
+
+    def core_acts_after_a_tick(self) -> bool:
+        self.now_s += 1.0
+        return bool(self.feed(ev.Tick(self.now_s)))
 
     def let_end(self, name: str, job: Job) -> None:
         """Take away what may keep a job from its end for ever."""

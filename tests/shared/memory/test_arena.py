@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from blockmill.shared.memory.arena import Arena, Arenas, attach_array, share_array
+from blockmill.shared.memory.arena import Arena, Arenas, Segment, attach_array, share_array
 
 
 @pytest.fixture
@@ -134,4 +134,15 @@ def test_another_process_reads_and_writes_a_shared_array():
     done = subprocess.run([sys.executable, "-c", script, shared.path], capture_output=True, check=True)
     assert int(done.stdout) == 150
     assert attach_array(shared).tolist() == [[0, 10, 20], [30, 40, 50]]
+    segment.close()
+
+
+def test_memory_that_others_have_opened_can_not_be_cut_short():
+    """Whoever reads it would be killed by SIGBUS, the service by the worker of any user."""
+    segment = Segment(4096)
+    fd = os.open(segment.path, os.O_RDWR)
+    for size in (0, 1, 8192):
+        with pytest.raises(PermissionError):
+            os.ftruncate(fd, size)
+    os.close(fd)
     segment.close()

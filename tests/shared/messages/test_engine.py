@@ -34,7 +34,7 @@ MESSAGES = [
         wire.TaskReplies(2, [wire.TaskDone("j1", 3, 1, 0.5, 100, 50), wire.TaskFailed("j1", 4, 1, "why")]),
     ),
     (wire.decode_from_worker, wire.Heartbeat(3, 1 << 33)),
-    (wire.decode_to_nursery, wire.Spawn(3, "ipc:///tmp/x", "/tmp/log", "/proc/1/fd/4", 2)),
+    (wire.decode_to_nursery, wire.Spawn(3, "ipc:///tmp/x", "/tmp/log", "/proc/1/fd/4")),
     (wire.decode_to_nursery, wire.SendSignal(3, 15)),
     (wire.decode_from_nursery, wire.Spawned(3, 4711)),
     (wire.decode_from_nursery, wire.Exited(3, 4711, -9, 1 << 30)),

@@ -8,6 +8,7 @@ from typing import Any
 from ...shared.config.model import Limits
 from ...shared.errors import Refused
 from ...shared.jobs.job_file import job_of
+from ...shared.jobs.staged import AnyJob
 from ...shared.messages.records import JobInfo
 from ...shared.schema.fields import INT64_MAX, INT64_MIN
 from .access import Rights
@@ -63,7 +64,7 @@ def check_priority(limits: Limits, rights: Rights, uid: int, priority: int) -> N
         )
 
 
-def check_edited(edited: Mapping[str, Any], info: JobInfo, rights: Rights) -> tuple[Job, JobFiles]:
+def check_edited(edited: Mapping[str, Any], info: JobInfo, rights: Rights) -> tuple[AnyJob, JobFiles]:
     """Check what a job is to do from now on, like a new job.
 
     Parameters

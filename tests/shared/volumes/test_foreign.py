@@ -54,13 +54,13 @@ def png(path):
 
 
 def zarr_array(path):
-    pytest.importorskip("zarr").save_array(path, DATA)
+    pytest.importorskip("zarr").save_array(path, DATA, zarr_format=2)
 
 
 def zarr_group(path):
     zarr = pytest.importorskip("zarr")
-    zarr.save_array(f"{path}/s0", DATA)
-    zarr.open_group(path, mode="a")
+    zarr.save_array(f"{path}/s0", DATA, zarr_format=2)
+    zarr.open_group(path, mode="a", zarr_format=2)
 
 
 def n5(path):

@@ -107,7 +107,7 @@ def test_what_is_no_array_is_refused_in_words(tmp_path):
         open_volume(tmp_path / "g.zarr")
     assert split_input(f"{tmp_path}/g.zarr/0/") == Address("zarr", f"{tmp_path}/g.zarr/0")
     zarr.create_array(tmp_path / "old.zarr", shape=(2, 3), dtype="u1", zarr_format=2)
-    with pytest.raises(JobError, match="is a Zarr container, which blockmill can't read itself"):
+    with pytest.raises(JobError, match="is a Zarr container of version 2, which blockmill can't read itself"):
         open_volume(tmp_path / "old.zarr")
     with pytest.raises(JobError, match="does not exist"):
         open_volume(tmp_path / "none.zarr")

@@ -69,8 +69,9 @@ MAY_IMPORT = {
     " shared/lazyflow shared/locking shared/volumes shared/volumes/base shared/volumes/blockwise"
     " daemon/engine daemon/runs client/formatting client/library",
     "client/verify": "shared shared/files shared/geometry shared/volumes shared/volumes/base daemon/runs",
-    "client/cli": "the-root shared shared/files shared/geometry shared/jobs shared/messages shared/system"
-    " daemon/engine daemon/planning daemon/runs client/formatting client/service",
+    "client/cli": "the-root shared shared/files shared/geometry shared/operations shared/jobs"
+    " shared/messages shared/system daemon/engine daemon/planning daemon/runs client/formatting"
+    " client/service",
     "client/cli/verbs": "the-root shared shared/schema shared/operations shared/config shared/jobs"
     " shared/lazyflow shared/messages shared/system daemon/runs daemon/service client/cli client/cluster"
     " client/doctor client/formatting client/manpages client/service",

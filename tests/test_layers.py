@@ -31,8 +31,9 @@ MAY_IMPORT = {
     " shared/volumes/hdf5 shared/volumes/blockwise/fast",
     "shared/volumes/restful": "shared shared/files shared/geometry shared/volumes/base"
     " shared/volumes/hdf5 shared/volumes/blockwise shared/volumes/blockwise/fast",
+    "shared/volumes/zarr": "shared shared/files shared/geometry shared/schema shared/volumes/base",
     "shared/volumes/formats": "shared shared/files shared/geometry shared/volumes/base"
-    " shared/volumes/hdf5 shared/volumes/blockwise shared/volumes/restful shared/volumes",
+    " shared/volumes/hdf5 shared/volumes/blockwise shared/volumes/restful shared/volumes/zarr shared/volumes",
     "shared/volumes": "shared shared/files shared/geometry shared/volumes/base shared/volumes/hdf5"
     " shared/volumes/blockwise shared/volumes/restful",
     "shared/lazyflow": "shared shared/files shared/geometry shared/schema shared/volumes/base",

@@ -108,6 +108,10 @@ def disk_bytes(plan: Plan, job: Job, cost: DiskCost, *, stored_ratio: float = 1.
     if plan.operation.has_table:
         return cost.bytes_per_unit
     blocks = _unit(plan, cost)
+    if cost.padded:
+        voxels = _units(plan, cost) * math.prod(blocks)
+        bytes_of_voxels = math.ceil(voxels * plan.dtype.itemsize * stored_ratio)
+        return bytes_of_voxels + _units(plan, cost) * cost.bytes_per_unit
     chunks = job.output.stored_chunks or (1,) * len(blocks)
     voxels = math.prod(
         _stored_along(n, min(b, n), c) for n, b, c in zip(plan.shape, blocks, chunks, strict=True)

@@ -18,6 +18,7 @@ from ...shared.errors import Refused
 from ...shared.jobs.staged import AnyJob
 from ...shared.system.confinement import Confinement, can_confine
 from ...shared.system.impersonation import Identity, acting_as, identity_of, may_act, user_name, user_number
+from ...shared.volumes.registry import format_of, split_address, split_input
 from ..journal.records import JobRecord
 from .jobs.clashes import JobFiles
 
@@ -163,6 +164,8 @@ class Rights:
                 "written; give absolute paths (blockmill submit and Client do)"
             )
         with acting_as(self.identity(owner)):
+            if self._roots is not None or self.identity(owner) is not None:
+                _refuse_threads(job)
             files = JobFiles.of(job, follow_links=follow_links)
             for key, claims in files.by_key():
                 for place in claims.places():
@@ -172,6 +175,18 @@ class Rights:
             for function in job.user_functions if self._code is not None else ():
                 _check_function(function, job.user_code)
         return files
+
+
+def _refuse_threads(job: Job) -> None:
+    """Refuse formats whose library uses files in threads of its own, which have the service's rights."""
+    inputs = [(key, split_input(volume.address)) for key, volume in job.inputs_by_key().items()]
+    for key, address in (*inputs, ("output", split_address(job.output.address))):
+        if format_of(address).io_threads:
+            raise Refused(
+                f"{key}: {address}: a service of several people, or with access.data_roots, can't use "
+                f"{address.format} volumes yet: a library uses them in threads that would have the rights of "
+                "the service; run the job with: blockmill run"
+            )
 
 
 def _resolve(folders: Iterable[str]) -> tuple[str, ...]:

@@ -146,7 +146,7 @@ def _in_folder(path: str) -> Foreign | None:
     with os.scandir(path) as entries:
         for entry, _ in zip(entries, range(_ENOUGH_ENTRIES), strict=False):
             names.add(entry.name)
-    if names & {".zarray", ".zgroup", "zarr.json"}:
+    if names & {".zarray", ".zgroup"}:
         return _zarr(path, names)
     if "attributes.json" in names:
         array = f"zarr.open(zarr.N5Store({path!r}), mode='r')[:]"
@@ -157,7 +157,9 @@ def _in_folder(path: str) -> Foreign | None:
 def _zarr(path: str, names: set[str]) -> Foreign:
     """A Zarr array, or a group, of which the first array is taken."""
     inside = "" if _is_zarr_array(Path(path)) else _first_array(path, names)
-    return Foreign("a Zarr container", "zarr", "numpy, zarr", f"zarr.open({path + inside!r}, mode='r')[:]")
+    return Foreign(
+        "a Zarr container of version 2", "zarr", "numpy, zarr", f"zarr.open({path + inside!r}, mode='r')[:]"
+    )
 
 
 def _first_array(path: str, names: set[str]) -> str:
@@ -165,10 +167,7 @@ def _first_array(path: str, names: set[str]) -> str:
 
 
 def _is_zarr_array(folder: Path) -> bool:
-    if (folder / ".zarray").is_file():
-        return True
-    meta = folder / "zarr.json"
-    return meta.is_file() and b'"array"' in meta.read_bytes()[:65536]
+    return (folder / ".zarray").is_file()
 
 
 def _slices(path: str, files: list[str]) -> Foreign | None:

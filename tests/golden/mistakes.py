@@ -161,7 +161,7 @@ RECORDS = [
 
 VOLUMES = [
     Mistake("no such volume", ("volume", "info", "missing.json")),
-    Mistake("a volume of no known kind", ("volume", "info", "a.zarr")),
+    Mistake("a volume of no known kind", ("volume", "info", "a.czi")),
     Mistake("an HDF5 file alone", ("volume", "info", "in.h5")),
     Mistake("no such dataset", ("volume", "info", "in.h5/x")),
     Mistake("a description that is no JSON", ("volume", "info", "bad.json"), {"bad.json": "{"}),

@@ -100,12 +100,15 @@ class DiskCost:
         Of a storage unit; of the whole volume if it is one file.
     files_beside : int
         Other files: descriptions and records.
+    padded : bool
+        Units at the rim take as many bytes as the others.
     """
 
     by_unit: bool = False
     files_per_unit: int = 1
     bytes_per_unit: int = 8 << 10
     files_beside: int = 2
+    padded: bool = False
 
 
 class WritableVolume(Volume, Protocol):

@@ -54,13 +54,13 @@ def png(path):
 
 
 def zarr_array(path):
-    pytest.importorskip("zarr").save_array(path, DATA)
+    pytest.importorskip("zarr").save_array(path, DATA, zarr_format=2)
 
 
 def zarr_group(path):
     zarr = pytest.importorskip("zarr")
-    zarr.save_array(f"{path}/s0", DATA)
-    zarr.open_group(path, mode="a")
+    zarr.save_array(f"{path}/s0", DATA, zarr_format=2)
+    zarr.open_group(path, mode="a", zarr_format=2)
 
 
 def n5(path):
@@ -153,7 +153,7 @@ def test_a_file_is_known_by_its_first_bytes(tmp_path, name):
     assert lines[1].startswith(f"numpy.save('{tmp_path}/a.npy'".replace("/a.", f"/{name[0]}."))
 
 
-@pytest.mark.parametrize("entry", [".zarray", ".zgroup", "zarr.json", "attributes.json", "0.tif", "0.PNG"])
+@pytest.mark.parametrize("entry", [".zarray", ".zgroup", "attributes.json", "0.tif", "0.PNG"])
 def test_a_folder_is_known_by_what_is_in_it(tmp_path, entry):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / entry).write_bytes(b"{}")

@@ -164,7 +164,7 @@ class Rights:
                 "written; give absolute paths (blockmill submit and Client do)"
             )
         with acting_as(self.identity(owner)):
-            if self._roots is not None or self.identity(owner) is not None:
+            if self._roots is not None:
                 _refuse_threads(job)
             files = JobFiles.of(job, follow_links=follow_links)
             for key, claims in files.by_key():
@@ -177,15 +177,16 @@ class Rights:
         return files
 
 
-def _refuse_threads(job: Job) -> None:
-    """Refuse formats whose library uses files in threads of its own, which have the service's rights."""
+def _refuse_threads(job: AnyJob) -> None:
+    """Refuse formats whose library uses files in threads of its own, which are not confined to the roots."""
     inputs = [(key, split_input(volume.address)) for key, volume in job.inputs_by_key().items()]
-    for key, address in (*inputs, ("output", split_address(job.output.address))):
+    outputs = [(key, split_address(output.address)) for key, output in job.outputs_by_key().items()]
+    for key, address in (*inputs, *outputs):
         if format_of(address).io_threads:
             raise Refused(
-                f"{key}: {address}: a service of several people, or with access.data_roots, can't use "
-                f"{address.format} volumes yet: a library uses them in threads that would have the rights of "
-                "the service; run the job with: blockmill run"
+                f"{key}: {address}: a service with access.data_roots can't use {address.format} volumes: a "
+                "library uses them in threads that would not be bound to these folders; run the job with: "
+                "blockmill run"
             )
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from ...daemon.engine.engine import Engine
 from ...daemon.planning.cost import read_voxels, written_bytes
 from ...daemon.runs.estimate import Estimate, estimate
-from ...daemon.runs.scratch_output import scratch_folder
+from ...daemon.runs.outputs.scratch_output import scratch_folder
 from ...daemon.runs.staged_run import StagedRun
 from ...shared.errors import BlockmillError
 from ...shared.geometry.roi import Shape

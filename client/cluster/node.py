@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ...daemon.engine.engine import Engine
-from ...daemon.runs.input_check import InputCheck
+from ...daemon.runs.inputs.input_check import InputCheck
 from ...shared.errors import BlockError, JobError, OutOfBounds
 from ...shared.geometry.block_shapes import halved
 from ...shared.geometry.grid import BlockGrid

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ...daemon.runs.input_check import InputCheck, input_check_of
-from ...daemon.runs.input_state import changed_files, code_of, input_changed, input_state
-from ...daemon.runs.ownership import refuse_own_input
+from ...daemon.runs.inputs.input_check import InputCheck, input_check_of
+from ...daemon.runs.inputs.input_state import changed_files, code_of, input_changed, input_state
+from ...daemon.runs.outputs.ownership import refuse_own_input
 from ...shared.errors import JobError
 from ...shared.geometry.roi import Roi, Shape
 from ...shared.jobs.job import Job, job_hash

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ...daemon.runs.output_files import OutputFiles
+from ...daemon.runs.outputs.output_files import OutputFiles
 from ...shared.errors import BlockmillError, JobError, StorageError
 from ...shared.files.checksum import crc32_of
 from ...shared.geometry.grid import BlockGrid

@@ -17,11 +17,11 @@ from ..engine.engine import Engine
 from ..engine.handle import Ended, Result, block_error, failure_text
 from ..planning.cost import BenchmarkTimes
 from ..scheduling.events import Attempted, Persist
-from .output import Output
-from .output_files import OutputFiles
-from .output_record import OutputRecord
+from .outputs.output import Output
+from .outputs.output_files import OutputFiles
+from .outputs.output_record import OutputRecord
+from .outputs.scratch_output import scratch_output
 from .run import JobRun
-from .scratch_output import scratch_output
 
 _BLOCKS_PER_WORKER = 3
 _WORTH_S = 0.8

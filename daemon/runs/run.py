@@ -25,12 +25,12 @@ from ..engine.engine import Engine
 from ..engine.handle import Ended, JobHandle, Notice, Result
 from ..engine.job import BlockLog, JobOwner, JobSpec
 from ..planning.plan import halo_check, make_plan
-from .input_state import changed_while_running, code_notes, code_of, python_files_hash
-from .inputs import RunInputs
-from .ledger_check import WorkersCompare
-from .output_record import OutputRecord
-from .outputs import output_of
-from .ownership import begin, identity_of, own_record
+from .inputs.input_state import changed_while_running, code_notes, code_of, python_files_hash
+from .inputs.run_inputs import RunInputs
+from .outputs.ledger_check import WorkersCompare
+from .outputs.making import output_of
+from .outputs.output_record import OutputRecord
+from .outputs.ownership import begin, identity_of, own_record
 from .reports import Summary, Watcher
 
 _POLL_S = 0.1

@@ -29,7 +29,7 @@ from ..engine.engine import Engine
 from ..engine.handle import Notice, Progress
 from ..engine.job import BlockLog
 from ..scheduling.events import Attempted, Persist
-from .output import Output
+from .outputs.output import Output
 from .reports import Summary, Watcher
 from .run import JobRun
 

@@ -30,7 +30,7 @@ from ..engine.handle import JobHandle, Notice, Progress
 from ..engine.job import JobOwner
 from ..journal.journal import Journal
 from ..journal.records import AttemptRow, BlockRow, JobRecord
-from ..runs.cleaning import sweep
+from ..runs.outputs.cleaning import sweep
 from ..runs.reports import Summary, Watcher
 from ..runs.run import JobRun
 from ..runs.staged_run import StagedRun, run_of

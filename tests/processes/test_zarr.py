@@ -178,6 +178,6 @@ def test_a_service_that_confines_jobs_refuses_it_in_words(bench):
         "output": str(bench.folder / "out.zarr"),
         "operation": "copy",
     }
-    with bench.client(timeout_s=60) as client, pytest.raises(Refused, match="can't use zarr volumes yet"):
+    with bench.client(timeout_s=60) as client, pytest.raises(Refused, match="can't use zarr volumes"):
         client.submit(job)
     bench.end_service()

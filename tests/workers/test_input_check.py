@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blockmill.daemon.runs.input_check import blocks_read
+from blockmill.daemon.runs.inputs.input_check import blocks_read
 from blockmill.shared.errors import DamagedInput
 from blockmill.shared.geometry.grid import BlockGrid
 from blockmill.shared.geometry.reads import Reads

@@ -14,8 +14,8 @@ from blockmill.client.cli.verbs.volume import verify
 from blockmill.client.formatting.exit_codes import BAD_FILE, FAILED, INTERRUPTED
 from blockmill.client.verify.check_processes import tallies
 from blockmill.client.verify.checks import FilesetCheck, check_of, tally_of
-from blockmill.daemon.runs.output_files import OutputFiles
-from blockmill.daemon.runs.output_record import OutputRecord
+from blockmill.daemon.runs.outputs.output_files import OutputFiles
+from blockmill.daemon.runs.outputs.output_record import OutputRecord
 from blockmill.shared.errors import StorageError
 from blockmill.shared.files.checksum import crc32_of
 from blockmill.shared.geometry.grid import BlockGrid

@@ -19,7 +19,7 @@ def command(address: str, unfinished: bool, as_json: bool) -> int:
     Voxels that a later run would go on with stay, and so does all that is not blockmill's. An output
     that a run is writing is refused.
     """
-    from .....daemon.runs.cleaning import clean
+    from .....daemon.runs.outputs.cleaning import clean
     from .....shared.volumes.registry import split_address
 
     done = clean(split_address(address), unfinished=unfinished)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from blockmill.daemon.runs.output_files import OutputFiles
-from blockmill.daemon.runs.output_record import OutputRecord, format_record
+from blockmill.daemon.runs.outputs.output_files import OutputFiles
+from blockmill.daemon.runs.outputs.output_record import OutputRecord, format_record
 from blockmill.shared.errors import OutputRefused, StorageError
 from blockmill.shared.locking.filelock import FileLock
 

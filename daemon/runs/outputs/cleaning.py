@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...shared.errors import BlockmillError
-from ...shared.files.atomic import PARTIAL_MARK, remove_if_there
-from ...shared.files.places import absolute
-from ...shared.files.refusals import storage_errors
-from ...shared.locking.filelock import FileLock, stale
-from ...shared.volumes.registry import Address, format_of
+from ....shared.errors import BlockmillError
+from ....shared.files.atomic import PARTIAL_MARK, remove_if_there
+from ....shared.files.places import absolute
+from ....shared.files.refusals import storage_errors
+from ....shared.locking.filelock import FileLock, stale
+from ....shared.volumes.registry import Address, format_of
 from .output_files import OutputFiles
 from .scratch_output import DRY_RUN_PREFIX, owner_lock
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from blockmill.daemon.runs.input_state import input_state
+from blockmill.daemon.runs.inputs.input_state import input_state
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.volumes.blockwise.description import FilesetDescription
 from blockmill.shared.volumes.blockwise.fileset import BlockwiseFileset

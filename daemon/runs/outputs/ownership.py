@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...shared.errors import JobError, OutputRefused, StorageError
-from ...shared.files.places import absolute
-from ...shared.jobs.code_files import CodeFiles
-from ...shared.jobs.job import Job
-from ...shared.volumes.claims import Claims, claims_of
-from ...shared.volumes.registry import Address
-from ..planning.plan import Plan
+from ....shared.errors import JobError, OutputRefused, StorageError
+from ....shared.files.places import absolute
+from ....shared.jobs.code_files import CodeFiles
+from ....shared.jobs.job import Job
+from ....shared.volumes.claims import Claims, claims_of
+from ....shared.volumes.registry import Address
+from ...planning.plan import Plan
 from .output import Output
 from .output_record import OutputRecord, differences, json_values
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ...shared.errors import EngineError
-from ...shared.geometry.grid import BlockGrid
-from ...shared.geometry.roi import Roi
-from ...shared.messages import engine as wire
-from ...shared.volumes.registry import Address
-from ..engine.engine import Engine
-from ..engine.handle import Ended, JobHandle, Notice, failure_text
-from ..engine.job import JobOwner, JobSpec
-from ..scheduling.events import Attempted, Persist
+from ....shared.errors import EngineError
+from ....shared.geometry.grid import BlockGrid
+from ....shared.geometry.roi import Roi
+from ....shared.messages import engine as wire
+from ....shared.volumes.registry import Address
+from ...engine.engine import Engine
+from ...engine.handle import Ended, JobHandle, Notice, failure_text
+from ...engine.job import JobOwner, JobSpec
+from ...scheduling.events import Attempted, Persist
 from .ledger_completion import refused_to_read
 
 _POLL_S = 0.1

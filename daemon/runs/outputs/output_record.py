@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ...shared.geometry.roi import Shape
-from ...shared.jobs.job import job_hash
+from ....shared.geometry.roi import Shape
+from ....shared.jobs.job import job_hash
 
 _FORMAT = 1
 _MEANINGS = {

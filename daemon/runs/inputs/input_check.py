@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ...shared.errors import BlockmillError, JobError
-from ...shared.geometry.grid import BlockGrid
-from ...shared.geometry.reads import Reads
-from ...shared.geometry.roi import Roi
-from ...shared.jobs.volumes import InputVolume
-from ...shared.messages import engine as wire
-from ...shared.volumes.base.api import RecordedVolume, Volume
-from ...shared.volumes.registry import Address, format_of
-from .output_files import OutputFiles
-from .output_record import OutputRecord
+from ....shared.errors import BlockmillError, JobError
+from ....shared.geometry.grid import BlockGrid
+from ....shared.geometry.reads import Reads
+from ....shared.geometry.roi import Roi
+from ....shared.jobs.volumes import InputVolume
+from ....shared.messages import engine as wire
+from ....shared.volumes.base.api import RecordedVolume, Volume
+from ....shared.volumes.registry import Address, format_of
+from ..outputs.output_files import OutputFiles
+from ..outputs.output_record import OutputRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...shared.jobs.job import Job
-from ...shared.locking.filelock import FileLock
-from ...shared.volumes.registry import split_address
-from ..planning.plan import Plan
+from ....shared.jobs.job import Job
+from ....shared.locking.filelock import FileLock
+from ....shared.volumes.registry import split_address
+from ...planning.plan import Plan
+from .making import output_of
 from .output import Output
-from .outputs import output_of
 
 DRY_RUN_PREFIX = ".blockmill-dry-run-"
 

@@ -20,13 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ...shared.errors import OutputRefused, StorageError
-from ...shared.files.atomic import PARTIAL_MARK, remove_if_there, write_atomically
-from ...shared.files.refusals import refusal_of, storage_errors
-from ...shared.locking.candidates import remove_dead_candidates
-from ...shared.locking.filelock import FileLock
-from ...shared.volumes.claims import records_folder
-from ...shared.volumes.ledger import ledger_bytes
+from ....shared.errors import OutputRefused, StorageError
+from ....shared.files.atomic import PARTIAL_MARK, remove_if_there, write_atomically
+from ....shared.files.refusals import refusal_of, storage_errors
+from ....shared.locking.candidates import remove_dead_candidates
+from ....shared.locking.filelock import FileLock
+from ....shared.volumes.claims import records_folder
+from ....shared.volumes.ledger import ledger_bytes
 from .output_record import OtherRecordVersion, OutputRecord, format_record, parse_record
 
 _STICKY = stat.S_ISVTX

@@ -16,18 +16,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from ...shared.errors import OutputRefused, StorageError
-from ...shared.geometry.roi import Roi
-from ...shared.jobs.job import Job
-from ...shared.messages import engine as wire
-from ...shared.operations.reducer import Table
-from ...shared.units import format_size
-from ...shared.volumes.base.format import NewVolume, StatusFormat
-from ...shared.volumes.registry import Address, format_of
-from ..engine.handle import Result
-from ..engine.job import BlockLog, JobSpec
-from ..planning.plan import Plan
-from ..scheduling.events import Attempted, Persist
+from ....shared.errors import OutputRefused, StorageError
+from ....shared.geometry.roi import Roi
+from ....shared.jobs.job import Job
+from ....shared.messages import engine as wire
+from ....shared.operations.reducer import Table
+from ....shared.units import format_size
+from ....shared.volumes.base.format import NewVolume, StatusFormat
+from ....shared.volumes.registry import Address, format_of
+from ...engine.handle import Result
+from ...engine.job import BlockLog, JobSpec
+from ...planning.plan import Plan
+from ...scheduling.events import Attempted, Persist
 from .completion import CompareBlocks, Completion, StatusCompletion
 from .ledger_completion import LedgerCompletion
 from .output_files import OutputFiles

@@ -10,22 +10,22 @@ from typing import Any, cast
 
 import numpy as np
 
-from ...shared.errors import JobError
-from ...shared.geometry.grid import BlockGrid
-from ...shared.geometry.reads import Reads
-from ...shared.geometry.roi import Shape
-from ...shared.jobs.job import Job
-from ...shared.jobs.volumes import InputVolume
-from ...shared.messages import engine as wire
-from ...shared.operations.base import UNNAMED
-from ...shared.volumes.base.api import Volume
-from ...shared.volumes.base.info import Meaning
-from ...shared.volumes.claims import Claims, reads_of
-from ...shared.volumes.registry import Address, format_of, open_volume, split_address, split_input
-from ..planning.plan import Plan
+from ....shared.errors import JobError
+from ....shared.geometry.grid import BlockGrid
+from ....shared.geometry.reads import Reads
+from ....shared.geometry.roi import Shape
+from ....shared.jobs.job import Job
+from ....shared.jobs.volumes import InputVolume
+from ....shared.messages import engine as wire
+from ....shared.operations.base import UNNAMED
+from ....shared.volumes.base.api import Volume
+from ....shared.volumes.base.info import Meaning
+from ....shared.volumes.claims import Claims, reads_of
+from ....shared.volumes.registry import Address, format_of, open_volume, split_address, split_input
+from ...planning.plan import Plan
+from ..outputs.ownership import refuse_own_input
 from .input_check import InputCheck, input_check_of
 from .input_state import input_changed, input_state
-from .ownership import refuse_own_input
 
 
 class RunInput:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blockmill.daemon.runs.output_record import (
+from blockmill.daemon.runs.outputs.output_record import (
     OtherRecordVersion,
     OutputRecord,
     differences,

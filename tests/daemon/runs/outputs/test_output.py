@@ -13,7 +13,7 @@ import pytest
 
 from blockmill.daemon.engine.handle import Result
 from blockmill.daemon.planning.plan import make_plan
-from blockmill.daemon.runs.output import Output
+from blockmill.daemon.runs.outputs.output import Output
 from blockmill.shared.errors import OutputRefused, StorageError
 from blockmill.shared.files.checksum import crc32_of
 from blockmill.shared.geometry.grid import BlockGrid

@@ -12,13 +12,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ...shared.errors import BlockmillError, OutputRefused, StorageError
-from ...shared.files.atomic import remove_if_there
-from ...shared.files.refusals import refused_by_system, storage_errors
-from ...shared.geometry.grid import BlockGrid
-from ...shared.volumes.base.format import Format, NewVolume
-from ...shared.volumes.ledger import Ledger
-from ...shared.volumes.registry import Address
+from ....shared.errors import BlockmillError, OutputRefused, StorageError
+from ....shared.files.atomic import remove_if_there
+from ....shared.files.refusals import refused_by_system, storage_errors
+from ....shared.geometry.grid import BlockGrid
+from ....shared.volumes.base.format import Format, NewVolume
+from ....shared.volumes.ledger import Ledger
+from ....shared.volumes.registry import Address
 from .completion import CompareBlocks
 from .output_files import OutputFiles
 

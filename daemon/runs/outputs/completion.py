@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from ...shared.errors import OutputRefused
-from ...shared.geometry.grid import BlockGrid
-from ...shared.volumes.base.format import NewVolume, StatusFormat
-from ...shared.volumes.registry import Address
+from ....shared.errors import OutputRefused
+from ....shared.geometry.grid import BlockGrid
+from ....shared.volumes.base.format import NewVolume, StatusFormat
+from ....shared.volumes.registry import Address
 
 CompareBlocks = Callable[[Address, Path, bytes], bytes]
 """Compares blocks of the volume at an address with a ledger: those with a 1 in a map, one byte a block.

@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...shared.files.fingerprints import content_of
-from ...shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files, merged
-from ...shared.jobs.job import Job
-from ...shared.jobs.volumes import InputVolume
-from ...shared.volumes.claims import Claims, claims_of
-from ...shared.volumes.registry import Address, format_of, split_address
+from ....shared.files.fingerprints import content_of
+from ....shared.jobs.code_files import MOST_DATA_FILES, CodeFiles, code_files, merged
+from ....shared.jobs.job import Job
+from ....shared.jobs.volumes import InputVolume
+from ....shared.volumes.claims import Claims, claims_of
+from ....shared.volumes.registry import Address, format_of, split_address
 
 
 def input_state(target: Address, reads: Claims, *, live: bool = False) -> dict[str, str]:

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import msgspec
 
-from ...shared.errors import OutputRefused, StorageError
-from ...shared.files.atomic import rename_without_replacing, sync_file, write_atomically
-from ...shared.files.record_log import RecordLog
-from ...shared.files.refusals import storage_errors
-from ...shared.geometry.grid import BlockGrid
-from ...shared.messages import engine as wire
-from ...shared.operations.base import Operation
-from ...shared.operations.reducer import Reducer, Table
-from ...shared.volumes.registry import Address
-from ..engine.handle import Result
-from ..engine.job import JobSpec
+from ....shared.errors import OutputRefused, StorageError
+from ....shared.files.atomic import rename_without_replacing, sync_file, write_atomically
+from ....shared.files.record_log import RecordLog
+from ....shared.files.refusals import storage_errors
+from ....shared.geometry.grid import BlockGrid
+from ....shared.messages import engine as wire
+from ....shared.operations.base import Operation
+from ....shared.operations.reducer import Reducer, Table
+from ....shared.volumes.registry import Address
+from ...engine.handle import Result
+from ...engine.job import JobSpec
 from .completion import CompareBlocks
 from .output import Output
 from .output_files import OutputFiles

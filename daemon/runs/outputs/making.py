@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...shared.jobs.job import Job
-from ...shared.volumes.registry import Address, format_of
-from ..planning.plan import Plan
+from ....shared.jobs.job import Job
+from ....shared.volumes.registry import Address, format_of
+from ...planning.plan import Plan
 from .output import Output
 from .table_output import TableOutput
 

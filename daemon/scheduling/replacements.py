@@ -66,7 +66,7 @@ class Replacements:
             return idle
         have = self._pool.teams[job.user].size + coming
         owing = [team for team in others if self._owes(team, job, have)]
-        return max(owing, key=lambda team: team.size).with_fewest() if owing else None
+        return max(owing, key=lambda team: team.size).with_fewest if owing else None
 
     def idle_of_others(self, user: Hashable) -> WorkerState | None:
         """Any worker of another user that has nothing to do at this moment."""

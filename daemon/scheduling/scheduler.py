@@ -102,7 +102,7 @@ class Scheduler:
 
     def welcome(self, job: JobState) -> None:
         """Take in a job that was submitted."""
-        self.pool.welcome(job.user)
+        self.pool.welcome(job)
         self._replacements.add(job)
 
     def close(self, lease: Assign) -> None:

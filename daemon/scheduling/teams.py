@@ -47,63 +47,40 @@ class Team:
     ----------
     user : hashable
     owner : str
-        Owner of the last job of which one of them was given a block.
+        Owner of the user's last job.
     size : int
         Number of workers.
+    levels : list of dict of int to WorkerState
+        Those with as many leases, by their numbers.
+    lowest : int
+        No worker stands on a lower level; perhaps none on this one either.
     """
 
-    __slots__ = ("_lowest", "levels", "owner", "size", "user")
+    __slots__ = ("levels", "lowest", "owner", "size", "user")
 
     def __init__(self, user: Hashable) -> None:
         self.user = user
         self.owner = ""
         self.size = 0
         self.levels: list[dict[int, WorkerState]] = [{} for _ in range(MOST_CREDIT + 1)]
-        self._lowest = 0  # no worker stands on a lower level; perhaps none on this one either
+        self.lowest = 0
 
     def add(self, worker: WorkerState) -> None:
         """Put a worker on the level of its leases."""
         self.size += 1
         level = len(worker.leases)
         self.levels[level][worker.number] = worker
-        self._lowest = min(self._lowest, level)
+        self.lowest = min(self.lowest, level)
 
     def remove(self, worker: WorkerState) -> None:
         """Take a worker off its level."""
         self.size -= 1
         del self.levels[len(worker.leases)][worker.number]
 
-    def has_changed(self, worker: WorkerState, before: int) -> None:
-        """Move a worker that had `before` leases to its level."""
-        levels, level = self.levels, len(worker.leases)
-        del levels[before][worker.number]
-        levels[level][worker.number] = worker
-        if level < self._lowest:
-            self._lowest = level
-
-    def with_fewest(self, may_begin: bool = True) -> WorkerState | None:
-        """A worker with the fewest leases, the one that stands on its level for longest.
-
-        Parameters
-        ----------
-        may_begin : bool
-            Whether it may be one without a lease.
-
-        Returns
-        -------
-        WorkerState or None
-            None if there is none with less than the most leases.
-        """
-        levels, level = self.levels, self._lowest
-        if level == 0 and not may_begin:
-            level = 1
-        while not levels[level]:
-            level += 1
-            if level == MOST_CREDIT:
-                return None
-        if may_begin:
-            self._lowest = level
-        return next(iter(levels[level].values()))
+    @property
+    def with_fewest(self) -> WorkerState | None:
+        """A worker with the fewest leases, the one that stands on its level for longest."""
+        return next((worker for level in self.levels for worker in level.values()), None)
 
     @property
     def idle(self) -> WorkerState | None:

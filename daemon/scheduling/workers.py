@@ -8,7 +8,7 @@ import sys
 from collections.abc import Hashable
 
 from .events import Assign
-from .job import JobState
+from .job import MOST_CREDIT, JobState
 from .teams import Team, WorkerState
 
 _TICKS_RESERVED = 3
@@ -46,19 +46,23 @@ class WorkerPool:
         """True if there are jobs of several users, so that not every worker may take every block."""
         return self._fresh is not self._own
 
-    def welcome(self, user: Hashable) -> None:
-        """Have a team for a user, from the first job of its on."""
-        if user in self.teams:
-            return
-        self.teams[user] = Team(user)
-        if not self.several:
-            self._fresh = Team(None)
-            for worker in self.workers.values():
-                if worker.unused and worker.available:
+    def welcome(self, job: JobState) -> None:
+        """Have a team for the user of a job."""
+        if job.user not in self.teams:
+            self.teams[job.user] = Team(job.user)
+            if not self.several:
+                self._part_with_unused()
+        self.teams[job.user].owner = job.owner
+
+    def _part_with_unused(self) -> None:
+        """Let those that never had a lease be nobody's: until now all were of one team."""
+        self._fresh = Team(None)
+        for worker in self.workers.values():
+            if worker.unused:
+                if worker.available:
                     self._own.remove(worker)
                     self._fresh.add(worker)
-                if worker.unused:
-                    worker.team = self._fresh
+                worker.team = self._fresh
 
     def join(self, number: int) -> None:
         """Add a worker without leases."""
@@ -146,18 +150,23 @@ class WorkerPool:
         """
         if self.busy > self.allowed:
             return None
-        may_begin = self.busy < self.allowed  # else those that have something may have more
-        worker = self.teams[job.user].with_fewest(may_begin)
-        if worker is None or worker.leases:
-            if may_begin and self._fresh is not self._own:
-                worker = self._fresh.idle or worker
-            if worker is None:
-                return None
-        leases, name = worker.leases, job.name
-        level = len(leases)
+        team = self.teams[job.user] if self._fresh is not self._own else self._own
+        levels, level = team.levels, team.lowest
+        if self.busy == self.allowed:
+            level = max(level, 1)  # nobody else may begin; those that have something may have more
+        while not levels[level] and level < MOST_CREDIT:
+            level += 1
+        if level and self._fresh is not self._own and self.busy < self.allowed and self._fresh.size:
+            return self._fresh.idle
+        if level == MOST_CREDIT:
+            return None
+        if self.busy < self.allowed:
+            team.lowest = level
+        worker = next(iter(levels[level].values()))
         if level < self._least_credit:
             return worker
-        if level < credit and leases[0].job == name and leases[-1].job == name:
+        leases = worker.leases
+        if level < credit and leases[0].job == job.name and leases[-1].job == job.name:
             return worker
         return None
 
@@ -175,16 +184,17 @@ class WorkerPool:
         job : JobState
             The job of the lease.
         """
-        if worker.unused:
-            self._employ(worker, job.user)
-        level, team = len(worker.leases), worker.team
-        worker.leases.append(lease)
+        level = len(worker.leases)
         if level == 0:
+            if worker.unused:
+                self._employ(worker, job.user)
             worker.running_since_s = None
             worker.idle_ticks = 0
             self.busy += 1
-        team.owner = job.owner
-        team.has_changed(worker, level)
+        worker.leases.append(lease)
+        levels = worker.team.levels
+        del levels[level][worker.number]
+        levels[level + 1][worker.number] = worker
 
     def _employ(self, worker: WorkerState, user: Hashable) -> None:
         """Let a worker that was nobody's be one of a user's, for good."""
@@ -218,9 +228,13 @@ class WorkerPool:
             return None
         if index == 0:
             worker.running_since_s = None
-        lease = leases.pop(index)
         if worker.available:
-            worker.team.has_changed(worker, len(leases) + 1)
+            team, level = worker.team, len(leases) - 1
+            del team.levels[level + 1][number]
+            team.levels[level][number] = worker
+            if level < team.lowest:
+                team.lowest = level
+        lease = leases.pop(index)
         self.busy -= not leases
         return lease
 

@@ -158,18 +158,7 @@ class FilesetBlocks:
         return self.store.checked_record(self.view.at(start))
 
     def agrees(self, start: Shape, voxels: NDArray) -> bool:
-        """True if the voxels of a whole block, as they were read, agree with its record; see `BlockStore`.
-
-        Parameters
-        ----------
-        start : tuple of int
-            First corner of the block, a corner in the grid of the view.
-        voxels : ndarray
-
-        Returns
-        -------
-        bool
-        """
+        """As `BlockStore.agrees`, for the block that starts at `start`, a corner in the grid of the view."""
         return self.store.agrees(self.view.on_disk(start), voxels)
 
     def is_block_locked(self, start: Shape) -> bool:

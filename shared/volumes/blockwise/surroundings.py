@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ...errors import LockLost
 from ...files.atomic import PARTIAL_MARK, partial_name, remove_if_there
+from ...files.fingerprints import file_state
 from ...files.refusals import storage_errors
 from ...geometry.roi import Shape
 from ...locking.candidates import is_dead_candidate
 from ...locking.filelock import FileLock
 from ...locking.lockfile import left_behind, lies_at, open_existing
-from .layout import BlockPaths, Naming
+from .layout import STATUS_NAME, BlockPaths, Naming
+
+_NO_FILE = b"none"  # as `file_state` has it
 
 
 def remove_empty_until(directory: Path, end: Path) -> None:
@@ -234,6 +238,42 @@ def _below(naming: Naming, folder: str, start: Shape, fits: Callable[[int, int],
     for n in _numbers(folder, f"{naming.axes[axis]}_"):
         if fits(axis, n):
             yield from _below(naming, f"{folder}/{naming.axes[axis]}_{n:08d}", (*start, n), fits)
+
+
+def status_states(naming: Naming, starts: Sequence[range]) -> Iterator[bytes]:
+    """The states of the status files of all blocks, in C order; each folder is looked into once.
+
+    Parameters
+    ----------
+    naming : Naming
+    starts : sequence of range
+        Where blocks start on each axis, in absolute voxels.
+
+    Yields
+    ------
+    bytes
+        Of one or more blocks; see `file_state`.
+
+    Raises
+    ------
+    StorageError
+        If a directory can't be looked into.
+    """
+    return _states_below(naming, naming.root.rstrip("/"), starts)
+
+
+def _states_below(naming: Naming, folder: str, starts: Sequence[range]) -> Iterator[bytes]:
+    here, *below = starts
+    prefix = f"{naming.axes[-len(starts)]}_"
+    there = set(_numbers(folder, prefix))
+    for n in here:
+        path = f"{folder}/{prefix}{n:08d}"
+        if n not in there:
+            yield _NO_FILE * math.prod(map(len, below))
+        elif below:
+            yield from _states_below(naming, path, below)
+        else:
+            yield file_state(f"{path}/{STATUS_NAME}")
 
 
 def _numbers(folder: str, prefix: str) -> list[int]:

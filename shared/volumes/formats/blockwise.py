@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ...errors import OutputRefused
-from ...files.fingerprints import file_state
 from ...files.places import Place
 from ...files.refusals import storage_errors
 from ...geometry.block_shapes import default_block_shape
@@ -83,11 +82,15 @@ class Blockwise(StatusFormat):
     def state(self, at: Address, reads: Claims) -> Iterable[bytes]:
         """Of the description, and of the status of every block, which is new when it is written again."""
         yield from super().state(at, reads)
-        from ..blockwise.layout import STATUS_NAME
+        from ..blockwise.surroundings import status_states
 
-        with self.open(at) as fileset:
-            for block in fileset.block_rois():
-                yield file_state(Path(fileset.dataset_directory(block.start)) / STATUS_NAME)
+        fileset = self.open(at)
+        view = fileset.blocks.view
+        starts = [
+            range(origin, origin + extent, block)
+            for origin, extent, block in zip(view.origin, view.view.stop, view.grid.block_shape, strict=True)
+        ]
+        yield from status_states(fileset.store.naming, starts)
 
     # -- an output ------------------------------------------------------------------
 

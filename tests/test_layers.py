@@ -56,11 +56,12 @@ MAY_IMPORT = {
     "daemon/runs": "shared shared/files shared/geometry shared/operations shared/jobs shared/locking"
     " shared/messages shared/volumes daemon/engine daemon/executors/local daemon/planning"
     " daemon/scheduling daemon/runs/outputs daemon/runs/inputs",
+    "daemon/service/clients": "shared shared/system shared/config",
     "daemon/service/jobs": "shared shared/jobs shared/messages shared/volumes daemon/journal",
     "daemon/service": "shared shared/schema shared/operations shared/config shared/files"
     " shared/geometry shared/jobs shared/locking shared/messages shared/system shared/volumes"
-    " daemon/engine daemon/executors daemon/journal daemon/runs/outputs daemon/service/jobs daemon/runs"
-    " daemon/scheduling",
+    " daemon/engine daemon/executors daemon/journal daemon/runs/outputs daemon/service/clients"
+    " daemon/service/jobs daemon/runs daemon/scheduling",
     "client/service": "shared shared/config shared/jobs shared/messages",
     "client/library": "shared shared/files shared/geometry shared/operations shared/jobs"
     " shared/lazyflow shared/memory shared/messages shared/volumes shared/volumes/base"
@@ -93,7 +94,7 @@ KEEPERS = {  # which files may import what, as few as there are reasons
         "client/service/endpoint.py",
         "client/service/exchange.py",
         "daemon/executors/local/executor.py",
-        "daemon/service/listener.py",
+        "daemon/service/clients/listener.py",
         "daemon/service/sockets.py",
         "shared/config/keys.py",
         "workers/loop.py",

@@ -1,4 +1,5 @@
 """The service: a queue of jobs, requests over sockets, access rights, settings.
 
-May import: shared, engine, executors, journal, runs.outputs, service.jobs, runs, scheduling.
+May import: shared, engine, executors, journal, runs.outputs, service.clients, service.jobs, runs,
+scheduling.
 """

@@ -21,7 +21,7 @@ from ...shared.outside_text import error_text, message_of
 from ...shared.system.impersonation import user_name
 from ...shared.version import __version__
 from ..journal.records import JobRecord
-from .keyring import NOBODY
+from .clients.keyring import NOBODY
 from .queue import JobQueue
 
 _log = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from ...shared.locking.filelock import FileLock
 from ...shared.messages import service as p
 from ...shared.version import __version__, is_older
 from ..engine.mailbox import Mailbox
+from .clients.long_polls import LongPolls
 from .logging_setup import LIMIT
-from .long_polls import LongPolls
 from .queue import JobQueue
 from .requests import Held, Later, RequestHandler, refusal
 from .settings import Settings

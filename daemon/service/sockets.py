@@ -25,9 +25,9 @@ from zmq.auth.thread import ThreadAuthenticator
 from ...shared.errors import Refused
 from ...shared.system.impersonation import group_number, may_act
 from ...shared.units import format_size
-from .keyring import NOBODY, Keyring
-from .listener import Listener
-from .memory_guard import MemoryGuard
+from .clients.keyring import NOBODY, Keyring
+from .clients.listener import Listener
+from .clients.memory_guard import MemoryGuard
 from .settings import Settings
 
 _BACKLOG = 128

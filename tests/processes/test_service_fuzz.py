@@ -16,7 +16,7 @@ import zmq
 from hypothesis import given, settings
 
 import blockmill
-from blockmill.daemon.service.memory_guard import ALLOWED_BYTES
+from blockmill.daemon.service.clients.memory_guard import ALLOWED_BYTES
 from blockmill.shared.messages import service as p
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)

@@ -3,7 +3,7 @@
 import socket
 from types import SimpleNamespace
 
-from blockmill.daemon.service.keyring import NOBODY
+from blockmill.daemon.service.clients.keyring import NOBODY
 from blockmill.daemon.service.sockets import Sockets
 
 

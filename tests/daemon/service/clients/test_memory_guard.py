@@ -1,4 +1,4 @@
-from blockmill.daemon.service.memory_guard import MemoryGuard, own_bytes
+from blockmill.daemon.service.clients.memory_guard import MemoryGuard, own_bytes
 
 
 def test_growth_is_told_once_and_measured_anew_from_where_it_has_settled():

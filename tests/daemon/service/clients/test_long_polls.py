@@ -3,7 +3,7 @@ from collections import Counter
 import hypothesis.strategies as st
 from hypothesis import given
 
-from blockmill.daemon.service.long_polls import LongPolls
+from blockmill.daemon.service.clients.long_polls import LongPolls
 
 MOST = 16
 

@@ -3,7 +3,7 @@
 import pytest
 import zmq
 
-from blockmill.daemon.service.keyring import NOBODY, Keyring
+from blockmill.daemon.service.clients.keyring import NOBODY, Keyring
 from blockmill.shared.config.keys import PublicKey, write_public
 
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 import zmq
 
-from blockmill.daemon.service.listener import Listener, Places
+from blockmill.daemon.service.clients.listener import Listener, Places
 
 
 def places(most, newest_goes, *origins):

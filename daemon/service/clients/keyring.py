@@ -6,9 +6,9 @@ import contextlib
 import logging
 from pathlib import Path
 
-from ...shared.config.keys import SERVICE, load_pair, read_public
-from ...shared.errors import BlockmillError, Refused
-from ...shared.system.impersonation import user_number
+from ....shared.config.keys import SERVICE, load_pair, read_public
+from ....shared.errors import BlockmillError, Refused
+from ....shared.system.impersonation import user_number
 
 NOBODY = -1
 _log = logging.getLogger(__name__)

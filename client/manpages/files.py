@@ -10,6 +10,7 @@ from typing import Any
 from ... import __version__
 from ...shared.config.model import config_schema
 from ...shared.jobs.job import job_schema
+from ...shared.jobs.staged import StagedJob
 from .roff import Page
 
 Schema = Mapping[str, Any]
@@ -46,9 +47,30 @@ def job_page() -> Page:
     page.text("A YAML file with one job. Paths in it are taken from its own folder.")
     page.text("\b{input: cells.json, output: smooth.json, operation: {gaussian: {sigma: 1.5}}}")
     _keys(page, job_schema())
+    page.heading("STAGES")
+    page.text(
+        "Instead of input, output and operation a file may have stages, done one after the other. The "
+        "input of a stage is the name of an earlier stage, a name below inputs, or an address. A stage "
+        "without an output makes a temporary volume. What a later stage needs no more is not made again."
+    )
+    page.text(
+        "\b{inputs: {raw: scan.h5/data}, stages: {smooth: {input: raw, operation: {gaussian: {sigma: 2}}}, "
+        "mask: {input: smooth, operation: {threshold: {above: 90}}, output: mask.json}}}"
+    )
+    stages = StagedJob.schema_of_files()
+    defs = stages["$defs"]
+    for name in ("inputs", "stages"):
+        page.item(name, _attributes(stages["description"])[name], note="(mapping)")
+    for path, key, note in _walk({**defs["Stage"], "properties": _own_keys(defs["Stage"])}, defs, ""):
+        page.item(f"stages.NAME.{path}", note.replace("``", ""), note=f"({_described(key)})")
     page.heading("SEE ALSO")
     page.text("blockmill-run(1), blockmill-submit(1)")
     return page
+
+
+def _own_keys(stage: Schema) -> Schema:
+    """The keys of a stage that a job without stages has not, or has otherwise."""
+    return {key: value for key, value in stage["properties"].items() if key in ("input", "output")}
 
 
 def _keys(page: Page, schema: Schema) -> None:

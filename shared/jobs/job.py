@@ -28,7 +28,7 @@ from ..schema.fields import (
 )
 from ..volumes.base.output_options import OutputOptions
 from .paths import is_relative, with_absolute_paths
-from .settings import JobSettings
+from .settings import JobSettings, with_settings_described
 from .volumes import InputField, InputVolume, OutputField
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -243,9 +243,5 @@ def relative_paths_of(job: AnyVolumes) -> list[str]:
 
 @cache
 def job_schema() -> dict[str, Any]:
-    """JSON Schema of a job file with one stage; what it makes comes before how it is run."""
-    schema = Job.model_json_schema()
-    keys = schema["properties"]
-    first = ("name", "label", "input", "output", "operation", "roi", "block_shape", "halo")
-    schema["properties"] = {key: keys[key] for key in (*first, *(key for key in keys if key not in first))}
-    return schema
+    """JSON Schema of a job file with one stage."""
+    return with_settings_described(Job.model_json_schema())

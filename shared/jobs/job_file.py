@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ def job_of(data: object) -> AnyJob:
         One line per mistake, each with its key.
     """
     return kind_of_job(data).of(data)
+
+
+@cache
+def job_file_schema() -> dict[str, Any]:
+    """JSON Schema of any job file, with one stage or with several."""
+    kinds = [kind.schema_of_files() for kind in (Job, StagedJob)]
+    defs = {name: one for kind in kinds for name, one in kind["$defs"].items()}
+    choices = [{key: value for key, value in kind.items() if key != "$defs"} for kind in kinds]
+    return {"anyOf": choices, "$defs": defs}
 
 
 def load_job(path: str | Path, text: str | None = None) -> AnyJob:

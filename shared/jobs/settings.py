@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ValidationError, model_validator
@@ -91,6 +92,16 @@ class JobSettings(BoundedModel, metaclass=_ToldInPlainWords):
     def settings(self) -> dict[str, Any]:
         """These fields alone, by their names."""
         return {name: getattr(self, name) for name in JobSettings.model_fields}
+
+
+def with_settings_described(schema: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of a job with what the settings mean, and with them at the end."""
+    attributes = (inspect.getdoc(JobSettings) or "").partition("----------\n")[2]
+    description = schema["description"].replace("\n\nRaises\n", f"\n{attributes}\n\nRaises\n", 1)
+    keys, settings = schema["properties"], JobSettings.model_fields
+    order = ["name", "label", *(key for key in keys if key not in settings)]
+    order += [key for key in keys if key not in order]
+    return schema | {"description": description, "properties": {key: keys[key] for key in order}}
 
 
 def _job_error(kind: Any, error: ValidationError) -> JobError:

@@ -19,7 +19,7 @@ from ..volumes.claims import records_folder
 from ..volumes.registry import split_address
 from .job import Job, relative_paths_of
 from .paths import with_absolute_paths
-from .settings import JobSettings
+from .settings import JobSettings, with_settings_described
 from .volumes import InputField, InputVolume, OneInput, OutputField, checked_names
 
 _FOLDER = "stages"
@@ -232,4 +232,4 @@ def _reference_problems(
 
 @cache
 def _schema() -> dict[str, Any]:
-    return StagedJob.model_json_schema()
+    return with_settings_described(StagedJob.model_json_schema())

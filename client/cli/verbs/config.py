@@ -95,9 +95,9 @@ def schema(job: bool) -> int:
     import json
 
     if job:
-        from ....shared.jobs.job import job_schema
+        from ....shared.jobs.job_file import job_file_schema
 
-        keys = job_schema()
+        keys = job_file_schema()
     else:
         from ....shared.config.model import config_schema
 

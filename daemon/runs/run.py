@@ -64,6 +64,14 @@ class JobRun:
     made : dict of str to JobRun, optional
         For inputs that another run makes before this one is executed, that run.
 
+    Attributes
+    ----------
+    plan : Plan
+    inputs : RunInputs
+    output : Output
+    overwrite : bool
+        As given; it counts when the run is executed.
+
     Raises
     ------
     JobError
@@ -90,7 +98,7 @@ class JobRun:
         self._number = number
         self._owner = owner or JobOwner()
         self._events = events
-        self._overwrite = overwrite
+        self.overwrite = overwrite
         self._keep_finished = keep_finished
         self._watcher = watcher or Watcher()
         if job.user_code is not None and not Path(job.user_code).is_dir():
@@ -160,7 +168,7 @@ class JobRun:
 
     def _take_output(self, engine: Engine) -> tuple[bytes, bool]:
         """Make the output, or resume it. Returns its map of finished blocks, and True if it is resumed."""
-        record = None if self._overwrite else self.own_record()
+        record = None if self.overwrite else self.own_record()
         begun = record is not None and self.output.begun()
         if self._only is not None and not begun:
             raise OutputRefused(f"{self.output.path} is gone; retry the job without --failed to begin anew")

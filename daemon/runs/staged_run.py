@@ -66,7 +66,7 @@ class StagedRun:
     events : BlockLog, optional
         Notes the ends of blocks; they are numbered through all stages.
     overwrite : bool
-        Replace outputs that exist.
+        Replace outputs of other jobs; those that are this job's are taken up all the same.
     **options
         As for `JobRun`.
 
@@ -105,7 +105,6 @@ class StagedRun:
                     workers,
                     watcher=self._total.watcher(stage.name),
                     events=None if events is None else _NumberedOn(first_block, events),
-                    overwrite=overwrite,
                     made={name: runs[made] for name, made in stage.made.items()},
                     **options,
                 )
@@ -138,7 +137,7 @@ class StagedRun:
                     self._total.leave_out(run)
                     continue
                 self._watcher.notice(Notice(f"stage {stage.name}"))
-                summary = run.execute(engine)
+                summary = self._execute_stage(stage, run, engine)
                 self._total.add()
                 summaries.append(summary)
                 if summary.outcome != "done":
@@ -146,6 +145,16 @@ class StagedRun:
             with storage_errors("remove", folder), contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(folder)
         return self._summary(summaries, started_s)
+
+    def _execute_stage(self, stage: StageJob, run: JobRun, engine: Engine) -> Summary:
+        """Run a stage; an output that can't be taken up is replaced if it is temporary, or on request."""
+        try:
+            return run.execute(engine)
+        except OutputRefused:
+            if not (stage.temporary or self._overwrite):
+                raise
+            run.overwrite = True
+            return run.execute(engine)
 
     def _needed(self) -> list[bool]:
         """For each stage, if it is to be run: its output is to be made, or a later stage has to read it.
@@ -160,8 +169,16 @@ class StagedRun:
                 needed[stage.name] = any(needed[other.name] for other in readers)
             else:
                 reads_temporary = any(by_name[name].temporary for name in stage.made.values())
-                needed[stage.name] = self._overwrite or not (reads_temporary and run.is_finished())
+                needed[stage.name] = not (reads_temporary and self._is_finished(run))
         return [needed[stage.name] for stage, _ in self.stages]
+
+    def _is_finished(self, run: JobRun) -> bool:
+        try:
+            return run.is_finished()
+        except OutputRefused:
+            if not self._overwrite:
+                raise
+            return False
 
     def _summary(self, summaries: list[Summary], started_s: float, where: str = "") -> Summary:
         last = summaries[-1] if summaries else self._nothing_to_do()

@@ -119,6 +119,24 @@ def test_what_is_made_of_another_intermediate_is_refused(tmp_path, voxels):
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), ndimage.gaussian_filter(voxels, 2.0) > 120)
 
 
+def test_overwriting_replaces_what_differs_and_nothing_else(tmp_path, voxels):
+    stages = {"smooth": SMOOTH | {"output": "smooth.npy"}, "binary": BINARY | {"output": "out.npy"}}
+    run(job_with(tmp_path, **stages), Script())
+    kept = (tmp_path / "smooth.npy").stat().st_ino
+    stages["binary"] = stages["binary"] | {"operation": {"threshold": {"above": 60}}}
+    summary = run(job_with(tmp_path, **stages), Script(), overwrite=True)
+    assert (summary.outcome, summary.skipped) == ("done", BLOCKS)
+    assert (tmp_path / "smooth.npy").stat().st_ino == kept
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), ndimage.gaussian_filter(voxels, 1.2) > 60)
+
+
+def test_a_temporary_volume_of_another_job_is_replaced(tmp_path, voxels):
+    assert run(usual(tmp_path, retries=0), FailsTheSecondTime()).outcome == "failed"
+    summary = run(usual(tmp_path, sigma=2.0), Script(), overwrite=True)
+    assert (summary.outcome, summary.skipped) == ("done", 0)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), ndimage.gaussian_filter(voxels, 2.0) > 120)
+
+
 def test_a_changed_input_is_noticed_through_all_stages(tmp_path, voxels):
     run(usual(tmp_path), Script())
     np.save(tmp_path / "in.npy", 255 - voxels)

@@ -18,6 +18,9 @@ LEAD_S = 1.0
 """Worker time by which an owner may be ahead of one who has as many workers."""
 _TICKS_IDLE = 3
 """A worker that was idle for so long is given up, though its user has blocks: they may wait for merges."""
+_TICKS_WITHOUT = 5
+"""Whoever has had no worker for so long, and no more time than others, has waited enough: the time of very
+short blocks, which is for the most part not theirs, would hardly make a lead."""
 
 
 class Replacements:
@@ -34,6 +37,14 @@ class Replacements:
         self._pool = pool
         self._fair_share = fair_share
         self._jobs: dict[Hashable, dict[str, JobState]] = {}
+        self._ticks_without: dict[Hashable, int] = {}  # users that wait and have no worker
+
+    def tick(self) -> None:
+        """Count the time for which users have been without a worker."""
+        waiting, teams = self._ticks_without.items(), self._pool.teams
+        self._ticks_without = {
+            user: ticks + 1 for user, ticks in waiting if user in self._jobs and not teams[user].size
+        }
 
     def add(self, job: JobState) -> None:
         """Take in a job of some user."""
@@ -64,9 +75,12 @@ class Replacements:
         others = self._others(job.user)
         if (idle := next(self._idle(others), None)) is not None:
             return idle
-        have = self._pool.teams[job.user].size + coming
-        owing = [team for team in others if self._owes(team, job, have)]
-        return max(owing, key=lambda team: team.size).with_fewest if owing else None
+        size = self._pool.teams[job.user].size
+        if size == 0:
+            self._ticks_without.setdefault(job.user, 0)
+        owing = [team for team in others if self._owes(team, job, size + coming)]
+        most = max(owing, key=lambda team: (team.size, self._lead_s(team, job)), default=None)
+        return None if most is None else most.with_fewest
 
     def idle_of_others(self, user: Hashable) -> WorkerState | None:
         """Any worker of another user that has nothing to do at this moment."""
@@ -91,8 +105,14 @@ class Replacements:
             return False  # its last blocks run, and its workers will be idle then
         if priority != job.priority:
             return priority < job.priority
-        lead_s = self._fair_share.used_s(team.owner) - self._fair_share.used_s(job.owner)
-        return (lead_s >= 0 and team.size >= have + 2) or (lead_s > LEAD_S and team.size >= have)
+        lead_s = self._lead_s(team, job)
+        if lead_s < 0:
+            return False
+        has_waited = have == 0 and self._ticks_without.get(job.user, 0) >= _TICKS_WITHOUT
+        return team.size >= have + 2 or (team.size >= have and (lead_s > LEAD_S or has_waited))
+
+    def _lead_s(self, team: Team, job: JobState) -> float:
+        return self._fair_share.used_s(team.owner) - self._fair_share.used_s(job.owner)
 
     def _top_priority(self, user: Hashable) -> int | None:
         """The highest priority of a user's jobs that have blocks to give, now or later; None if none has."""

@@ -105,6 +105,12 @@ class Scheduler:
         self.pool.welcome(job)
         self._replacements.add(job)
 
+    def tick(self) -> None:
+        """Note that some time has passed."""
+        self.pool.tick()
+        if self.pool.several:
+            self._replacements.tick()
+
     def close(self, lease: Assign) -> None:
         """Note that a lease is over, for whatever reason."""
         if lease is self._alone:

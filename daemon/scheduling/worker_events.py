@@ -94,7 +94,7 @@ class WorkerEvents:
         if self._now_s is not None and now_s < self._now_s:
             raise ValueError(f"the time went back from {self._now_s} s to {now_s} s; use a monotonic clock")
         self._now_s = now_s
-        self._pool.tick()
+        self._scheduler.tick()
         for worker in self._pool.workers.values():
             if not worker.leases or worker.target is not None:
                 continue

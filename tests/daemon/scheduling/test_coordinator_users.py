@@ -101,6 +101,20 @@ def test_who_comes_later_gets_half_of_the_workers_as_they_come_free():
     assert bench.replaced == 2
 
 
+def test_with_one_worker_each_has_its_turn_however_short_the_blocks_are():
+    """Their time adds up to nothing, but who waits has waited."""
+    bench = Bench(1, {"a": 1e-6, "b": 1e-6})
+    bench.submit("a", 100_000, "ann")
+    bench.submit("b", 100_000, "ben")
+    turns = []
+    for tick in range(60):
+        bench.feed(ev.Tick(0.2 * tick))
+        bench.work(100)
+        turns += [user for user in bench.users_at_work() if user not in turns[-1:]]
+    assert 8 <= len(turns) <= 13  # of five ticks or so each
+    assert set(turns) == {"ann", "ben"}
+
+
 def test_idle_workers_of_one_whose_blocks_are_done_go_to_another():
     bench = Bench(2)
     bench.submit("a", 2, "ann")

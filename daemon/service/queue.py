@@ -247,12 +247,9 @@ class JobQueue:
             edited = job.model_dump(mode="json"), request.file
         elif job_record.info.ended and job_record.spec:
             files = self._files_of(job_record)  # they may lead elsewhere than when it was submitted
+        keep = request.keep_finished
         return self.table.retry(
-            request.id,
-            request.failed_only,
-            files=files,
-            keep_finished=request.keep_finished,
-            edited=edited,
+            request.id, request.failed_only, files=files, keep_finished=keep, edited=edited
         )
 
     def accept(self, number: int) -> None:

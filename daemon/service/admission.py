@@ -70,7 +70,7 @@ def check_edited(edited: Mapping[str, Any], info: JobInfo, rights: Rights) -> tu
     Parameters
     ----------
     edited : mapping
-        As `Job.of` takes it.
+        As `job_of` takes it.
     info : JobInfo
         The job, which keeps its name, label, priority and predecessors.
     rights : Rights

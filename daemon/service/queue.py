@@ -7,7 +7,6 @@ service's thread; runs send their news through the mailbox, and `handle_news` ha
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,30 +16,25 @@ from ...shared.errors import BlockmillError, Refused
 from ...shared.jobs.job_file import job_of
 from ...shared.messages.records import JobInfo
 from ...shared.messages.service import RetryJob, SubmitJob
-from ...shared.outside_text import message_of
 from ...shared.system.impersonation import acting_as
-from ...shared.version import __version__
+from ...shared.version import Installation
 from ..engine.engine import Engine
 from ..engine.handle import Notice
 from ..engine.mailbox import Mailbox
 from ..journal.journal import Journal
 from ..journal.records import JobRecord
 from .access import Rights
+from .active_runs import ActiveRuns, start_sweep
 from .admission import check_edited, check_priority, check_room
 from .engine_keeper import EngineKeeper
-from .installation import Installation
 from .job_logs import JobLogs
 from .jobs.clashes import JobFiles
 from .jobs.job_table import JobTable
-from .runner import Ending, Runner, sweep_output
+from .runner import Ending
 from .settings import Settings
 
 MOST_ACTIVE = 64
 """Most jobs that run at the same time; each has a thread."""
-_REPLACED = (
-    f"the files of blockmill were replaced while its service runs (version {__version__}); start the service "
-    "again, its jobs go on"
-)
 _PRUNE_S = 3600.0
 _DAY_S = 86400.0
 _LONGEST_END_S = 15.0
@@ -77,7 +71,7 @@ class JobQueue:
         self.installation = Installation()
         self.logs = JobLogs(settings.state_dir / "jobs")
         self.logs.remove_unknown(self.table, loaded.last_id)
-        self._runners: dict[int, Runner] = {}
+        self._runs = ActiveRuns(self.table, self.journal, mailbox.put)
         self._next_prune_s = 0.0
         for job_record in loaded.jobs:
             if job_record.spec:
@@ -157,10 +151,9 @@ class JobQueue:
         """Start the jobs that may start, and save all changes."""
         now_s = time.monotonic()
         if start:
-            self.keeper.replace_broken(now_s, in_use=bool(self._runners))
+            self.keeper.replace_broken(now_s, in_use=bool(self._runs))
             self._start_jobs()
-        for runner in self._runners.values():
-            self._count(runner)
+        self._runs.count_all()
         if now_s >= self._next_prune_s:
             self._next_prune_s = now_s + _PRUNE_S
             self._prune()
@@ -188,10 +181,9 @@ class JobQueue:
 
     def close(self) -> None:
         """End the runs and the workers; jobs that run now go on when the service is started again."""
-        for runner in self._runners.values():
-            runner.cut_short(Ending("put back", "the service was ended"))
+        self._runs.cut_all_short(Ending("put back", "the service was ended"))
         deadline_s = time.monotonic() + _LONGEST_END_S
-        while self._runners and time.monotonic() < deadline_s:
+        while self._runs and time.monotonic() < deadline_s:
             for command in self._mailbox.wait(0.1):
                 self.handle_news(*command)
         self.keeper.close()
@@ -255,12 +247,9 @@ class JobQueue:
             edited = job.model_dump(mode="json"), request.file
         elif job_record.info.ended and job_record.spec:
             files = self._files_of(job_record)  # they may lead elsewhere than when it was submitted
+        keep = request.keep_finished
         return self.table.retry(
-            request.id,
-            request.failed_only,
-            files=files,
-            keep_finished=request.keep_finished,
-            edited=edited,
+            request.id, request.failed_only, files=files, keep_finished=keep, edited=edited
         )
 
     def accept(self, number: int) -> None:
@@ -287,8 +276,7 @@ class JobQueue:
         ended = self.table.cancel(number, time.time())
         if ended is None:
             self.logs.add_text(number, "is being cancelled")
-            if number in self._runners:
-                self._runners[number].cut_short(Ending("cancelled", "cancelled on request"), now=now)
+            self._runs.cut_short(number, Ending("cancelled", "cancelled on request"), now=now)
             return
         for ended_job in ended:
             self._log_end(ended_job)
@@ -308,8 +296,7 @@ class JobQueue:
         """
         active = self.table.pause(numbers, by) if paused else self.table.resume(numbers)
         for number in active:
-            if number in self._runners:
-                self._runners[number].pause(paused)
+            self._runs.pause(number, paused)
         if numbers is None:
             self.journal.set_paused_all(self.table.paused_all)
             if not paused and self.keeper.draining:
@@ -331,8 +318,7 @@ class JobQueue:
         """
         check_priority(self.settings.limits, self.rights, uid, priority)
         self.table.set_priority(number, priority)
-        if number in self._runners:
-            self._runners[number].set_priority(priority)
+        self._runs.set_priority(number, priority)
 
     # -- runs -----------------------------------------------------------------------
 
@@ -340,37 +326,14 @@ class JobQueue:
         engine = self.keeper.engine
         if self.keeper.draining or engine is None:
             return
-        if self.installation.replaced:
-            if self.table.hold_back(_REPLACED):
-                _log.error("no job is started: %s", _REPLACED)
+        if trouble := self.installation.trouble:
+            if self.table.hold_back(trouble):
+                _log.error("no job is started: %s", trouble)
             return
         while (job_record := self.table.next_to_start(time.time(), MOST_ACTIVE)) is not None:
             number = job_record.info.id
-            runner = Runner(job_record, engine, self.journal, self.rights, self._mailbox.put)
-            self._runners[number] = runner
             self.logs.add_text(number, f"run {job_record.info.runs} begins")
-            runner.start()
-
-    def _count(self, runner: Runner) -> None:
-        """Copy the totals of a run to the table of jobs, once it has taken its output."""
-        if not runner.planned:
-            return
-        totals, seconds = runner.progress, time.monotonic() - runner.started_s
-        computed = totals.blocks - totals.skipped
-        remaining = runner.blocks - totals.blocks - totals.failed
-        self.table.progress(
-            runner.id,
-            done=totals.blocks + runner.finished_before,
-            skipped=totals.skipped + runner.finished_before,
-            failed=totals.failed,
-            running=totals.running,
-            retries=totals.retries,
-            voxels=totals.voxels,
-            bytes_read=totals.bytes_read,
-            bytes_written=totals.bytes_written,
-            seconds=round(seconds, 1),
-            eta_s=round(seconds / computed * remaining, 1) if computed else None,
-        )
+            self._runs.start(job_record, engine, self.rights)
 
     def _on_planned(self, number: int, blocks: int, done: int) -> None:
         self.table.note_plan(number, blocks, done)
@@ -378,17 +341,17 @@ class JobQueue:
         if (open_blocks := self.table.open_blocks(owner)) > limit:
             sizes = f"{open_blocks} blocks of its owner have not ended, {limit} may"
             reason = f"with it {sizes} (limits.blocks_per_user)"
-            self._runners[number].cut_short(Ending("failed", reason))
+            self._runs.cut_short(number, Ending("failed", reason))
 
     def _on_log(self, number: int, notice: Notice) -> None:
         self.logs.add_notice(number, notice)
 
     def _on_ended(self, number: int, ending: Ending) -> None:
         """A run is over; its repeated blocks are counted before the job's end is reported."""
-        self._count(self._runners[number])
+        self._runs.count(number)
         if ending.outcome == "put back":
-            del self._runners[number]
-            self.keeper.replace_broken(time.monotonic(), in_use=bool(self._runners), reason=ending.reason)
+            self._runs.remove(number)
+            self.keeper.replace_broken(time.monotonic(), in_use=bool(self._runs), reason=ending.reason)
             self.table.put_back(number, ending.reason)
             self.logs.add_text(number, f"waits to go on: {ending.reason}")
             return
@@ -400,7 +363,7 @@ class JobQueue:
         self.journal.count_redone(number).add_done_callback(counted)
 
     def _on_counted(self, number: int, ending: Ending, redone: int) -> None:
-        del self._runners[number]
+        self._runs.remove(number)
         self.keeper.reset_breakdowns()
         self._end(number, ending, redone=redone, running=0, eta_s=None)
 
@@ -416,17 +379,9 @@ class JobQueue:
     # -- tidying up -----------------------------------------------------------------
 
     def _sweep(self, job_record: JobRecord) -> None:
-        """Remove the partial files and locks of a cancelled job, in a thread because it may take long."""
-
-        def sweep() -> None:
-            try:
-                sweep_output(job_record, self.rights)
-                trouble = ""
-            except (BlockmillError, OSError) as error:
-                trouble = message_of(error)
-            self._mailbox.put("swept", job_record.info.id, trouble)
-
-        threading.Thread(target=sweep, name=f"sweep-{job_record.info.id}", daemon=True).start()
+        """Remove the partial files and locks of a cancelled job."""
+        number, put = job_record.info.id, self._mailbox.put
+        start_sweep(job_record, self.rights, lambda trouble: put("swept", number, trouble))
 
     def _on_swept(self, number: int, trouble: str) -> None:
         if number not in self.table:

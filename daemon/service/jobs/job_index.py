@@ -15,7 +15,7 @@ from ....shared.errors import Refused
 from ....shared.messages.records import JobInfo, State
 from ...journal.records import JobRecord, order_to_show
 from .clashes import JobFiles, JobFilesTable
-from .dependencies import ancestors, no_such_job
+from .dependencies import ancestors, no_such_job, state_text
 from .job_store import JobStore
 
 _SEEN_STEP = 1 << 32
@@ -200,6 +200,25 @@ class JobIndex:
                     f"job {number} ({job_record.info.name}), which has not ended, {clash}; "
                     f"name another output, or submit with --after {number}"
                 )
+
+    def set_priority(self, number: int, priority: int) -> JobRecord:
+        """Change the priority of a job that has not ended.
+
+        Parameters
+        ----------
+        number, priority : int
+
+        Returns
+        -------
+        JobRecord
+
+        Raises
+        ------
+        NoSuchJob, Refused
+        """
+        if (info := self.get(number).info).ended:
+            raise Refused(f"job {number} has ended as {state_text(info.state)}")
+        return self._change(number, priority=priority)
 
     def _change(self, number: int, *, journal: bool = True, **fields: Any) -> JobRecord:
         self._seen += 1

@@ -392,22 +392,3 @@ class JobTable(PausableJobs):
         pause = {"paused": False, "paused_by": "", **self._paused_with_all()}
         job_record = self._change(number, state="queued", ended_s=None, reason="", **pause)
         return self._change(number, reason=waiting_reason(self._jobs, job_record.info))
-
-    def set_priority(self, number: int, priority: int) -> JobRecord:
-        """Change the priority of a job that has not ended.
-
-        Parameters
-        ----------
-        number, priority : int
-
-        Returns
-        -------
-        JobRecord
-
-        Raises
-        ------
-        NoSuchJob, Refused
-        """
-        if (info := self.get(number).info).ended:
-            raise Refused(f"job {number} has ended as {state_text(info.state)}")
-        return self._change(number, priority=priority)

@@ -10,6 +10,7 @@ from blockmill.client.service.requests import submit_request
 from blockmill.client.service.versions import older_side
 from blockmill.shared.errors import JobError, NoSuchJob, Refused, WireError
 from blockmill.shared.jobs.job import Job
+from blockmill.shared.jobs.job_file import job_of
 from blockmill.shared.messages import service as p
 from blockmill.shared.version import __version__
 
@@ -23,6 +24,15 @@ REQUESTS = {
 RECORDED = [line.split() for line in Path(__file__).with_name("answers-of-0.1.txt").read_text().splitlines()]
 """What a service of version 0.1.0 has answered to these requests."""
 SERVICE_IS_OLDER = f"version 0.1, older than this client, {__version__}: start the service again"
+
+
+STAGED = {
+    "inputs": {"raw": "/data/a.npy"},
+    "stages": {
+        "smooth": {"input": "raw", "operation": {"gaussian": {"sigma": 2}}},
+        "mask": {"input": "smooth", "operation": "copy", "output": "/data/b.npy"},
+    },
+}
 
 
 def answer_of_first_version(name):
@@ -128,6 +138,11 @@ def test_a_job_that_is_sent_without_its_defaults_is_the_same_job(keys):
     sent = submit_request(job, None, None, (), False, False).job
     assert Job.of(sent) == Job.of(job)
     assert Job.of(sent).model_dump(mode="json") == Job.of(job).model_dump(mode="json")
+
+
+def test_a_job_of_stages_that_is_sent_without_its_defaults_is_the_same_job():
+    sent = submit_request(STAGED, None, None, (), False, False).job
+    assert job_of(sent) == job_of(STAGED)
 
 
 def test_two_of_one_version_have_no_older_side():

@@ -13,12 +13,12 @@ from blockmill.daemon.engine.engine import Engine
 from blockmill.daemon.engine.mailbox import Mailbox
 from blockmill.daemon.executors.inline import InlineExecutor
 from blockmill.daemon.executors.scripted import Script, ScriptedServer
-from blockmill.daemon.service.installation import Installation
 from blockmill.daemon.service.queue import JobQueue
 from blockmill.daemon.service.settings import Settings
 from blockmill.shared.errors import Refused
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.messages.service import RetryJob, SubmitJob
+from blockmill.shared.version import Installation
 from blockmill.shared.volumes.registry import open_volume
 from blockmill.workers.jobs import WorkerJobs
 

@@ -37,6 +37,7 @@ class BlockOutcome(NamedTuple):
     note: str = ""
     unrecorded: int = 0
     record: bytes = b""
+    masked: bool = False
 
 
 class PreparedJob:
@@ -48,6 +49,7 @@ class PreparedJob:
         self._recipe = recipe
         self._files = FileAccess(recipe)
         self._sources: Sources | None = None
+        self._mask: Sources | None = None
         self._output: WorkerOutput | None = None
         has_code = recipe.user_code is not None or bool(recipe.code_files)
         self._user_code = UserCode(recipe.user_code, recipe.code_files) if has_code else None
@@ -73,7 +75,8 @@ class PreparedJob:
 
     def _open_volumes(self) -> Sources:
         recipe = self._recipe
-        sources = Sources(recipe)
+        sources = Sources(recipe.sources)
+        self._mask = None if recipe.mask is None else Sources((recipe.mask,))
         self._output = open_output(recipe)
         return sources
 
@@ -105,6 +108,8 @@ class PreparedJob:
         if self._recipe.resume and self._is_finished(roi):
             return BlockOutcome(skipped=True)
         kept_roi = self._reads.kept(roi)
+        if self._mask is not None and not self._is_wanted(self._mask, kept_roi):
+            return self._left_out(sources, task.slot, roi, segment)
         if task.slot is not None and segment is not None and self._is_plain_copy(sources):
             target = slot_array(task.slot, segment, roi, sources.first.dtype)
             unrecorded = self._files.run(lambda: sources.read_into(kept_roi, target))
@@ -116,6 +121,19 @@ class PreparedJob:
         note = self._check_halo(sources, kept_roi) if task.block == self._recipe.checked_block else ""
         outcome = BlockOutcome(nbytes, note=note, unrecorded=unrecorded, record=result.record)
         return self._deliver(result.array, outcome, task.slot, roi, segment)
+
+    def _is_wanted(self, mask: Sources, roi: Roi) -> bool:
+        """Test if the mask is not 0 everywhere in a box."""
+        blocks, _ = self._files.run(lambda: mask.read(roi, roi))
+        return any(block.any() for block in blocks.values())
+
+    def _left_out(
+        self, sources: Sources, slot: wire.Slot | None, roi: Roi, segment: Segment | None
+    ) -> BlockOutcome:
+        """The outcome of a block that is not computed: zeros, or no record."""
+        spec = self._spec
+        zeros = None if spec.has_table else np.zeros(roi.shape, spec.dtype_of(sources.dtypes))
+        return self._deliver(zeros, BlockOutcome(masked=True), slot, roi, segment)
 
     def _context(self, read_roi: Roi, kept_roi: Roi) -> BlockContext:
         return BlockContext(read_roi, kept_roi, self._bounds.shape, self._axes, self._reads.part)
@@ -176,7 +194,7 @@ class PreparedJob:
 
     def close(self) -> None:
         """Close the volumes."""
-        for opened in (self._sources, self._output):
+        for opened in (self._sources, self._mask, self._output):
             if opened is not None:
                 opened.close()
         self._files.close()

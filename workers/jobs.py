@@ -141,6 +141,7 @@ class WorkerJobs:
             outcome.note,
             outcome.unrecorded,
             outcome.record,
+            outcome.masked,
         )
 
     def _segment_of(self, memory: wire.Slot | wire.ArrayView | None) -> Segment | None:

@@ -26,7 +26,7 @@ class Sources:
 
     Parameters
     ----------
-    recipe : Recipe
+    sources : tuple of Source
 
     Attributes
     ----------
@@ -41,10 +41,10 @@ class Sources:
         If one can't be opened.
     """
 
-    def __init__(self, recipe: wire.Recipe) -> None:
+    def __init__(self, sources: tuple[wire.Source, ...]) -> None:
         self._inputs: dict[str, _Input] = {}
         try:
-            for source in recipe.sources:
+            for source in sources:
                 volume = open_source(source)
                 self._inputs[source.name] = _Input(volume, NoCheck())
                 self._check_shape(volume)

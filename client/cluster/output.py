@@ -68,6 +68,8 @@ class ClusterJob:
         """
         if not isinstance(job, Job):
             raise JobError("stages: a cluster run does one stage; give each a job file of its own")
+        if job.mask is not None:
+            raise JobError("mask: a cluster run has none; leave it out")
         target = split_address(job.output.address)
         if target.format != "blockwise":
             raise JobError(f"output: {target.file} is no fileset (.json); cluster tasks write one")

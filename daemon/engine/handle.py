@@ -108,7 +108,7 @@ class Progress:
 
     `voxels` counts those of the blocks done, without halo and without skipped blocks. `running` counts
     the blocks that a worker holds, those that wait there for their turn included. `unrecorded` counts
-    blocks of the input that have no checksum to check them by.
+    blocks of the input that have no checksum to check them by, `masked` blocks that the mask leaves out.
     """
 
     blocks: int = 0
@@ -120,6 +120,7 @@ class Progress:
     bytes_read: int = 0
     bytes_written: int = 0
     unrecorded: int = 0
+    masked: int = 0
 
 
 class JobHandle:

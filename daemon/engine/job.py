@@ -192,6 +192,7 @@ class EngineJob:
         totals.bytes_read += reply.nbytes_read
         totals.bytes_written += reply.nbytes_written
         totals.unrecorded += reply.unrecorded
+        totals.masked += reply.masked
 
     def result(self, block: int, array: NDArray[Any] | None) -> Result:
         """The result of a block, to be merged.

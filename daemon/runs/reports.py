@@ -32,6 +32,8 @@ class Summary:
     input_blocks, input_unchecked : int or None
         Stored blocks of the input that the finished job has read, and those of them that were not
         checked; None if nothing was to be checked.
+    masked : int
+        Blocks that the mask left out in this run.
     table : dict or None
         The table of an operation that makes one.
     """
@@ -48,15 +50,19 @@ class Summary:
     failures: list[tuple[str, str]] = field(default_factory=list)
     input_blocks: int | None = None
     input_unchecked: int | None = None
+    masked: int = 0
     table: Table | None = None
 
     @property
     def note(self) -> str:
         """What is to be said beside the counts, for people; mostly empty."""
-        if not self.input_unchecked:
-            return ""
-        blocks = format_count(self.input_blocks or 0, "block")
-        return f"{self.input_unchecked} of {blocks} of the input were not checked"
+        parts: list[str] = []
+        if self.input_unchecked:
+            blocks = format_count(self.input_blocks or 0, "block")
+            parts.append(f"{self.input_unchecked} of {blocks} of the input were not checked")
+        if self.masked:
+            parts.append(f"{format_count(self.masked, 'block')} left out by the mask")
+        return "; ".join(parts)
 
 
 @dataclass(slots=True)

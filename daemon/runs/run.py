@@ -227,6 +227,7 @@ class JobRun:
         """The recipe of a probe: input and operation, nothing of the output."""
         return wire.Recipe(
             sources=self.inputs.sources(),
+            mask=self.inputs.mask_source(),
             operation=self.plan.operation.to_plain(),
             axes=self.plan.axes,
             offset=self.plan.roi.start,
@@ -393,5 +394,6 @@ class JobRun:
             failures=failures,
             input_blocks=checked and checked[1],
             input_unchecked=checked and checked[0],
+            masked=totals.masked,
             table=self.output.table() if ended.outcome == "done" else None,
         )

@@ -194,6 +194,7 @@ class StagedRun:
             voxels=totals.voxels,
             bytes_written=totals.bytes_written,
             retries=totals.retries,
+            masked=totals.masked,
             seconds=time.monotonic() - started_s,
             output=self._job.output.address,
             failures=failures,

@@ -29,7 +29,7 @@ from ..schema.fields import (
 from ..volumes.base.output_options import OutputOptions
 from .paths import is_relative, with_absolute_paths
 from .settings import JobSettings, with_settings_described
-from .volumes import InputField, InputVolume, OutputField
+from .volumes import InputField, InputVolume, OneInput, OutputField
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"(?<![^/])\$(?:(\w+)|\{(\w+)\})(?![^/])", re.ASCII)
@@ -59,6 +59,8 @@ class Job(JobSettings):
         A bare address may stand for it, too.
     operation : Operation
         ``{gaussian: {sigma: 1.5}}``, or a bare word such as ``copy``.
+    mask : InputVolume, optional
+        A volume of the inputs' shape; blocks in which it is 0 everywhere are not computed, and become 0.
     roi : Roi, optional
         The part of the input to process, in its voxels; default: all.
     block_shape : tuple of int, optional
@@ -75,6 +77,7 @@ class Job(JobSettings):
     input: InputField
     output: Annotated[OutputField, ShortForm("address")]
     operation: OperationField
+    mask: OneInput | None = None
     roi: RoiField | None = None
     block_shape: Extents | None = None
     halo: CountPerAxis | None = None
@@ -102,7 +105,8 @@ class Job(JobSettings):
 
     def inputs_by_key(self) -> Mapping[str, InputVolume]:
         """The inputs by their keys in a job file, such as ``input`` or ``input.mask``."""
-        return {_input_key(name): volume for name, volume in self.inputs.items()}
+        inputs = {_input_key(name): volume for name, volume in self.inputs.items()}
+        return inputs if self.mask is None else inputs | {"mask": self.mask}
 
     def only_input(self, where: str) -> InputVolume:
         """The job's input.
@@ -165,6 +169,7 @@ class Job(JobSettings):
         identity = {
             **({"input": named[UNNAMED]} if [*named] == [UNNAMED] else {"inputs": named}),
             "operation": self.operation.plain_identity(axes),
+            **({} if self.mask is None else {"mask": self.mask.address}),
             "roi": plain["roi"],
             "output": {key: plain["output"][key] for key in self.output.layout},
         }

@@ -32,7 +32,7 @@ def with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
 
 
 def _absolute_volumes(data: Mapping[str, Any], folder: Path, names: Collection[str]) -> dict[str, Any]:
-    """A copy of a mapping with absolute paths in its keys input and output.
+    """A copy of a mapping with absolute paths in its keys input, mask and output.
 
     Parameters
     ----------
@@ -45,6 +45,8 @@ def _absolute_volumes(data: Mapping[str, Any], folder: Path, names: Collection[s
     copied = dict(data)
     if "input" in copied:
         copied["input"] = _absolute_volume(copied["input"], folder, names, by_name=True)
+    if "mask" in copied:
+        copied["mask"] = _absolute_volume(copied["mask"], folder, names)
     if "output" in copied:
         copied["output"] = _absolute_volume(copied["output"], folder, ())
     return copied

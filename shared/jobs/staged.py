@@ -20,7 +20,7 @@ from ..volumes.registry import split_address
 from .job import Job, relative_paths_of
 from .paths import with_absolute_paths
 from .settings import JobSettings, with_settings_described
-from .volumes import InputField, InputVolume, OneInput, OutputField, checked_names
+from .volumes import MASK, InputField, InputVolume, OneInput, OutputField, checked_names
 
 _FOLDER = "stages"
 
@@ -35,6 +35,7 @@ class Stage(BoundedModel):
     output : OutputOptions, optional
         Default: a volume that is removed when the job is done.
     operation : Operation
+    mask : InputVolume, optional
     roi : Roi, optional
     block_shape : tuple of int, optional
     halo : int or tuple of int, optional
@@ -43,6 +44,7 @@ class Stage(BoundedModel):
     input: InputField
     output: Annotated[OutputField, ShortForm("address")] | None = None
     operation: OperationField
+    mask: OneInput | None = None
     roi: RoiField | None = None
     block_shape: Extents | None = None
     halo: CountPerAxis | None = None
@@ -50,6 +52,11 @@ class Stage(BoundedModel):
     def sources(self) -> Mapping[str, InputVolume]:
         """The inputs by the names that the operation has for them; empty: an only one."""
         return {"": self.input} if isinstance(self.input, InputVolume) else self.input
+
+    def volumes(self) -> Mapping[tuple[str, ...], InputVolume]:
+        """All volumes that it reads, by the path of their keys."""
+        found = {("input", name) if name else ("input",): volume for name, volume in self.sources().items()}
+        return found if self.mask is None else found | {("mask",): self.mask}
 
 
 class StageJob(NamedTuple):
@@ -60,7 +67,7 @@ class StageJob(NamedTuple):
     name : str
     job : Job
     made : dict of str
-        For each of its inputs that another stage makes, the name of that stage.
+        For each of its inputs that another stage makes, and for its mask, the name of that stage.
     temporary : bool
         Its output is removed when all stages are done.
     """
@@ -133,9 +140,9 @@ class StagedJob(JobSettings):
         """The volumes that it reads and does not make itself, by their keys in a job file."""
         found = {f"inputs.{name}": volume for name, volume in self.inputs.items()}
         for stage_name, stage in self.stages.items():
-            for name, volume in stage.sources().items():
+            for path, volume in stage.volumes().items():
                 if volume.address not in self.inputs and volume.address not in self.stages:
-                    found[".".join(filter(None, ("stages", stage_name, "input", name)))] = volume
+                    found[".".join(("stages", stage_name, *path))] = volume
         return found
 
     def outputs_by_key(self) -> Mapping[str, OutputOptions]:
@@ -167,8 +174,11 @@ class StagedJob(JobSettings):
             if volume.address in self.stages:
                 made[key or "input"] = volume.address
             sources[key] = self._resolved_source(volume)
+        if stage.mask is not None and stage.mask.address in self.stages:
+            made[MASK] = stage.mask.address
+        mask = None if stage.mask is None else self._resolved_source(stage.mask)
         keys = {key: getattr(stage, key) for key in ("operation", "roi", "block_shape", "halo")}
-        volumes = {"input": sources.get("", sources), "output": self._output_of(name)}
+        volumes = {"input": sources.get("", sources), "mask": mask, "output": self._output_of(name)}
         try:
             job = Job.model_validate(self.settings() | keys | volumes)
         except ValidationError as error:
@@ -203,10 +213,9 @@ def _problems(job: StagedJob) -> Iterator[tuple[tuple[str | int, ...], str]]:
     earlier: list[str] = []
     read: set[str] = set()
     for name, stage in job.stages.items():
-        for key, volume in stage.sources().items():
+        for path, volume in stage.volumes().items():
             read.add(volume.address)
-            path = ("stages", name, "input", *([key] if key else []))
-            yield from _reference_problems(job, path, volume.address, earlier)
+            yield from _reference_problems(job, ("stages", name, *path), volume.address, earlier)
         earlier.append(name)
     for name, stage in job.stages.items():
         if stage.output is None and name not in read:

@@ -24,6 +24,8 @@ from ..schema.fields import AxesField, ShortForm, Switch, Text, VoxelSize, neare
 from ..volumes.base.output_options import OutputOptions
 from ..volumes.registry import format_of, formats, split_address
 
+MASK = "<mask>"
+"""What stands for the mask among the names of inputs."""
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 

@@ -155,6 +155,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     sources : tuple of Source
         The inputs, all of one shape.
+    mask : Source or None
+        A volume of that shape; blocks in which it is 0 everywhere are not computed.
     operation : dict, list of dict, or None
         As in the job file, one key, or a list of such; None copies.
     axes : str or None
@@ -199,6 +201,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sources: tuple[Source, ...]
+    mask: Source | None = None
     operation: dict[str, Any] | list[dict[str, Any]] | None = None
     axes: str | None = None
     offset: tuple[int, ...] = ()
@@ -292,7 +295,8 @@ class TaskDone(Message, frozen=True):
     `nbytes_read` and `nbytes_written` count voxel data; `skipped`: a finished
     block was found and left alone; `crc32` is that of the block if the recipe asks for it;
     `voxels` are those of the block; `note` is for people; `unrecorded` counts blocks of the input
-    that were to be checked and have no checksum; `record` goes to the operation's reducer.
+    that were to be checked and have no checksum; `record` goes to the operation's reducer;
+    `masked`: the block was left out, as the mask is 0 there.
     """
 
     job: str
@@ -307,6 +311,7 @@ class TaskDone(Message, frozen=True):
     note: str = ""
     unrecorded: int = 0
     record: bytes = b""
+    masked: bool = False
 
 
 class TaskFailed(Message, frozen=True):

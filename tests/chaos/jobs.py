@@ -22,7 +22,10 @@ _OUTPUTS = {
     "gzip": "{{address: {name}.json, block_shape: [16, 16, 32], compression: gzip}}",
     "h5": "{name}.h5/v/data",
     "npy": "{name}.npy",
+    "zarr": "{{address: {name}.zarr, chunks: [16, 16, 32]}}",
+    "stages": "{name}.npy",
 }
+_ADDRESSES = {"raw": "{name}.json", "gzip": "{name}.json", "zarr": "{name}.zarr"}
 _JOB = """\
 input: {given}
 output: {output}
@@ -30,6 +33,21 @@ block_shape: [16, 16, 32]
 user_code: {name}.code
 retries: 30
 operation: {{python: {{function: 'steps:invert', args: {{s: {block_s}}}}}}}
+"""
+_STAGES = """\
+inputs: {{given: {given}}}
+stages:
+  inverted:
+    input: given
+    block_shape: [16, 16, 32]
+    operation: {{python: {{function: 'steps:invert', args: {{s: {block_s}}}}}}}
+  copied:
+    input: inverted
+    block_shape: [16, 16, 32]
+    operation: [copy, {{median: {{size: 1}}}}]
+    output: {output}
+user_code: {name}.code
+retries: 30
 """
 # Its import takes a while: so a signal can come during the trial, which imports it before the first block.
 _CODE = """\
@@ -69,8 +87,8 @@ class ChaosJob:
 
     Attributes
     ----------
-    kind : {"raw", "gzip", "h5", "npy"}
-        Of its output; the first two are filesets.
+    kind : {"raw", "gzip", "h5", "npy", "zarr", "stages"}
+        Of its output; the first two are filesets, the last one is made in two stages.
     want : ndarray
         The voxels that must come out.
     number : int or None
@@ -101,7 +119,8 @@ class ChaosJob:
     def write(self, given: str, block_s: float, import_s: float) -> None:
         """Write its file and its code."""
         output = _OUTPUTS[self.kind].format(name=self.name)
-        text = _JOB.format(given=given, output=output, name=self.name, block_s=block_s)
+        form = _STAGES if self.kind == "stages" else _JOB
+        text = form.format(given=given, output=output, name=self.name, block_s=block_s)
         (self.folder / f"{self.name}.yaml").write_text(text)
         code = self.folder / f"{self.name}.code"
         code.mkdir()
@@ -147,8 +166,7 @@ def make_jobs(scene: Scene, number: int, count: int) -> list[ChaosJob]:
     for place in range(count):
         kind, name = scene.rng.choice(list(_OUTPUTS)), f"r{number}j{place}"
         source = jobs[-1] if jobs and scene.rng.random() < 0.4 else None
-        fileset = kind in ("raw", "gzip")
-        address = f"{name}.json" if fileset else _OUTPUTS[kind].format(name=name)
+        address = _ADDRESSES.get(kind, _OUTPUTS[kind]).format(name=name)
         want = 255 - (source.want if source else scene.volume)
         job = ChaosJob(name, kind, scene.folder, want, address, source)
         given = source.address if source else "in.npy"

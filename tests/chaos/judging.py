@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from .jobs import ChaosJob
@@ -52,16 +53,23 @@ def _blocks(job: ChaosJob, report: Report) -> Iterator[str]:
 
 
 def _merged(job: ChaosJob, report: Report) -> Iterator[str]:
-    path = job.folder / f"{job.name}.{job.kind}"
+    path = job.folder / f"{job.name}.{'npy' if job.kind == 'stages' else job.kind}"
     if not path.exists():
         return
     try:
-        got = np.load(path) if job.kind == "npy" else _dataset(path, "v/data")
+        got = _content(path)
         if not np.array_equal(got, job.want):
             report.defect("a merged output with its name is wrong", path)
     except _UNREADABLE as error:
         report.defect("a merged output with its name can't be read", f"{path}: {error!r}")
     yield "all"
+
+
+def _content(path: Path) -> NDArray[np.uint8]:
+    """The voxels of a whole output, by the library of its format."""
+    if path.suffix == ".zarr":
+        return np.asarray(zarr.open_array(path, mode="r")[...])
+    return np.load(path) if path.suffix == ".npy" else _dataset(path, "v/data")
 
 
 def _dataset(path: Path, name: str) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from ....shared.geometry.grid import BlockGrid
 from ....shared.geometry.reads import Reads
 from ....shared.geometry.roi import Shape
 from ....shared.jobs.job import Job
-from ....shared.jobs.volumes import InputVolume
+from ....shared.jobs.volumes import MASK, InputVolume
 from ....shared.messages import engine as wire
 from ....shared.operations.base import UNNAMED
 from ....shared.volumes.base.api import Volume
@@ -177,14 +177,21 @@ class RunInputs:
             name: MadeInput(said, *made[name]) if name in made else RunInput(said)
             for name, said in job.inputs.items()
         }
-        for name, one in self.by_name.items():
+        self.mask: RunInput | None = None
+        if job.mask is not None:
+            self.mask = MadeInput(job.mask, *made[MASK]) if MASK in made else RunInput(job.mask)
+        for name, one in self._all():
             if name not in made:
                 refuse_own_input(one.address, one.reads, output)
+
+    def _all(self) -> list[tuple[str, RunInput]]:
+        """The inputs and the mask."""
+        return [*self.by_name.items(), *([(MASK, self.mask)] if self.mask is not None else [])]
 
     @property
     def reads(self) -> Claims:
         """All files that the inputs lead to."""
-        claims = [one.reads for one in self.by_name.values()]
+        claims = [one.reads for _, one in self._all()]
         files = tuple(place for one in claims for place in one.files)
         return Claims(files, tuple(tree for one in claims for tree in one.trees))
 
@@ -207,24 +214,37 @@ class RunInputs:
         """Note the facts of the opened inputs; see `RunInput.note`."""
         for name, one in self.by_name.items():
             one.note(volumes[name], check=self._job.check_input)
+        if self.mask is not None:
+            with closing(self.mask.open()) as volume:
+                self.mask.note(volume, check=self._job.check_input)
+            if self.mask.shape != self.shape:
+                raise JobError(
+                    f"mask: {self.mask.said.address} has shape {list(self.mask.shape)}, and the input has "
+                    f"{list(self.shape)}; a mask has the shape of the input"
+                )
 
     def identity(self) -> dict[str, Any]:
         """Their part of the job's identity."""
+        mask = {} if self.mask is None else {"mask_is": self.mask.identity()}
         if [*self.by_name] == [UNNAMED]:
-            return {"input_is": self.by_name[UNNAMED].identity()}
-        return {"inputs_are": {name: one.identity() for name, one in self.by_name.items()}}
+            return {"input_is": self.by_name[UNNAMED].identity(), **mask}
+        return {"inputs_are": {name: one.identity() for name, one in self.by_name.items()}, **mask}
 
     def sources(self) -> tuple[wire.Source, ...]:
         """What workers need to open them."""
         return tuple(one.source(name) for name, one in self.by_name.items())
 
+    def mask_source(self) -> wire.Source | None:
+        """What workers need to open the mask."""
+        return None if self.mask is None else self.mask.source("mask")
+
     def notes(self) -> Iterator[str]:
         """Reasons why inputs of ours are not checked, for people."""
-        return (one.check.note for one in self.by_name.values() if one.check.note)
+        return (one.check.note for _, one in self._all() if one.check.note)
 
     def changed(self) -> str:
         """The address of an input that is no longer as it was, or an empty text."""
-        return next((one.said.address for one in self.by_name.values() if one.changed()), "")
+        return next((one.said.address for _, one in self._all() if one.changed()), "")
 
     def unchecked(self, tasks: BlockGrid, reads: Reads, unrecorded: int) -> tuple[int, int] | None:
         """How many stored blocks a finished job has read without a check, and how many it has read.

@@ -17,7 +17,7 @@ _MEANINGS = {
     "input_is.content": "the content of the input's files has changed since",
     "user_code_is": "the Python files in user_code have changed since",
 }
-_INPUT = re.compile(r"inputs_are\.\w+\.")
+_INPUT = re.compile(r"(inputs_are\.\w+|mask_is)\.")
 
 
 class OtherRecordVersion(ValueError):

@@ -154,7 +154,8 @@ class RecordsCompletion:
                 done[:] = held.mask.ljust(len(done), b"\0")[: len(done)]
             for block, record in held.records.items():
                 if block < len(done) and not done[block]:
-                    reducer.add(block, record)
+                    if record:
+                        reducer.add(block, record)
                     done[block] = 1
         except ValueError as error:
             raise OutputRefused(
@@ -182,7 +183,8 @@ class RecordsCompletion:
         assert self._log is not None, "started or taken up before"
         self._log.append(block, record)
         try:
-            self._reducer.add(block, record)
+            if record:  # the mask leaves others out
+                self._reducer.add(block, record)
         except ValueError as error:
             raise StorageError(f"the record of the block can't be added up: {error}") from error
         self._done[block] = 1

@@ -196,6 +196,55 @@ def test_a_table_and_a_volume_are_not_taken_for_each_other(tmp_path, voxels):
         run(job_of(tmp_path, "out.npy", input="t.csv"), Script())
 
 
+@pytest.fixture
+def mask(tmp_path):
+    """Nothing in blocks 1 and 3, one voxel in block 2."""
+    mask = np.ones(SHAPE, bool)
+    mask[4:16] = False
+    mask[9, 5, 5] = True
+    np.save(tmp_path / "mask.npy", mask)
+    return mask
+
+
+@pytest.mark.parametrize("output", ["out.json", "out.npy", "t.csv"])
+def test_blocks_in_which_the_mask_is_0_are_not_computed(tmp_path, voxels, mask, output):
+    operation = "statistics" if output == "t.csv" else {"gaussian": {"sigma": 1.5}}
+    job = job_of(tmp_path, output, operation=operation, mask="mask.npy")
+    summary = run(job, Script())
+    assert (summary.outcome, summary.finished, summary.masked) == ("done", BLOCKS, 2)
+    assert summary.note == "2 blocks left out by the mask"
+    wanted = np.ones(SHAPE, bool)
+    wanted[4:8] = wanted[12:16] = False
+    if output == "t.csv":
+        assert (summary.table["count"], summary.table["sum"]) == (wanted.sum(), voxels[wanted].sum())
+    else:
+        expected = np.where(wanted, ndimage.gaussian_filter(voxels, 1.5), 0)
+        np.testing.assert_array_equal(content(tmp_path, output), expected)
+    again = run(job, Script())
+    assert (again.skipped, again.table) == (BLOCKS, summary.table)
+    np.save(tmp_path / "mask.npy", ~mask)
+    with pytest.raises(OutputRefused, match=r"mask_is\.state: the input's files have changed"):
+        run(job, Script())
+
+
+def test_what_the_mask_leaves_out_is_not_read(tmp_path, voxels, mask):
+    run(job_of(tmp_path, "made.json"), Script())
+    for block in tmp_path.joinpath("made_blocks/z_00000004").rglob("*.h5"):
+        block.write_bytes(b"damaged")
+    job = job_of(tmp_path, "out.npy", input="made.json", mask={"address": "mask.npy"})
+    assert run(job, Script()).outcome == "done"
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path, voxels):
+    np.save(tmp_path / "mask.npy", voxels[1:])
+    with pytest.raises(
+        JobError, match=r"mask: .*mask.npy has shape .*19, 12, 16.*the input has .*20, 12, 16"
+    ):
+        run(job_of(tmp_path, mask="mask.npy"), Script())
+    with pytest.raises(JobError, match=r"mask.addres: unknown key; did you mean address"):
+        job_of(tmp_path, mask={"addres": "mask.npy"})
+
+
 @pytest.mark.parametrize("output", ["out.json", "out.npy"])
 def test_attempts_that_fail_or_die_are_made_again(tmp_path, voxels, output):
     script = Script(fails=[(0, 1), (3, 1), (3, 2)], dies=[(1, 1), (4, 1)])

@@ -84,6 +84,23 @@ def test_stages_may_keep_their_outputs_and_read_several(tmp_path, voxels):
     assert json.loads((tmp_path / "t.stats.json").read_text())["sum"] == (voxels > smooth).sum()
 
 
+@pytest.mark.parametrize("mask", ["binary", "raw", "other.npy"])
+def test_a_stage_may_have_a_mask_that_another_one_has_made(tmp_path, voxels, mask):
+    other = np.zeros(SHAPE, np.uint8)
+    other[9] = 1
+    np.save(tmp_path / "other.npy", other)
+    binary = {"input": "raw", "operation": {"threshold": {"above": 253}}, "block_shape": BLOCK}
+    smooth = SMOOTH | {"mask": mask, "output": "out.npy"}
+    stages = {"binary": binary, "smooth": smooth} if mask == "binary" else {"smooth": smooth}
+    assert run(job_with(tmp_path, **stages), Script()).outcome == "done"
+    wanted = {"binary": voxels > 253, "raw": voxels, "other.npy": other}[mask]
+    expected = ndimage.gaussian_filter(voxels, 1.2)
+    for start in range(0, 20, 4):
+        if not wanted[start : start + 4].any():
+            expected[start : start + 4] = 0
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
 def test_shapes_may_change_from_stage_to_stage(tmp_path, voxels):
     job = job_with(
         tmp_path,

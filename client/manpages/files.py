@@ -50,7 +50,7 @@ def job_page() -> Page:
     page.heading("STAGES")
     page.text(
         "Instead of input, output and operation a file may have stages, done one after the other. The "
-        "input of a stage is the name of an earlier stage, a name below inputs, or an address. A stage "
+        "input of a stage is the name of another stage, a name below inputs, or an address. A stage "
         "without an output makes a temporary volume. What a later stage needs no more is not made again."
     )
     page.text(

@@ -91,7 +91,8 @@ class StagedJob(JobSettings):
     inputs : dict of str to InputVolume
         Names for volumes that stages read.
     stages : dict of str to Stage
-        In the order in which they are done; the last one has an output.
+        They are done in this order, as far as each comes after those whose results it reads. The last one
+        has an output.
 
     Raises
     ------
@@ -117,7 +118,7 @@ class StagedJob(JobSettings):
     @property
     def output(self) -> OutputOptions:
         """The output of the last stage."""
-        output = [*self.stages.values()][-1].output
+        output = self.stages[self.sequence[-1]].output
         assert output is not None, "checked when made"
         return output
 
@@ -158,6 +159,22 @@ class StagedJob(JobSettings):
         """The same job with all its paths absolute. Relative ones are taken from `folder`."""
         return StagedJob.of(with_absolute_paths(self.model_dump(mode="json"), Path(folder)))
 
+    @cached_property
+    def sequence(self) -> tuple[str, ...]:
+        """The names of the stages in the order in which they are done, but for those that read each other."""
+        ordered: list[str] = []
+        remaining = [*self.stages]
+        while remaining:
+            ready = [name for name in remaining if not self._reads_any(name, remaining)]
+            if not ready:
+                break
+            ordered.append(ready[0])
+            remaining.remove(ready[0])
+        return tuple(ordered)
+
+    def _reads_any(self, name: str, others: list[str]) -> bool:
+        return any(volume.address in others for volume in self.stages[name].volumes().values())
+
     def temporary_folder(self) -> Path:
         """The folder of the volumes that are removed when it is done: beside the last output, hidden."""
         return records_folder(Path(split_address(self.output.address).file)) / _FOLDER
@@ -165,7 +182,7 @@ class StagedJob(JobSettings):
     @cached_property
     def stage_jobs(self) -> tuple[StageJob, ...]:
         """Each stage as a job of its own, in their order."""
-        return tuple(self._stage_job(name, stage) for name, stage in self.stages.items())
+        return tuple(self._stage_job(name, self.stages[name]) for name in self.sequence)
 
     def _stage_job(self, name: str, stage: Stage) -> StageJob:
         made: dict[str, str] = {}
@@ -210,29 +227,24 @@ def _problems(job: StagedJob) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What does not fit between the stages."""
     if both := [name for name in job.stages if name in job.inputs]:
         yield ("stages", both[0]), "has the name of an input; give it another one"
-    earlier: list[str] = []
+    if circle := [name for name in job.stages if name not in job.sequence]:
+        yield ("stages", circle[0]), f"reads what is made of its own result; look at {', '.join(circle)}"
+        return
     read: set[str] = set()
     for name, stage in job.stages.items():
         for path, volume in stage.volumes().items():
             read.add(volume.address)
-            yield from _reference_problems(job, ("stages", name, *path), volume.address, earlier)
-        earlier.append(name)
+            yield from _misspelled(job, ("stages", name, *path), volume.address)
     for name, stage in job.stages.items():
         if stage.output is None and name not in read:
             yield ("stages", name), "is read by no other stage, so it needs an output"
     if unused := [name for name in job.inputs if name not in read]:
         yield ("inputs", unused[0]), "is read by no stage; leave it out"
-    if job.stages[earlier[-1]].output is None and earlier[-1] in read:
-        yield ("stages", earlier[-1]), "is the last stage, so it needs an output"
 
 
-def _reference_problems(
-    job: StagedJob, path: tuple[str | int, ...], address: str, earlier: list[str]
-) -> Problems:
-    """A stage that is not done yet; a word that is neither a name nor looks like a path."""
-    if address in job.stages and address not in earlier:
-        return [(path, f"the stage {address} comes later; put it before this one")]
-    names = [*job.inputs, *earlier]
+def _misspelled(job: StagedJob, path: tuple[str | int, ...], address: str) -> Problems:
+    """A word that is like a name, and is none."""
+    names = [*job.inputs, *job.stages]
     is_word = address.rpartition("/")[2].isidentifier() and address not in names
     if is_word and (guess := nearest(address.rpartition("/")[2], names)):
         return [(path, f"there is no input and no stage of this name; did you mean {guess}?")]

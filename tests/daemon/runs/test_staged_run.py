@@ -101,6 +101,13 @@ def test_a_stage_may_have_a_mask_that_another_one_has_made(tmp_path, voxels, mas
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
 
 
+def test_stages_may_stand_in_any_order(tmp_path, voxels):
+    job = job_with(tmp_path, binary=BINARY | {"output": "out.npy"}, smooth=SMOOTH)
+    assert job.sequence == ("smooth", "binary")
+    assert run(job, Script()).outcome == "done"
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), ndimage.gaussian_filter(voxels, 1.2) > 120)
+
+
 def test_shapes_may_change_from_stage_to_stage(tmp_path, voxels):
     job = job_with(
         tmp_path,
@@ -196,8 +203,9 @@ def test_progress_is_that_of_all_stages(tmp_path, voxels):
 
 
 WRONG = [
-    ({"a": BINARY | {"input": "b", "output": "x.npy"}, "b": BINARY | {"input": "raw", "output": "y.npy"}},
-     r"stages.a.input: the stage b comes later"),
+    ({"a": BINARY | {"input": "b", "output": "x.npy"}, "b": BINARY | {"input": "a", "output": "y.npy"}},
+     r"stages.a: reads what is made of its own result; look at a, b"),
+    ({"a": BINARY | {"input": "a", "output": "x.npy"}}, r"stages.a: reads what is made of its own result"),
     ({"smooth": SMOOTH}, r"stages.smooth: is read by no other stage, so it needs an output"),
     ({"smooth": SMOOTH | {"output": "raw.npy"}, "raw": BINARY | {"output": "x.npy"}},
      "stages.raw: has the name of an input"),

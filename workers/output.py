@@ -23,7 +23,7 @@ class WorkerOutput(Protocol):
         ...
 
 
-def address_of(place: wire.OutputPlace) -> Address:
+def address_of(place: wire.VolumePlace) -> Address:
     """The address of a place."""
     return Address(place.format, place.file, place.internal)
 

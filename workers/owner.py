@@ -19,7 +19,7 @@ from ..shared.operations.registry import parse_operation
 from ..shared.system.becoming import become
 from ..shared.system.descriptors import receive_file
 from ..shared.system.impersonation import Identity, user_name
-from ..shared.volumes.registry import load_all
+from ..shared.volumes.registry import load_all, load_libraries
 from .kernels import kernel_for
 from .lifeline import reopened, tie_to
 
@@ -119,6 +119,7 @@ def _import_libraries(recipe: wire.Recipe) -> None:
     """
     try:
         load_all()
+        load_libraries()  # it may be a later job of this owner that needs them
         operation = parse_operation(recipe.operation or "copy")
         if not operation.user_functions:
             kernel_for(operation)

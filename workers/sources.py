@@ -12,8 +12,9 @@ from ..shared.memory.arena import attach_array
 from ..shared.messages import engine as wire
 from ..shared.volumes.base.api import Volume
 from ..shared.volumes.base.memory import MemoryVolume
-from ..shared.volumes.registry import open_volume
+from ..shared.volumes.registry import open_at, split_input
 from .input_check import NoCheck, input_check
+from .output import address_of
 
 
 class _Input(NamedTuple):
@@ -131,5 +132,6 @@ def open_source(source: wire.Source) -> Volume:
     """Open an input, from its address or in shared memory."""
     volume = source.volume
     if isinstance(volume, str):
-        return open_volume(volume, live=source.live_extent is not None, extent=source.live_extent)
+        place = split_input(volume) if source.place is None else address_of(source.place)
+        return open_at(place, volume, live=source.live_extent is not None, extent=source.live_extent)
     return MemoryVolume(attach_array(volume), axes=volume.axes)

@@ -102,8 +102,8 @@ class InputCheck(msgspec.Struct, frozen=True):
     block_shape: tuple[int, ...] = ()
 
 
-class OutputPlace(msgspec.Struct, frozen=True):
-    """A volume that workers write or compare: name of its format, path, and path inside a file."""
+class VolumePlace(msgspec.Struct, frozen=True):
+    """A volume that workers open: name of its format, path, and path inside a file."""
 
     format: str
     file: str
@@ -115,14 +115,14 @@ class Comparison(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
-    place : OutputPlace
+    place : VolumePlace
     ledger : str
         Path of the ledger.
     blocks : int
         Number of its entries.
     """
 
-    place: OutputPlace
+    place: VolumePlace
     ledger: str
     blocks: int
 
@@ -140,12 +140,15 @@ class Source(msgspec.Struct, frozen=True):
         Voxels per axis of a volume that another program is writing; None: it is an ordinary one.
     check : InputCheck or None
         Check its stored blocks; None: don't.
+    place : VolumePlace or None
+        The address taken apart; None: the worker takes it apart.
     """
 
     volume: str | SharedArray
     name: str = "input"
     live_extent: tuple[int, ...] | None = None
     check: InputCheck | None = None
+    place: VolumePlace | None = None
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +168,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         Input coordinate of the origin of block coordinates.
     part_stop : tuple of int
         End of the part of the input that the output is made of; empty: that of the input itself.
-    output : OutputPlace or None
+    output : VolumePlace or None
         A volume that the workers write themselves. None: results go to the coordinator.
     job_hash : str
         Bound into the status record of each block written.
@@ -206,7 +209,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     axes: str | None = None
     offset: tuple[int, ...] = ()
     part_stop: tuple[int, ...] = ()
-    output: OutputPlace | None = None
+    output: VolumePlace | None = None
     job_hash: str = ""
     resume: bool = False
     durability: Literal["none", "block"] = "none"

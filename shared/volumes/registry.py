@@ -117,6 +117,13 @@ def load_all() -> None:
         kind.load()
 
 
+def load_libraries() -> None:
+    """Import the libraries that have threads, as far as they are installed; see `Format.load_library`."""
+    for kind in formats():
+        with contextlib.suppress(ImportError):  # told when a volume is opened
+            kind.load_library()
+
+
 # -- addresses ----------------------------------------------------------------------
 
 
@@ -261,7 +268,24 @@ def open_volume(
         If it is there but can't be read.
     """
     text = os.fspath(address) if isinstance(address, os.PathLike) else address
-    place = split_input(text, base_dir)
+    return open_at(split_input(text, base_dir), text, live=live, extent=extent)
+
+
+def open_at(place: Address, text: str, *, live: bool = False, extent: Shape | None = None) -> ArrayVolume:
+    """Open the volume at an address that was taken apart before, for reading.
+
+    Parameters
+    ----------
+    place : Address
+    text : str
+        The address as it was written.
+    live, extent
+        As for `open_volume`, as are result and errors.
+
+    Returns
+    -------
+    volume
+    """
     kind = format_of(place)
     kind.check_there(place, text)
     return kind.open_live(place, extent) if live else kind.open(place)

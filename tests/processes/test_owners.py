@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from blockmill.shared.system.impersonation import may_act
 
 pytestmark = pytest.mark.skipif(not may_act(), reason="needs root, to be several people")
 ANN, BEN = (pwd.getpwnam(name) for name in ("daemon", "nobody"))  # accounts that every machine has
+
+ZARR = ["out.zarr"] if find_spec("tensorstore") else []
 
 AS_USER = """
 import json, os, sys
@@ -289,7 +292,7 @@ of_both_kinds = pytest.mark.parametrize("people", ["root", "account"], indirect=
 def test_every_file_of_an_output_is_the_owners(people, wait_until):
     """Also those of a half-done one that a killed service left, and of the run that goes on with it."""
     people.serve()
-    outputs = ["out.npy", "out.h5/volume/data", "out.json"]
+    outputs = ["out.npy", "out.h5/volume/data", "out.json", *ZARR]
     copies = people.submit(ANN, *(people.job(ANN, output) for output in outputs))
     people.done(*copies)
     for output in outputs:
@@ -312,15 +315,17 @@ def test_a_volume_of_somebody_else_is_refused_whatever_its_format(people):
     folder = people.folder(ANN)
     os.chmod(folder, 0o755)  # only the files themselves are kept from others
     people.serve()
-    people.done(*people.submit(ANN, people.job(ANN, "out.h5/volume/data"), people.job(ANN, "out.json")))
-    blocks = list((folder / "out_blocks").rglob("*.h5"))
+    outputs = ["out.h5/volume/data", "out.json", *ZARR]
+    people.done(*people.submit(ANN, *(people.job(ANN, output) for output in outputs)))
+    blocks = [*(folder / "out_blocks").rglob("*.h5"), *(folder / "out.zarr").rglob("0")]
+    blocks = [path for path in blocks if path.is_file()]
     assert blocks
     for path in (folder / "out.h5", *blocks):
         os.chmod(path, 0o600)
     for path in folder.rglob("*"):
         if path not in (folder / "out.h5", folder / "in.npy", *blocks):
             os.chmod(path, 0o755)
-    inputs = [folder / name for name in ("in.npy", "out.h5/volume/data", "out.json")]
+    inputs = [folder / name for name in ("in.npy", *outputs)]
     jobs = [people.job(BEN, f"copy{n}.npy") | {"input": str(path)} for n, path in enumerate(inputs)]
     reasons = people.done(*people.submit(BEN, *jobs), state="failed")
     assert all("ermission" in reason or "may not" in reason for reason in reasons), reasons

@@ -21,7 +21,7 @@ from ....shared.operations.base import UNNAMED
 from ....shared.volumes.base.api import Volume
 from ....shared.volumes.base.info import Meaning
 from ....shared.volumes.claims import Claims, reads_of
-from ....shared.volumes.registry import Address, format_of, open_volume, split_address, split_input
+from ....shared.volumes.registry import Address, format_of, open_at, split_address, split_input
 from ...planning.plan import Plan
 from ..outputs.ownership import refuse_own_input
 from .input_check import InputCheck, input_check_of
@@ -64,7 +64,7 @@ class RunInput:
 
     def open(self) -> Volume:
         """The volume, for reading."""
-        return open_volume(self.said.address, live=self.said.live)
+        return open_at(self.address, self.said.address, live=self.said.live)
 
     def note(self, volume: Volume, *, check: bool) -> None:
         """Note shape, dtype, state of the files, and how its blocks are checked.
@@ -91,7 +91,9 @@ class RunInput:
     def source(self, name: str) -> wire.Source:
         """What workers need to open it, by the name that the operation has for it."""
         extent = self.shape if self.said.live else None
-        return wire.Source(self.said.address, name, live_extent=extent, check=self.check.recipe)
+        at = self.address
+        place = wire.VolumePlace(at.format, at.file, at.internal)
+        return wire.Source(self.said.address, name, live_extent=extent, check=self.check.recipe, place=place)
 
 
 @dataclass(frozen=True, slots=True)

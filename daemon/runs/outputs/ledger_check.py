@@ -86,7 +86,7 @@ class WorkersCompare:
         recipe = wire.Recipe(
             sources=(),
             compare=wire.Comparison(
-                wire.OutputPlace(place.format, place.file, place.internal), str(ledger), len(self._grid)
+                wire.VolumePlace(place.format, place.file, place.internal), str(ledger), len(self._grid)
             ),
             identity=self._owner.identity,
             confinement=self._owner.confinement,

@@ -227,7 +227,7 @@ class Output:
         spec = JobSpec(
             recipe=msgspec.structs.replace(
                 recipe,
-                output=None if self.merges else wire.OutputPlace(place.format, place.file, place.internal),
+                output=None if self.merges else wire.VolumePlace(place.format, place.file, place.internal),
                 durability="block" if job.output.durability == "block" else "none",
                 checksum=not in_blocks,
                 resume=recipe.resume and in_blocks,

@@ -162,8 +162,11 @@ class Format(ABC):
     def load(self) -> None:  # noqa: B027 - a format may need nothing
         """Import what volumes of this format need; a process that has given up rights may not be able to.
 
-        Libraries that start threads when they are imported, or are large, stay out.
+        Libraries that have threads of their own, or are large, stay out.
         """
+
+    def load_library(self) -> None:  # noqa: B027 - see `load`
+        """Import the library whose threads use files; called in workers alone, which never fork."""
 
     # -- addresses ------------------------------------------------------------------
 

@@ -47,6 +47,10 @@ class Zarr(Format):
         """Import what reads metadata; tensorstore has threads, and stays out."""
         from ..zarr import volume  # noqa: F401
 
+    def load_library(self) -> None:
+        """Import tensorstore."""
+        import tensorstore  # noqa: F401
+
     def parse(self, path: str) -> Address | None:
         """``s.zarr``, in any case."""
         folder = path.rstrip("/")

@@ -53,7 +53,7 @@ def new_output(request, tmp_path):
 def compare(place, ledger, noted):
     """The comparison as a worker makes it, in this process."""
     blocks = len(noted)
-    plan = wire.Comparison(wire.OutputPlace(place.format, place.file, place.internal), str(ledger), blocks)
+    plan = wire.Comparison(wire.VolumePlace(place.format, place.file, place.internal), str(ledger), blocks)
     job = CompareJob(wire.Recipe(sources=(), compare=plan), plan)
     try:
         return bytes(

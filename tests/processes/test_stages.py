@@ -80,7 +80,7 @@ def test_a_service_goes_on_with_the_stage_after_a_kill(bench, wait_until):
         info = client.wait(number, timeout_s=60)
         assert (info.state, info.blocks, info.done, info.failed) == ("done", 8, 8, 0)
         assert client.spec(number).output.address == str(bench.folder / "out.npy")
-        lines = [line.text for line in client.log(number)]
+        lines = [line.text for line in client.logs(number)]
     assert {"stage smooth", "stage median"} <= set(lines)
     np.testing.assert_array_equal(np.load(bench.folder / "out.npy"), expected(voxels))
     bench.end_service()

@@ -16,7 +16,7 @@ threading.Thread.start = start
 """
 TURNING = """
 from blockmill.workers import loop
-def run_worker(spawn):
+def run_worker(*arguments):
     print("a worker that turns", flush=True)
     while True: pass
 loop.run_worker = run_worker

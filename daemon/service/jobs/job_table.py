@@ -64,7 +64,7 @@ class JobTable(PausableJobs):
         state = job_record.info.state
         if state == "running":
             self._change(number, state="queued", reason=_RESTARTED, running=0, eta_s=None)
-        elif state == "queued" and job_record.info.reason:  # it was of the service before
+        elif state == "queued" and job_record.info.reason and job_record.spec:  # of the service before
             self._change(number, reason=waiting_reason(self._jobs, job_record.info))
         elif state == "cancelling":
             self.active.add(number)

@@ -1,4 +1,7 @@
-"""The median filter of a block, bit for bit what scipy makes of the whole volume."""
+"""The median filter of a block, voxel for voxel what scipy makes of the whole volume.
+
+Of 0.0 and -0.0, which are equal, it may be the other one.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ class Pretends:
 
 def spec_of(tmp_path, identity):
     voxels = np.random.default_rng(3).integers(0, 200, SHAPE, np.uint8)
-    np.save(tmp_path / "in.npy", voxels)
+    if not (tmp_path / "in.npy").exists():  # other jobs may be reading it
+        np.save(tmp_path / "in.npy", voxels)
     recipe = wire.Recipe(sources=(wire.Source(str(tmp_path / "in.npy")),), identity=identity)
     owner = JobOwner(name="" if identity is None else str(identity.uid), identity=identity)
     return JobSpec(

@@ -30,7 +30,7 @@ def cases(draw):
 
 
 @given(cases())
-def test_blocks_together_are_the_whole_bit_for_bit(case):
+def test_blocks_together_are_the_whole(case):
     axes, volume, spec, grid = case
     kernel, whole = kernel_for(spec), Roi.from_shape(volume.shape)
     out = np.empty(volume.shape, spec.output_dtype(volume.dtype))
@@ -45,7 +45,9 @@ def test_blocks_together_are_the_whole_bit_for_bit(case):
     if spec.mode == "mirror":  # where it has one voxel, scipy takes values from beyond the array
         sizes = [1 if n == 1 else size for n, size in zip(volume.shape, sizes, strict=True)]
     native = volume.astype(volume.dtype.newbyteorder("="))
-    assert out.tobytes() == median_filter(native, size=sizes, mode=spec.mode, cval=1.0).tobytes()
+    expected = median_filter(native, size=sizes, mode=spec.mode, cval=1.0)
+    assert out.dtype == expected.dtype
+    np.testing.assert_array_equal(out, expected)  # which of 0.0 and -0.0 comes first is up to scipy
 
 
 def test_one_number_is_for_the_spatial_axes():

@@ -53,9 +53,9 @@ MAY_IMPORT = {
     " daemon/engine",
     "daemon/runs/inputs": "shared shared/files shared/geometry shared/messages shared/operations"
     " shared/jobs shared/volumes/base shared/volumes daemon/planning daemon/runs/outputs",
-    "daemon/runs": "shared shared/files shared/geometry shared/operations shared/jobs shared/locking"
-    " shared/messages shared/volumes daemon/engine daemon/executors/local daemon/planning"
-    " daemon/scheduling daemon/runs/outputs daemon/runs/inputs",
+    "daemon/runs": "shared shared/files shared/geometry shared/operations shared/jobs shared/messages"
+    " shared/volumes daemon/engine daemon/executors/local daemon/planning daemon/scheduling"
+    " daemon/runs/outputs daemon/runs/inputs",
     "daemon/service/clients": "shared shared/system shared/config",
     "daemon/service/jobs": "shared shared/jobs shared/messages shared/volumes daemon/journal",
     "daemon/service": "shared shared/schema shared/operations shared/config shared/files"

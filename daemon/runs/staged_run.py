@@ -21,7 +21,6 @@ from ...shared.files.refusals import storage_errors
 from ...shared.geometry.roi import Roi
 from ...shared.jobs.job import Job
 from ...shared.jobs.staged import AnyJob, Stage, StagedJob, StageJob
-from ...shared.locking.filelock import FileLock
 from ...shared.messages import engine as wire
 from ...shared.volumes.claims import claims_of
 from ...shared.volumes.registry import split_address
@@ -30,6 +29,7 @@ from ..engine.handle import Notice, Progress
 from ..engine.job import BlockLog
 from ..scheduling.events import Attempted, Persist
 from .outputs.output import Output
+from .outputs.output_files import stages_lock
 from .reports import Summary, Watcher
 from .run import JobRun
 
@@ -280,7 +280,7 @@ def _held(folder: Path) -> Iterator[None]:
     """
     with storage_errors("make", folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder, lock_path=folder.with_name(f"{folder.name}.lock"), private=True)
+    lock = stages_lock(folder)
     if not lock.acquire(blocking=False):
         raise OutputRefused(f"another run of this job is at work ({folder}); wait for it or end it")
     try:

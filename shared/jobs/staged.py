@@ -15,14 +15,12 @@ from ..operations.registry import OperationField
 from ..schema.bounded_model import BoundedModel, Problems, errors_below, mistakes_at
 from ..schema.fields import CountPerAxis, Extents, RoiField, ShortForm, nearest
 from ..volumes.base.output_options import OutputOptions
-from ..volumes.claims import records_folder
+from ..volumes.claims import stages_folder
 from ..volumes.registry import split_address
 from .job import Job, relative_paths_of
 from .paths import with_absolute_paths
 from .settings import JobSettings, with_settings_described
 from .volumes import MASK, InputField, InputVolume, OneInput, OutputField, checked_names
-
-_FOLDER = "stages"
 
 
 class Stage(BoundedModel):
@@ -177,7 +175,7 @@ class StagedJob(JobSettings):
 
     def temporary_folder(self) -> Path:
         """The folder of the volumes that are removed when it is done: beside the last output, hidden."""
-        return records_folder(Path(split_address(self.output.address).file)) / _FOLDER
+        return stages_folder(Path(split_address(self.output.address).file))
 
     @cached_property
     def stage_jobs(self) -> tuple[StageJob, ...]:

@@ -30,3 +30,8 @@ def claims_of(address: Address) -> Claims:
 def reads_of(address: Address, *, follow_links: bool = True) -> Claims:
     """Files and folders that a job reads from an input at this address; see `Format.reads`."""
     return format_of(address).reads(address, follow_links=follow_links)
+
+
+def stages_folder(output: Path) -> Path:
+    """The folder of the temporary volumes of a job whose last output this is."""
+    return records_folder(output) / "stages"

@@ -12,8 +12,9 @@ from ....shared.files.atomic import PARTIAL_MARK, remove_if_there
 from ....shared.files.places import absolute
 from ....shared.files.refusals import storage_errors
 from ....shared.locking.filelock import FileLock, stale
+from ....shared.volumes.claims import stages_folder
 from ....shared.volumes.registry import Address, format_of
-from .output_files import OutputFiles
+from .output_files import OutputFiles, stages_lock
 from .scratch_output import DRY_RUN_PREFIX, owner_lock
 
 
@@ -98,6 +99,7 @@ def _clean_records(files: OutputFiles, address: Address, unfinished: bool, repor
         if PARTIAL_MARK in path.name or (".lock-" in f".{path.name}" and stale(path)):
             with storage_errors("remove", path):
                 remove_if_there(str(path))
+    _clean_stages(stages_folder(files.output), unfinished, report)
     try:
         record = files.read_record()
     except BlockmillError as error:  # it is another program's, or of a later version, and so must stay
@@ -110,6 +112,24 @@ def _clean_records(files: OutputFiles, address: Address, unfinished: bool, repor
         files.forget()
     else:
         report.kept.append(f"{files.partial}, with which the next run goes on; --unfinished removes it")
+
+
+def _clean_stages(folder: Path, unfinished: bool, report: CleaningReport) -> None:
+    """Remove the temporary volumes of a job that is not done, if no run has them."""
+    if not folder.is_dir():
+        return
+    if not unfinished:
+        report.kept.append(f"{folder}, with which the next run goes on; --unfinished removes it")
+        return
+    lock = stages_lock(folder)
+    if not lock.acquire(blocking=False):
+        report.kept.append(f"{folder}, which a run is using")
+        return
+    try:
+        with storage_errors("remove", folder):
+            shutil.rmtree(folder)
+    finally:
+        lock.release()
 
 
 def _clean_dry_runs(folder: Path, report: CleaningReport) -> None:

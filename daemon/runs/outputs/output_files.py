@@ -348,6 +348,11 @@ class OutputFiles:
             raise self._in_the_way(self._names.record) from None
 
 
+def stages_lock(folder: Path) -> FileLock:
+    """The lock of the run that has the temporary volumes in a folder; it lies beside it."""
+    return FileLock(folder, lock_path=folder.with_name(f"{folder.name}.lock"), private=True)
+
+
 def _remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it, if it is there; of a link, the link alone."""
     if path.is_dir() and not path.is_symlink():

@@ -10,13 +10,14 @@ from scipy import ndimage
 from blockmill.daemon.engine.engine import Engine
 from blockmill.daemon.executors.inline import InlineExecutor
 from blockmill.daemon.executors.scripted import Script, ScriptedServer
+from blockmill.daemon.runs.outputs.cleaning import clean
 from blockmill.daemon.runs.reports import Watcher
 from blockmill.daemon.runs.staged_run import StagedRun
 from blockmill.shared.errors import JobError, OutputRefused
 from blockmill.shared.geometry.roi import Roi
 from blockmill.shared.jobs.job_file import job_of
 from blockmill.shared.messages import engine as wire
-from blockmill.shared.volumes.registry import open_volume
+from blockmill.shared.volumes.registry import open_volume, split_address
 from blockmill.workers.jobs import WorkerJobs
 
 SHAPE = (20, 12, 16)
@@ -159,6 +160,16 @@ def test_a_temporary_volume_of_another_job_is_replaced(tmp_path, voxels):
     summary = run(usual(tmp_path, sigma=2.0), Script(), overwrite=True)
     assert (summary.outcome, summary.skipped) == ("done", 0)
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), ndimage.gaussian_filter(voxels, 2.0) > 120)
+
+
+def test_what_a_job_leaves_is_cleaned_up_where_that_is_asked_for(tmp_path, voxels):
+    assert run(usual(tmp_path, retries=0), FailsTheSecondTime()).outcome == "failed"
+    out = split_address(str(tmp_path / "out.npy"))
+    assert "with which the next run goes on" in clean(out).kept[0]
+    assert hidden(tmp_path).is_dir()
+    assert str(hidden(tmp_path)) in clean(out, unfinished=True).removed
+    assert not hidden(tmp_path).exists()
+    assert run(usual(tmp_path), Script()).outcome == "done"
 
 
 def test_a_changed_input_is_noticed_through_all_stages(tmp_path, voxels):

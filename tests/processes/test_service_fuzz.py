@@ -73,7 +73,12 @@ def at_work(bench):
 
 def raw(bench):
     sock = socket.socket(socket.AF_UNIX)
-    sock.connect(str(bench.socket))
+    try:
+        sock.connect(str(bench.socket))
+    except OSError:
+        sock.close()
+        assert bench.service.poll() is None, bench.service.communicate()
+        raise
     sock.settimeout(30)
     return sock
 

@@ -97,7 +97,9 @@ class ThreadExecutor(SharedMemoryExecutor):
         self.start()
 
     def _forget(self, number):
-        reason = self._workers.pop(number).reason
+        worker = self._workers.pop(number)
+        worker.thread.join()  # it has told its last, and may still be about to wake us
+        reason = worker.reason
         self._outbox.forget(number, None)
         self.alive = bool(self._workers) or not self._stopping
         return Died(number, reason)

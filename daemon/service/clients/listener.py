@@ -187,8 +187,8 @@ class Listener:
         bool
             False if the connection was turned away: its call must not be carried out, for it is sent again.
         """
-        descriptor, now_s = frame.get(zmq.SRCFD), time.monotonic()
-        if not isinstance(descriptor, int):
+        now_s = time.monotonic()
+        if (descriptor := _source_of(frame)) is None:
             return True
         self.count(now_s)  # it may have come this very moment, with the number of one that has gone
         if descriptor in self._pending:
@@ -238,6 +238,14 @@ class Listener:
         self.monitor.close(0)
         self.router.close(0)
         self.listening.close()
+
+
+def _source_of(frame: zmq.Frame) -> int | None:
+    """The descriptor of the connection that a frame came by; None if its other end was closed right away."""
+    with contextlib.suppress(zmq.ZMQError):  # libzmq noted nothing of a peer that had gone when it looked
+        descriptor = frame.get(zmq.SRCFD)
+        return descriptor if isinstance(descriptor, int) else None
+    return None
 
 
 @contextlib.contextmanager

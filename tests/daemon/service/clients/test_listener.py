@@ -85,3 +85,10 @@ def test_to_look_at_a_connection_does_not_close_it(listener):
         assert listener._origin(peer.fileno()) == os.getuid()
         ours.sendall(b"x")
         assert peer.recv(1) == b"x"
+
+
+def test_a_call_whose_connection_is_not_known_any_more_is_one_all_the_same(listener):
+    frame = zmq.Frame(b"a call")  # without what libzmq notes of a connection, as after its other end has gone
+    with pytest.raises(zmq.ZMQError):
+        frame.get(zmq.SRCFD)
+    assert listener.heard_from(frame) is True

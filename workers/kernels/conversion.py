@@ -12,7 +12,6 @@ from ...shared.operations.dtypes import value_range
 from .context import BlockContext
 
 _PIECE_VOXELS = 1 << 14  # bounds what the checks take in memory, and stays in the cache
-_INT64_MIN, _INT64_MAX, _UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
 
 def converted(voxels: NDArray, target: np.dtype, clip: bool, context: BlockContext, what: str) -> NDArray:
@@ -39,7 +38,7 @@ def converted(voxels: NDArray, target: np.dtype, clip: bool, context: BlockConte
         If `target` can't hold a voxel exactly, and `clip` is False; also for NaN as an integer.
     """
     if voxels.dtype == object:
-        voxels = _of_64_bits(voxels, target, clip, context, what)
+        return _from_python(voxels, target, clip, context, what)
     out = np.empty(voxels.shape, target)
     flat, flat_out = np.ascontiguousarray(voxels).reshape(-1), out.reshape(-1)
     for start in range(0, flat.size, _PIECE_VOXELS):
@@ -67,17 +66,22 @@ def _inexact_message(value: Any, position: Any, target: np.dtype, context: Block
     )
 
 
-def _of_64_bits(numbers: NDArray, target: np.dtype, clip: bool, context: BlockContext, what: str) -> NDArray:
-    """Python's whole numbers as int64 or uint64, if one of them holds all; others are cut, or refused."""
-    low, high = (0, _UINT64_MAX) if int(numbers.min()) >= 0 else (_INT64_MIN, _INT64_MAX)
-    outside = (numbers < low) | (numbers > high)
-    if outside.any() and not (clip and target.kind in "iu"):
-        position = np.unravel_index(int(outside.argmax()), numbers.shape)
-        raise BlockError(_inexact_message(numbers[position], position, target, context, what))
-    if outside.any():
+def _from_python(numbers: NDArray, target: np.dtype, clip: bool, context: BlockContext, what: str) -> NDArray:
+    """Python's whole numbers in another dtype."""
+    if target.kind == "f":
+        out = numbers.astype(np.float64).astype(target)
+        inexact = np.array(
+            [not np.isfinite(f) or int(f) != n for f, n in zip(out.flat, numbers.flat, strict=True)]
+        )
+        inexact = inexact.reshape(numbers.shape)
+    else:
         lowest, highest = (int(bound) for bound in value_range(target))
-        return np.clip(numbers, lowest, highest).astype(target)
-    return numbers.astype(np.uint64 if low == 0 else np.int64)
+        out = np.clip(numbers, lowest, highest).astype(target)
+        inexact = (numbers < lowest) | (numbers > highest)
+    if inexact.any() and not clip:
+        position = np.unravel_index(int(inexact.argmax()), numbers.shape)
+        raise BlockError(_inexact_message(numbers[position], position, target, context, what))
+    return out
 
 
 def _nearest(voxels: NDArray, target: np.dtype) -> tuple[NDArray, NDArray[np.bool_]]:

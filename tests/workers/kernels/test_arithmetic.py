@@ -102,6 +102,21 @@ def test_whole_numbers_and_floats_meet_in_numpys_common_dtype(first, second):
     np.testing.assert_array_equal(computed("a * 0.5", {"a": a}), a * 0.5)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fits"), [("uint64", False), ("int64", False), ("float64", True), ("float32", True)]
+)
+def test_numbers_on_both_sides_of_64_bits(dtype, fits):
+    a = np.array([[0, 2**63, 5]], np.uint64)
+    if fits:
+        np.testing.assert_array_equal(computed("a - 1 + 1 - 0 * a - 4", {"a": a[:, :1]}, dtype=dtype), [[-4]])
+        np.testing.assert_array_equal(computed("-a * 2", {"a": a}, dtype=dtype), [[0, -(2.0**64), -10]])
+    else:
+        first = -1 if dtype == "uint64" else 2**63
+        expression = "a - 1" if dtype == "uint64" else "a + 0"
+        with pytest.raises(BlockError, match=f"is {first}, which {dtype} can't hold"):
+            computed(expression, {"a": a}, dtype=dtype)
+
+
 def test_a_comparison_gives_zeros_and_ones():
     a = np.arange(12, dtype=np.int16).reshape(SHAPE)
     result = computed("(a > 3) & (a < 9) | (a == 0)", {"a": a})

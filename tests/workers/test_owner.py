@@ -6,6 +6,7 @@ import pwd
 import socket
 import tempfile
 import threading
+import traceback
 from pathlib import Path
 
 import h5py
@@ -148,18 +149,23 @@ def ends_as(uid, address):
     child = os.fork()
     if child == 0:
         try:
+            os.setpgid(0, 0)  # as a worker: the lifeline ends all of its user's processes in its group
             connected, (_, files), (lifeline, _) = threading.Event(), socket.socketpair(), os.pipe()
             connected.set()
             jobs = WorkerJobs(ProcessOwner(files, lifeline, connected))
             jobs.handle(wire.Prepare("j", recipe(address, identity=identity_of(uid))))
             reply = jobs.do(wire.Task("j", 0, 1, (0, 0, 0), (2, 3, 4)))
             os.write(write, json.dumps([os.getresuid(), getattr(reply, "error", "")]).encode())
+        except BaseException:  # noqa: BLE001 - told by the parent
+            os.write(write, traceback.format_exc().encode())
         finally:
             os._exit(0)
     os.close(write)
     with open(read) as file:
-        ids, error = json.loads(file.read())
-    os.waitpid(child, 0)
+        told = file.read()
+    _, status = os.waitpid(child, 0)
+    assert (status, told[:1]) == (0, "["), told
+    ids, error = json.loads(told)
     assert ids == [uid] * 3
     return error
 

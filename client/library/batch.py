@@ -17,7 +17,7 @@ from ...daemon.scheduling.events import OnError
 from ...shared.errors import JobError
 from ...shared.geometry.grid import BlockGrid, RoiList
 from ...shared.geometry.roi import Roi
-from ...shared.geometry.slicing import as_roi
+from ...shared.geometry.slicing import checked_roi
 from ...shared.lazyflow.signal import OrderedSignal
 from ...shared.messages import engine as wire
 from ...shared.operations.reducer import Reducer, Table
@@ -259,9 +259,7 @@ class _Execution:
 
     def _checked(self, value: Any) -> Roi:
         source = self._batch._work.source
-        roi = as_roi(value, source.shape)
-        roi.check_within(source.shape, f"volume {source.address}")
-        return roi
+        return checked_roi(value, source.shape, f"volume {source.address}")
 
     def _call_back_in_pool(self, handle: JobHandle) -> None:
         """Call back with one result, in a thread of the pool; the array lives no longer than its callback."""

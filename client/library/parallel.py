@@ -23,7 +23,7 @@ from ...shared.errors import BlockmillError, MissingBlock, StorageError
 from ...shared.files.places import absolute
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.roi import Roi, Shape
-from ...shared.geometry.slicing import AnyRoi, as_roi
+from ...shared.geometry.slicing import AnyRoi, checked_roi
 from ...shared.memory.arena import SharedBuffer
 from ...shared.messages import engine as wire
 from ...shared.volumes.base.api import RecordedVolume, Volume
@@ -159,8 +159,7 @@ class ParallelVolume(ArrayVolume):
         BlockError
             If workers died over a block again and again.
         """
-        roi = as_roi(roi, self.shape)
-        roi.check_within(self.shape, self.address)
+        roi = checked_roi(roi, self.shape, self.address)
         if out is not None:
             check_out(roi, out)
         if self._small(roi):
@@ -194,8 +193,7 @@ class ParallelVolume(ArrayVolume):
         OutOfBounds, LockTimeout, LockLost, CorruptBlock, BlockError
             See `BlockwiseFileset.write`; other blocks may have been written.
         """
-        roi = as_roi(roi, self.shape)
-        roi.check_within(self.shape, self.address)
+        roi = checked_roi(roi, self.shape, self.address)
         if format_of(self._place).writers != "workers":
             raise StorageError(
                 f"{self.address} is one file, which several processes can't write; open it by its own "

@@ -14,7 +14,7 @@ from ...shared.geometry.block_shapes import block_count, default_block_shape, ha
 from ...shared.geometry.grid import BlockGrid
 from ...shared.geometry.reads import Reads
 from ...shared.geometry.roi import Roi, Shape, as_shape
-from ...shared.geometry.slicing import AnyRoi, as_roi
+from ...shared.geometry.slicing import AnyRoi, checked_roi
 from ...shared.operations.base import Operation, peak_bytes
 from ...shared.volumes.base.api import Volume
 from ...shared.volumes.sources import Source, as_volume
@@ -72,8 +72,7 @@ class BigRequestStreamer(RoiRequestBatch):
         if block_alignment not in ("absolute", "relative"):
             raise JobError(f'block_alignment {block_alignment!r}: it is "absolute" or "relative"')
         volume, spec = as_volume(source), as_operation(operation)
-        full_roi = as_roi(roi, volume.shape)
-        full_roi.check_within(volume.shape, f"volume {volume.address}")
+        full_roi = checked_roi(roi, volume.shape, f"volume {volume.address}")
         spec.check(volume.axes, volume.dtype)
         workers = engine.workers if engine is not None else workers_for(None)
         if block_shape is None:

@@ -49,6 +49,34 @@ def as_roi(value: AnyRoi, shape: Shape) -> Roi:
     return Roi.of(value)  # pyright: ignore[reportArgumentType]
 
 
+def checked_roi(value: AnyRoi, shape: Shape, what: str) -> Roi:
+    """The roi that somebody means, if it holds voxels and lies within the volume.
+
+    Parameters
+    ----------
+    value : Roi, pair of corners, slicing or None
+        As for `as_roi`.
+    shape : tuple of int
+        Voxels per axis of the volume.
+    what : str
+        The volume, for the message.
+
+    Returns
+    -------
+    Roi
+
+    Raises
+    ------
+    OutOfBounds
+        If it is empty or leaves the volume.
+    TypeError
+        As by `as_roi`.
+    """
+    roi = as_roi(value, shape)
+    roi.check_within(shape, what)
+    return roi
+
+
 def _is_slicing(value: object) -> bool:
     items = value if isinstance(value, tuple | list) else (value,)
     return any(item is Ellipsis or isinstance(item, slice) for item in items)

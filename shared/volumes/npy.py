@@ -15,7 +15,7 @@ from ..files.atomic import removed_on_error
 from ..files.places import absolute
 from ..files.refusals import refusal_of
 from ..geometry.roi import Roi, Shape, as_shape
-from ..geometry.slicing import AnyRoi, as_roi
+from ..geometry.slicing import AnyRoi, as_roi, checked_roi
 from .base.array_volume import ArrayVolume
 from .base.checks import check_data, check_out, checked_axes, checked_dtype
 from .base.info import Meaning
@@ -174,8 +174,7 @@ class NpyVolume(ArrayVolume):
         -------
         ndarray of shape ``roi.shape``
         """
-        array, roi = self._open(), as_roi(roi, self.shape)
-        roi.check_within(self.shape, self._path)
+        array, roi = self._open(), checked_roi(roi, self.shape, self._path)
         if out is None:
             return np.array(array[roi.to_slice()], order="C", subok=False)
         check_out(roi, out)

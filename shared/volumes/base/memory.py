@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...geometry.roi import Shape
-from ...geometry.slicing import AnyRoi, as_roi
+from ...geometry.slicing import AnyRoi, checked_roi
 from .array_volume import ArrayVolume
 from .checks import check_data, check_out, checked_axes, checked_dtype, default_axes
 from .info import Meaning
@@ -96,8 +96,7 @@ class MemoryVolume(ArrayVolume):
         -------
         ndarray of shape ``roi.shape``
         """
-        roi = as_roi(roi, self.shape)
-        roi.check_within(self.shape, self._address)
+        roi = checked_roi(roi, self.shape, self._address)
         if out is None:
             return np.array(self._array[roi.to_slice()], order="C")
         check_out(roi, out)
@@ -112,8 +111,7 @@ class MemoryVolume(ArrayVolume):
         roi, data
             As for `Volume.write`.
         """
-        roi = as_roi(roi, self.shape)
-        roi.check_within(self.shape, self._address)
+        roi = checked_roi(roi, self.shape, self._address)
         check_data(roi, data, self.dtype, self._address)
         self._array[roi.to_slice()] = data
 

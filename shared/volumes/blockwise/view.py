@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...errors import OutOfBounds
 from ...geometry.grid import BlockGrid
 from ...geometry.roi import Roi, Shape, as_shape
-from ...geometry.slicing import AnyRoi, as_roi
+from ...geometry.slicing import AnyRoi, checked_roi
 from .description import FilesetDescription
 
 
@@ -91,9 +91,7 @@ class ViewBlocks:
         ------
         OutOfBounds
         """
-        roi = as_roi(roi, self.view.shape)
-        roi.check_within(self.view.shape, f"view of {self.where}")
-        return roi
+        return checked_roi(roi, self.view.shape, f"view of {self.where}")
 
     def at(self, start: Shape) -> Roi:
         """The block on disk that starts at `start` in the view.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import JobError
 from ...files.places import absolute
 from ...geometry.roi import Shape
-from ...geometry.slicing import AnyRoi, as_roi
+from ...geometry.slicing import AnyRoi, checked_roi
 from .volume import Hdf5Volume
 
 
@@ -63,8 +63,7 @@ class LiveHdf5Volume(Hdf5Volume):
         -------
         ndarray of shape ``roi.shape``
         """
-        roi = as_roi(roi, self.shape)
-        roi.check_within(self.shape, self.address)
+        roi = checked_roi(roi, self.shape, self.address)
         return super().read(roi, out)
 
     def __reduce__(self) -> tuple[Any, ...]:

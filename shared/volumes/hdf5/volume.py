@@ -18,7 +18,7 @@ from ...files.atomic import removed_on_error
 from ...files.places import absolute
 from ...files.refusals import plain_reason, refusal_of
 from ...geometry.roi import Shape, as_shape
-from ...geometry.slicing import AnyRoi, as_roi
+from ...geometry.slicing import AnyRoi, as_roi, checked_roi
 from ..base.array_volume import ArrayVolume
 from ..base.checks import check_data, check_out, checked_axes, checked_dtype
 from ..base.info import Meaning
@@ -188,8 +188,7 @@ class Hdf5Volume(ArrayVolume):
             As for `Volume.read`.
         """
         dataset = self._open().dataset
-        roi = as_roi(roi, dataset.shape)
-        roi.check_within(dataset.shape, self.address)
+        roi = checked_roi(roi, dataset.shape, self.address)
         target = np.empty(roi.shape, dataset.dtype) if out is None else out
         check_out(roi, target)
         try:

@@ -16,7 +16,7 @@ from ...errors import DownloadFailed, JobError, StorageError
 from ...files.atomic import replacing
 from ...files.places import absolute
 from ...geometry.roi import Roi, Shape
-from ...geometry.slicing import AnyRoi, as_roi
+from ...geometry.slicing import AnyRoi, checked_roi
 from ..base.array_volume import ArrayVolume
 from ..base.checks import check_out
 from ..base.suffixes import cut_at_file
@@ -173,9 +173,7 @@ class RESTfulVolume(ArrayVolume):
     def _checked(self, roi: AnyRoi) -> Roi:
         if self._closed:
             raise StorageError(f"{self._address} was closed")
-        roi = as_roi(roi, self.shape)
-        roi.check_within(self.shape, self._address)
-        return roi
+        return checked_roi(roi, self.shape, self._address)
 
     def _download(
         self,

@@ -19,7 +19,7 @@ from ...files.json_file import json_bytes
 from ...files.places import absolute
 from ...files.refusals import refusal_of
 from ...geometry.roi import Shape, as_shape
-from ...geometry.slicing import AnyRoi, as_roi
+from ...geometry.slicing import AnyRoi, checked_roi
 from ..base.array_volume import ArrayVolume
 from ..base.checks import check_data, check_out, checked_axes, checked_dtype
 from ..base.info import Meaning
@@ -174,8 +174,7 @@ class ZarrVolume(ArrayVolume):
         -------
         ndarray of shape ``roi.shape``
         """
-        store, roi = self._opened(), as_roi(roi, self.shape)
-        roi.check_within(self.shape, self._path)
+        store, roi = self._opened(), checked_roi(roi, self.shape, self._path)
         if out is not None:
             check_out(roi, out)
         try:
@@ -202,8 +201,7 @@ class ZarrVolume(ArrayVolume):
         """
         if self._mode != "r+":
             raise StorageError(f"{self._path} is open for reading only; open it with mode 'r+' to change it")
-        store, roi = self._opened(), as_roi(roi, self.shape)
-        roi.check_within(self.shape, self._path)
+        store, roi = self._opened(), checked_roi(roi, self.shape, self._path)
         check_data(roi, data, self.dtype, self._path)
         try:
             store[roi.to_slice()].write(data).result()

@@ -103,7 +103,7 @@ class StagedRun:
                 runs[stage.name] = JobRun(
                     stage.job,
                     workers,
-                    watcher=self._total.watcher(stage.name),
+                    watcher=self._total.watcher(),
                     events=None if events is None else _NumberedOn(first_block, events),
                     made={name: runs[made] for name, made in stage.made.items()},
                     **options,
@@ -226,7 +226,7 @@ class _Totals:
         self._current = Progress()
         self._watcher = watcher
 
-    def watcher(self, stage: str) -> Watcher:
+    def watcher(self) -> Watcher:
         """A watcher of one stage."""
         return replace(self._watcher, planned=self._planned, progress=self._progress)
 

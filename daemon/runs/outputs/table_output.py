@@ -19,7 +19,7 @@ import msgspec
 
 from ....shared.errors import OutputRefused, StorageError
 from ....shared.files.atomic import rename_without_replacing, sync_file, write_atomically
-from ....shared.files.record_log import RecordLog
+from ....shared.files.record_log import RecordLog, Replayed
 from ....shared.files.refusals import storage_errors
 from ....shared.geometry.grid import BlockGrid
 from ....shared.messages import engine as wire
@@ -109,11 +109,11 @@ class RecordsCompletion:
         """True if the table is there, or a record is in the log."""
         if os.path.lexists(self._files.output):
             return True
-        return self._files.ledger.exists() and any(self._taken_up()[1])
+        return any(self._noted()[1])
 
     def count_finished(self, grid: BlockGrid, most: int) -> int | None:
         """Number of records in the log."""
-        return sum(self._taken_up()[1]) if self._files.ledger.exists() else 0
+        return sum(self._noted()[1])
 
     def written_by(self, job: str) -> bool:
         """False: a table does not hold the name of its job."""
@@ -123,15 +123,21 @@ class RecordsCompletion:
         """Begin an empty log; records of an earlier run are removed."""
         self._files.make_folder()
         self._files.remove_blocks()
-        self._open_log()
+        self._hold(RecordLog(self._files.ledger))
 
     def go_on(self, compare: CompareBlocks, tell: Callable[[str], None]) -> bytes:
         """Add up the records of an earlier run; of a finished one, check that the table is what they make."""
         output = self._files.output
-        self._reducer, self._done = self._taken_up()
         if not os.path.lexists(output):
-            self._open_log()
+            log = RecordLog(self._files.ledger)
+            try:
+                self._reducer, self._done = self._added_up(log.replayed)
+            except OutputRefused:
+                log.close()
+                raise
+            self._hold(log)
             return bytes(self._done)
+        self._reducer, self._done = self._noted()
         if not all(self._done) or self._content() != _content_of(output):
             raise OutputRefused(
                 f"{output} was finished, and is no longer what this job wrote; nothing was changed. "
@@ -140,14 +146,17 @@ class RecordsCompletion:
         self._is_whole = True
         return bytes(self._done)
 
-    def _taken_up(self) -> tuple[Reducer, bytearray]:
-        """A reducer with all records of the log, and the map of their blocks."""
-        reducer, done = self._operation.reducer(), bytearray(len(self._grid))
+    def _noted(self) -> tuple[Reducer, bytearray]:
+        """What `_added_up` gives of the log that is there, if one is."""
         if not self._files.ledger.exists():
-            return reducer, done
+            return self._added_up(Replayed())
         log = RecordLog(self._files.ledger)
         log.close()
-        held = log.replayed
+        return self._added_up(log.replayed)
+
+    def _added_up(self, held: Replayed) -> tuple[Reducer, bytearray]:
+        """A reducer with all records of a log, and the map of their blocks."""
+        reducer, done = self._operation.reducer(), bytearray(len(self._grid))
         try:
             if held.mask:
                 reducer.load(held.state)
@@ -163,8 +172,8 @@ class RecordsCompletion:
             ) from error
         return reducer, done
 
-    def _open_log(self) -> None:
-        self._log = RecordLog(self._files.ledger)
+    def _hold(self, log: RecordLog) -> None:
+        self._log = log
         self._snapshot_s = time.monotonic() + _SNAPSHOT_S
 
     def add(self, block: int, record: bytes) -> None:

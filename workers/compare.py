@@ -7,9 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..shared.errors import BlockmillError, StorageError
+from ..shared.errors import StorageError
 from ..shared.files.checksum import crc32_of
-from ..shared.files.refusals import refused_by_system
+from ..shared.files.refusals import UNREADABLE, refused_by_system
 from ..shared.geometry.roi import Roi
 from ..shared.memory.arena import Segment
 from ..shared.messages import engine as wire
@@ -19,9 +19,6 @@ from .block_task import BlockOutcome
 from .file_access import FileAccess
 from .output import address_of
 from .task_rois import rois_of
-
-_UNREADABLE = (OSError, BlockmillError, RuntimeError, KeyError, ValueError)
-"""What volumes raise over damaged content, and over a system that refuses."""
 
 
 class CompareJob:
@@ -68,7 +65,7 @@ class CompareJob:
         try:
             voxels = self._read(roi)
             agrees = crc32_of(voxels) == self._opened_ledger().crc_of(block)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             if refused_by_system(error) is not None:
                 raise StorageError(str(error)) from error
             return BlockOutcome()  # damaged; the block is done again

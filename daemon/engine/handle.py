@@ -44,6 +44,7 @@ class Result:
     record: bytes = b""
 
 
+_POLL_S = 0.1
 NoticeKind = Literal["printed", "retry", "failed", "worker"]
 
 
@@ -206,6 +207,33 @@ class JobHandle:
         while self.ended is None and (left_s := deadline_s - time.monotonic()) > 0:
             self.next(left_s)
         return self.ended
+
+    def wait(self, poll: Callable[[], None], tell: Callable[[Notice], None], *, cancel_s: float) -> Ended:
+        """Pass notices on until a job without results has ended.
+
+        Parameters
+        ----------
+        poll : callable
+            Called many times a second; what it raises ends the job.
+        tell : callable
+            Takes the notices.
+        cancel_s : float
+            Longest time to wait for the end of a job that is ended so.
+
+        Returns
+        -------
+        Ended
+        """
+        try:
+            while not isinstance(item := self.next(_POLL_S), Ended):
+                poll()
+                if isinstance(item, Notice):
+                    tell(item)
+        except BaseException:
+            self.cancel()
+            self.drain(cancel_s)
+            raise
+        return item
 
     def put(self, item: object) -> None:
         """Hand an item to the submitter; safe from any thread."""

@@ -259,14 +259,7 @@ class JobRun:
         spec = JobSpec(recipe=recipe, blocks=blocks, retries=0, number=self._number, owner=self._owner)
         handle = engine.submit(spec)
         self._watcher.started(handle)
-        try:
-            while not isinstance(ended := handle.next(_POLL_S), Ended):
-                self._check_interrupt()
-                if isinstance(ended, Notice):
-                    self._watcher.notice(ended)
-        except BaseException:
-            handle.cancel()
-            raise
+        ended = handle.wait(self._check_interrupt, self._watcher.notice, cancel_s=0)
         if ended.error is not None:
             raise EngineError(ended.cause) from ended.error
         return ended

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ..errors import BlockmillError, StorageError
 
+UNREADABLE = (OSError, BlockmillError, RuntimeError, KeyError, ValueError)
+"""What volumes raise over damaged content, and over a system that refuses; see `refused_by_system`."""
 _REASON_IN_TEXT = re.compile(r"error message = '([^']*)'")
 _NUMBER_IN_TEXT = re.compile(r"\berrno = (\d+)")
 

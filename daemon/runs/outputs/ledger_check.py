@@ -16,7 +16,6 @@ from ...engine.job import JobOwner, JobSpec
 from ...scheduling.events import Attempted, Persist
 from .ledger_completion import refused_to_read
 
-_POLL_S = 0.1
 _CANCEL_S = 3.0
 
 
@@ -109,17 +108,9 @@ class WorkersCompare:
 
     def _ended(self, handle: JobHandle) -> Ended:
         self._started(handle)
-        try:
-            while not isinstance(item := handle.next(_POLL_S), Ended):
-                self._poll()
-                if isinstance(item, Notice):
-                    self._tell(item)
-            self._poll()  # it may have been cancelled
-        except BaseException:
-            handle.cancel()
-            handle.drain(_CANCEL_S)
-            raise
-        return item
+        ended = handle.wait(self._poll, self._tell, cancel_s=_CANCEL_S)
+        self._poll()  # it may have been cancelled
+        return ended
 
 
 class _Agreeing:

@@ -12,18 +12,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ....shared.errors import BlockmillError, OutputRefused, StorageError
+from ....shared.errors import OutputRefused, StorageError
 from ....shared.files.atomic import remove_if_there
-from ....shared.files.refusals import refused_by_system, storage_errors
+from ....shared.files.refusals import UNREADABLE, refused_by_system, storage_errors
 from ....shared.geometry.grid import BlockGrid
 from ....shared.volumes.base.format import Format, NewVolume
 from ....shared.volumes.ledger import Ledger
 from ....shared.volumes.registry import Address
 from .completion import CompareBlocks
 from .output_files import OutputFiles
-
-_UNREADABLE = (OSError, BlockmillError, RuntimeError, KeyError, ValueError)
-"""What volumes raise over damaged content, and over a system that refuses."""
 
 
 class _Damaged(Exception):
@@ -150,7 +147,7 @@ class LedgerCompletion:
             volume = self._kind.open(self._at.at(path))
             shape = volume.shape
             volume.close()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise self._judged(path, error) from error
         if shape != self._grid.roi.shape:
             raise OutputRefused(
